@@ -1,0 +1,1 @@
+"""Settings and the catalogue of models: what an operator may change without touching code. Imports nothing of ours."""

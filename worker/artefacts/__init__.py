@@ -1,0 +1,1 @@
+"""Files: fetched, verified, stored, and handed out under our own signed URL."""

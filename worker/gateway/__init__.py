@@ -1,0 +1,1 @@
+"""The small web process: files, health, and the door for the providers' webhooks."""

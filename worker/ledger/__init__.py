@@ -1,0 +1,1 @@
+"""Every job as a row: one interface, in Redis and in memory."""

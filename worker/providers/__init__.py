@@ -1,0 +1,1 @@
+"""Those who make the pieces: one interface, one file a provider."""
