@@ -1,0 +1,74 @@
+"""Where fal's key is found, and in which order. The key is a secret type from here on.
+
+Order (the brief's, section 5, and fal-client's own variables): `FAL_KEY`; `FAL_KEY_ID` with `FAL_KEY_SECRET`;
+`FAL_API_KEY`; `fal-config.ini` in the working directory (`[fal] api_key`); `~/.fal/credentials`; the fal CLI's login.
+"""
+
+import configparser
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import SecretStr
+
+HOW_TO_SET = (
+    "no fal key: set FAL_KEY=<id>:<secret> (or FAL_KEY_ID and FAL_KEY_SECRET, or FAL_API_KEY), "
+    "or put api_key under [fal] in fal-config.ini, or log in with `fal auth login`; "
+    "without an account, KILNHAND_FAL_BASE_URL points at the twin"
+)
+
+
+@dataclass(frozen=True)
+class FalKey:
+    """A key and where it came from. `login` marks the fal CLI's login, whose token fal-client fetches by itself."""
+
+    source: str
+    value: SecretStr | None = None
+
+    @property
+    def login(self) -> bool:
+        """Whether fal-client itself has to turn the CLI's login into a token."""
+        return self.value is None
+
+
+def find_fal_key(folder: Path | None = None, env: Mapping[str, str] | None = None) -> FalKey | None:
+    """The first key found, or None. `folder` holds `.env` and `fal-config.ini`; `env` stands in for the environment."""
+    folder = folder or Path.cwd()
+    env = os.environ if env is None else env
+    known = {k: v for k, v in dotenv_values(folder / ".env").items() if v} | {k: v for k, v in env.items() if v}
+    home = Path(known.get("FAL_HOME_DIR") or Path(known.get("HOME", "~")).expanduser() / ".fal")
+    return _from_variables(known) or _from_ini(folder / "fal-config.ini") or _from_home(home)
+
+
+def _from_variables(known: Mapping[str, str]) -> FalKey | None:
+    if key := known.get("FAL_KEY"):
+        return FalKey("FAL_KEY", SecretStr(key))
+    if (name := known.get("FAL_KEY_ID")) and (secret := known.get("FAL_KEY_SECRET")):
+        return FalKey("FAL_KEY_ID and FAL_KEY_SECRET", SecretStr(f"{name}:{secret}"))
+    if key := known.get("FAL_API_KEY"):
+        return FalKey("FAL_API_KEY", SecretStr(key))
+    return None
+
+
+def _from_ini(path: Path) -> FalKey | None:
+    if not path.is_file():
+        return None
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(path, encoding="utf-8")
+    key = parser.get("fal", "api_key", fallback="").strip()
+    return FalKey(path.name, SecretStr(key)) if key else None
+
+
+def _from_home(home: Path) -> FalKey | None:
+    """`credentials` holds the key alone on a line, or as `FAL_KEY=…` / `key = …`; `auth0_token` is the CLI's login."""
+    credentials = home / "credentials"
+    if credentials.is_file():
+        lines = credentials.read_text(encoding="utf-8").splitlines()
+        keys = [
+            line.rpartition("=")[2].strip().strip("\"'") for line in lines if ":" in line and not line.startswith("[")
+        ]
+        if keys:
+            return FalKey("~/.fal/credentials", SecretStr(keys[0]))
+    return FalKey("the fal CLI's login") if (home / "auth0_token").is_file() else None

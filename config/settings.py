@@ -1,0 +1,133 @@
+"""Everything an operator may set, read once by an entry point and handed down in parts.
+
+Ours start with `KILNHAND_`; vendors keep their own names. A `.env` file in the working directory counts less than the
+environment. Where fal's key is looked for is the one idea of `config.fal_key`; what logs look like, of `config.logging`.
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_OURS = SettingsConfigDict(
+    env_prefix="KILNHAND_", env_file=".env", env_file_encoding="utf-8", frozen=True, extra="ignore"
+)
+
+
+class RedisSettings(BaseSettings):
+    """Where the broker, the result backend and the ledger live: one Redis unless told otherwise."""
+
+    model_config = _OURS
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis for broker, result backend and ledger")
+    broker_url: str | None = Field(None, description="Celery's broker, when it is another Redis")
+    result_backend: str | None = Field(None, description="Celery's result backend, when it is another Redis")
+    ledger_url: str | None = Field(None, description="the ledger of jobs, when it is another Redis")
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL."""
+        return self.broker_url or self.redis_url
+
+    @property
+    def results(self) -> str:
+        """The result backend's URL."""
+        return self.result_backend or self.redis_url
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's URL."""
+        return self.ledger_url or self.redis_url
+
+    @field_validator("redis_url", "broker_url", "result_backend", "ledger_url")
+    @classmethod
+    def _is_redis(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("allowed: redis://host:port/db, rediss://host:port/db or unix:///path")
+        return url
+
+
+class StoreSettings(BaseSettings):
+    """Where finished files go, and how large they may be."""
+
+    model_config = _OURS
+
+    store_url: str = Field(
+        ".kilnhand/files", description="file:///path, s3://bucket/prefix, gs://bucket/prefix or a folder"
+    )
+    max_file_mb: int = Field(2048, gt=0, description="largest file fetched from a provider, in MB")
+    max_megapixels: int = Field(120, gt=0, description="largest picture that is decoded, in megapixels")
+    url_days: float = Field(7, gt=0, le=365, description="how long a file's URL works, in days")
+
+    @field_validator("store_url")
+    @classmethod
+    def _is_known(cls, url: str) -> str:
+        if "://" in url and urlsplit(url).scheme not in {"file", "s3", "gs"}:
+            raise ValueError("allowed: file:///path, s3://bucket/prefix, gs://bucket/prefix or a folder")
+        return url if "://" in url else Path(url).resolve().as_uri()
+
+
+class GatewaySettings(BaseSettings):
+    """The gateway: where it listens, how the world reaches it, what it signs with."""
+
+    model_config = _OURS
+
+    public_url: str = Field("http://127.0.0.1:8080", description="how the gateway is reached from outside")
+    gateway_host: str = Field("127.0.0.1", description="the address that the gateway listens on")
+    gateway_port: int = Field(8080, ge=0, le=65535, description="the port that the gateway listens on")
+    secret: SecretStr | None = Field(
+        None, min_length=16, description="signs file URLs; the same for worker and gateway"
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
+            raise ValueError("allowed: http://host[:port] or https://host[:port]")
+        return url.rstrip("/")
+
+
+class WorkerSettings(BaseSettings):
+    """How a worker process minds its rows."""
+
+    model_config = _OURS
+
+    lease_s: float = Field(8, ge=1, le=300, description="a worker silent for so long loses its claims, in seconds")
+    max_claims: int = Field(64, ge=1, le=1000, description="rows that one process advances at the same time")
+    result_days: float = Field(7, gt=0, le=365, description="how long a finished job and its result are kept, in days")
+    heartbeat_file: Path | None = Field(None, description="touched every 2 s by a healthy worker, for health checks")
+    log_format: str = Field(
+        "auto", pattern="^(auto|json|console)$", description="auto (console on a terminal), json or console"
+    )
+
+
+class FalSettings(BaseSettings):
+    """fal.ai. The key itself is found by `config.fal_key`."""
+
+    model_config = _OURS
+
+    fal_base_url: str | None = Field(None, description="a stand-in for fal.ai (the twin), as http://host:port")
+    fal_timeout_s: float = Field(30, gt=0, le=600, description="longest wait for one answer of fal, in seconds")
+
+    @field_validator("fal_base_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(url).scheme not in {"http", "https"}:
+            raise ValueError("allowed: http://host:port or https://host:port")
+        return url.rstrip("/") if url else None
+
+
+class Settings(BaseModel):
+    """All settings, grouped by concern. Frozen: a change is a new process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    fal: FalSettings = Field(default_factory=FalSettings)
+
+
+GROUPS: tuple[type[BaseSettings], ...] = (RedisSettings, StoreSettings, GatewaySettings, WorkerSettings, FalSettings)

@@ -1,0 +1,205 @@
+"""The values of a job: what was asked, how far it is, and the one table of allowed moves. Frozen: the next state is a new value.
+
+Times are seconds since the epoch by the ledger's clock (Redis), never a worker's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+Kind = Literal["image", "video", "weights", "json", "file"]
+Priority = Literal["low", "normal", "high"]
+
+
+class Stage(StrEnum):
+    """How far a job is. The last three are final."""
+
+    ACCEPTED = "accepted"  # valid, nothing sent
+    SUBMITTING = "submitting"  # the intent is written, the POST may be out
+    UNKNOWN = "unknown"  # the provider may or may not have taken it
+    WAITING = "waiting"  # the ticket is saved, the provider works
+    FETCHED = "fetched"  # the provider's answer is saved
+    STORED = "stored"  # our store holds every piece
+    CLOSING = "closing"  # the ending is decided and on its way to Celery
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED})
+
+MOVES: Mapping[Stage, frozenset[Stage]] = {
+    Stage.ACCEPTED: frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.CLOSING}),
+    Stage.SUBMITTING: frozenset({Stage.WAITING, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING}),
+    Stage.UNKNOWN: frozenset({Stage.UNKNOWN, Stage.WAITING, Stage.ACCEPTED, Stage.CLOSING}),
+    Stage.WAITING: frozenset({Stage.WAITING, Stage.FETCHED, Stage.ACCEPTED, Stage.CLOSING}),
+    Stage.FETCHED: frozenset({Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING}),
+    Stage.STORED: frozenset({Stage.CLOSING}),
+    Stage.CLOSING: frozenset({Stage.CLOSING, *FINAL}),
+    **{stage: frozenset[Stage]() for stage in FINAL},
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file that a request promises. `at` is its path in the provider's answer, `*` for each of a list."""
+
+    name: str
+    kind: Kind
+    at: str
+    count: int = 1
+    width: int | None = None  # pixels
+    height: int | None = None
+    ratio: float | None = None  # width / height, where only the shape is promised
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call for a result: a model by name, arguments by our names, and the pieces it must bring."""
+
+    model: str
+    arguments: Mapping[str, Any]
+    pieces: tuple[Piece, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict)  # sent to the endpoint as it is
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every task takes beside its request."""
+
+    tenant: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    deadline_s: float | None = None
+    priority: Priority = "normal"
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a provider hands back on submit, and all that is needed to ask again."""
+
+    request_id: str
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An error as a row keeps it: the code of its class (`worker.errors`), the message, and what the provider called it."""
+
+    code: str
+    message: str
+    provider: str | None = None
+    status: int | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an attempt cost. `estimated` when the provider did not say how many units it billed."""
+
+    usd: float | None
+    units: float | None
+    per: str | None
+    estimated: bool
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try on one route."""
+
+    number: int
+    provider: str
+    endpoint: str
+    started_at: float
+    ticket: Ticket | None = None
+    submitted_at: float | None = None
+    ended_at: float | None = None
+    inference_s: float | None = None
+    cost: Cost | None = None
+    trouble: Trouble | None = None
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file in our store. `key` is its place there; its URL is signed when it is handed out."""
+
+    name: str
+    key: str
+    kind: Kind
+    content_type: str
+    bytes: int
+    sha256: str
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was last seen of a running job; published, never decided on."""
+
+    running: bool = False
+    queue_position: int | None = None
+    progress: float | None = None  # 0 to 1
+    progress_estimated: bool = True
+    logs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row: what was asked for, and everything needed to go on from here on any worker."""
+
+    id: str
+    task: str
+    queue: str
+    request: Mapping[str, Any]
+    step: Step
+    options: Options
+    created_at: float
+    stage: Stage = Stage.ACCEPTED
+    attempts: tuple[Attempt, ...] = ()
+    looks: int = 0  # since the ticket
+    defects: int = 0  # unexpected errors of ours in a row
+    sight: Sight = Sight()
+    answer: Mapping[str, Any] | None = None  # the provider's, from FETCHED on
+    artefacts: tuple[Artefact, ...] = ()
+    ending: Stage | None = None  # decided when CLOSING, never changed after
+    trouble: Trouble | None = None  # why it failed
+    closed_at: float | None = None
+    message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will happen to this job any more."""
+        return self.stage in FINAL
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt under way, or the last one."""
+        return self.attempts[-1] if self.attempts else None
+
+    def move(self, stage: Stage, **changes: Any) -> "Job":
+        """The job at another stage. Raises `ValueError` for a move that the table does not allow."""
+        if stage not in MOVES[self.stage]:
+            raise ValueError(f"no move from {self.stage} to {stage}")
+        return replace(self, stage=stage, **changes)
+
+    def with_attempt(self, **changes: Any) -> "Job":
+        """The job with its last attempt changed."""
+        return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], **changes)))
+
+
+_JOB = TypeAdapter(Job)
+
+
+def dump_job(job: Job) -> bytes:
+    """The job as JSON, as the ledger keeps it."""
+    return _JOB.dump_json(job, exclude_defaults=True)
+
+
+def load_job(raw: bytes | str) -> Job:
+    """The job from the ledger's JSON."""
+    return _JOB.validate_json(raw)

@@ -1,0 +1,71 @@
+"""What a provider must be able to do, and the words it answers in. Its vendor's exceptions end here: see `worker.errors`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from worker.job import Priority, Ticket
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call as the endpoint wants it: its own names and values."""
+
+    job_id: str
+    endpoint: str
+    arguments: Mapping[str, Any]
+    priority: Priority = "normal"
+
+
+@dataclass(frozen=True)
+class Queued:
+    """Taken, not begun. `position` counts those ahead, when known."""
+
+    position: int | None = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """Under way, with the log lines so far."""
+
+    logs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Over, well or not: `result` tells."""
+
+    logs: tuple[str, ...] = ()
+    inference_s: float | None = None
+
+
+Sighting = Queued | Running | Ended
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The provider's answer: its output, and the units it billed when it says so."""
+
+    output: Mapping[str, Any]
+    billed_units: float | None = None
+
+
+class Provider(Protocol):
+    """One who makes pieces. Every method raises an `ExternalServiceError`; none repeats a call that may cost money."""
+
+    name: str
+
+    async def submit(self, call: Call) -> Ticket:
+        """Have it taken: exactly one POST. `SubmitUnknownError` when nobody can tell whether it was."""
+
+    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+        """How far it is. Safe to repeat."""
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply:
+        """What came of it; raises the error that the run ended with. Safe to repeat."""
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> bool:
+        """Ask it to stop; False when it had ended before. Safe to repeat."""
+
+    async def aclose(self) -> None:
+        """Close connections."""
