@@ -1,7 +1,8 @@
 """Everything an operator may set, read once by an entry point and handed down in parts.
 
 Ours start with `KILNHAND_`; vendors keep their own names. A `.env` file in the working directory counts less than the
-environment. Where fal's key is looked for is the one idea of `config.fal_key`; what logs look like, of `config.logging`.
+environment. Where fal's key is looked for is the one idea of `config.fal_key`; what logs look like, of
+`config.logging`.
 """
 
 from pathlib import Path

@@ -1,0 +1,130 @@
+"""Models by the names people use. The data is `catalogue.toml`, one stanza a model.
+
+How arguments are written for an endpoint is the one idea of `config.mapping`; which route is taken, of
+`worker.routing`.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from config.model import ANYTHING, Limit, Model, Price, Route, Spelling
+
+__all__ = [
+    "Catalogue", "CatalogueError", "Limit", "Model", "Price", "Route", "Spelling", "UnknownModelError",
+    "load_catalogue",
+]  # fmt: skip
+
+_SEGMENT = r"(?!\.+(?:/|$))[A-Za-z0-9._-]+"
+_ENDPOINT = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{1,5}}")
+
+
+class CatalogueError(ValueError):
+    """The catalogue's file cannot be used."""
+
+
+class UnknownModelError(ValueError):
+    """No model has this name."""
+
+
+class Catalogue(BaseModel):
+    """All models that we know by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    models: tuple[Model, ...]
+
+    def find(self, name: str) -> Model:
+        """The model of this name, alias or endpoint id; an unknown endpoint id is passed through as it is.
+
+        Raises `UnknownModelError`, whose message names the nearest models.
+        """
+        wanted = name.strip()
+        for names in (self._names(), self._endpoints()):
+            if model := names.get(wanted.casefold()):
+                return model
+        if len(wanted) <= 200 and _ENDPOINT.fullmatch(wanted):
+            return _passthrough(wanted)
+        raise UnknownModelError(self._unknown(name))
+
+    def for_task(self, task: str) -> tuple[Model, ...]:
+        """The models that serve this task."""
+        return tuple(model for model in self.models if task in model.task)
+
+    def problems(self, model: Model, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """What this model cannot do with these arguments (by our names): pairs of a parameter and a message."""
+        found = ((name, self._problem(model, name, value)) for name, value in arguments.items())
+        return [(name, message) for name, message in found if message]
+
+    def _problem(self, model: Model, name: str, value: Any) -> str | None:
+        if not model.takes(name):
+            return f"is not a parameter of {model.name}{self._who_takes(name, model)}"
+        if (limit := model.limits.get(name)) and (message := limit.problem(value)):
+            return f"{message} ({model.name})"
+        if name == "image_size":
+            messages = [route.shape_problem(value) for route in model.routes]
+            return f"{messages[0]} ({model.name})" if all(messages) else None
+        return None
+
+    def _who_takes(self, name: str, model: Model) -> str:
+        others = [other.name for other in self.models if set(other.task) & set(model.task) and other.takes(name)]
+        return f"; these models have it: {', '.join(others)}" if others else ""
+
+    def _names(self) -> dict[str, Model]:
+        return {name.casefold(): model for model, name in _all_names(self.models)}
+
+    def _endpoints(self) -> dict[str, Model]:
+        return {route.endpoint.casefold(): model for model in self.models for route in model.routes}
+
+    def _unknown(self, name: str) -> str:
+        near = difflib.get_close_matches(name.strip().casefold(), self._names(), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(m.name for m in self.models)};"
+        return f"no model {name[:200]!r}: {hint} an endpoint id like owner/name is passed through as it is"
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Catalogue":
+        owner: dict[str, Model] = {}
+        for model, name in _all_names(self.models):
+            if owner.setdefault(name.casefold(), model) is not model:
+                raise ValueError(f"{name!r} names both {owner[name.casefold()].name} and {model.name}")
+        return self
+
+
+def load_catalogue(path: Path | None = None) -> Catalogue:
+    """The catalogue from its file, ours by default. Raises `CatalogueError` naming the model and the field."""
+    path = path or Path(__file__).with_name("catalogue.toml")
+    try:
+        stanzas = tomllib.loads(path.read_text(encoding="utf-8")).get("models", {})
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogueError(f"{path.name}: {error}") from error
+    try:
+        return Catalogue(models=tuple(_model(path, name, stanza) for name, stanza in stanzas.items()))
+    except ValidationError as error:
+        raise CatalogueError(f"{path.name}: {_first(error)}") from error
+
+
+def _model(path: Path, name: str, stanza: Mapping[str, Any]) -> Model:
+    try:
+        return Model.model_validate({"name": name, **stanza})
+    except ValidationError as error:
+        raise CatalogueError(f"{path.name}: model {name}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'as a whole'}: {first['msg']}"
+
+
+def _all_names(models: tuple[Model, ...]) -> Iterator[tuple[Model, str]]:
+    return ((model, name) for model in models for name in (model.name, *model.aliases))
+
+
+def _passthrough(endpoint: str) -> Model:
+    write = {"image": Spelling(to="image_url"), "duration_s": Spelling(to="duration")}
+    route = Route(provider="fal", endpoint=endpoint, takes=(ANYTHING,), write=write)
+    return Model(name=endpoint, title=endpoint, task=(), usual_s=5, routes=(route,), passthrough=True)
