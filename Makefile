@@ -1,0 +1,57 @@
+# Needs make and a Python of 3.11 or newer; everything else is fetched into .venv. No root, no Redis, no Docker.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+READY := .venv/.ready
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+.PHONY: help setup demo test check test-peers test-image format lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-11s %s\n' "$$name" "$$text"; done
+
+setup: $(READY) ## fetch what the lock names into .venv; instant the second time
+	@:
+
+$(READY): requirements-dev.lock pyproject.toml .ci/venv
+	@.ci/venv
+	@touch $(READY)
+
+demo: $(READY) ## everything in one terminal on the twin, no key needed; ONCE=1 ends when the jobs have
+	@$(BIN)/kilnhand up --demo $(if $(ONCE),--once)
+
+test: $(READY) ## all tests that need neither a browser nor Node
+	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/acceptance $(ARGS)
+
+check: $(READY) ## format, lint, types, import layers, unit and contract tests: under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
+
+test-peers: $(READY) ## tests with Chromium and Node's fal client; installs both on Debian
+	@.ci/peers
+	$(BIN)/python -m pytest tests/peers $(ARGS)
+
+test-image: $(READY) ## the image's build steps, run in clean virtual environments
+	$(BIN)/python -m pytest tests/image $(ARGS)
+
+format: $(READY) ## format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(READY) ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer versions
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra demo --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group build --constraints requirements-dev.lock --output-file requirements-build.lock
+
+clean: ## remove .venv, caches and what the demo left
+	rm -rf .venv .kilnhand build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf tests/peers/fal_js/node_modules
