@@ -1,0 +1,61 @@
+"""A file on its way: measured while it comes in, kept from growing past a limit, gone when closed.
+
+Small ones stay in memory, large ones go to a temporary file; the only place of this package that writes outside the
+store.
+"""
+
+import asyncio
+import hashlib
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, cast
+
+from worker.errors import BrokenPieceError
+
+_IN_MEMORY_BYTES = 2 << 20
+
+
+class Spool:
+    """Bytes received so far, with their number and sha256."""
+
+    def __init__(self, label: str, limit_bytes: int, folder: Path | None = None) -> None:
+        """Refuse more than `limit_bytes`; large files go to `folder`, the system's temporary one by default."""
+        self._label, self._limit_bytes = label, limit_bytes
+        self._hash = hashlib.sha256()
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES, dir=str(folder) if folder else None)  # noqa: SIM115 - closed in __exit__
+        self.bytes = 0
+
+    async def write(self, chunk: bytes) -> None:
+        """Add a chunk; `BrokenPieceError` past the limit. What goes to the disk goes there in a thread."""
+        self.expect(self.bytes + len(chunk))
+        self.bytes += len(chunk)
+        self._hash.update(chunk)
+        if self.bytes <= _IN_MEMORY_BYTES:
+            self._file.write(chunk)
+        else:
+            await asyncio.to_thread(self._file.write, chunk)
+
+    def expect(self, size: int) -> None:
+        """Raise `BrokenPieceError` when a file of so many bytes is too large."""
+        if size > self._limit_bytes:
+            raise BrokenPieceError(
+                f"{self._label}: larger than the limit of {self._limit_bytes >> 20 or 1} MB (KILNHAND_MAX_FILE_MB)"
+            )
+
+    @property
+    def file(self) -> BinaryIO:
+        """The bytes as a file, from their beginning."""
+        self._file.seek(0)
+        return cast(BinaryIO, self._file)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of all bytes so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
