@@ -1,0 +1,100 @@
+"""The control calls under `/_twin`: what was accepted, what shall go wrong, how fast models are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from twin.fal.service import FalService, record_of
+from twin.files import FileStore
+from twin.pace import Pace
+from twin.page import render_page
+from twin.script import Fault, Script
+
+PAGE_ROWS = 60
+FAULTS = TypeAdapter(list[Fault])
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The controlled parts, and the pace to return to at a reset."""
+
+    fal: FalService
+    script: Script
+    files: FileStore
+    first_pace: Pace
+
+    def routes(self) -> list[Route]:
+        """Return the routes, to be mounted at `/_twin`."""
+        return [
+            Route("/", self._page),
+            Route("/health", self._health),
+            Route("/requests", self._requests),
+            Route("/script", self._script, methods=["GET", "POST"]),
+            Route("/pace", self._pace, methods=["GET", "POST"]),
+            Route("/reset", self._reset, methods=["POST"]),
+        ]
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def _requests(self, request: Request) -> Response:
+        endpoint = request.query_params.get("endpoint")
+        if request.query_params.get("count"):
+            return JSONResponse({"count": self.fal.scheduler.accepted_count(endpoint)})
+        jobs = [job for job in self.fal.scheduler.jobs() if endpoint in (None, job.submission.endpoint)]
+        records = [record_of(job) for job in jobs]
+        return JSONResponse({"count": self.fal.scheduler.accepted_count(endpoint), "requests": records})
+
+    async def _script(self, request: Request) -> Response:
+        if request.method == "POST":
+            return await _checked(request, self._add_faults)
+        return JSONResponse(self._faults_left())
+
+    def _add_faults(self, body: Any) -> dict[str, Any]:
+        self.script.add(FAULTS.validate_python(body if isinstance(body, list) else [body]))
+        return self._faults_left()
+
+    def _faults_left(self) -> dict[str, Any]:
+        return {"script": [fault.model_dump(mode="json", exclude_none=True) for fault in self.script.left()]}
+
+    async def _pace(self, request: Request) -> Response:
+        if request.method == "POST":
+            return await _checked(request, self._set_pace)
+        return JSONResponse(self.fal.pace.model_dump())
+
+    def _set_pace(self, body: Any) -> dict[str, Any]:
+        given = Pace.model_validate(body).model_dump(exclude_unset=True)
+        self.fal.set_pace(self.fal.pace.model_copy(update=given))
+        return self.fal.pace.model_dump()
+
+    async def _reset(self, request: Request) -> Response:
+        self.script.clear()
+        self.fal.clear()
+        self.files.clear()
+        self.fal.set_pace(self.first_pace)
+        return JSONResponse({"status": "ok"})
+
+    async def _page(self, request: Request) -> Response:
+        records = [record_of(job) for job in self.fal.scheduler.jobs()[-PAGE_ROWS:]]
+        return HTMLResponse(render_page(records[::-1], self.fal.scheduler.accepted))
+
+
+async def _checked(request: Request, act: Callable[[Any], dict[str, Any]]) -> Response:
+    """Act on a JSON body; answer 422 with one message for each bad field."""
+    try:
+        return JSONResponse(act(await request.json()))
+    except ValidationError as error:
+        errors = [{"field": _name(entry["loc"]), "message": entry["msg"]} for entry in error.errors()]
+        text = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors)
+        return JSONResponse({"detail": text, "errors": errors}, 422)
+    except ValueError as error:
+        return JSONResponse({"detail": f"The body is not JSON: {error}", "errors": []}, 422)
+
+
+def _name(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc if not isinstance(part, int)) or "(body)"

@@ -1,0 +1,73 @@
+"""Which service of fal a request is meant for, and the addresses that our answers must carry.
+
+The twin is reached in two ways: by fal's real host names (a proxy, a hosts file, compose aliases), or by a path
+prefix on its own address (`/queue`, `/run`, `/rest`, `/cdn`). URLs in answers follow the way the caller came.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from starlette.requests import HTTPConnection
+
+
+class Service(StrEnum):
+    """The four services of fal that the twin imitates; the value is the path prefix."""
+
+    QUEUE = "queue"
+    RUN = "run"
+    REST = "rest"
+    CDN = "cdn"
+
+
+SERVICE_OF_HOST = {
+    "queue.fal.run": Service.QUEUE,
+    "queue.falrun.com": Service.QUEUE,
+    "fal.run": Service.RUN,
+    "falrun.com": Service.RUN,
+    "rest.fal.ai": Service.REST,
+    "rest.alpha.fal.ai": Service.REST,
+    "v3.fal.media": Service.CDN,
+    "v3b.fal.media": Service.CDN,
+}
+NAMESPACES = frozenset({"workflows", "comfy"})
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The addresses of the services as the caller sees them, without a slash at the end."""
+
+    queue: str
+    cdn: str
+    upload: str
+    """Where the upload token says that bytes go; fal takes them at v3 and serves them from v3b."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A request's service, its path inside that service, and the addresses to answer with."""
+
+    service: Service | None
+    path: str
+    base: Base
+
+
+def read_address(connection: HTTPConnection, public_url: str | None) -> Address:
+    """Tell the service from the Host header, else from the path prefix; `service` is None when neither says."""
+    host, _, port = connection.headers.get("host", "127.0.0.1").partition(":")
+    scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
+    scheme = connection.headers.get("x-forwarded-proto", scheme)
+    path = connection.url.path.lstrip("/")
+    if host in SERVICE_OF_HOST:
+        tail = f":{port}" if port else ""
+        base = Base(*(f"{scheme}://{name}{tail}" for name in ("queue.fal.run", "v3b.fal.media", "v3.fal.media")))
+        return Address(SERVICE_OF_HOST[host], path, base)
+    root = (public_url or f"{scheme}://{connection.headers.get('host', '127.0.0.1')}").rstrip("/")
+    prefix, _, rest = path.partition("/")
+    service = Service(prefix) if prefix in set(Service) else None
+    return Address(service, rest, Base(f"{root}/queue", f"{root}/cdn", f"{root}/cdn"))
+
+
+def app_of(endpoint: str) -> str:
+    """Return the part of an endpoint id that stands before `/requests/`: two segments, or three inside a namespace."""
+    parts = endpoint.split("/")
+    return "/".join(parts[: 3 if parts[0] in NAMESPACES else 2])

@@ -1,0 +1,86 @@
+"""What a run is billed: units as fal counts them, and dollars where a price is known.
+
+Prices were seen in August and September 2026.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+USD_PER_UNIT = {
+    "fal-ai/flux/schnell": 0.003,
+    "fal-ai/flux/dev": 0.025,
+    "fal-ai/flux-lora": 0.035,
+    "fal-ai/flux-2/lora": 0.021,
+    "fal-ai/flux-2-pro": 0.03,
+    "fal-ai/nano-banana": 0.039,
+    "fal-ai/nano-banana/edit": 0.039,
+    "fal-ai/nano-banana-2": 0.08,
+    "fal-ai/nano-banana-2/edit": 0.08,
+    "fal-ai/nano-banana-pro": 0.15,
+    "fal-ai/nano-banana-pro/edit": 0.15,
+    "fal-ai/veo3.1/fast": 0.15,
+    "fal-ai/veo3.1/fast/image-to-video": 0.15,
+    "fal-ai/kling-video/v3/standard/image-to-video": 0.126,
+    "alibaba/happy-horse/image-to-video": 0.14,
+    "alibaba/happy-horse/text-to-video": 0.14,
+}
+PER_IMAGE = ("fal-ai/nano-banana",)
+IMAGE_FACTOR = {
+    "fal-ai/nano-banana-2": {"0.5K": 0.75, "2K": 1.5, "4K": 2.0},
+    "fal-ai/nano-banana-pro": {"4K": 2.0},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much a run made; what does not apply stays at its zero."""
+
+    images: int = 0
+    width: int = 0
+    height: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+    resolution: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Billed units, and dollars if the unit's price is known."""
+
+    units: float
+    usd: float | None
+
+    @property
+    def header(self) -> dict[str, str]:
+        """The header that carries the units."""
+        return {"X-Fal-Billable-Units": f"{self.units:g}"}
+
+
+def bill_for(endpoint: str, work: Work) -> Bill:
+    """Count the units of one run and price them."""
+    units = _units(endpoint, work)
+    price = USD_PER_UNIT.get(endpoint)
+    return Bill(units, None if price is None else round(units * price, 6))
+
+
+def _units(endpoint: str, work: Work) -> float:
+    if work.steps:
+        return work.steps
+    if work.seconds:
+        return work.seconds
+    if not work.images:
+        return 1
+    if endpoint.startswith(PER_IMAGE):
+        factors = IMAGE_FACTOR.get(endpoint.removesuffix("/edit"), {})
+        return work.images * factors.get(work.resolution, 1.0)
+    return work.images * math.ceil(work.width * work.height / 1_000_000)
+
+
+def read_seconds(value: Any) -> float:
+    """Read a duration as fal's video models write it: `8s`, `5`, 5 or `auto`."""
+    text = str(value).removesuffix("s")
+    try:
+        return max(1.0, float(text))
+    except ValueError:
+        return 5.0

@@ -1,0 +1,113 @@
+"""What the parts of the imitation share: models, scheduler, files, tokens, and how a request becomes a job."""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from twin.fal.firing import Firing
+from twin.fal.inputs import InputReader
+from twin.fal.job import Job, Submission
+from twin.fal.prices import Bill
+from twin.fal.scheduler import MAX_KEPT, Scheduler
+from twin.fal.schema import load_models
+from twin.fal.uploads import Uploads
+from twin.fal.webhooks import WebhookSender
+from twin.files import FileStore
+from twin.pace import Pace
+from twin.script import Call, Script
+
+MAX_TOKENS = 1_000
+
+
+class FalService:
+    """The imitation's state; one for each app."""
+
+    def __init__(
+        self,
+        pace: Pace,
+        script: Script,
+        files: FileStore,
+        http: httpx.AsyncClient,
+        clock: Callable[[], float],
+        max_kept: int = MAX_KEPT,
+    ) -> None:
+        self.clock, self.script, self.files = clock, script, files
+        self.models = load_models()
+        self.uploads = Uploads(files)
+        self.webhooks = WebhookSender(http, script, clock)
+        firing = Firing(self.models, files, InputReader(files, http), clock)
+        self.scheduler = Scheduler(firing, self._on_end, self._on_drop, clock, max_kept=max_kept)
+        self._tokens: OrderedDict[str, str] = OrderedDict()
+        self.set_pace(pace)
+
+    def set_pace(self, pace: Pace) -> None:
+        """Take a new pace everywhere."""
+        self.pace = self.webhooks.pace = pace
+        self.scheduler.set_pace(pace)
+
+    def category(self, endpoint: str) -> str | None:
+        """Return the kind of a known endpoint."""
+        model = self.models.find(endpoint)
+        return model.category if model else None
+
+    def accept(self, submission: Submission) -> Job:
+        """Take a submission; a fault ordered for the run is decided now."""
+        fault = self.script.take(Call.RUN, submission.endpoint)
+        seconds = self.pace.seconds_for(submission.endpoint, self.category(submission.endpoint))
+        return self.scheduler.accept(submission, seconds, fault)
+
+    def new_token(self, account: str) -> str:
+        """Return a token that stands for an account: for the CDN, or for realtime."""
+        token = secrets.token_urlsafe(24)
+        self._tokens[token] = account
+        while len(self._tokens) > MAX_TOKENS:
+            self._tokens.popitem(last=False)
+        return token
+
+    def account_of_token(self, token: str) -> str | None:
+        """Return the account behind a token."""
+        return self._tokens.get(token)
+
+    def clear(self) -> None:
+        """Forget every job, token and upload."""
+        self.webhooks.clear()
+        self.scheduler.clear()
+        self.uploads.clear()
+        self._tokens.clear()
+
+    def _on_end(self, job: Job) -> None:
+        if job.submission.webhook_url and job.outcome and job.outcome.error_type != "client_cancelled":
+            self.webhooks.send(job)
+
+    def _on_drop(self, job: Job) -> None:
+        for path in job.outcome.files if job.outcome else ():
+            self.files.drop_made(path)
+
+
+def record_of(job: Job) -> dict[str, Any]:
+    """Return a job as the control page shows it."""
+    submission, outcome = job.submission, job.outcome
+    bill = Bill(outcome.units, outcome.usd) if outcome else Bill(0.0, 0.0)
+    return {
+        "provider": "fal",
+        "endpoint": submission.endpoint,
+        "request_id": job.request_id,
+        "input": job.record,
+        "headers": dict(submission.headers),
+        "account": submission.account,
+        "webhook_url": submission.webhook_url,
+        "webhook_statuses": list(job.webhook_statuses),
+        "is_direct": submission.is_direct,
+        "state": job.stage.value,
+        "http_status": outcome.status if outcome else None,
+        "error_type": outcome.error_type if outcome else None,
+        "output": outcome.body if outcome else None,
+        "billed": {"units": bill.units, "usd": bill.usd},
+        "accepted_at": job.accepted_at,
+        "started_at": job.started_at,
+        "completed_at": job.ended_at,
+        "polls": job.polls,
+    }

@@ -1,0 +1,78 @@
+"""How large a picture is to be, from whichever of fal's size fields the endpoint has."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from twin.fal.schema import Model, Models
+
+Size = tuple[int, int]
+
+SIDE_OF_RESOLUTION = {
+    "0.5K": 512,
+    "1K": 1024,
+    "1k": 1024,
+    "1 MP": 1024,
+    "2K": 2048,
+    "2k": 2048,
+    "4K": 4096,
+    "4 MP": 2048,
+}
+SIDE_OF_ENDPOINT = {"fal-ai/flux-pro/v1.1-ultra": 2048}
+USUAL_SIDE = 1024
+MAX_SIDE = 4096
+MAX_PIXELS = 36_000_000
+GRID = 16
+
+
+def picture_size(models: Models, model: Model | None, values: Mapping[str, Any], source: Size | None) -> Size:
+    """Return width and height; `values` is the input over the schema's defaults, `source` the input picture's size."""
+    if sized := _from_image_size(models, values.get("image_size")):
+        return sized
+    canvas = values.get("canvas_size")
+    if isinstance(canvas, list) and len(canvas) == 2:
+        return _within(canvas[0], canvas[1])
+    factor = values.get("upscale_factor", values.get("scale"))
+    if source and isinstance(factor, int | float) and factor > 0:
+        return _within(source[0] * factor, source[1] * factor)
+    ratio = read_ratio(values.get("aspect_ratio"))
+    if ratio is None and source:
+        return _within(*source)
+    side = _side(model, values)
+    if ratio is None:
+        return _default(models, model, side)
+    return _snap(side * math.sqrt(ratio)), _snap(side / math.sqrt(ratio))
+
+
+def read_ratio(text: Any) -> float | None:
+    """Return the ratio that `16:9` names; None for `auto` and for anything else."""
+    try:
+        width, height = str(text).split(":")
+        return float(width) / float(height)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _from_image_size(models: Models, value: Any) -> Size | None:
+    if isinstance(value, dict):
+        return int(value.get("width", 512)), int(value.get("height", 512))
+    return models.presets.get(value) if isinstance(value, str) else None
+
+
+def _side(model: Model | None, values: Mapping[str, Any]) -> int:
+    if model and model.endpoint in SIDE_OF_ENDPOINT:
+        return SIDE_OF_ENDPOINT[model.endpoint]
+    return SIDE_OF_RESOLUTION.get(str(values.get("resolution")), USUAL_SIDE)
+
+
+def _default(models: Models, model: Model | None, side: int) -> Size:
+    return (side, side) if model else models.presets["landscape_4_3"]
+
+
+def _within(width: float, height: float) -> Size:
+    shrink = min(1.0, MAX_SIDE / max(width, height, 1))
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+
+def _snap(length: float) -> int:
+    return max(GRID, round(length / GRID) * GRID)
