@@ -120,11 +120,8 @@ def open_store(store: StoreSettings, gateway: GatewaySettings, clock: Callable[[
         urls = GatewayUrls(require_secret(gateway), gateway.public_url, clock)
         return ObjectStore(LocalStore(folder, mkdir=True), urls)
     backend = S3Store if store.store_url.startswith("s3://") else GCSStore
-    objects = backend.from_url(
-        store.store_url,
-        client_options={"timeout": "60s", "connect_timeout": "10s"},
-        retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
-    )
+    # no client_options: giving any makes obstore ignore the environment's (AWS_ALLOW_HTTP)
+    objects = backend.from_url(store.store_url, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)})
     return ObjectStore(objects, PresignedUrls(objects))
 
 
