@@ -6,13 +6,19 @@ environment. Where fal's key is looked for is the one idea of `config.fal_key`; 
 """
 
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _OURS = SettingsConfigDict(
-    env_prefix="KILNHAND_", env_file=".env", env_file_encoding="utf-8", frozen=True, extra="ignore"
+    env_prefix="KILNHAND_",
+    env_file=".env",
+    env_file_encoding="utf-8",
+    env_ignore_empty=True,  # docker compose hands over an unset variable as an empty one
+    frozen=True,
+    extra="ignore",
 )
 
 
@@ -98,8 +104,8 @@ class WorkerSettings(BaseSettings):
     max_claims: int = Field(64, ge=1, le=1000, description="rows that one process advances at the same time")
     result_days: float = Field(7, gt=0, le=365, description="how long a finished job and its result are kept, in days")
     heartbeat_file: Path | None = Field(None, description="touched every 2 s by a healthy worker, for health checks")
-    log_format: str = Field(
-        "auto", pattern="^(auto|json|console)$", description="auto (console on a terminal), json or console"
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto (console on a terminal, else json), json or console"
     )
 
 

@@ -1,0 +1,105 @@
+"""What logs look like: constant events with fields, from our loggers and from libraries, in one stream on stderr.
+
+Called by entry points only. Secrets are secret types and never reach a logger; `mask` is the last line of defence.
+"""
+
+import logging
+import re
+import sys
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+Format = Literal["auto", "json", "console"]
+
+_QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "websockets", "PIL", "uvicorn.access", "tornado.access")
+
+_SECRET_FIELD = re.compile(r"(?i)authorization|password|secret|credential|api_?key|fal_key|^(auth|(.+_)?token)$")
+_SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?i)\b(Key|Basic|Bearer|Token)\s+(?=\S*[:.=_0-9])[\w.~+/=:-]{8,}"), r"\1 ***"),
+    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@"), r"\1:***@"),
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:[0-9a-f]{16,}"), "***"),
+    (
+        re.compile(
+            r"(?i)((?:api_?key|fal_key(?:_secret)?|secret|password|access_token|signature|sig)[\"']?\s*[=:]\s*[\"']?)"
+            r"[^\s\"'&,;)}\]]{6,}"
+        ),
+        r"\1***",
+    ),
+)
+
+
+def configure(format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:  # noqa: A002
+    """Send every logger's records to `stream` (stderr). `auto` is console on a terminal and JSON elsewhere."""
+    stream = stream or sys.stderr
+    console = format == "console" or (format == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(console, colors=stream.isatty()))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put *** where something looks like a key, a token or a password."""
+    return {name: _masked(value, name) for name, value in event.items()}
+
+
+def mask_text(text: str) -> str:
+    """The text without what looks like a key, a token or a password."""
+    for pattern, instead in _SECRET_TEXT:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def _masked(value: Any, name: str = "") -> Any:
+    if isinstance(value, str):
+        return "***" if value and _SECRET_FIELD.search(name) else mask_text(value)
+    if isinstance(value, dict):
+        return {key: _masked(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item, name) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return mask_text(str(value))
+
+
+def _shared() -> list[Processor]:
+    """What a record goes through, whoever wrote it."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _formatter(console: bool, colors: bool) -> logging.Formatter:
+    """Renders our records and, after the same processors, those of libraries."""
+    renderer: Processor = structlog.processors.JSONRenderer()
+    if console:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+        )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_shared(),
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            mask,
+            renderer,
+        ],
+    )
