@@ -49,7 +49,7 @@ class ExternalServiceError(KilnhandError):
         kind: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        """Keep `provider`, the HTTP `status`, the provider's own error type as `kind`, and its Retry-After in seconds."""
+        """Keep the provider, the HTTP status, the provider's own error type as `kind`, and its Retry-After."""
         super().__init__(message)
         self.provider, self.status, self.kind, self.retry_after_s = provider, status, kind, retry_after_s
 

@@ -1,5 +1,6 @@
-"""The values of a job: what was asked, how far it is, and the one table of allowed moves. Frozen: the next state is a new value.
+"""The values of a job: what was asked, how far it is, and the one table of allowed moves.
 
+Frozen: the next state is a new value.
 Times are seconds since the epoch by the ledger's clock (Redis), never a worker's.
 """
 
@@ -87,7 +88,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Trouble:
-    """An error as a row keeps it: the code of its class (`worker.errors`), the message, and what the provider called it."""
+    """An error as a row keeps it: the code of its class (`worker.errors`), the message, the provider's own words."""
 
     code: str
     message: str
@@ -166,9 +167,11 @@ class Job:
     sight: Sight = Sight()
     answer: Mapping[str, Any] | None = None  # the provider's, from FETCHED on
     artefacts: tuple[Artefact, ...] = ()
+    result: Mapping[str, Any] | None = None  # what the caller reads, once completed
     ending: Stage | None = None  # decided when CLOSING, never changed after
     trouble: Trouble | None = None  # why it failed
     closed_at: float | None = None
+    told_at: float | None = None  # when a status was last published
     message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues
 
     @property

@@ -1,62 +1,67 @@
 """What a ledger promises. `tests/contract/ledger` runs one suite over every implementation.
 
-A claim is only a due time moved forward: whoever holds the highest fence of a row may write it, everybody else is refused.
-A signal (cancel, later webhooks) never disturbs a claim: it is left on the row and makes it due once the claim is let go.
+A claim is only a due time moved forward: whoever holds the highest fence of a row may write it, everybody else is
+refused.
+A signal (cancel, later webhooks) never disturbs a claim: it stays on the row and makes it due once the claim is let go.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from worker.job import Job
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A row held for `lease_s` from `now`. `strikes` counts claims in a row that ended without a write."""
+    """A row held for a lease from `now` on."""
 
     job: Job
     fence: int
     now: float  # the ledger's clock, seconds since the epoch
-    strikes: int
-    signals: Mapping[str, str]
+    strikes: int = 1  # claims in a row, this one included, since the last write
+    signals: Mapping[str, str] = field(default_factory=dict)
+    heard: int = 0  # how many signals had come when the claim was made
 
 
 class Ledger(Protocol):
     """All rows."""
 
     async def accept(self, job: Job) -> tuple[bool, Job]:
-        """Write the row and make it due, unless there is one of this id. Returns whether it is new, and the row as it stands.
+        """Write the row and make it due, unless there is one of this id. Returns whether it is new, and the row.
 
-        `created_at` is set from the ledger's clock.
+        `created_at` is taken from the ledger's clock.
         """
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
-        """Take up to `limit` due rows of these queues; and the seconds until the next one is due (None: there is none)."""
+        """Take up to `limit` due rows of these queues; and the seconds until another is due (None: nothing waits)."""
 
-    async def renew(self, claims: Sequence[tuple[str, str, int]], lease_s: float) -> set[str]:
-        """Hold (queue, job id, fence) for another lease. Returns the ids of those that were lost."""
+    async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
+        """Hold each (job id, fence) for another lease. Returns the ids of those that somebody else holds by now."""
 
-    async def keep(self, job: Job, fence: int, lease_s: float) -> None:
+    async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
         """Write the row and go on holding it. Raises `ClaimLostError` when a newer claim exists."""
 
-    async def release(self, job: Job, fence: int, due_in_s: float | None, keep_s: float) -> None:
-        """Write the row and let it go, due again after `due_in_s`, or at once if a signal came meanwhile.
+    async def release(self, claim: Claim, job: Job, due_in_s: float, forget_in_s: float) -> None:
+        """Write the row and let it go, due again after `due_in_s`; at once when a signal came meanwhile.
 
-        A row released in a final stage is never due again and is forgotten after `keep_s`. Raises `ClaimLostError`.
+        In a final stage it is never due again and forgotten after `forget_in_s`. Raises `ClaimLostError`.
         """
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
-        """Leave a signal on a row that is not final and make it due. Returns the row, None when there is none."""
+        """Leave a signal on a row that is not final, and make it due. Returns the row; None when there is none."""
 
-    async def confirm(self, job_id: str, keep_s: float) -> None:
-        """End a row in `closing` by its own ending. Anything else is left as it is; safe to repeat."""
+    async def confirm(self, job_id: str, forget_in_s: float) -> None:
+        """End a row that is closing by its own ending. Any other row stays as it is; safe to repeat."""
 
     async def get(self, job_id: str) -> Job | None:
         """The row, or None."""
 
-    async def stats(self) -> Mapping[str, Any]:
-        """How many rows are in flight, by queue."""
+    async def in_flight(self, queues: Sequence[str]) -> Mapping[str, int]:
+        """How many rows of each queue have not ended."""
+
+    async def ping(self) -> float:
+        """The ledger's clock, seconds since the epoch; raises when it cannot be reached."""
 
     async def aclose(self) -> None:
         """Close connections."""

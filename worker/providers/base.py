@@ -1,9 +1,14 @@
-"""What a provider must be able to do, and the words it answers in. Its vendor's exceptions end here: see `worker.errors`."""
+"""What a provider must be able to do, and the words it answers in.
+
+Its vendor's exceptions end here: what is raised is an `ExternalServiceError` and says that we could not ask. What came
+of a run that ended, well or not, is a value.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from worker.errors import ExternalServiceError
 from worker.job import Priority, Ticket
 
 
@@ -50,8 +55,16 @@ class Reply:
     billed_units: float | None = None
 
 
+@dataclass(frozen=True)
+class Fault:
+    """The error that a run ended with. It may have been billed all the same (fal bills some 422s)."""
+
+    error: ExternalServiceError
+    billed_units: float | None = None
+
+
 class Provider(Protocol):
-    """One who makes pieces. Every method raises an `ExternalServiceError`; none repeats a call that may cost money."""
+    """One who makes pieces. No method repeats a call that may cost money."""
 
     name: str
 
@@ -61,8 +74,8 @@ class Provider(Protocol):
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
         """How far it is. Safe to repeat."""
 
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply:
-        """What came of it; raises the error that the run ended with. Safe to repeat."""
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+        """What came of a run that has ended. Safe to repeat."""
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> bool:
         """Ask it to stop; False when it had ended before. Safe to repeat."""

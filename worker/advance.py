@@ -1,0 +1,271 @@
+"""One row, one step further: a `match` over stages, a short coroutine each. It returns the next row and when it is due.
+
+Writing, claiming and telling the outside is the dispatcher's. Anything here may run twice: before a call that may cost
+money the intent is on the row, after it the ticket; files go under names that do not change.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from config.catalogue import Catalogue, Model, Route
+from config.mapping import arguments_for
+from worker.artefacts.base import Store
+from worker.artefacts.fetch import Fetcher
+from worker.errors import (
+    DeadlineExceededError,
+    ExternalServiceError,
+    InternalError,
+    KilnhandError,
+    ProviderDisabledError,
+    RateLimitError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)
+from worker.job import Attempt, Cost, Job, Piece, Sight, Stage, Trouble
+from worker.looking import estimated_progress, first_look_s, next_look_s
+from worker.providers.base import Call, Ended, Fault, Provider, Reply, Running
+from worker.routing import Again, Failed, Unknown, after_attempt, backoff_s, route_for, says_nothing
+from worker.sight import sight_of
+from worker.status import result_of
+
+NOW = 0.0  # go on in the same claim
+RESEND_S = 10.0  # a closing message that nobody confirmed is sent again after this, then in doubling steps
+FETCH_TRIES = 30
+STRIKES = 8  # claims in a row that ended without a write: the row itself kills workers
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one step sees beside the row: the ledger's time, signals, and whether this claim wrote the intent."""
+
+    now: float
+    signals: Mapping[str, str]
+    strikes: int = 1
+    intent_is_ours: bool = False
+
+
+@dataclass(frozen=True)
+class Next:
+    """The row as it is to be written, and when it is due again."""
+
+    job: Job
+    due_in_s: float = NOW
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the steps work with."""
+
+    catalogue: Catalogue
+    providers: Mapping[str, Provider]
+    disabled_why: str  # what to set, when a provider is missing
+    fetcher: Fetcher
+    store: Store
+    url_s: float
+    chance: Callable[[], float]
+
+
+async def advance(bench: Bench, job: Job, look: Look) -> Next:
+    """The next row. Raises only what nobody foresaw."""
+    if job.ending is None and (over := await _over(bench, job, look)):
+        return over
+    match job.stage:
+        case Stage.ACCEPTED:
+            return _choose(bench, job, look)
+        case Stage.SUBMITTING if look.intent_is_ours:
+            return await _submit(bench, job, look)
+        case Stage.SUBMITTING:
+            return Next(job.move(Stage.UNKNOWN))
+        case Stage.UNKNOWN:
+            return _give_up_unknown(job, look)
+        case Stage.WAITING:
+            return await _look(bench, job, look)
+        case Stage.FETCHED:
+            return await _store(bench, job, look)
+        case Stage.STORED:
+            return await _complete(bench, job, look)
+        case _:  # CLOSING, and nobody confirmed: the dispatcher sends the message again
+            return Next(job.move(Stage.CLOSING, looks=job.looks + 1), RESEND_S * 2.0 ** min(job.looks + 1, 6))
+
+
+def fail(job: Job, error: KilnhandError, now: float) -> Job:
+    """The job on its way to its end as a failure."""
+    trouble = _trouble(error)
+    if job.attempts and job.attempts[-1].ended_at is None:
+        job = job.with_attempt(ended_at=now, trouble=trouble)
+    return job.move(Stage.CLOSING, ending=Stage.FAILED, trouble=trouble, closed_at=now, looks=0)
+
+
+def _end(job: Job) -> Next:
+    """Let a closing job go: it is looked at again only if its closing message was lost."""
+    return Next(job, RESEND_S)
+
+
+async def _over(bench: Bench, job: Job, look: Look) -> Next | None:
+    """A job that is cancelled, past its deadline, or deadly to workers ends here."""
+    if look.strikes > STRIKES:
+        return _end(fail(job, InternalError("the job ended workers again and again; given up"), look.now))
+    late = job.options.deadline_s is not None and look.now > job.created_at + job.options.deadline_s
+    if not (late or "cancel" in look.signals) or job.stage not in {Stage.ACCEPTED, Stage.WAITING}:
+        return None
+    if job.stage == Stage.WAITING and not await _cancelled_there(bench, job):
+        return None  # it had ended before: its piece is kept
+    if late:
+        error = DeadlineExceededError(f"the job did not end within its deadline of {job.options.deadline_s:g} s")
+        return _end(fail(job, error, look.now))
+    return _end(job.move(Stage.CLOSING, ending=Stage.CANCELLED, closed_at=look.now, looks=0))
+
+
+async def _cancelled_there(bench: Bench, job: Job) -> bool:
+    attempt = job.attempts[-1]
+    assert attempt.ticket is not None  # noqa: S101  # WAITING has one
+    try:
+        return await bench.providers[attempt.provider].cancel(attempt.endpoint, attempt.ticket)
+    except (ExternalServiceError, KeyError):
+        return True  # it could not be told; nobody waits for it any more
+
+
+def _choose(bench: Bench, job: Job, look: Look) -> Next:
+    """Pick the route and write the intent."""
+    try:
+        route = route_for(bench.catalogue.find(job.step.model), bench.providers.keys(), bench.disabled_why)
+    except ProviderDisabledError as error:
+        return _end(fail(job, error, look.now))
+    attempt = Attempt(len(job.attempts) + 1, route.provider, route.endpoint, started_at=look.now)
+    return Next(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), looks=0, sight=Sight()))
+
+
+async def _submit(bench: Bench, job: Job, look: Look) -> Next:
+    """The one POST, with the ticket saved right after."""
+    attempt, model = job.attempts[-1], bench.catalogue.find(job.step.model)
+    arguments = arguments_for(_route(model, attempt), job.step.arguments, job.step.extra)
+    call = Call(job.id, attempt.endpoint, arguments, job.options.priority)
+    try:
+        ticket = await bench.providers[attempt.provider].submit(call)
+    except ExternalServiceError as error:
+        return _after(job, error, look)
+    job = job.with_attempt(ticket=ticket, submitted_at=look.now)
+    return Next(job.move(Stage.WAITING), first_look_s(model.usual_s) * (1 + 0.2 * bench.chance()))
+
+
+def _after(job: Job, error: ExternalServiceError, look: Look) -> Next:
+    """Carry out what an attempt's error leads to."""
+    match after_attempt(error, job):
+        case Again(after_s):
+            job = job.with_attempt(ended_at=look.now, trouble=_trouble(error))
+            return Next(job.move(Stage.ACCEPTED, answer=None), after_s)
+        case Unknown(unknown):
+            return Next(job.with_attempt(trouble=_trouble(unknown)).move(Stage.UNKNOWN))
+        case Failed(final):
+            return _end(fail(job, final, look.now))
+
+
+def _give_up_unknown(job: Job, look: Look) -> Next:
+    """Never submitted again blindly: the provider may be working on it, and may bill it."""
+    said = f" ({job.attempts[-1].trouble.message})" if job.attempts[-1].trouble else ""
+    error = SubmitUnknownError(
+        f"the answer to the submit was lost{said}; the job is not sent again, so that it is not paid twice",
+        provider=job.attempts[-1].provider,
+    )
+    return _end(fail(job, error, look.now))
+
+
+async def _look(bench: Bench, job: Job, look: Look) -> Next:
+    """Ask how far it is; when it is over, fetch and save the answer."""
+    attempt, model = job.attempts[-1], bench.catalogue.find(job.step.model)
+    elapsed = look.now - (attempt.submitted_at or attempt.started_at)
+    try:
+        provider = _provider(bench, attempt.provider)
+        assert attempt.ticket is not None  # noqa: S101  # WAITING has one
+        sighting = await provider.look(attempt.endpoint, attempt.ticket)
+        if isinstance(sighting, Ended):
+            return await _fetch(provider, job, sighting, look, model)
+    except ExternalServiceError as error:
+        if says_nothing(error):
+            pause = max(error.retry_after_s or 0.0, next_look_s(model.usual_s, elapsed, False, bench.chance()))
+            return Next(job.move(Stage.WAITING, looks=job.looks + 1), pause)
+        return _after(job, error, look)
+    running = isinstance(sighting, Running)
+    sight = sight_of(sighting, job.sight, estimated_progress(model.usual_s, elapsed))
+    pause = next_look_s(model.usual_s, elapsed, running, bench.chance())
+    return Next(job.move(Stage.WAITING, sight=sight, looks=job.looks + 1), pause)
+
+
+async def _fetch(provider: Provider, job: Job, ended: Ended, look: Look, model: Model) -> Next:
+    """Save the provider's answer on the row: it forgets it within the hour, or in minutes."""
+    attempt = job.attempts[-1]
+    assert attempt.ticket is not None  # noqa: S101  # WAITING has one
+    outcome = await provider.result(attempt.endpoint, attempt.ticket)
+    job = job.with_attempt(ended_at=look.now, inference_s=ended.inference_s, cost=_cost(model, job, outcome))
+    if isinstance(outcome, Fault):
+        return _after(job, outcome.error, look)
+    sight = replace(job.sight, running=True, queue_position=None, logs=ended.logs or job.sight.logs)
+    return Next(job.move(Stage.FETCHED, answer=outcome.output, sight=sight, looks=0))
+
+
+async def _store(bench: Bench, job: Job, look: Look) -> Next:
+    """Bring every piece into our store, whole. A paid piece is worth many tries."""
+    try:
+        artefacts = await bench.fetcher.fetch_all(job.id, job.answer or {}, _promised(bench, job))
+    except (ServiceUnavailableError, RateLimitError) as error:
+        if job.looks < FETCH_TRIES:
+            pause = max(error.retry_after_s or 0.0, backoff_s(job.looks + 1))
+            return Next(job.move(Stage.FETCHED, looks=job.looks + 1), pause)
+        return _end(fail(job, error, look.now))
+    except ExternalServiceError as error:
+        return _after(job, error, look)
+    return Next(job.move(Stage.STORED, artefacts=artefacts))
+
+
+def _promised(bench: Bench, job: Job) -> tuple[Piece, ...]:
+    """The pieces as this route can promise them: some draw by ratio, and of a passed-through endpoint nobody knows."""
+    model, attempt = bench.catalogue.find(job.step.model), job.attempts[-1]
+    if model.passthrough:
+        return tuple(replace(piece, width=None, height=None) for piece in job.step.pieces)
+    if not _route(model, attempt).shape:
+        return job.step.pieces
+    return tuple(
+        replace(piece, width=None, height=None, ratio=piece.width / piece.height)
+        if piece.width and piece.height
+        else piece
+        for piece in job.step.pieces
+    )
+
+
+def _route(model: Model, attempt: Attempt) -> Route:
+    """The attempt's route, as the catalogue has it now; one that has left it is passed through."""
+    known = (
+        route for route in model.routes if (route.provider, route.endpoint) == (attempt.provider, attempt.endpoint)
+    )
+    return next(known, Route(provider=attempt.provider, endpoint=attempt.endpoint, takes=("*",)))
+
+
+async def _complete(bench: Bench, job: Job, look: Look) -> Next:
+    """Decide the ending, with the result as the caller will read it."""
+    urls = {artefact.key: await bench.store.url(artefact.key, bench.url_s) for artefact in job.artefacts}
+    result = result_of(job, urls, look.now)
+    return _end(
+        job.move(Stage.CLOSING, ending=Stage.COMPLETED, result=result, answer=None, closed_at=look.now, looks=0)
+    )
+
+
+def _provider(bench: Bench, name: str) -> Provider:
+    if name not in bench.providers:
+        raise ServiceUnavailableError(f"{name} is disabled on this worker: {bench.disabled_why}", provider=name)
+    return bench.providers[name]
+
+
+def _trouble(error: KilnhandError) -> Trouble:
+    if isinstance(error, ExternalServiceError):
+        return Trouble(error.code, error.message, error.provider, error.status, error.kind)
+    return Trouble(error.code, error.message)
+
+
+def _cost(model: Model, job: Job, outcome: Reply | Fault) -> Cost | None:
+    """Billed units times the catalogue's price; nothing is made up where either is unknown."""
+    units, price = outcome.billed_units, model.price
+    if units is None:
+        return None
+    if price is None:
+        return Cost(None, units, None, estimated=True)
+    return Cost(round(units * price.usd, 6), units, price.per, estimated=bool(job.step.extra))

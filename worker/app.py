@@ -1,0 +1,42 @@
+"""The entry for Celery: `celery -A worker.app worker` starts a replica, `celery -A worker.app flower` the dashboard."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+import structlog
+from celery.signals import setup_logging
+from kombu.entity import Queue
+
+import tasks
+from config.logging import configure
+from config.settings import Settings
+from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.compat import survive_outages
+from worker.edge.revoke import reach_waiting_jobs
+from worker.edge.steps import HeartbeatStep, MinderStep
+from worker.edge.task import JobTask
+
+log = structlog.get_logger(__name__)
+
+
+def _arm() -> None:
+    """Everything that a replica has and a producer does not need."""
+    for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
+        importlib.import_module(module.name)
+    queues = {task.queue for task in app.tasks.values() if isinstance(task, JobTask)}
+    app.conf.task_queues = [Queue(name) for name in sorted(queues | {DEFAULT_QUEUE})]
+    app.steps["worker"].add(MinderStep)
+    app.steps["consumer"].add(HeartbeatStep)
+    survive_outages()
+    reach_waiting_jobs()
+    app.set_default()
+
+
+@setup_logging.connect(weak=False)
+def _logging(**options: Any) -> None:
+    """Our logging in the place of Celery's."""
+    configure(Settings().worker.log_format)
+
+
+_arm()

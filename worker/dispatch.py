@@ -1,0 +1,220 @@
+"""The dispatcher: claims due rows, has each advanced, writes it, and tells the outside. One loop a process.
+
+What happens to a row is `worker.advance`; what is atomic is the ledger; what a state looks like to Celery is behind
+`Outside`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import structlog
+
+from worker.advance import Bench, Look, Next, advance, fail
+from worker.errors import ClaimLostError, InternalError
+from worker.job import Job, Stage
+from worker.ledger.base import Claim, Ledger
+from worker.status import JobStatus, State, state_of, status_of
+
+log = structlog.get_logger(__name__)
+
+IDLE_S = 0.25  # the longest sleep between two claims: how late a row is seen that another process made due
+TELL_S = 1.0  # progress is told at most so often
+DEFECTS = 5  # unexpected errors in a row before a job is given up
+PERSIST_TRIES = 60  # seconds, about, that a write is tried again while the ledger is away
+RENEWALS = 3  # a lease is renewed this many times while it lasts
+
+
+class Outside(Protocol):
+    """Where states go: Celery's result backend, its events, and the closing message. Told again after a failure."""
+
+    async def tell(self, job: Job, status: JobStatus) -> None:
+        """Publish the status of a job that has not ended."""
+
+    async def close(self, job: Job) -> None:
+        """Have a closing job ended; whoever ended it confirms that to the ledger."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a dispatcher minds its rows. Seconds."""
+
+    queues: Sequence[str]
+    lease_s: float
+    max_claims: int
+    forget_s: float
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass
+class _Held:
+    """A claim in hand, and what was last told of its job."""
+
+    claim: Claim
+    since: float
+    job: Job = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.job = self.claim.job
+
+
+class Dispatcher:
+    """Runs until `stop`."""
+
+    def __init__(self, ledger: Ledger, bench: Bench, outside: Outside, pace: Pace) -> None:
+        self._ledger, self._bench, self._outside, self._pace = ledger, bench, outside, pace
+        self._held: dict[str, tuple[_Held, asyncio.Task[None]]] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Look for due rows at once. Call it on the dispatcher's loop."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Claim and advance until `stop` is called; an unreachable ledger is waited for."""
+        renewing = asyncio.create_task(self._renew())
+        try:
+            while not self._stopping:
+                await self._round()
+        finally:
+            renewing.cancel()
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more rows; give those in hand `grace_s` to be written. What is left comes due again elsewhere."""
+        self._stopping = True
+        self._wake.set()
+        tasks = [task for _, task in self._held.values()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _round(self) -> None:
+        """Claim once, then sleep until there may be more to do."""
+        self._wake.clear()
+        wait: float | None = None
+        room = self._pace.max_claims - len(self._held)
+        try:
+            if room > 0:
+                claims, wait = await self._ledger.claim(self._pace.queues, room, self._pace.lease_s)
+                for claim in claims:
+                    self._take(claim)
+        except Exception:  # the outer rim: whatever the ledger's client raises, a worker goes on
+            log.exception("claim_failed")
+            wait = 1.0
+        await self._sleep(IDLE_S if wait is None else min(wait, IDLE_S))
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds > 0 and not self._wake.is_set():
+            try:
+                await asyncio.wait_for(self._wake.wait(), seconds)
+            except TimeoutError:
+                return
+
+    def _take(self, claim: Claim) -> None:
+        held = _Held(claim, self._pace.monotonic())
+        task = asyncio.create_task(self._mind(held), name=f"job-{claim.job.id}")
+        self._held[claim.job.id] = (held, task)
+        task.add_done_callback(lambda _: self._let_go(held))
+
+    def _let_go(self, held: _Held) -> None:
+        if (mine := self._held.get(held.claim.job.id)) and mine[0] is held:
+            del self._held[held.claim.job.id]
+        if len(self._held) == self._pace.max_claims - 1:
+            self._wake.set()
+
+    async def _mind(self, held: _Held) -> None:
+        """Advance a claimed row as far as it goes now."""
+        bound = log.bind(job=held.claim.job.id, task=held.claim.job.task)
+        try:
+            await self._advance(held)
+        except ClaimLostError:
+            bound.warning("claim_lost", stage=held.job.stage)
+        except Exception:  # noqa: BLE001  # the outer rim: a defect ends the job after a few tries, never the worker
+            bound.exception("advance_failed", stage=held.job.stage, defects=held.job.defects + 1)
+            await self._after_defect(held)
+
+    async def _advance(self, held: _Held) -> None:
+        intent_is_ours = False
+        strikes = held.claim.strikes
+        while True:
+            look = Look(self._now(held), held.claim.signals, strikes, intent_is_ours)
+            following = await advance(self._bench, held.job, look)
+            intent_is_ours = following.job.stage == Stage.SUBMITTING != held.job.stage
+            if await self._write(held, following):
+                return
+            strikes = 0
+
+    async def _write(self, held: _Held, following: Next) -> bool:
+        """Write the next row, then tell the outside. True when the claim is let go."""
+        before, job, now = held.job, replace(following.job, defects=0), self._now(held)
+        state = _what_to_tell(before, job, now)
+        held.job = replace(job, told_at=now) if state else job
+        await self._persist(held, following.due_in_s)
+        try:
+            if state:
+                await self._outside.tell(held.job, status_of(held.job, now))
+            if job.stage == Stage.CLOSING:
+                await self._outside.close(job)
+        except Exception:  # the outer rim: told with the next change, closed when it comes due again
+            log.warning("not_told", job=job.id, stage=job.stage, exc_info=True)
+        return following.due_in_s > 0
+
+    async def _persist(self, held: _Held, due_in_s: float) -> None:
+        """Write what has happened, however long the ledger is away: a ticket that is not written is a paid job lost."""
+        for pause_s in (0.1, 0.2, 0.5, *([1.0] * PERSIST_TRIES)):
+            try:
+                if due_in_s <= 0:
+                    return await self._ledger.keep(held.claim, held.job, self._pace.lease_s)
+                return await self._ledger.release(held.claim, held.job, due_in_s, self._pace.forget_s)
+            except ClaimLostError:
+                raise
+            except Exception:  # the outer rim: whatever the ledger's client raises
+                log.warning("write_failed", job=held.job.id, stage=held.job.stage, exc_info=True)
+                await asyncio.sleep(pause_s)
+        raise InternalError(f"the ledger could not be written for job {held.job.id}")
+
+    async def _after_defect(self, held: _Held) -> None:
+        """Put the row back with a growing pause, or end it: a job never stays for ever."""
+        defects = held.claim.job.defects + 1
+        job = replace(held.job, defects=defects)
+        if defects >= DEFECTS and job.ending is None:
+            job = fail(
+                job, InternalError("an unexpected error in the worker, again and again; see its log"), self._now(held)
+            )
+        try:
+            await self._ledger.release(held.claim, job, min(2.0**defects, 60.0), self._pace.forget_s)
+        except Exception:  # the outer rim: the row comes due again when the lease ends
+            log.exception("release_failed", job=job.id)
+
+    async def _renew(self) -> None:
+        """Hold what is in hand; drop what somebody else holds by now."""
+        while True:
+            await asyncio.sleep(self._pace.lease_s / RENEWALS)
+            held = [(job_id, mine.claim.fence) for job_id, (mine, _) in self._held.items()]
+            try:
+                lost = await self._ledger.renew(held, self._pace.lease_s) if held else set()
+            except Exception:  # the outer rim: tried again in a moment, and a lease that ends is no harm
+                log.exception("renew_failed", claims=len(held))
+                continue
+            for job_id in lost & self._held.keys():
+                log.warning("claim_lost", job=job_id)
+                self._held[job_id][1].cancel()
+
+    def _now(self, held: _Held) -> float:
+        """The ledger's time, without asking it: the claim's, plus what has passed since."""
+        return held.claim.now + self._pace.monotonic() - held.since
+
+
+def _what_to_tell(before: Job, job: Job, now: float) -> State | None:
+    """The state to publish: at every change of state, attempt or provider; progress at most once a second."""
+    if job.ending is not None:
+        return None
+    state = state_of(job)
+    changed = job.told_at is None or state != state_of(before) or len(job.attempts) != len(before.attempts)
+    progressed = job.sight != before.sight and (job.told_at is None or now - job.told_at >= TELL_S)
+    return state if changed or progressed else None

@@ -1,0 +1,76 @@
+"""The Celery application, not yet armed: a producer needs no more. Settings are read at its first use, not at import.
+
+`worker.app` adds what a replica needs. The figures behind the options are in docs/operations.md.
+"""
+
+from typing import Any
+
+from celery import Celery
+
+from config.settings import Settings
+
+DEFAULT_QUEUE = "celery"  # where a bare `send_task` by name arrives
+
+
+def celery_config() -> dict[str, Any]:
+    """Celery's options, from our settings."""
+    settings = Settings()
+    return _wire(settings) | _results(settings) | _worker()
+
+
+def _wire(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": settings.redis.broker,
+        "broker_transport_options": {
+            "visibility_timeout": 60,  # a task's body takes milliseconds; what is redelivered finds its row
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        },
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+    }
+
+
+def _results(settings: Settings) -> dict[str, Any]:
+    lifetime_s = int(settings.worker.result_days * 86400)
+    return {
+        "result_backend": f"worker.edge.backend.MonotonicRedisBackend+{settings.redis.results}",
+        "result_backend_thread_safe": True,  # else one Redis connection a thread
+        "result_serializer": "json",
+        "result_accept_content": ["json"],
+        "result_expires": lifetime_s,
+        "result_extended": True,
+        "redis_socket_timeout": 30.0,
+        "redis_socket_connect_timeout": 5.0,
+        "redis_socket_keepalive": True,
+        "redis_retry_on_timeout": True,
+        "redis_backend_health_check_interval": 30,
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 20,
+    }
+
+
+def _worker() -> dict[str, Any]:
+    return {
+        "worker_pool": "threads",
+        "worker_concurrency": 8,
+        "task_acks_late": True,
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "worker_enable_remote_control": True,
+        "worker_hijack_root_logger": False,
+    }
+
+
+app = Celery("kilnhand", set_as_current=False)
+app.add_defaults(celery_config)

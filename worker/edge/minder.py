@@ -1,0 +1,97 @@
+"""What a worker process adds to Celery: a dispatcher on its own loop, and the way to it from Celery's threads."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import structlog
+from celery import Celery
+from celery.platforms import EX_FAILURE
+from celery.worker import state as celery_state
+
+from config.fal_key import find_fal_key
+from config.settings import Settings
+from worker.dispatch import Dispatcher, Pace
+from worker.edge.loop import LoopThread
+from worker.edge.outside import CeleryOutside
+from worker.job import Job
+from worker.services import Services, open_services
+
+log = structlog.get_logger(__name__)
+
+STOP_GRACE_S = 2.0  # for what is in hand; the rest comes due again on another worker
+
+
+class LoopMinder:
+    """See `worker.edge.task.Minder`. Opened with the worker, closed before it ends."""
+
+    def __init__(self, app: Celery, settings: Settings, queues: Sequence[str]) -> None:
+        self._app, self._settings = app, settings
+        self._pace = Pace(
+            queues=tuple(queues),
+            lease_s=settings.worker.lease_s,
+            max_claims=settings.worker.max_claims,
+            forget_s=settings.worker.result_days * 86400,
+        )
+        self._thread = LoopThread()
+        self._stopped = asyncio.Event()
+        self._ready: Future[tuple[Services, Dispatcher]] = Future()
+        self._running = asyncio.run_coroutine_threadsafe(self._run(), self._thread.loop)
+        self._running.add_done_callback(self._died)
+        self._services, self._dispatcher = self._ready.result(60)
+
+    def accept(self, job: Job) -> tuple[bool, Job]:
+        """Write the row unless there is one, and have the dispatcher look at once."""
+        new, row = self._thread.run(self._services.ledger.accept(job))
+        if new:
+            self._thread.loop.call_soon_threadsafe(self._dispatcher.wake)
+        return new, row
+
+    def get(self, job_id: str) -> Job | None:
+        """The row."""
+        return self._thread.run(self._services.ledger.get(job_id))
+
+    def confirm(self, job_id: str) -> None:
+        """The ending has reached Celery."""
+        self._thread.run(self._services.ledger.confirm(job_id, self._pace.forget_s))
+
+    def cancel(self, job_id: str) -> bool:
+        """Leave a cancel signal. False when there is no such job; one that has ended stays as it is."""
+        job = self._thread.run(self._services.ledger.signal(job_id, "cancel"))
+        self._thread.loop.call_soon_threadsafe(self._dispatcher.wake)
+        return job is not None
+
+    def close(self) -> None:
+        """Stop the dispatcher, close the services, end the loop."""
+        self._thread.loop.call_soon_threadsafe(self._stopped.set)
+        try:
+            self._running.result(STOP_GRACE_S + 3)
+        except TimeoutError:
+            log.warning("dispatcher_stopped_late")
+        self._thread.close()
+
+    async def _run(self) -> None:
+        async with open_services(self._settings, find_fal_key()) as services:
+            outside = CeleryOutside(self._app, services.ledger, self._pace.forget_s)
+            dispatcher = Dispatcher(services.ledger, services.bench, outside, self._pace)
+            if not services.bench.providers:
+                log.warning("provider_disabled", provider="fal", why=services.bench.disabled_why)
+            self._ready.set_result((services, dispatcher))
+            minding = asyncio.create_task(dispatcher.run())
+            stopping = asyncio.create_task(self._stopped.wait())
+            await asyncio.wait({minding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            await dispatcher.stop(STOP_GRACE_S)
+            await minding
+            outside.shut()
+
+    def _died(self, running: "Future[None]") -> None:
+        """A dispatcher that ends by itself takes the worker with it: nothing would be minded here."""
+        if running.cancelled():
+            return
+        if error := running.exception():
+            if not self._ready.done():
+                self._ready.set_exception(error)
+                return
+            log.critical("dispatcher_died", exc_info=error)
+            celery_state.should_terminate = EX_FAILURE

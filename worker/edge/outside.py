@@ -1,0 +1,68 @@
+"""The dispatcher's way to Celery: states into the result backend, events for Flower, and the closing message.
+
+All of it blocks for a millisecond or two, so it is done in a few threads of its own.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from celery import Celery, states
+from celery.app.task import Context
+from celery.exceptions import TaskRevokedError
+
+from worker.edge.message import send_closing
+from worker.job import Job, Stage
+from worker.ledger.base import Ledger
+from worker.status import JobStatus
+
+SHOWN = ("progress", "queue_position", "provider", "model", "stage")  # what Flower's table shows of a status
+
+
+class CeleryOutside:
+    """See `worker.dispatch.Outside`."""
+
+    def __init__(self, app: Celery, ledger: Ledger, forget_s: float, threads: int = 4) -> None:
+        self._app, self._ledger, self._forget_s = app, ledger, forget_s
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="outside")
+
+    async def tell(self, job: Job, status: JobStatus) -> None:
+        """Store the state with the status as its meta, and send it as an event."""
+        await self._in_thread(self._tell, job, status)
+
+    async def close(self, job: Job) -> None:
+        """Send the closing message; a cancelled job is ended right here, since workers drop messages of revoked ids."""
+        if job.ending == Stage.CANCELLED:
+            await self._in_thread(self._revoke, job)
+            await self._ledger.confirm(job.id, self._forget_s)
+        else:
+            await self._in_thread(send_closing, self._app.tasks[job.task], job)
+
+    def shut(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[..., Any], *args: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    def _tell(self, job: Job, status: JobStatus) -> None:
+        meta = status.model_dump(mode="json")
+        self._app.backend.store_result(job.id, meta, status.state, request=Context(job.message))
+        shown = {name: meta[name] for name in SHOWN if meta[name] is not None}
+        self._send(job, f"task-{status.state.lower()}", result=str(shown))
+
+    def _revoke(self, job: Job) -> None:
+        """Unlike `mark_as_revoked`, this also fails the rest of a chain and tells a chord (celery 5.7.0)."""
+        error = TaskRevokedError("revoked")
+        self._app.backend.mark_as_failure(job.id, error, request=Context(job.message), state=states.REVOKED)
+        runtime = max(0.0, time.time() - job.created_at)
+        # Flower keeps a custom state over REVOKED by precedence; an explicit state wins.
+        self._send(
+            job, "task-revoked", terminated=False, signum=None, expired=False, state=states.REVOKED, runtime=runtime
+        )
+
+    def _send(self, job: Job, kind: str, **fields: Any) -> None:
+        with self._app.events.default_dispatcher(hostname=job.message.get("hostname")) as events:
+            events.send(kind, uuid=job.id, **fields)

@@ -1,0 +1,63 @@
+"""Celery bootsteps of a replica: the minder with its dispatcher, and a heartbeat file for health checks."""
+
+from pathlib import Path
+from typing import Any
+
+from celery import bootsteps
+from celery.exceptions import ImproperlyConfigured
+
+from config.settings import Settings
+from worker.edge.minder import LoopMinder
+
+POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
+BEAT_S = 2.0
+
+
+class MinderStep(bootsteps.StartStopStep):
+    """Starts the minder once the pool is there, and stops it before the process ends."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        """Open services and start the dispatcher, for the queues that this worker consumes."""
+        if worker.pool_cls.__module__ not in POOLS:
+            raise ImproperlyConfigured("kilnhand runs on the threads pool: leave out --pool, or give --pool threads")
+        queues = sorted(worker.app.amqp.queues.consume_from)
+        worker.app.minder = LoopMinder(worker.app, Settings(), queues)
+
+    def stop(self, worker: Any) -> None:
+        """Let rows in hand be written, and close."""
+        if minder := getattr(worker.app, "minder", None):
+            minder.close()
+            worker.app.minder = None
+
+    terminate = stop
+
+
+class HeartbeatStep(bootsteps.StartStopStep):
+    """Touches a file from the consumer's own timer: it goes stale when the worker hangs or has lost its broker.
+
+    `inspect ping` costs half a CPU second a call and rides on the broker's fan-out.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """Touch now and every two seconds."""
+        if path := Settings().worker.heartbeat_file:
+            self._touch(path)
+            self._timer = consumer.timer.call_repeatedly(BEAT_S, self._touch, (path,), priority=10)
+
+    def stop(self, consumer: Any) -> None:
+        """Stop touching."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _touch(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()

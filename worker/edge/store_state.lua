@@ -1,0 +1,18 @@
+-- Store a task's state unless it is ready already, and wake whoever waits for it.
+--
+-- KEYS[1]  meta  string  celery-task-meta-<id>   Celery's own JSON, read by every client
+-- channel  the same name, as Celery's `get()` subscribes to it
+-- ARGV     the new meta, lifetime in s (0: for ever)
+-- returns  1, or 0 when a final state is there
+local there = redis.call('GET', KEYS[1])
+if there then
+  local ok, meta = pcall(cjson.decode, there)
+  if ok and (meta.status == 'SUCCESS' or meta.status == 'FAILURE' or meta.status == 'REVOKED') then return 0 end
+end
+if tonumber(ARGV[2]) > 0 then
+  redis.call('SETEX', KEYS[1], ARGV[2], ARGV[1])
+else
+  redis.call('SET', KEYS[1], ARGV[1])
+end
+redis.call('PUBLISH', KEYS[1], ARGV[1])
+return 1

@@ -1,0 +1,186 @@
+"""The Celery task class of every job: refuse what cannot be sent, accept the first delivery, close with the second.
+
+Both deliveries carry the same task id. The first writes the row and ends without a state; the dispatcher sends the
+second when the ending is decided, and Celery itself stores it, wakes `get()`, and runs chain, link and chord.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NoReturn, Protocol
+
+from celery import Task
+from celery.exceptions import Ignore
+from pydantic import BaseModel
+
+from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
+from worker.edge.app import app
+from worker.edge.message import is_closing, kept
+from worker.errors import InternalError, InvalidRequestError, KilnhandError, error_class
+from worker.job import Job, Options, Stage, Step
+from worker.request import BaseRequest, read, refusal
+
+
+class Minder(Protocol):
+    """The part of a worker process that keeps rows; `worker.edge.minder` is the real one."""
+
+    def accept(self, job: Job) -> tuple[bool, Job]:
+        """Write the row unless there is one."""
+
+    def get(self, job_id: str) -> Job | None:
+        """The row."""
+
+    def confirm(self, job_id: str) -> None:
+        """The ending has reached Celery."""
+
+
+Order = Callable[[Any, Model], Step]
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The packaged catalogue, read at its first use."""
+    return load_catalogue()
+
+
+class JobTask(Task):
+    """What `delay()`, a chain or a bare `send_task` calls. Made by `job_task`."""
+
+    abstract = True
+    typing = False  # a request's fields are judged by its model, not by a Python signature
+    track_started = False  # QUEUED and IN_PROGRESS say more
+    Request = "worker.edge.request:JobRequest"
+
+    asks: type[BaseRequest]
+    order: Order
+    gives: type[BaseModel]
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Send the job. Raises `InvalidRequestError` before anything is sent.
+
+        A message that Celery sends on from a finished job (chain, link) is judged where it arrives, so that its refusal
+        is its own failure and not the finished job's.
+        """
+        if "parent_id" not in options:
+            given = self._given(args or (), kwargs or {})
+            self._read(given)
+            args, kwargs = (), _plain(given)
+        return super().apply_async(args, kwargs, **options)
+
+    def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """A delivery: the first accepts, a later one closes or finds that nothing is left to do."""
+        if is_closing(self.request):
+            job = self._minder.get(self.request.id)
+        else:
+            _, job = self._minder.accept(self._job(args, kwargs))
+        if job is None or job.is_final or not is_closing(self.request):
+            raise Ignore
+        return _ending(job)
+
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Celery has stored the ending: the row may rest."""
+        if is_closing(self.request):
+            self._minder.confirm(task_id)
+
+    @property
+    def _minder(self) -> Minder:
+        minder: Minder | None = getattr(self.app, "minder", None)
+        if minder is None:
+            raise InternalError("no dispatcher in this process: start workers with `celery -A worker.app worker`")
+        return minder
+
+    def _job(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Job:
+        given = self._given(args, kwargs)
+        request, options, step = self._read(given)
+        plain = request.model_dump(mode="json", exclude_unset=True)
+        message = kept(self.request)
+        return Job(self.request.id, self.name, self.queue, plain, step, options, created_at=0.0, message=message)
+
+    def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields given: by name, as a request, and from the result of the job before in a chain."""
+        given = dict(kwargs)
+        for arg in args:
+            if isinstance(arg, self.asks):
+                given = arg.model_dump(mode="json", exclude_unset=True) | given
+            elif isinstance(arg, Mapping):
+                given = self._from_before(arg) | given
+            else:
+                raise self._refusal("request", f"fields are given by name, or as a {self.asks.__name__}")
+        return given
+
+    def _from_before(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """What a chain hands over, where our request can take it."""
+        found = {field: _at(result, path) for field, path in self.asks.follows.items()}
+        taken = {field: value for field, value in found.items() if value is not None}
+        if not taken:
+            raise self._refusal(
+                "request", f"takes nothing from the result of {result.get('task', 'a task')}; use .si(…)"
+            )
+        return taken
+
+    def _read(self, given: Mapping[str, Any]) -> tuple[BaseRequest, Options, Step]:
+        request, options = read(self.name, self.asks, given)
+        try:
+            model = catalogue().find(request.model)
+        except UnknownModelError as error:
+            raise self._refusal("model", str(error)) from error
+        if not model.serves(self.name):
+            names = ", ".join(other.name for other in catalogue().for_task(self.name))
+            raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
+        step = type(self).order(request, model)
+        if problems := catalogue().problems(model, step.arguments):
+            raise refusal(self.name, problems)
+        return request, options.values(), step
+
+    def _refusal(self, field: str, message: str) -> InvalidRequestError:
+        return refusal(self.name, [(field, message)])
+
+
+def job_task(name: str, *, queue: str, asks: type[BaseRequest], gives: type[BaseModel]) -> Callable[[Order], JobTask]:
+    """Make a task of a function that turns a request and its model into the step to take.
+
+    `asks` is the request, `gives` documents the result that `AsyncResult.get()` returns as a dict.
+    """
+
+    def make(order: Order) -> JobTask:
+        fields = {"name": name, "queue": queue, "asks": asks, "gives": gives, "order": staticmethod(order)}
+        described = {"__doc__": order.__doc__, "__module__": order.__module__, **fields}
+        task: JobTask = app.register_task(type(order.__name__, (JobTask,), described)())
+        return task
+
+    return make
+
+
+def _ending(job: Job) -> dict[str, Any]:
+    if job.ending == Stage.COMPLETED:
+        return dict(job.result or {})
+    _raise(job)
+
+
+def _raise(job: Job) -> NoReturn:
+    if job.trouble is None:
+        raise Ignore
+    cls = error_class(job.trouble.code)
+    raise cls(job.trouble.message) if issubclass(cls, KilnhandError) else InternalError(job.trouble.message)
+
+
+def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Models among the values as the JSON that travels."""
+    return {
+        name: value.model_dump(mode="json") if isinstance(value, BaseModel)
+        else [item.model_dump(mode="json") if isinstance(item, BaseModel) else item for item in value]
+        if isinstance(value, list | tuple)
+        else value
+        for name, value in given.items()
+    }  # fmt: skip
+
+
+def _at(result: Any, path: str) -> Any:
+    """The value at a path like `images.0.url`, or None."""
+    for part in path.split("."):
+        if isinstance(result, Mapping):
+            result = result.get(part)
+        elif isinstance(result, list) and part.isdigit() and int(part) < len(result):
+            result = result[int(part)]
+        else:
+            return None
+    return result

@@ -1,0 +1,32 @@
+-- Take due rows: move each one's due time to now + lease, and stamp the next fence on it.
+--
+-- KEYS[n]  due   zset  <prefix>due:<queue>   one for each queue asked for, in the order of preference
+-- touches  job   hash  <prefix>job:<id>      of every id found due (one Redis, not a cluster)
+-- ARGV     prefix, limit, lease in ms
+-- returns  {now in ms, ms until the next is due or -1, {fields of a job hash, flat}, ...}
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local room, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
+local out = {now, -1}
+for _, due in ipairs(KEYS) do
+  local ids = room > 0 and redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, room) or {}
+  for _, id in ipairs(ids) do
+    local job = ARGV[1] .. 'job:' .. id
+    if redis.call('EXISTS', job) == 0 then
+      redis.call('ZREM', due, id)
+    else
+      redis.call('HINCRBY', job, 'fence', 1)
+      redis.call('HINCRBY', job, 'strikes', 1)
+      redis.call('HSET', job, 'until', now + lease)
+      redis.call('ZADD', due, now + lease, id)
+      out[#out + 1] = redis.call('HGETALL', job)
+      room = room - 1
+    end
+  end
+  local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+  if first[2] then
+    local wait = math.max(0, tonumber(first[2]) - now)
+    if out[2] == -1 or wait < out[2] then out[2] = wait end
+  end
+end
+return out

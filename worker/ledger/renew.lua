@@ -1,0 +1,20 @@
+-- Hold rows for another lease, each only if its fence is still ours.
+--
+-- touches  job   hash  <prefix>job:<id>      of every id given
+-- touches  due   zset  <prefix>due:<queue>   of each of these jobs
+-- ARGV     prefix, lease in ms, then id, fence, id, fence, ...
+-- returns  the ids that are ours no longer
+local t = redis.call('TIME')
+local till = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[2])
+local lost = {}
+for i = 3, #ARGV, 2 do
+  local job = ARGV[1] .. 'job:' .. ARGV[i]
+  local row = redis.call('HMGET', job, 'fence', 'queue', 'until')
+  if row[1] ~= ARGV[i + 1] or row[3] == '0' then
+    lost[#lost + 1] = ARGV[i]
+  else
+    redis.call('HSET', job, 'until', till)
+    redis.call('ZADD', ARGV[1] .. 'due:' .. row[2], till, ARGV[i])
+  end
+end
+return lost

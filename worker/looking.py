@@ -1,0 +1,34 @@
+"""When to look at a running job again, from its model's usual duration. Pure; the poll is the net under a webhook.
+
+A short job is first looked at just before it usually ends, then in growing steps, so that what a look adds to its
+latency stays a fraction of the job itself. A long one is looked at often enough for its progress and logs to be live.
+"""
+
+LIVE_FROM_S = 15.0  # jobs that usually take longer are followed
+FIRST_MIN_S, STEP_MIN_S, STEP_MAX_S = 0.3, 0.4, 15.0
+
+
+def first_look_s(usual_s: float) -> float:
+    """Seconds from the ticket to the first look."""
+    return max(FIRST_MIN_S, 0.8 * usual_s) if usual_s <= LIVE_FROM_S else _live_step(usual_s)
+
+
+def next_look_s(usual_s: float, elapsed_s: float, running: bool, chance: float) -> float:
+    """Seconds from one look to the next. `chance` in [0, 1) spreads jobs that were submitted together.
+
+    A job still queued at the provider cannot end before it has run, so it is not looked at sooner than half of that.
+    """
+    live = usual_s > LIVE_FROM_S and elapsed_s < 2 * usual_s
+    step = _live_step(usual_s) if live else max(STEP_MIN_S, elapsed_s / 4)
+    if not running:
+        step = max(step, min(usual_s / 2, 5.0))
+    return min(step, STEP_MAX_S) * (0.85 + 0.3 * chance)
+
+
+def _live_step(usual_s: float) -> float:
+    return min(max(usual_s / 40, 2.0), STEP_MAX_S)
+
+
+def estimated_progress(usual_s: float, elapsed_s: float) -> float:
+    """A share of the work from time alone, 0 to 0.95: honest only as an estimate, and marked as one."""
+    return round(min(0.95, elapsed_s / max(usual_s * 1.2, 0.1)), 3)

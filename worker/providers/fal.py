@@ -1,0 +1,162 @@
+"""fal.ai through its official SDK: one shared client a process, every request sent once (`fal_guard`).
+
+What an answer means is `fal_errors`. When to look again, and whether to try again, is decided above.
+"""
+
+from collections.abc import Mapping
+
+import fal_client
+import fal_client.client as sdk
+import httpx
+from fal_client import AsyncRequestHandle, FalClientHTTPError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from config.fal_key import FalKey
+from config.settings import FalSettings
+from worker.errors import (
+    BrokenPieceError,
+    ExternalServiceError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)
+from worker.job import Ticket
+from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting
+from worker.providers.fal_errors import fal_error
+from worker.providers.fal_guard import FalGuard
+
+TWIN_KEY = "twin:twin"  # the stand-in asks for a key, and any will do
+
+
+async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.AsyncBaseTransport) -> "Fal":
+    """fal over this transport, which it closes in the end. Without a key only the stand-in can be talked to."""
+    if settings.fal_base_url:
+        _point_sdk_at(settings.fal_base_url)
+    secret = key.value.get_secret_value() if key and key.value else None
+    client = fal_client.AsyncClient(
+        key=secret or (TWIN_KEY if settings.fal_base_url else None), default_timeout=settings.fal_timeout_s
+    )
+    http = await client._client
+    http._transport = FalGuard(transport, settings.fal_base_url)
+    return Fal(client, http)
+
+
+def _point_sdk_at(base: str) -> None:
+    """fal-client has no setting for its hosts; these module constants are read at each call (fal-client 1.0.3)."""
+    sdk.RUN_URL_FORMAT, sdk.QUEUE_URL_FORMAT = f"{base}/run/", f"{base}/queue/"
+    sdk.REALTIME_URL_FORMAT = sdk.RUN_URL_FORMAT.replace("http", "ws", 1)
+    sdk.REST_URL, sdk.CDN_URL = f"{base}/rest", f"{base}/cdn"
+
+
+class Fal:
+    """See `worker.providers.base.Provider`."""
+
+    name = "fal"
+
+    def __init__(self, client: fal_client.AsyncClient, http: httpx.AsyncClient) -> None:
+        self._client, self._http = client, http
+
+    async def submit(self, call: Call) -> Ticket:
+        """One POST to the queue."""
+        try:
+            handle = await self._client.submit(
+                call.endpoint, dict(call.arguments), priority="low" if call.priority == "low" else "normal"
+            )
+        except FalClientHTTPError as error:
+            raise _sdk_error(error) from error
+        except (KeyError, TypeError, ValueError) as error:  # taken, but the answer cannot be read
+            raise SubmitUnknownError(
+                "fal: the answer to the submit cannot be read; the job may have been taken", provider="fal"
+            ) from error
+        urls = {"status": handle.status_url, "response": handle.response_url, "cancel": handle.cancel_url}
+        return Ticket(handle.request_id, urls)
+
+    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+        """One GET of the status, with logs."""
+        try:
+            status = await self._handle(ticket).status(with_logs=True)
+        except FalClientHTTPError as error:
+            raise _sdk_error(error) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServiceUnavailableError("fal: the status cannot be read", provider="fal") from error
+        match status:
+            case fal_client.Queued(position=position):
+                return Queued(position)
+            case fal_client.InProgress(logs=logs):
+                return Running(_lines(logs))
+            case fal_client.Completed(logs=logs, metrics=metrics):
+                return Ended(_lines(logs), _seconds(metrics))
+        raise ServiceUnavailableError(f"fal: a status of an unknown kind, {type(status).__name__}", provider="fal")
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+        """The model's output, or the error that the run ended with. Asked up to three times: a GET costs nothing."""
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(3),
+            wait=wait_exponential(multiplier=1, min=1, max=10),
+            retry=retry_if_exception_type(ServiceUnavailableError),
+            reraise=True,
+        )
+        response: httpx.Response = await retrying(self._http.get, ticket.urls["response"])
+        output, units = _json(response), _number(response.headers.get("x-fal-billable-units"))
+        if response.status_code == 400 and "in progress" in response.text:
+            raise ServiceUnavailableError("fal: the result is not there yet", provider="fal", status=400)
+        if response.status_code >= 400:
+            return Fault(_meaning(response.status_code, output, response.headers), units)
+        if not isinstance(output, dict):
+            return Fault(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
+        return Reply(output, units)
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> bool:
+        """One PUT; 400 says that it had ended before, 404 that fal does not know it any more."""
+        try:
+            await self._handle(ticket).cancel()
+        except FalClientHTTPError as error:
+            if error.status_code in {400, 404}:
+                return False
+            raise _sdk_error(error) from error
+        return True
+
+    async def aclose(self) -> None:
+        """Close connections; the SDK has no public way to (fal-client 1.0.3)."""
+        await self._http.aclose()
+
+    def _handle(self, ticket: Ticket) -> AsyncRequestHandle:
+        urls = ticket.urls
+        return AsyncRequestHandle(
+            ticket.request_id, urls["response"], urls["status"], urls["cancel"], client=self._http
+        )
+
+
+def _sdk_error(error: FalClientHTTPError) -> ExternalServiceError:
+    return _meaning(error.status_code, _json(error.response), error.response_headers)
+
+
+def _meaning(status: int, body: object, headers: Mapping[str, str]) -> ExternalServiceError:
+    if status == 404 and isinstance(body, dict) and body.get("status") == "NOT_FOUND":
+        return RequestRefusedError(
+            "fal: the request is not known any more", provider="fal", status=404, kind="not_found"
+        )
+    return fal_error(status, body, headers)
+
+
+def _json(response: httpx.Response) -> object:
+    try:
+        return response.json()
+    except ValueError:
+        return response.text[:500]
+
+
+def _lines(logs: list[dict[str, object]] | None) -> tuple[str, ...]:
+    return tuple(str(line.get("message", ""))[:500] for line in (logs or [])[-20:])
+
+
+def _seconds(metrics: dict[str, object] | None) -> float | None:
+    value = (metrics or {}).get("inference_time")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None

@@ -1,0 +1,109 @@
+"""What an answer of fal means: HTTP status, body and headers to one of our errors. Pure.
+
+Sources: fal's pages on model errors and request errors, and threads about locked accounts, gathered in the project's
+field notes: switch on `type`, never on `msg`; an unknown type is a final 422; 5xx are not billed.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from worker.errors import (
+    AccountLockedError,
+    AuthenticationError,
+    ContentRefusedError,
+    ExternalServiceError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+)
+
+_CONTENT = frozenset({"content_policy_violation"})
+_PERHAPS = frozenset(
+    {"internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable"}
+)
+_INFRASTRUCTURE = frozenset(
+    {
+        "request_timeout",
+        "startup_timeout",
+        "runner_scheduling_failure",
+        "runner_connection_timeout",
+        "runner_disconnected",
+        "runner_connection_refused",
+        "runner_connection_error",
+        "runner_incomplete_response",
+        "runner_server_error",
+        "internal_error",
+    }
+)
+
+
+def fal_error(status: int, body: Any, headers: Mapping[str, str]) -> ExternalServiceError:
+    """The error that this answer stands for. `headers` with lower-case names."""
+    detail = body.get("detail") if isinstance(body, dict) else body
+    kind = _kind(body, detail, headers)
+    text = f"fal: {_text(detail) or 'no detail'} (HTTP {status}{', ' + kind if kind else ''})"
+    return _class(status, kind, text, headers)(
+        text, provider="fal", status=status, kind=kind, retry_after_s=retry_after_s(headers)
+    )
+
+
+def _class(status: int, kind: str | None, text: str, headers: Mapping[str, str]) -> type[ExternalServiceError]:
+    if status == 403 and "locked" in text.lower():
+        return AccountLockedError
+    if status in {401, 403}:
+        return AuthenticationError
+    if status == 429:
+        return RateLimitError
+    if kind in _CONTENT:
+        return ContentRefusedError
+    if kind in _PERHAPS:
+        return ServiceUnavailableError if _may_be_repeated(headers, default=status >= 500) else RequestRefusedError
+    if kind in _INFRASTRUCTURE and headers.get("x-fal-request-timeout-type") != "user":
+        return ServiceUnavailableError
+    return ServiceUnavailableError if status >= 500 else RequestRefusedError
+
+
+def _may_be_repeated(headers: Mapping[str, str], *, default: bool) -> bool:
+    says = headers.get("x-fal-needs-retry") or headers.get("x-fal-retryable")
+    return default if says is None else says.lower() in {"1", "true", "yes"}
+
+
+def _kind(body: Any, detail: Any, headers: Mapping[str, str]) -> str | None:
+    kind = body.get("error_type") if isinstance(body, dict) else None
+    if not kind and isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        kind = detail[0].get("type")
+    return str(kind or headers.get("x-fal-error-type") or "") or None
+
+
+def _text(detail: Any) -> str:
+    """One line: the message, or a `field: message` for each item of a 422's list."""
+    if isinstance(detail, list):
+        return "; ".join(_item(item) for item in detail[:8])
+    return " ".join(str(detail or "").split())[:500]
+
+
+def _item(item: Any) -> str:
+    if not isinstance(item, dict):
+        return str(item)[:200]
+    where = ".".join(str(part) for part in item.get("loc", ()) if part != "body")
+    return f"{where}: {str(item.get('msg', ''))[:200]}" if where else str(item.get("msg", ""))[:200]
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by Retry-After, given as seconds or as a date; None when it says nothing usable."""
+    value = headers.get("retry-after")
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return _until(value)
+
+
+def _until(value: str) -> float | None:
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
