@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -23,8 +23,10 @@ _SCRIPTS = ("accept", "claim", "renew", "write", "signal", "confirm")
 
 def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
     """A ledger in the Redis at `url`; connects at the first call. Whoever opens it closes it."""
-    client = Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        max_connections=16,  # more callers wait for one; the plain pool would refuse them
+        timeout=30,
         socket_timeout=10,
         socket_connect_timeout=5,
         socket_keepalive=True,
@@ -33,7 +35,7 @@ def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
         client_name="kilnhand-ledger",
     )
-    return RedisLedger(client, prefix)
+    return RedisLedger(Redis(connection_pool=pool), prefix)
 
 
 class RedisLedger:
@@ -113,7 +115,7 @@ class RedisLedger:
 
     async def aclose(self) -> None:
         """Close connections."""
-        await self._redis.aclose()
+        await self._redis.aclose(close_connection_pool=True)
 
 
 def _claim(flat: Any, now: float) -> Claim:

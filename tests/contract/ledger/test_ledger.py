@@ -1,0 +1,214 @@
+"""One suite over every ledger: what `worker.ledger.base` promises."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from worker.errors import ClaimLostError
+from worker.job import Attempt, Job, Options, Stage, Step, Ticket
+from worker.ledger.base import Ledger
+from worker.ledger.memory import MemoryLedger
+from worker.ledger.redis import open_redis_ledger
+
+LEASE_S = 0.3
+
+
+@dataclass
+class Bench:
+    ledger: Ledger
+    passes: Callable[[float], Any]  # let so many seconds pass
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def bench(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Bench]:
+    if request.param == "memory":
+        clock = [1000.0]
+
+        async def wind(seconds: float) -> None:
+            clock[0] += seconds
+
+        yield Bench(MemoryLedger(lambda: clock[0]), wind)
+    else:
+        ledger = open_redis_ledger(redis_url)
+        yield Bench(ledger, asyncio.sleep)
+        await ledger.aclose()
+
+
+def job(job_id: str = "a", queue: str = "generation") -> Job:
+    return Job(job_id, "generation.text_to_image", queue, {"prompt": "x"}, Step("m", {}, ()), Options(), created_at=0.0)
+
+
+async def test_a_new_row_is_due_at_once_and_dated_by_the_ledgers_clock(bench: Bench) -> None:
+    new, row = await bench.ledger.accept(job())
+    assert new
+    assert row.created_at == pytest.approx(await bench.ledger.ping(), abs=1)
+    claims, _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert [claim.job for claim in claims] == [row]
+    assert claims[0].now >= row.created_at - 0.01
+
+
+async def test_a_second_acceptance_changes_nothing(bench: Bench) -> None:
+    _, first = await bench.ledger.accept(job())
+    new, row = await bench.ledger.accept(replace(job(), request={"prompt": "another"}))
+    assert not new
+    assert row == first
+
+
+async def test_a_claimed_row_is_nobody_elses_until_its_lease_ends(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert (await bench.ledger.claim(["generation"], 10, LEASE_S))[0] == []
+    await bench.passes(LEASE_S + 0.1)
+    (again,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert again.fence > claim.fence
+    assert again.strikes == 2
+
+
+async def test_whoever_lost_the_claim_cannot_write(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (old,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.passes(LEASE_S + 0.1)
+    (new,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    with pytest.raises(ClaimLostError):
+        await bench.ledger.keep(old, old.job.move(Stage.SUBMITTING), LEASE_S)
+    with pytest.raises(ClaimLostError):
+        await bench.ledger.release(old, old.job.move(Stage.SUBMITTING), 0, 60)
+    await bench.ledger.keep(new, new.job.move(Stage.SUBMITTING), LEASE_S)
+    row = await bench.ledger.get("a")
+    assert row and row.stage == Stage.SUBMITTING
+
+
+async def test_a_renewed_claim_lasts_another_lease_and_a_lost_one_is_named(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.passes(LEASE_S * 0.7)
+    assert await bench.ledger.renew([("a", claim.fence)], LEASE_S) == set()
+    await bench.passes(LEASE_S * 0.7)
+    assert (await bench.ledger.claim(["generation"], 10, LEASE_S))[0] == []
+    assert await bench.ledger.renew([("a", claim.fence - 1), ("nobody", 1)], LEASE_S) == {"a", "nobody"}
+
+
+async def test_a_released_row_is_due_again_when_it_was_said(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    ticket = Attempt(1, "fal", "e", 1.0, ticket=Ticket("r", {"status": "u"}))
+    waiting = claim.job.move(Stage.SUBMITTING, attempts=(ticket,)).move(Stage.WAITING)
+    await bench.ledger.release(claim, waiting, 0.2, 60)
+    claims, wait = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert claims == []
+    assert wait == pytest.approx(0.2, abs=0.15)
+    await bench.passes(0.25)
+    (again,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert again.job == waiting
+    assert again.strikes == 1
+
+
+async def test_only_the_queues_asked_for_are_claimed_and_never_more_than_the_limit(bench: Bench) -> None:
+    for n in range(5):
+        await bench.ledger.accept(job(f"g{n}"))
+    await bench.ledger.accept(job("t", queue="training"))
+    first, _ = await bench.ledger.claim(["generation"], 3, LEASE_S)
+    rest, wait = await bench.ledger.claim(["generation"], 3, LEASE_S)
+    assert len(first) == 3
+    assert len(rest) == 2
+    assert {c.job.id for c in [*first, *rest]} == {f"g{n}" for n in range(5)}
+    assert wait == pytest.approx(LEASE_S, abs=0.2)
+    assert await bench.ledger.in_flight(["generation", "training", "video"]) == {
+        "generation": 5,
+        "training": 1,
+        "video": 0,
+    }
+
+
+async def test_a_signal_makes_a_resting_row_due_and_stays_until_the_end(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.release(claim, claim.job, 60, 60)
+    assert await bench.ledger.signal("a", "cancel") == claim.job
+    (again,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert again.signals == {"cancel": "1"}
+    await bench.ledger.release(again, again.job, 0, 60)
+    await bench.passes(0.01)
+    (third,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert third.signals == {"cancel": "1"}
+
+
+async def test_a_signal_does_not_disturb_a_claim_but_shortens_the_rest_after_it(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.signal("a", "cancel")
+    assert (await bench.ledger.claim(["generation"], 10, LEASE_S))[0] == []
+    await bench.ledger.release(claim, claim.job, 60, 60)
+    (again,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert again.signals == {"cancel": "1"}
+
+
+async def test_a_signal_to_nobody_is_told_so(bench: Bench) -> None:
+    assert await bench.ledger.signal("nobody", "cancel") is None
+
+
+def closing(row: Job, ending: Stage = Stage.COMPLETED) -> Job:
+    return row.move(Stage.CLOSING, ending=ending)
+
+
+async def test_a_closing_row_is_ended_by_whoever_confirms_and_never_due_again(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.release(claim, closing(claim.job), 0, 60)
+    await bench.ledger.confirm("a", 60)
+    await bench.ledger.confirm("a", 60)
+    row = await bench.ledger.get("a")
+    assert row and row.stage == Stage.COMPLETED
+    assert (await bench.ledger.claim(["generation"], 10, LEASE_S))[0] == []
+    assert await bench.ledger.signal("a", "cancel") == row
+
+
+async def test_a_row_that_is_not_closing_cannot_be_confirmed(bench: Bench) -> None:
+    _, row = await bench.ledger.accept(job())
+    await bench.ledger.confirm("a", 60)
+    assert await bench.ledger.get("a") == row
+
+
+async def test_a_confirmation_beats_whoever_was_about_to_send_the_closing_message_again(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.release(claim, closing(claim.job), 0, 60)
+    await bench.passes(0.01)
+    (late,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.confirm("a", 60)
+    with pytest.raises(ClaimLostError):
+        await bench.ledger.release(late, late.job, 10, 60)
+
+
+async def test_a_final_row_is_forgotten_after_its_time(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    ended = closing(claim.job, Stage.CANCELLED).move(Stage.CANCELLED)
+    await bench.ledger.release(claim, ended, 0, 0.2)
+    assert await bench.ledger.get("a") == ended
+    await bench.passes(0.3)
+    assert await bench.ledger.get("a") is None
+
+
+async def test_two_hundred_simultaneous_claims_give_each_row_to_exactly_one(bench: Bench) -> None:
+    for n in range(50):
+        await bench.ledger.accept(job(f"j{n}"))
+    rounds = await asyncio.gather(*(bench.ledger.claim(["generation"], 1, 30) for _ in range(200)))
+    got = [claim.job.id for claims, _ in rounds for claim in claims]
+    assert sorted(got) == sorted(f"j{n}" for n in range(50))
+
+
+def test_the_clock_of_redis_is_used_and_not_the_workers(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def accepted() -> float:
+        ledger = open_redis_ledger(redis_url)
+        _, row = await ledger.accept(job())
+        await ledger.aclose()
+        return row.created_at
+
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: 0.0)  # a worker whose clock is decades off
+    assert asyncio.run(accepted()) == pytest.approx(real, abs=30)
