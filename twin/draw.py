@@ -179,6 +179,8 @@ def _write(image: Image.Image, picture: Picture) -> None:
     notes += [f"LoRA {lora}" for lora in picture.loras]
     small = max(8, size * 2 // 3)
     top = height - margin - len(prompt) * round(size * 1.25) - len(notes) * round(small * 1.35)
+    if picture.backdrop:
+        _shade(image, top - margin // 2)
     pen = ImageDraw.Draw(image)
     for line in prompt:
         _line(pen, (margin, top), line, size, (255, 255, 255))
@@ -186,6 +188,13 @@ def _write(image: Image.Image, picture: Picture) -> None:
     for line in notes:
         _line(pen, (margin, top), line, small, (255, 244, 214))
         top += round(small * 1.35)
+
+
+def _shade(image: Image.Image, top: int) -> None:
+    """Darken the foot of a worked-over picture, which may have writing of its own there."""
+    box = (0, max(0, top), image.width, image.height)
+    foot = image.crop(box)
+    image.paste(Image.blend(foot, Image.new("RGB", foot.size, (12, 14, 24)), 0.88), box)
 
 
 def _line(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: Colour) -> None:

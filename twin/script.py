@@ -70,7 +70,7 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _call_fits(self) -> Self:
-        """Settle the call of faults that have only one, and refuse what cannot happen."""
+        """Refuse what cannot happen."""
         if self.times == 0:
             raise ValueError("times must be -1 (for ever) or at least 1")
         allowed = allowed_calls(self.what)
@@ -78,12 +78,14 @@ class Fault(BaseModel):
             raise ValueError(f"call is missing; {self.what} may strike at: {', '.join(allowed)}")
         if self.call is not None and self.call not in allowed:
             raise ValueError(f"{self.what} cannot strike at {self.call}; allowed: {', '.join(allowed)}")
+        if self.strikes_at is Call.UPLOAD and self.endpoint != "*":
+            raise ValueError("an upload belongs to no endpoint; leave endpoint out")
         return self
 
     @property
     def strikes_at(self) -> Call:
         """The call that uses this fault up; a spoiled run is decided when the job is taken."""
-        return Call.RUN if self.what in OF_A_RUN or self.call is None else self.call
+        return Call.RUN if self.what in OF_A_RUN else self.call or allowed_calls(self.what)[0]
 
     @property
     def usual_status(self) -> int:
@@ -119,8 +121,7 @@ class Script:
 
     def add(self, faults: Iterable[Fault]) -> None:
         """Append faults to the script."""
-        for fault in faults:
-            self._faults.append(fault if fault.call or fault.what in OF_A_RUN else _settled(fault))
+        self._faults.extend(faults)
 
     def left(self) -> list[Fault]:
         """Return the faults that have not struck as often as ordered."""
@@ -147,7 +148,3 @@ class Script:
             del self._faults[place]
         elif fault.times != FOREVER:
             self._faults[place] = fault.model_copy(update={"times": fault.times - 1})
-
-
-def _settled(fault: Fault) -> Fault:
-    return fault.model_copy(update={"call": allowed_calls(fault.what)[0]})

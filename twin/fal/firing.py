@@ -38,10 +38,9 @@ class Firing:
             return refused(problems)
         inputs = await self._reader.read(submission.input)
         wares = Wares(self._models, model, job, inputs, self._files)
-        if wares.size[0] * wares.size[1] > MAX_PIXELS:
-            raise Refused(
-                problem(("body", "image_size"), "value_error", f"The twin draws at most {MAX_PIXELS} pixels", None)
-            )
+        if min(wares.size) < 1 or wares.size[0] * wares.size[1] > MAX_PIXELS:
+            message = f"The twin draws pictures of 1 to {MAX_PIXELS} pixels"
+            raise Refused(problem(("body", "image_size"), "value_error", message, list(wares.size)))
         await self._take_time(job)
         if job.fault and job.fault.what is What.ERROR:
             return ordered_error(job.fault)

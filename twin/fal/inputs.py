@@ -123,7 +123,10 @@ class InputReader:
         url = reference.url
         if url.startswith("data:"):
             return _decode_data_uri(reference)
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise Refused(_cannot_download(reference)) from error
         if parts.scheme not in ("http", "https"):
             if "://" in url or (reference.kind in (Kind.ARCHIVE, Kind.FILE) and reference.loc[-1] != "path"):
                 raise Refused(_cannot_download(reference))

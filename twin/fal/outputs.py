@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from twin.fal.schema import Field, Model, Shape
-from twin.fal.wares import Wares
+from twin.fal.wares import MAX_PICTURES, Wares
 
 FLUX: Shape = {
     "images": Field("array", is_required=True, items="Image"),
@@ -81,7 +81,8 @@ class _Filler:
 
     def _mask_count(self) -> int:
         values = self._wares.values
-        return int(values.get("max_masks", 1)) if values.get("return_multiple_masks") else 1
+        asked = values.get("max_masks", 1) if values.get("return_multiple_masks") else 1
+        return max(1, min(MAX_PICTURES, int(asked)))
 
     def _plain(self, name: str, kind: str) -> Any:
         if name == "seed":

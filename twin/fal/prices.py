@@ -25,6 +25,7 @@ USD_PER_UNIT = {
     "alibaba/happy-horse/image-to-video": 0.14,
     "alibaba/happy-horse/text-to-video": 0.14,
 }
+MAX_SECONDS = 60.0
 PER_IMAGE = ("fal-ai/nano-banana",)
 IMAGE_FACTOR = {
     "fal-ai/nano-banana-2": {"0.5K": 0.75, "2K": 1.5, "4K": 2.0},
@@ -81,6 +82,6 @@ def read_seconds(value: Any) -> float:
     """Read a duration as fal's video models write it: `8s`, `5`, 5 or `auto`."""
     text = str(value).removesuffix("s")
     try:
-        return max(1.0, float(text))
+        return min(MAX_SECONDS, max(1.0, float(text)))
     except ValueError:
         return 5.0

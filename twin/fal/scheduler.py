@@ -88,7 +88,8 @@ class Scheduler:
 
     def has_slot(self, account: str) -> bool:
         """Whether a run of this account could start now."""
-        return self._lane(account).running < self._pace.concurrency
+        lane = self._lanes.get(account)
+        return lane is None or lane.running < self._pace.concurrency
 
     def find(self, request_id: str) -> Job | None:
         """Return a job that is still known."""

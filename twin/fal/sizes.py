@@ -20,6 +20,7 @@ SIDE_OF_RESOLUTION = {
 }
 SIDE_OF_ENDPOINT = {"fal-ai/flux-pro/v1.1-ultra": 2048}
 USUAL_SIDE = 1024
+MAX_RATIO = 20
 MAX_SIDE = 4096
 MAX_PIXELS = 36_000_000
 GRID = 16
@@ -45,12 +46,13 @@ def picture_size(models: Models, model: Model | None, values: Mapping[str, Any],
 
 
 def read_ratio(text: Any) -> float | None:
-    """Return the ratio that `16:9` names; None for `auto` and for anything else."""
+    """Return the ratio that `16:9` names; None for `auto` and for what no picture can have."""
     try:
         width, height = str(text).split(":")
-        return float(width) / float(height)
+        ratio = float(width) / float(height)
     except (ValueError, ZeroDivisionError):
         return None
+    return ratio if 1 / MAX_RATIO <= ratio <= MAX_RATIO else None
 
 
 def _from_image_size(models: Models, value: Any) -> Size | None:

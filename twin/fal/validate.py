@@ -28,7 +28,7 @@ def problem(loc: Loc, kind: str, msg: str, value: Any, ctx: Mapping[str, Any] | 
 def find_problems(model: Model, body: Any) -> list[Problem]:
     """Return everything that is wrong with the input; an empty list when it is good."""
     if not isinstance(body, dict):
-        return [_not_an_object(("body",), body)]
+        return [not_an_object(("body",), body)]
     return list(_of_shape(model, model.input, body, ("body",)))
 
 
@@ -138,12 +138,13 @@ def _of_object(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Pro
     if field.ref and field.ref in CHECKS:
         return
     if not isinstance(value, dict):
-        yield _not_an_object(loc, value)
+        yield not_an_object(loc, value)
     elif field.ref and field.ref in model.shapes:
         yield from _of_shape(model, model.shapes[field.ref], value, loc)
 
 
-def _not_an_object(loc: Loc, value: Any) -> Problem:
+def not_an_object(loc: Loc, value: Any) -> Problem:
+    """Build the entry for a value that should have been a JSON object."""
     message = "Input should be a valid dictionary or object to extract fields from"
     return problem(loc, "model_attributes_type", message, value)
 

@@ -143,7 +143,7 @@ class Wares:
         return self._late_file(video, "_video.mp4", {key: fact for key, fact in facts.items() if key in shape})
 
     def _sound(self, shape: Shape) -> dict[str, Any]:
-        sound = Sound(self.prompt)
+        sound = Sound(self.prompt[:2_000])
         facts = {"duration": sound.seconds, "channels": 1, "sample_rate": 16_000}
         return self._late_file(sound, "_speech.wav", {key: fact for key, fact in facts.items() if key in shape})
 
@@ -162,8 +162,9 @@ class Wares:
         return write_lora(metadata | {"base_model": self.job.submission.endpoint}, self.job.seed)
 
     def _config(self) -> bytes:
-        plain = {name: value for name, value in self.values.items() if not str(value).startswith("data:")}
-        return json.dumps(plain | {"steps": self.steps, "model": self.job.submission.endpoint}, indent=2).encode()
+        return json.dumps(
+            {**self.job.record, "steps": self.steps, "model": self.job.submission.endpoint}, indent=2
+        ).encode()
 
     def _format(self) -> str:
         asked = self.values.get("output_format", self.values.get("format"))

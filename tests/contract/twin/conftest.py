@@ -1,0 +1,97 @@
+"""A twin on a free loopback port, emptied before each test, and a handle to drive it."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from twin.app import create_app
+from twin.server import TwinServer, in_thread
+
+KEY = {"Authorization": "Key test:secret"}
+SCHNELL = "fal-ai/flux/schnell"
+
+
+class Handle:
+    """A twin as a test sees it: its address, an HTTP client with a key, and the control calls."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = httpx.Client(base_url=url, headers=KEY, timeout=20)
+
+    def submit(self, endpoint: str = SCHNELL, body: Any = None, **options: Any) -> dict[str, Any]:
+        """Submit and return the answer, which must be good."""
+        values = {"prompt": "a fox"} if body is None else body
+        response = self.http.post(f"/queue/{endpoint}", json=values, **options)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    def status(self, ticket: dict[str, Any], *, logs: bool = False) -> httpx.Response:
+        return self.http.get(ticket["status_url"], params={"logs": "1" if logs else "0"})
+
+    def wait(self, ticket: dict[str, Any], timeout_s: float = 15.0) -> httpx.Response:
+        """Wait until a request has ended and return its result's answer."""
+        until(lambda: self.status(ticket).json()["status"] == "COMPLETED", "the request ends", timeout_s)
+        return self.http.get(ticket["response_url"])
+
+    def make(self, endpoint: str = SCHNELL, body: Any = None, **options: Any) -> dict[str, Any]:
+        """Submit, wait, and return the output, which must be good."""
+        response = self.wait(self.submit(endpoint, body, **options))
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    def refused(self, endpoint: str, body: Any) -> list[dict[str, Any]]:
+        """Submit, wait, and return the `detail` list of the 422 that must come."""
+        response = self.wait(self.submit(endpoint, body))
+        assert response.status_code == 422, response.text
+        return list(response.json()["detail"])
+
+    def script(self, **fault: Any) -> None:
+        response = self.http.post("/_twin/script", json=fault)
+        assert response.status_code == 200, response.text
+
+    def pace(self, **pace: Any) -> None:
+        response = self.http.post("/_twin/pace", json=pace)
+        assert response.status_code == 200, response.text
+
+    def requests(self) -> list[dict[str, Any]]:
+        return list(self.http.get("/_twin/requests").json()["requests"])
+
+    def count(self) -> int:
+        return int(self.http.get("/_twin/requests", params={"count": 1}).json()["count"])
+
+    def upload(self, data: bytes, content_type: str = "image/png", name: str = "input.png") -> str:
+        """Upload a file and return its URL."""
+        token = self.http.post("/rest/storage/auth/token", json={}).json()["token"]
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type, "X-Fal-File-Name": name}
+        response = self.http.post("/cdn/files/upload", content=data, headers=headers)
+        assert response.status_code == 200, response.text
+        return str(response.json()["access_url"])
+
+
+def until(met: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
+    """Wait for a condition with a deadline and return what it returned."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := met()):
+        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
+        time.sleep(0.01)
+    return found
+
+
+@pytest.fixture(scope="session")
+def twin_server() -> Iterator[TwinServer]:
+    with in_thread(create_app()) as server:
+        yield server
+
+
+@pytest.fixture
+def twin(twin_server: TwinServer) -> Iterator[Handle]:
+    """The session's twin, emptied, and quick."""
+    handle = Handle(twin_server.url)
+    handle.http.post("/_twin/reset")
+    handle.pace(seconds=0.05, queue_seconds=0.0, webhook_backoff_s=0.02)
+    yield handle
+    handle.http.post("/_twin/reset")
+    handle.http.close()
