@@ -40,7 +40,7 @@ class Spool:
         """Raise `BrokenPieceError` when a file of so many bytes is too large."""
         if size > self._limit_bytes:
             raise BrokenPieceError(
-                f"{self._label}: larger than the limit of {self._limit_bytes >> 20 or 1} MB (KILNHAND_MAX_FILE_MB)"
+                f"{self._label}: larger than the limit of {self._limit_bytes / 1e6:g} MB (KILNHAND_MAX_FILE_MB)"
             )
 
     @property
