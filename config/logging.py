@@ -23,7 +23,7 @@ _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             r"(?i)((?:api_?key|fal_key(?:_secret)?|secret|password|access_token|signature|sig)[\"']?\s*[=:]\s*[\"']?)"
-            r"[^\s\"'&,;)}\]]{6,}"
+            r"(?!<)[^\s\"'&,;)}\]]{6,}"
         ),
         r"\1***",
     ),

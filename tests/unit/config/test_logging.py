@@ -109,6 +109,7 @@ def test_a_traceback_is_masked_too() -> None:
         "redis://redis:6379/0",
         "https://example.com/a.png?width=3",
         "the token bucket is empty",
+        "set FAL_KEY=<id>:<secret> (or FAL_API_KEY)",
         "job 0f1e2d3c-1111-2222-3333-444455556666 has ended",
     ],
 )
