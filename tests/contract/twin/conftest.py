@@ -19,7 +19,7 @@ class Handle:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.http = httpx.Client(base_url=url, headers=KEY, timeout=20)
+        self.http = httpx.Client(base_url=url, headers=KEY, timeout=20, verify=False, trust_env=False)
 
     def submit(self, endpoint: str = SCHNELL, body: Any = None, **options: Any) -> dict[str, Any]:
         """Submit and return the answer, which must be good."""
@@ -95,3 +95,9 @@ def twin(twin_server: TwinServer) -> Iterator[Handle]:
     yield handle
     handle.http.post("/_twin/reset")
     handle.http.close()
+
+
+@pytest.fixture(name="until")
+def until_fixture() -> Callable[..., Any]:
+    """Return `until`, since test modules cannot import this one."""
+    return until

@@ -99,7 +99,7 @@ async def fal(request: pytest.FixtureRequest, twin: Any, monkeypatch: pytest.Mon
 
 
 async def size_at(url: str) -> tuple[int, int]:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         response = await http.get(url)
     with Image.open(io.BytesIO(response.content)) as image:
         return image.size
@@ -184,15 +184,17 @@ async def test_ids_of_every_depth_poll_on_their_app(fal: Any, app: str) -> None:
 @pytest.mark.parametrize("repository", ["fal_v3", "fal"])
 async def test_upload_brings_the_bytes_back(fal: Any, repository: str) -> None:
     url = await fal.call("upload", b"hello", "text/plain", "a.txt", repository=repository)
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         response = await http.get(url)
     assert (response.content, response.headers["content-type"]) == (b"hello", "text/plain; charset=utf-8")
 
 
-async def test_upload_falls_back_to_the_second_repository(fal: Any, twin: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_upload_falls_back_to_the_second_repository(
+    fal: Any, twin: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     twin.script(call="upload", what="http", status=500)
     url = await fal.call("upload", b"hello", "text/plain", "a.txt")
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         assert (await http.get(url)).content == b"hello"
     assert "falling back to fal" in caplog.text
 
@@ -209,7 +211,7 @@ async def test_upload_file_above_100_mb_goes_in_pieces(fal: Any, tmp_path: Path)
         file.seek(BIG - 4)
         file.write(b"tail")
     url = await fal.call("upload_file", path)
-    async with httpx.AsyncClient() as http, http.stream("GET", url) as response:
+    async with httpx.AsyncClient(verify=False) as http, http.stream("GET", url) as response:
         assert response.headers["content-length"] == str(BIG)
         size, last = 0, b""
         async for chunk in response.aiter_raw():
@@ -222,7 +224,7 @@ async def test_pieces_are_put_in_order_of_their_numbers(fal: Any, monkeypatch: p
     monkeypatch.setattr(wire, "MULTIPART_CHUNK_SIZE", 7)
     data = bytes(range(256)) * 2
     url = await fal.call("upload", data, "application/octet-stream", "a.bin")
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         assert (await http.get(url)).content == data
 
 
