@@ -16,7 +16,7 @@ from worker.advance import Bench, Look, Next, advance, fail
 from worker.errors import ClaimLostError, InternalError
 from worker.job import Job, Stage
 from worker.ledger.base import Claim, Ledger
-from worker.status import JobStatus, State, state_of, status_of
+from worker.status import JobStatus, state_of, status_of
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,8 @@ RENEWALS = 3  # a lease is renewed this many times while it lasts
 class Outside(Protocol):
     """Where states go: Celery's result backend, its events, and the closing message. Told again after a failure."""
 
-    async def tell(self, job: Job, status: JobStatus) -> None:
-        """Publish the status of a job that has not ended."""
+    async def tell(self, job: Job, status: JobStatus, milestone: bool) -> None:
+        """Publish the status of a job that has not ended. A milestone is a new state, or another quarter done."""
 
     async def close(self, job: Job) -> None:
         """Have a closing job ended; whoever ended it confirms that to the ledger."""
@@ -152,12 +152,12 @@ class Dispatcher:
     async def _write(self, held: _Held, following: Next) -> bool:
         """Write the next row, then tell the outside. True when the claim is let go."""
         before, job, now = held.job, replace(following.job, defects=0), self._now(held)
-        state = _what_to_tell(before, job, now)
-        held.job = replace(job, told_at=now) if state else job
+        telling = _is_worth_telling(before, job, now)
+        held.job = replace(job, told_at=now) if telling else job
         await self._persist(held, following.due_in_s)
         try:
-            if state:
-                await self._outside.tell(held.job, status_of(held.job, now))
+            if telling:
+                await self._outside.tell(held.job, status_of(held.job, now), _is_milestone(before, job))
             if job.stage == Stage.CLOSING:
                 await self._outside.close(job)
         except Exception:  # the outer rim: told with the next change, closed when it comes due again
@@ -210,11 +210,15 @@ class Dispatcher:
         return held.claim.now + self._pace.monotonic() - held.since
 
 
-def _what_to_tell(before: Job, job: Job, now: float) -> State | None:
-    """The state to publish: at every change of state, attempt or provider; progress at most once a second."""
+def _is_worth_telling(before: Job, job: Job, now: float) -> bool:
+    """Every milestone and every new attempt; progress and logs at most once a second."""
     if job.ending is not None:
-        return None
-    state = state_of(job)
-    changed = job.told_at is None or state != state_of(before) or len(job.attempts) != len(before.attempts)
-    progressed = job.sight != before.sight and (job.told_at is None or now - job.told_at >= TELL_S)
-    return state if changed or progressed else None
+        return False
+    if job.told_at is None or _is_milestone(before, job) or len(job.attempts) != len(before.attempts):
+        return True
+    return job.sight != before.sight and now - job.told_at >= TELL_S
+
+
+def _is_milestone(before: Job, job: Job) -> bool:
+    quarters = [int(4 * (row.sight.progress or 0.0)) for row in (before, job)]
+    return job.told_at is None or state_of(job) != state_of(before) or quarters[1] > quarters[0]

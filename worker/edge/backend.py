@@ -6,12 +6,19 @@ SUBSCRIBE at every `delay()`: `get()` subscribes by itself, and an API process t
 subscriptions.
 """
 
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from celery import states
 from celery.backends.redis import RedisBackend
 from kombu.utils.encoding import bytes_to_str
+
+
+@cache
+def store_script() -> str:
+    """The Lua that stores a state unless a final one is there."""
+    return (files("worker.edge") / "store_state.lua").read_text()
 
 
 class MonotonicRedisBackend(RedisBackend):
@@ -27,7 +34,7 @@ class MonotonicRedisBackend(RedisBackend):
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta["task_id"] = bytes_to_str(task_id)
         lifetime_s = self.failure_expires if state == states.FAILURE else self.expires
-        script = self.client.register_script((files("worker.edge") / "store_state.lua").read_text())
+        script = self.client.register_script(store_script())
         key, value = self.get_key_for_task(task_id), self.encode(meta)
         self.ensure(lambda: script(keys=[key], args=[value, int(lifetime_s or 0)]), ())
         return result

@@ -1,22 +1,26 @@
 """What a worker process adds to Celery: a dispatcher on its own loop, and the way to it from Celery's threads."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import structlog
 from celery import Celery
 from celery.platforms import EX_FAILURE
 from celery.worker import state as celery_state
+from redis.exceptions import RedisError
 
 from config.fal_key import find_fal_key
 from config.settings import Settings
 from worker.dispatch import Dispatcher, Pace
 from worker.edge.loop import LoopThread
 from worker.edge.outside import CeleryOutside
+from worker.errors import ServiceUnavailableError
 from worker.job import Job
 from worker.services import Services, open_services
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 STOP_GRACE_S = 2.0  # for what is in hand; the rest comes due again on another worker
@@ -42,24 +46,30 @@ class LoopMinder:
 
     def accept(self, job: Job) -> tuple[bool, Job]:
         """Write the row unless there is one, and have the dispatcher look at once."""
-        new, row = self._thread.run(self._services.ledger.accept(job))
+        new, row = self._ask(self._services.ledger.accept(job))
         if new:
             self._thread.loop.call_soon_threadsafe(self._dispatcher.wake)
         return new, row
 
     def get(self, job_id: str) -> Job | None:
         """The row."""
-        return self._thread.run(self._services.ledger.get(job_id))
+        return self._ask(self._services.ledger.get(job_id))
 
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""
-        self._thread.run(self._services.ledger.confirm(job_id, self._pace.forget_s))
+        self._ask(self._services.ledger.confirm(job_id, self._pace.forget_s))
 
     def cancel(self, job_id: str) -> bool:
         """Leave a cancel signal. False when there is no such job; one that has ended stays as it is."""
-        job = self._thread.run(self._services.ledger.signal(job_id, "cancel"))
+        job = self._ask(self._services.ledger.signal(job_id, "cancel"))
         self._thread.loop.call_soon_threadsafe(self._dispatcher.wake)
         return job is not None
+
+    def _ask(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return self._thread.run(work)
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            raise ServiceUnavailableError(f"the ledger cannot be reached ({type(error).__name__})") from error
 
     def close(self) -> None:
         """Stop the dispatcher, close the services, end the loop."""
@@ -72,7 +82,7 @@ class LoopMinder:
 
     async def _run(self) -> None:
         async with open_services(self._settings, find_fal_key()) as services:
-            outside = CeleryOutside(self._app, services.ledger, self._pace.forget_s)
+            outside = CeleryOutside(self._app, services.ledger, self._settings.redis.results, self._pace.forget_s)
             dispatcher = Dispatcher(services.ledger, services.bench, outside, self._pace)
             if not services.bench.providers:
                 log.warning("provider_disabled", provider="fal", why=services.bench.disabled_why)
@@ -83,7 +93,7 @@ class LoopMinder:
             stopping.cancel()
             await dispatcher.stop(STOP_GRACE_S)
             await minding
-            outside.shut()
+            await outside.aclose()
 
     def _died(self, running: "Future[None]") -> None:
         """A dispatcher that ends by itself takes the worker with it: nothing would be minded here."""

@@ -1,6 +1,6 @@
 """The dispatcher's way to Celery: states into the result backend, events for Flower, and the closing message.
 
-All of it blocks for a millisecond or two, so it is done in a few threads of its own.
+Celery's publishing blocks for a millisecond or two, so it is done in a few threads of its own.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 
 from worker.edge.message import send_closing
+from worker.edge.states import LiveStates
 from worker.job import Job, Stage
 from worker.ledger.base import Ledger
 from worker.status import JobStatus
@@ -24,13 +25,16 @@ SHOWN = ("progress", "queue_position", "provider", "model", "stage")  # what Flo
 class CeleryOutside:
     """See `worker.dispatch.Outside`."""
 
-    def __init__(self, app: Celery, ledger: Ledger, forget_s: float, threads: int = 4) -> None:
+    def __init__(self, app: Celery, ledger: Ledger, results_url: str, forget_s: float, threads: int = 4) -> None:
         self._app, self._ledger, self._forget_s = app, ledger, forget_s
+        self._states = LiveStates(app.backend, results_url)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="outside")
 
-    async def tell(self, job: Job, status: JobStatus) -> None:
-        """Store the state with the status as its meta, and send it as an event."""
-        await self._in_thread(self._tell, job, status)
+    async def tell(self, job: Job, status: JobStatus, milestone: bool) -> None:
+        """Store the state with the status as its meta; a milestone is also an event."""
+        await self._states.tell(job, status)
+        if milestone:
+            await self._in_thread(self._show, job, status)
 
     async def close(self, job: Job) -> None:
         """Send the closing message; a cancelled job is ended right here, since workers drop messages of revoked ids."""
@@ -40,17 +44,16 @@ class CeleryOutside:
         else:
             await self._in_thread(send_closing, self._app.tasks[job.task], job)
 
-    def shut(self) -> None:
-        """Let go of the threads."""
+    async def aclose(self) -> None:
+        """Let go of threads and connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._states.aclose()
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
-    def _tell(self, job: Job, status: JobStatus) -> None:
-        meta = status.model_dump(mode="json")
-        self._app.backend.store_result(job.id, meta, status.state, request=Context(job.message))
-        shown = {name: meta[name] for name in SHOWN if meta[name] is not None}
+    def _show(self, job: Job, status: JobStatus) -> None:
+        shown = {name: value for name in SHOWN if (value := getattr(status, name)) is not None}
         self._send(job, f"task-{status.state.lower()}", result=str(shown))
 
     def _revoke(self, job: Job) -> None:

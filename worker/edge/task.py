@@ -9,13 +9,15 @@ from functools import cache
 from typing import Any, NoReturn, Protocol
 
 from celery import Task
-from celery.exceptions import Ignore
+from celery.app.task import Context
+from celery.exceptions import Ignore, Reject
 from pydantic import BaseModel
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from worker.edge.app import app
 from worker.edge.message import is_closing, kept
-from worker.errors import InternalError, InvalidRequestError, KilnhandError, error_class
+from worker.edge.tracer import accepting
+from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
 from worker.job import Job, Options, Stage, Step
 from worker.request import BaseRequest, read, refusal
 
@@ -24,7 +26,7 @@ class Minder(Protocol):
     """The part of a worker process that keeps rows; `worker.edge.minder` is the real one."""
 
     def accept(self, job: Job) -> tuple[bool, Job]:
-        """Write the row unless there is one."""
+        """Write the row unless there is one. Raises `ServiceUnavailableError` while the ledger is away; so do all."""
 
     def get(self, job_id: str) -> Job | None:
         """The row."""
@@ -50,6 +52,7 @@ class JobTask(Task):
     track_started = False  # QUEUED and IN_PROGRESS say more
     Request = "worker.edge.request:JobRequest"
 
+    _tracer: Any = None
     asks: type[BaseRequest]
     order: Order
     gives: type[BaseModel]
@@ -67,14 +70,30 @@ class JobTask(Task):
         return super().apply_async(args, kwargs, **options)
 
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """A delivery: the first accepts, a later one closes or finds that nothing is left to do."""
-        if is_closing(self.request):
+        """A delivery: the first accepts, a later one closes. Both leave the message where it is while Redis is away."""
+        try:
+            if not is_closing(self.request):
+                self.accept(self.request, args, kwargs)
+                raise Ignore
             job = self._minder.get(self.request.id)
-        else:
-            _, job = self._minder.accept(self._job(args, kwargs))
-        if job is None or job.is_final or not is_closing(self.request):
+        except ServiceUnavailableError as error:
+            raise Reject(error.message, requeue=True) from error
+        if job is None or job.is_final:
             raise Ignore
         return _ending(job)
+
+    def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
+        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`."""
+        self._minder.accept(self._job(request, args, kwargs))
+
+    @property
+    def __trace__(self) -> Any:
+        """Celery's tracer for this task, as the consumer sets it; first deliveries pass it by."""
+        return self._tracer
+
+    @__trace__.setter
+    def __trace__(self, celerys: Any) -> None:
+        self._tracer = accepting(self, celerys)
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Celery has stored the ending: the row may rest."""
@@ -88,12 +107,10 @@ class JobTask(Task):
             raise InternalError("no dispatcher in this process: start workers with `celery -A worker.app worker`")
         return minder
 
-    def _job(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Job:
-        given = self._given(args, kwargs)
-        request, options, step = self._read(given)
+    def _job(self, message: Context, args: Any, kwargs: Mapping[str, Any]) -> Job:
+        request, options, step = self._read(self._given(args, kwargs))
         plain = request.model_dump(mode="json", exclude_unset=True)
-        message = kept(self.request)
-        return Job(self.request.id, self.name, self.queue, plain, step, options, created_at=0.0, message=message)
+        return Job(message.id, self.name, self.queue, plain, step, options, created_at=0.0, message=kept(message))
 
     def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The fields given: by name, as a request, and from the result of the job before in a chain."""

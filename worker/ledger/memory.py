@@ -51,9 +51,9 @@ class MemoryLedger:
         lost = set()
         for job_id, fence in held:
             row = self._row(job_id)
-            if row is None or row.fence != fence or not row.until:
+            if row is None or row.fence != fence:
                 lost.add(job_id)
-            else:
+            elif row.until:
                 row.until = row.due = self._clock() + lease_s
         return lost
 

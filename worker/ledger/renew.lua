@@ -1,4 +1,4 @@
--- Hold rows for another lease, each only if its fence is still ours.
+-- Hold rows for another lease, each only if its fence is still ours. One let go meanwhile stays let go.
 --
 -- touches  job   hash  <prefix>job:<id>      of every id given
 -- touches  due   zset  <prefix>due:<queue>   of each of these jobs
@@ -10,9 +10,9 @@ local lost = {}
 for i = 3, #ARGV, 2 do
   local job = ARGV[1] .. 'job:' .. ARGV[i]
   local row = redis.call('HMGET', job, 'fence', 'queue', 'until')
-  if row[1] ~= ARGV[i + 1] or row[3] == '0' then
+  if row[1] ~= ARGV[i + 1] then
     lost[#lost + 1] = ARGV[i]
-  else
+  elseif row[3] ~= '0' then
     redis.call('HSET', job, 'until', till)
     redis.call('ZADD', ARGV[1] .. 'due:' .. row[2], till, ARGV[i])
   end

@@ -92,6 +92,15 @@ async def test_a_renewed_claim_lasts_another_lease_and_a_lost_one_is_named(bench
     assert await bench.ledger.renew([("a", claim.fence - 1), ("nobody", 1)], LEASE_S) == {"a", "nobody"}
 
 
+async def test_a_renewal_that_crosses_a_release_neither_holds_the_row_again_nor_calls_it_lost(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.release(claim, claim.job, 0, 60)
+    assert await bench.ledger.renew([("a", claim.fence)], 60) == set()
+    await bench.passes(0.01)
+    assert len((await bench.ledger.claim(["generation"], 10, LEASE_S))[0]) == 1
+
+
 async def test_a_released_row_is_due_again_when_it_was_said(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)

@@ -1,0 +1,35 @@
+"""Live states into Celery's result backend, from the loop: the meta that Celery's own write would store, by its script.
+
+Celery's backend blocks; a thread for every write costs more than the write, with a thousand jobs telling theirs.
+"""
+
+from typing import Any
+
+from celery.app.task import Context
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from worker.edge.backend import MonotonicRedisBackend, store_script
+from worker.job import Job
+from worker.status import JobStatus
+
+
+class LiveStates:
+    """Writes QUEUED and IN_PROGRESS; endings are Celery's own."""
+
+    def __init__(self, backend: MonotonicRedisBackend, url: str) -> None:
+        pool = BlockingConnectionPool.from_url(url, max_connections=8, timeout=30, socket_timeout=10)
+        self._backend, self._redis = backend, Redis(connection_pool=pool)
+        self._store = self._redis.register_script(store_script())
+
+    async def tell(self, job: Job, status: JobStatus) -> None:
+        """Store the state with the status as its meta; nothing happens when a final one is there."""
+        meta: dict[str, Any] = self._backend._get_result_meta(
+            result=status.model_dump(mode="json"), state=status.state, traceback=None, request=Context(job.message)
+        )
+        meta["task_id"] = job.id
+        key, value = self._backend.get_key_for_task(job.id), self._backend.encode(meta)
+        await self._store(keys=[key], args=[value, int(self._backend.expires or 0)])
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._redis.aclose(close_connection_pool=True)
