@@ -1,0 +1,6 @@
+"""`python -m worker.cli` is `kilnhand`."""
+
+from worker.cli.main import main
+
+if __name__ == "__main__":
+    main()
