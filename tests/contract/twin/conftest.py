@@ -86,15 +86,19 @@ def twin_server() -> Iterator[TwinServer]:
         yield server
 
 
-@pytest.fixture
-def twin(twin_server: TwinServer) -> Iterator[Handle]:
-    """The session's twin, emptied, and quick."""
+@pytest.fixture(scope="session")
+def session_handle(twin_server: TwinServer) -> Iterator[Handle]:
     handle = Handle(twin_server.url)
-    handle.http.post("/_twin/reset")
-    handle.pace(seconds=0.05, queue_seconds=0.0, webhook_backoff_s=0.02)
     yield handle
-    handle.http.post("/_twin/reset")
     handle.http.close()
+
+
+@pytest.fixture
+def twin(session_handle: Handle) -> Handle:
+    """The session's twin, emptied, and quick."""
+    session_handle.http.post("/_twin/reset")
+    session_handle.pace(seconds=0.02, queue_seconds=0.0, webhook_backoff_s=0.02)
+    return session_handle
 
 
 @pytest.fixture(name="until")
