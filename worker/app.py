@@ -24,7 +24,7 @@ def _arm() -> None:
     """Everything that a replica has and a producer does not need."""
     for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
         importlib.import_module(module.name)
-    queues = {task.queue for task in app.tasks.values() if isinstance(task, JobTask)}
+    queues = {task.job_queue for task in app.tasks.values() if isinstance(task, JobTask)}
     app.conf.task_queues = [Queue(name) for name in sorted(queues | {DEFAULT_QUEUE})]
     app.steps["worker"].add(MinderStep)
     app.steps["consumer"].add(HeartbeatStep)

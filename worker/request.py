@@ -3,6 +3,7 @@
 A request is read as JSON and strictly: what arrives by `delay()` and by a bare `send_task` is judged alike.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
@@ -27,9 +28,15 @@ def _depth(value: JsonValue) -> int:
     return 0
 
 
-def _shallow(extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _sendable(extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if _depth(extra) > MAX_DEPTH:
         raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
+    if extra.get("sync_mode"):
+        raise ValueError("sync_mode is not possible: results come as files, not inside the answer")
+    try:
+        json.dumps(extra, allow_nan=False)
+    except ValueError:
+        raise ValueError("numbers must be finite") from None
     return extra
 
 
@@ -48,7 +55,7 @@ def file_url(url: str) -> str:
 
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Extra = Annotated[dict[Label, JsonValue], AfterValidator(_shallow)]
+Extra = Annotated[dict[Label, JsonValue], AfterValidator(_sendable)]
 
 
 class BaseRequest(BaseModel):

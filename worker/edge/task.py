@@ -52,6 +52,7 @@ class JobTask(Task):
     track_started = False  # QUEUED and IN_PROGRESS say more
     Request = "worker.edge.request:JobRequest"
 
+    job_queue: str
     _tracer: Any = None
     asks: type[BaseRequest]
     order: Order
@@ -67,6 +68,8 @@ class JobTask(Task):
             given = self._given(args or (), kwargs or {})
             self._read(given)
             args, kwargs = (), _plain(given)
+        if not {"queue", "exchange", "routing_key"} & options.keys():
+            options["queue"] = self.job_queue
         return super().apply_async(args, kwargs, **options)
 
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -110,7 +113,7 @@ class JobTask(Task):
     def _job(self, message: Context, args: Any, kwargs: Mapping[str, Any]) -> Job:
         request, options, step = self._read(self._given(args, kwargs))
         plain = request.model_dump(mode="json", exclude_unset=True)
-        return Job(message.id, self.name, self.queue, plain, step, options, created_at=0.0, message=kept(message))
+        return Job(message.id, self.name, self.job_queue, plain, step, options, created_at=0.0, message=kept(message))
 
     def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The fields given: by name, as a request, and from the result of the job before in a chain."""
@@ -159,7 +162,7 @@ def job_task(name: str, *, queue: str, asks: type[BaseRequest], gives: type[Base
     """
 
     def make(order: Order) -> JobTask:
-        fields = {"name": name, "queue": queue, "asks": asks, "gives": gives, "order": staticmethod(order)}
+        fields = {"name": name, "job_queue": queue, "asks": asks, "gives": gives, "order": staticmethod(order)}
         described = {"__doc__": order.__doc__, "__module__": order.__module__, **fields}
         task: JobTask = app.register_task(type(order.__name__, (JobTask,), described)())
         return task

@@ -1,0 +1,51 @@
+"""Names that leave the process. A change here is a change of the contract with every backend."""
+
+from typing import get_args
+
+from tasks import generation, training, video
+from worker.edge.app import DEFAULT_QUEUE
+from worker.errors import KilnhandError, _tree
+from worker.job import Priority, Stage
+from worker.request import JobOptions
+from worker.status import FileOut, JobResult, JobStatus, State
+
+
+def test_tasks_and_queues() -> None:
+    tasks = {task.name: task.job_queue for task in (generation.text_to_image, training.lora, video.image_to_video)}
+    assert tasks == {
+        "generation.text_to_image": "generation",
+        "training.lora": "training",
+        "video.image_to_video": "video",
+    }
+    assert DEFAULT_QUEUE == "celery"
+
+
+def test_states_and_stages() -> None:
+    assert get_args(State) == ("QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED")
+    assert " ".join(Stage) == ("accepted submitting unknown waiting fetched stored closing completed failed cancelled")
+
+
+def test_options() -> None:
+    assert " ".join(JobOptions.model_fields) == "tenant labels deadline_s priority idempotency_key"
+    assert get_args(Priority) == ("low", "normal", "high")
+
+
+def test_status_and_result() -> None:
+    assert " ".join(JobStatus.model_fields) == (
+        "job_id task state stage model progress progress_estimated queue_position logs provider endpoint request_id "
+        "attempt tenant labels created_at updated_at error"
+    )
+    assert " ".join(JobResult.model_fields) == (
+        "job_id task provider model endpoint request_id seed cost timings attempts tenant labels"
+    )
+    assert " ".join(FileOut.model_fields) == "url content_type bytes sha256 width height duration_s key"
+    assert {"images"} == set(generation.Pictures.model_fields) - set(JobResult.model_fields)
+    assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)
+    assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)
+
+
+def test_error_codes() -> None:
+    assert " ".join(sorted(cls.code for cls in _tree(KilnhandError))) == (
+        "account_locked authentication broken_piece claim_lost content_refused deadline_exceeded error external_service "
+        "internal invalid_request provider_disabled rate_limited request_refused service_unavailable submit_unknown"
+    )
