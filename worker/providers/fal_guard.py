@@ -39,7 +39,7 @@ class FalGuard(httpx.AsyncBaseTransport):
             raise RequestRefusedError(f"fal: refused to send the key to {request.url.host}", provider="fal")
         try:
             response = await self._inner.handle_async_request(request)
-            await response.aread()
+            await _read_whole(response)
         except httpx.TransportError as error:
             _not_answered(request, error)
         if response.status_code == 429:
@@ -61,6 +61,14 @@ class FalGuard(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close what it guards."""
         await self._inner.aclose()
+
+
+async def _read_whole(response: httpx.Response) -> None:
+    try:
+        await response.aread()
+    except BaseException:
+        await response.aclose()
+        raise
 
 
 def _said_by_fal(request: httpx.Request, response: httpx.Response) -> bool:

@@ -1,0 +1,154 @@
+"""The main job and the two beside it, from enqueueing to a file that a stranger can fetch."""
+
+import hashlib
+import io
+import json
+import zipfile
+from typing import Any
+
+import av
+import httpx
+import pytest
+from celery import Celery
+from PIL import Image
+
+from config.shape import PRESETS
+from tasks.generation import Lora, Pictures, TextToImage, text_to_image
+from tasks.training import Weights, lora
+from tasks.video import Video, image_to_video
+from tests.acceptance.conftest import Twin, states_of
+from worker.cli.processes import House
+from worker.status import JobStatus
+
+
+def fetch(file: dict[str, Any]) -> bytes:
+    answer = httpx.get(file["url"])
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == file["content_type"]
+    assert hashlib.sha256(answer.content).hexdigest() == file["sha256"]
+    assert len(answer.content) == file["bytes"]
+    return answer.content
+
+
+def picture(file: dict[str, Any]) -> Image.Image:
+    image = Image.open(io.BytesIO(fetch(file)))
+    image.load()
+    return image
+
+
+def test_a_picture_is_made_and_every_state_tells_the_same_story(twin: Twin) -> None:
+    twin.pace(seconds=1.5, queue_seconds=0.5)
+    sent = text_to_image.delay(prompt="a red kiln", image_size="square", tenant="acme", labels={"order": "7"})
+    metas: list[JobStatus] = []
+    while not sent.ready():
+        state, info = sent.state, sent.info
+        if isinstance(info, dict) and state in {"QUEUED", "IN_PROGRESS"}:
+            metas.append(JobStatus.model_validate(info))
+    result = Pictures.model_validate(sent.get(timeout=10))
+    assert sent.state == "SUCCESS"
+    assert {"QUEUED", "IN_PROGRESS"} == {meta.state for meta in metas}
+    assert all((meta.job_id, meta.tenant, meta.labels) == (sent.id, "acme", {"order": "7"}) for meta in metas)
+    assert [meta.progress for meta in metas] == sorted(meta.progress for meta in metas)
+    assert any(meta.logs for meta in metas)
+    assert (result.model, result.provider, result.endpoint) == ("flux-schnell", "fal", "fal-ai/flux/schnell")
+    assert (result.tenant, result.labels, result.attempts) == ("acme", {"order": "7"}, 1)
+    assert result.cost and result.cost.usd == 0.003 and not result.cost.estimated
+    assert result.timings.total_s >= 1.5
+    (image,) = result.images
+    assert (image.width, image.height) == picture(image.model_dump()).size == (512, 512)
+    (request,) = twin.requests()
+    assert request["request_id"] == result.request_id
+    assert request["input"]["prompt"] == "a red kiln"
+
+
+def test_a_backend_that_has_only_celery_sends_by_name_and_reads_everything(bare: Celery, twin: Twin) -> None:
+    twin.pace(seconds=1, queue_seconds=0.5)
+    sent = bare.send_task("generation.text_to_image", kwargs={"prompt": "a blue kiln", "seed": 7, "num_images": 2})
+    assert states_of(sent)[-3:] == ["QUEUED", "IN_PROGRESS", "SUCCESS"]
+    result = sent.get(timeout=5)
+    assert result["seed"] == 7
+    assert [picture(image).size for image in result["images"]] == [(1024, 768)] * 2
+    assert twin.count == 1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_gives_its_size(preset: str, twin: Twin) -> None:
+    twin.pace(seconds=0.1)
+    result = text_to_image.delay(prompt="x", image_size=preset).get(timeout=20)
+    assert picture(result["images"][0]).size == PRESETS[preset]
+
+
+def test_models_that_are_sized_by_ratio_give_the_shape_asked_for(twin: Twin) -> None:
+    twin.pace(seconds=0.1)
+    result = text_to_image.delay(prompt="x", model="nano-banana-2", image_size="portrait_16_9").get(timeout=30)
+    width, height = picture(result["images"][0]).size
+    assert width / height == pytest.approx(9 / 16, rel=0.04)
+
+
+def test_an_endpoint_that_the_catalogue_does_not_know_is_passed_through(twin: Twin) -> None:
+    twin.pace(seconds=0.1)
+    request = TextToImage(prompt="x", model="someone/some-model/v3", extra={"mood": "calm"})
+    result = text_to_image.delay(request).get(timeout=30)
+    assert result["endpoint"] == "someone/some-model/v3"
+    assert picture(result["images"][0]).format in {"JPEG", "PNG"}
+    assert twin.requests()[0]["input"]["mood"] == "calm"
+
+
+def dataset(house: House, name: str) -> str:
+    """A zip of six pictures in the twin's storage, as the official client would put it there."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for n in range(6):
+            file = io.BytesIO()
+            Image.new("RGB", (64, 64), (40 * n, 90, 120)).save(file, "PNG")
+            archive.writestr(f"{name}-{n}.png", file.getvalue())
+    answer = httpx.post(
+        f"{house.twin_url}/cdn/files/upload",
+        content=buffer.getvalue(),
+        headers={"Authorization": "Bearer x", "Content-Type": "application/zip", "X-Fal-File-Name": f"{name}.zip"},
+    )
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["access_url"])
+
+
+def test_a_lora_is_trained_and_used_at_once(house: House, twin: Twin) -> None:
+    twin.pace(seconds=0.3, endpoints={"fal-ai/flux-lora-fast-training": 4})
+    training = lora.delay(images_data_url=dataset(house, "hat"), trigger_word="HAT7", steps=200)
+    metas = []
+    while not training.ready():
+        if isinstance(training.info, dict) and training.state == "IN_PROGRESS":
+            metas.append(JobStatus.model_validate(training.info))
+    trained = Weights.model_validate(training.get(timeout=60))
+    assert any(0 < meta.progress < 1 and not meta.progress_estimated for meta in metas), "progress comes from the logs"
+    weights = fetch(trained.weights.model_dump())
+    header = json.loads(weights[8 : 8 + int.from_bytes(weights[:8], "little")])
+    assert header["__metadata__"]["trigger_word"] == "HAT7"
+    assert isinstance(json.loads(fetch(trained.config.model_dump())), dict)
+
+    loras = [Lora(url=trained.weights.url, role="product", weight=0.7)]
+    result = text_to_image.delay(prompt="a person with HAT7", loras=loras, image_size="square").get(timeout=30)
+    assert (result["model"], result["endpoint"]) == ("flux-lora", "fal-ai/flux-lora")
+    assert picture(result["images"][0]).size == (512, 512)
+    used = twin.requests("fal-ai/flux-lora")[0]["input"]["loras"]
+    assert used == [{"path": trained.weights.url, "scale": 0.7}]
+
+
+def test_a_picture_becomes_a_video(twin: Twin) -> None:
+    twin.pace(seconds=0.3)
+    still = text_to_image.delay(prompt="a kiln", image_size="landscape_16_9").get(timeout=30)
+    sent = image_to_video.delay(image=still["images"][0]["url"], prompt="it glows", duration_s=4, aspect_ratio="16:9")
+    video = Video.model_validate(sent.get(timeout=60)).video
+    with av.open(io.BytesIO(fetch(video.model_dump()))) as container:
+        stream = container.streams.video[0]
+        frames = sum(1 for _ in container.decode(stream))
+    assert frames > 10
+    assert video.duration_s and 3 < video.duration_s < 5
+    assert video.width and video.height and video.width / video.height == pytest.approx(16 / 9, rel=0.04)
+
+
+def test_a_file_needs_its_signature(twin: Twin) -> None:
+    twin.pace(seconds=0.1)
+    url = text_to_image.delay(prompt="x").get(timeout=20)["images"][0]["url"]
+    assert httpx.get(url.split("?")[0]).status_code == 403
+    assert httpx.get(url[:-3] + "AAA").status_code == 403
+    assert httpx.get(url).status_code == 200

@@ -1,0 +1,58 @@
+"""fal's provider over the real transport, against the twin on a real socket."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from config.fal_key import FalKey
+from config.settings import FalSettings
+from twin.app import create_app
+from twin.server import in_thread
+from worker.http import open_transport
+from worker.providers.fal import Fal, open_fal
+
+
+class Twin:
+    """The twin's control calls."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def script(self, **fault: Any) -> None:
+        answer = httpx.post(f"{self.url}/_twin/script", json=fault)
+        assert answer.status_code == 200, answer.text
+
+    def pace(self, **pace: Any) -> None:
+        httpx.post(f"{self.url}/_twin/pace", json=pace).raise_for_status()
+
+    @property
+    def count(self) -> int:
+        return int(httpx.get(f"{self.url}/_twin/requests", params={"count": 1}).json()["count"])
+
+
+@pytest.fixture(scope="session")
+def _twin() -> Iterator[Twin]:
+    with in_thread(create_app()) as server:
+        yield Twin(server.url)
+
+
+@pytest.fixture
+def twin(_twin: Twin) -> Twin:
+    httpx.post(f"{_twin.url}/_twin/reset").raise_for_status()
+    _twin.pace(seconds=0.2, queue_seconds=0.1)
+    return _twin
+
+
+async def opened(twin: Twin, key: str = "id:secret", timeout_s: float = 1.0) -> Fal:
+    settings = FalSettings(fal_base_url=twin.url, fal_timeout_s=timeout_s)
+    return await open_fal(settings, FalKey("FAL_KEY", SecretStr(key)), open_transport(10))
+
+
+@pytest.fixture
+async def fal(twin: Twin) -> AsyncIterator[Fal]:
+    provider = await opened(twin)
+    yield provider
+    await provider.aclose()

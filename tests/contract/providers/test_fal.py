@@ -1,0 +1,185 @@
+"""fal's provider over its wire: the life of a call, and exactly one submission whatever happens to the answer."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.contract.providers.conftest import Twin, opened
+from worker.errors import (
+    AccountLockedError, AuthenticationError, ContentRefusedError, ExternalServiceError, RateLimitError,
+    RequestRefusedError, ServiceUnavailableError, SubmitUnknownError,
+)  # fmt: skip
+from worker.job import Ticket
+from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting
+from worker.providers.fal import Fal
+
+ENDPOINT = "fal-ai/flux/schnell"
+CALL = Call("job-1", ENDPOINT, {"prompt": "a kiln", "image_size": "square"})
+
+
+async def until_ended(fal: Fal, ticket: Ticket) -> list[Sighting]:
+    seen: list[Sighting] = []
+    async with asyncio.timeout(10):
+        while not seen or not isinstance(seen[-1], Ended):
+            seen.append(await fal.look(ENDPOINT, ticket))
+    return seen
+
+
+async def test_a_call_is_queued_runs_with_logs_and_ends_with_its_output(fal: Fal, twin: Twin) -> None:
+    ticket = await fal.submit(CALL)
+    assert set(ticket.urls) == {"status", "response", "cancel"}
+    seen = await until_ended(fal, ticket)
+    assert [type(s) for i, s in enumerate(seen) if i == 0 or type(s) is not type(seen[i - 1])] == [
+        Queued,
+        Running,
+        Ended,
+    ]
+    assert any(isinstance(s, Running) and s.logs for s in seen)
+    last = seen[-1]
+    assert isinstance(last, Ended) and last.inference_s == pytest.approx(0.2, abs=0.1)
+    reply = await fal.result(ENDPOINT, ticket)
+    assert isinstance(reply, Reply)
+    assert reply.output["prompt"] == "a kiln"
+    assert reply.billed_units == 1
+    assert twin.count == 1
+
+
+AMBIGUOUS: list[dict[str, Any]] = [
+    {"what": "drop"},
+    {"what": "truncated"},
+    {"what": "hang", "seconds": 2},
+    {"what": "garbage"},
+    {"what": "nginx", "status": 502},
+    {"what": "nginx", "status": 503},
+    {"what": "nginx", "status": 504},
+    {"what": "http", "status": 408, "accepted": True},
+    {"what": "http", "status": 409, "accepted": True},
+    {"what": "http", "status": 502, "accepted": True},
+]
+
+
+@pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault['what']}-{fault.get('status', '')}")
+async def test_an_answer_lost_after_the_job_was_taken_is_never_sent_again(fal: Fal, twin: Twin, fault: Any) -> None:
+    twin.script(endpoint="*", call="submit", times=1, **fault)
+    with pytest.raises(SubmitUnknownError):
+        await fal.submit(CALL)
+    assert twin.count == 1
+
+
+async def test_a_kept_connection_that_is_dropped_does_not_repeat_the_submission(fal: Fal, twin: Twin) -> None:
+    await fal.submit(CALL)  # the connection is warm now, which some transports take as leave to try again
+    twin.script(endpoint="*", call="submit", times=1, what="drop")
+    with pytest.raises(SubmitUnknownError):
+        await fal.submit(CALL)
+    assert twin.count == 2
+
+
+REFUSED: list[tuple[dict[str, Any], type[ExternalServiceError]]] = [
+    ({"what": "http", "status": 429, "body": {"detail": "slow"}, "headers": {"Retry-After": "7"}}, RateLimitError),
+    ({"what": "http", "status": 500, "body": {"detail": "oops"}}, ServiceUnavailableError),
+    (
+        {"what": "http", "status": 503, "body": {"detail": "x", "error_type": "runner_scheduling_failure"},
+         "headers": {"X-Fal-Error-Type": "runner_scheduling_failure"}},
+        ServiceUnavailableError,
+    ),
+    ({"what": "http", "status": 403, "body": {"detail": "User is locked. Reason: TOP_UP."}}, AccountLockedError),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "cls"), REFUSED, ids=range(len(REFUSED)))
+async def test_a_refusal_is_told_by_its_reaction_after_one_post(
+    fal: Fal, twin: Twin, fault: dict[str, Any], cls: type[ExternalServiceError]
+) -> None:
+    twin.script(endpoint="*", call="submit", times=1, **fault)
+    with pytest.raises(cls) as refused:
+        await fal.submit(CALL)
+    assert type(refused.value) is cls
+    assert refused.value.retry_after_s == (7 if cls is RateLimitError else None)
+    assert twin.count == 0
+
+
+async def test_nobody_there_is_said_before_anything_was_sent() -> None:
+    fal = await opened(Twin("http://127.0.0.1:1"))
+    with pytest.raises(ServiceUnavailableError):
+        await fal.submit(CALL)
+    await fal.aclose()
+
+
+@pytest.mark.parametrize(("key", "cls"), [("bad:key", AuthenticationError), ("locked:key", AccountLockedError)])
+async def test_a_bad_key_and_a_locked_account_are_two_things(twin: Twin, key: str, cls: type[Exception]) -> None:
+    fal = await opened(twin, key)
+    with pytest.raises(AuthenticationError) as refused:
+        await fal.submit(CALL)
+    assert type(refused.value) is cls
+    assert key not in str(refused.value)
+    await fal.aclose()
+
+
+async def test_bad_input_is_a_fault_with_a_line_for_each_field(fal: Fal) -> None:
+    ticket = await fal.submit(Call("job-1", ENDPOINT, {"prompt": "x", "num_images": 9}))
+    await until_ended(fal, ticket)
+    outcome = await fal.result(ENDPOINT, ticket)
+    assert isinstance(outcome, Fault) and type(outcome.error) is RequestRefusedError
+    assert "num_images: " in outcome.error.message
+
+
+async def test_what_a_run_ended_with_is_a_fault_of_its_reaction(fal: Fal, twin: Twin) -> None:
+    policy = {"detail": [{"loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation"}]}
+    twin.script(endpoint="*", call="result", times=-1, what="error", status=422, body=policy)
+    ticket = await fal.submit(CALL)
+    await until_ended(fal, ticket)
+    outcome = await fal.result(ENDPOINT, ticket)
+    assert isinstance(outcome, Fault) and type(outcome.error) is ContentRefusedError
+
+
+async def test_a_result_that_does_not_come_is_asked_for_again(fal: Fal, twin: Twin) -> None:
+    ticket = await fal.submit(CALL)
+    await until_ended(fal, ticket)
+    twin.script(endpoint="*", call="result", times=1, what="nginx", status=502)
+    assert isinstance(await fal.result(ENDPOINT, ticket), Reply)
+
+
+LOST_LOOKS: list[dict[str, Any]] = [
+    {"what": "drop", "times": 2},  # aiohttp repeats a GET once on a dropped connection
+    {"what": "nginx", "status": 502, "times": 1},
+    {"what": "garbage", "times": 1},
+]
+
+
+@pytest.mark.parametrize("fault", LOST_LOOKS, ids=lambda fault: fault["what"])
+async def test_a_look_that_fails_says_so_once_and_the_next_one_works(fal: Fal, twin: Twin, fault: Any) -> None:
+    ticket = await fal.submit(CALL)
+    twin.script(endpoint="*", call="status", **fault)
+    with pytest.raises(ServiceUnavailableError):
+        await fal.look(ENDPOINT, ticket)
+    await until_ended(fal, ticket)
+
+
+async def test_cancel_says_whether_it_came_in_time(fal: Fal, twin: Twin) -> None:
+    twin.pace(seconds=30)
+    ticket = await fal.submit(CALL)
+    assert await fal.cancel(ENDPOINT, ticket)
+    await until_ended(fal, ticket)
+    assert not await fal.cancel(ENDPOINT, ticket)
+    outcome = await fal.result(ENDPOINT, ticket)
+    assert isinstance(outcome, Fault) and outcome.error.kind == "client_cancelled"
+
+
+async def test_a_request_that_fal_forgot_is_no_reason_to_wait(fal: Fal, twin: Twin) -> None:
+    gone = Ticket("nobody", {k: f"{twin.url}/queue/fal-ai/flux/requests/nobody{s}" for k, s in
+                             (("status", "/status"), ("response", ""), ("cancel", "/cancel"))})  # fmt: skip
+    with pytest.raises(RequestRefusedError) as refused:
+        await fal.look(ENDPOINT, gone)
+    assert refused.value.kind == "not_found"
+    assert not await fal.cancel(ENDPOINT, gone)
+
+
+async def test_the_key_is_not_sent_where_a_ticket_points_but_fal_is_not(fal: Fal) -> None:
+    stranger = Ticket(
+        "r", {"status": "http://127.0.0.1:1/x", "response": "https://evil.example/x", "cancel": "http://[::1]/x"}
+    )
+    with pytest.raises(RequestRefusedError, match="refused to send the key to 127.0.0.1"):
+        await fal.look(ENDPOINT, stranger)
+    with pytest.raises(RequestRefusedError, match="refused to send the key to evil.example"):
+        await fal.result(ENDPOINT, stranger)
