@@ -61,7 +61,7 @@ class Picture:
     seed: int
     index: int = 0
     fingerprint: str = ""
-    """A digest of the whole input, so that other inputs give other pictures."""
+    """A digest of the input without its seed, so that other inputs give other pictures."""
     loras: tuple[Lora, ...] = ()
     style: Style = Style.SCENE
     backdrop: bytes | None = None

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from twin.app import create_app
 from twin.misbehave import HANGUP
 
 KEEP_ALIVE_SECONDS = 75
@@ -59,7 +60,7 @@ class TwinServer(uvicorn.Server):
         self._socket = _listen(host, port)
         self._on_ready = on_ready
         self.ready = threading.Event()
-        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen on the socket that was bound already, then report."""
@@ -84,7 +85,11 @@ class TwinServer(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bind a TCP socket that says so: asyncio sends small packets at once only where `proto` is TCP, else each answer takes 40 ms."""
+    """Bind a socket that says it is TCP.
+
+    asyncio turns Nagle's algorithm off only where `proto` is TCP; `socket.create_server` leaves it 0, and each
+    answer then takes 40 ms.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,6 +112,12 @@ def in_thread(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Generator
         thread.join(10)
 
 
-def serve(host: str = "127.0.0.1", port: int = 9100, *, app: ASGIApp) -> None:
+def serve(host: str = "127.0.0.1", port: int = 9100, app: ASGIApp | None = None) -> None:
     """Run the twin until SIGTERM or SIGINT; port 0 takes a free one. Prints one line when it listens."""
-    TwinServer(app, host, port, on_ready=lambda url: print(f"twin listening on {url}", flush=True)).run()
+    try:
+        server = TwinServer(app or create_app(), host, port, lambda url: print(f"twin listening on {url}", flush=True))
+    except OSError as error:
+        raise SystemExit(
+            f"twin cannot listen on {host} port {port}: {error.strerror}; choose another --port"
+        ) from error
+    server.run()

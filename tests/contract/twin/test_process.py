@@ -42,3 +42,10 @@ def test_it_starts_on_a_free_port_and_leaves_quickly_and_quietly(
     assert time.monotonic() - asked_at < 5
     assert child.stderr and child.stdout
     assert (child.stdout.read(), child.stderr.read()) == ("", "")
+
+
+def test_a_taken_port_is_told_in_one_line(process: tuple["subprocess.Popen[str]", str]) -> None:
+    port = process[1].rpartition(":")[2]
+    done = subprocess.run([sys.executable, "-m", "twin", "--port", port], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith(f"twin cannot listen on 127.0.0.1 port {port}")
+    assert done.stderr.count("\n") == 1

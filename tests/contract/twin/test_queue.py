@@ -151,11 +151,14 @@ def test_accounts_do_not_wait_for_each_other(twin: Any, until: Any) -> None:
 
 
 def test_low_priority_waits_for_all_normal_ones(twin: Any) -> None:
-    twin.pace(seconds=30, concurrency=1)
-    twin.submit()
+    twin.pace(seconds=0.1, concurrency=1)
+    first = twin.submit()
     low = twin.submit(headers={"X-Fal-Queue-Priority": "low"})
     normal = twin.submit()
     assert [twin.status(t).json()["queue_position"] for t in (normal, low)] == [0, 1]
+    twin.wait(low)
+    started = sorted(twin.requests(), key=lambda record: record["started_at"])
+    assert [record["request_id"] for record in started] == [t["request_id"] for t in (first, normal, low)]
 
 
 def test_a_full_queue_refuses(twin: Any) -> None:
