@@ -66,7 +66,7 @@ class Child:
             )
         self._tell(f"+{self.pid}")
 
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_ready(self, timeout_s: float = 60.0, pause: Callable[[float], None] = time.sleep) -> None:
         """Return when it works. Raises `ChildFailedError` with the end of its log when it dies or takes too long."""
         deadline = time.monotonic() + timeout_s
         while not self._is_ready(self._since):
@@ -74,7 +74,7 @@ class Child:
                 raise ChildFailedError(self.obituary())
             if time.monotonic() > deadline:
                 raise ChildFailedError(f"{self.name} was not ready after {timeout_s:g} s; {self._end_of_log()}")
-            time.sleep(0.05)
+            pause(0.05)
 
     def signal(self, number: int) -> None:
         """Send a signal to its whole process group; nothing when it has ended."""

@@ -1,42 +1,159 @@
 """`kilnhand` and its commands. Each command's work is a file of its own, imported when it runs: help must be quick."""
 
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from worker.cli.serve import run_flower, run_gateway, run_twin, run_worker
+from worker.cli.complaint import Complaint
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"kilnhand {version('kilnhand')}")
+        raise typer.Exit
+
 
 @app.callback()
-def kilnhand() -> None:
+def kilnhand(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="show the version")
+    ] = False,
+) -> None:
     """Generated pictures, LoRAs and video through Celery: a job in flight is a row in Redis."""
+
+
+@app.command()
+def up(
+    demo: Annotated[bool, typer.Option("--demo", help="submit a handful of jobs to the twin and show them")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="with --demo: end when the jobs have, 0 if all succeeded")
+    ] = False,
+    port_gateway: Annotated[int, typer.Option(help="moved to a free one when taken, like the others")] = 8080,
+    port_flower: Annotated[int, typer.Option()] = 5555,
+    port_twin: Annotated[int, typer.Option()] = 9100,
+    port_redis: Annotated[int, typer.Option()] = 6399,
+) -> None:
+    """Run Redis, twin (unless a fal key is found), worker, gateway and Flower in this terminal."""
+    from worker.cli import up as command
+    from worker.cli.plan import Ports
+
+    raise typer.Exit(command.up(Ports(port_gateway, port_flower, port_twin, port_redis), demo, once))
+
+
+@app.command()
+def submit(
+    task: Annotated[str, typer.Argument(help="for example generation.text_to_image")],
+    fields: Annotated[
+        list[str] | None, typer.Argument(help="key=value …; a value is JSON when it can be read so")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="follow the job to its end, or print its id")] = True,
+    json: AsJson = False,
+    timeout: Annotated[float | None, typer.Option(help="seconds to wait; then status 124, and the job goes on")] = None,
+) -> None:
+    """Send a job and follow it: kilnhand submit generation.text_to_image prompt="a red fox"."""
+    _join_house()
+    from worker.cli import submit as command
+
+    raise typer.Exit(command.submit(task, fields or [], wait, json, timeout))
+
+
+@app.command()
+def status(
+    job_id: Annotated[str, typer.Argument(help="as submit and delay() give it")],
+    json: AsJson = False,
+    follow: Annotated[bool, typer.Option("--follow", help="stay until the job has ended")] = False,
+) -> None:
+    """Show a job: how far it is, its result, or why it failed."""
+    _join_house()
+    from worker.cli import status as command
+
+    raise typer.Exit(command.status(job_id, json, follow))
+
+
+@app.command()
+def models(
+    task: Annotated[str | None, typer.Option(help="only those of this task")] = None,
+    json: AsJson = False,
+) -> None:
+    """List the models, their endpoints, prices and what they take."""
+    from worker.cli import models as command
+
+    raise typer.Exit(command.models(task, json))
+
+
+@app.command()
+def doctor(json: AsJson = False) -> None:
+    """Tell what is configured, reachable or disabled, and what to do about it."""
+    joined = _join_house()
+    from worker.cli import doctor as command
+
+    raise typer.Exit(command.doctor(json, joined))
 
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)
 def worker(context: typer.Context) -> None:
-    """Run a worker; arguments are those of `celery worker`."""
+    """Run a worker; the arguments are those of `celery worker`, for example -Q generation."""
+    from worker.cli.serve import run_worker
+
     run_worker(context.args)
-
-
-@app.command(context_settings=PASSED_ON, add_help_option=False, hidden=True)
-def flower(context: typer.Context) -> None:
-    """Run Flower; arguments are Flower's own."""
-    run_flower(context.args)
 
 
 @app.command()
 def gateway() -> None:
     """Run the gateway: files, health, webhooks."""
+    from worker.cli.serve import run_gateway
+
     run_gateway()
 
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)
 def twin(context: typer.Context) -> None:
-    """Run the local stand-in for fal.ai; see `kilnhand twin --help`."""
+    """Run the local stand-in for fal.ai, for example --port 9100."""
+    from worker.cli.serve import run_twin
+
     run_twin(context.args)
 
 
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def flower(context: typer.Context) -> None:
+    """Run Flower, the dashboard; the arguments are its own."""
+    from worker.cli.serve import run_flower
+
+    run_flower(context.args)
+
+
 def main() -> None:
-    """The script's entry."""
-    app(prog_name="kilnhand")
+    """The script's entry: a complaint instead of a traceback."""
+    from worker.cli.redis_server import NoRedisServerError
+
+    try:
+        app(prog_name="kilnhand")
+    except Complaint as complaint:
+        _complain(complaint.message)
+        sys.exit(complaint.status)
+    except NoRedisServerError as error:
+        _complain(str(error))
+        sys.exit(1)
+
+
+def _complain(message: str) -> None:
+    from rich.text import Text
+
+    from worker.cli import terminal
+
+    terminal.err().print(Text(message, style="red"), soft_wrap=True)
+
+
+def _join_house() -> list[str]:
+    """Reach the house that `kilnhand up` keeps in this folder, as far as the environment says nothing else."""
+    from worker.cli.running import FOLDER, join
+
+    return join(Path.cwd() / FOLDER)

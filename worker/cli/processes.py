@@ -36,14 +36,21 @@ class House:
     """Processes that belong together. Closing ends them in reverse order: those who need Redis first."""
 
     def __init__(
-        self, folder: Path, addresses: Addresses, environment: Mapping[str, str], cwd: Path, *, keep: bool = False
+        self,
+        folder: Path,
+        addresses: Addresses,
+        environment: Mapping[str, str],
+        cwd: Path,
+        *,
+        keep: bool = False,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """`environment` is the whole one of the children; `cwd` is where they look for `.env`.
 
-        With `keep` the jobs in our Redis outlive it.
+        With `keep` the jobs in our Redis outlive it. `pause` is how it sleeps while parts get ready.
         """
         self.folder, self.addresses, self.environment, self.cwd = folder, addresses, dict(environment), cwd
-        self.keep = keep
+        self.keep, self._pause = keep, pause
         self.children: dict[str, Child] = {}
         self._leash = _start_leash()
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
@@ -61,15 +68,15 @@ class House:
         """Start these parts: Redis and the twin first, then the rest side by side; all are ready on return."""
         for first in ("redis", "twin"):
             if first in names:
-                self.add(first, *self._part(first)).wait_ready()
+                self.add(first, *self._part(first)).wait_ready(pause=self._pause)
         rest = [self.add(name, *self._part(name)) for name in names if name not in {"redis", "twin"}]
         for child in rest:
-            child.wait_ready()
+            child.wait_ready(pause=self._pause)
 
     def start_worker(self, name: str, *, queues: str | None = None, env: Mapping[str, str] | None = None) -> Child:
         """Start one more worker and wait until it takes jobs. `queues` as for Celery's -Q."""
         child = self.add(name, *parts.worker(self.folder, name, queues), env=env)
-        child.wait_ready()
+        child.wait_ready(pause=self._pause)
         return child
 
     def add(

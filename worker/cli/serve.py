@@ -1,10 +1,11 @@
 """The long-running parts in this very process: a worker, the gateway, the twin, Flower."""
 
-from config.settings import Settings
+from worker.cli.configured import read_settings
 
 
 def run_worker(arguments: list[str]) -> None:
     """Celery's own worker; the arguments are Celery's."""
+    read_settings()
     from worker.app import app
 
     app.worker_main(["worker", *arguments])
@@ -12,6 +13,7 @@ def run_worker(arguments: list[str]) -> None:
 
 def run_flower(arguments: list[str]) -> None:
     """Flower, which is a Celery command too."""
+    read_settings()
     from worker.app import app
 
     app.start(["flower", *arguments])
@@ -19,9 +21,10 @@ def run_flower(arguments: list[str]) -> None:
 
 def run_gateway() -> None:
     """The gateway, where the settings say."""
-    from worker.gateway import serve
+    settings = read_settings()
+    from worker.gateway.serve import serve
 
-    serve(Settings())
+    serve(settings)
 
 
 def run_twin(arguments: list[str]) -> None:

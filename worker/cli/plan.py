@@ -1,0 +1,98 @@
+"""What `kilnhand up` starts and what it leaves to others, from the settings; the demo is sealed off from both."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from config.fal_key import find_fal_key
+from config.settings import Settings
+from worker.cli.parts import Addresses
+from worker.cli.ports import free_port
+from worker.cli.processes import sealed
+from worker.cli.running import kept
+
+OVERRIDES = ("broker_url", "result_backend", "ledger_url", "store_url", "public_url")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports that are wanted; each is moved to a free one when it is taken."""
+
+    gateway: int = 8080
+    flower: int = 5555
+    twin: int = 9100
+    redis: int = 6399
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which parts, where, with which environment; and what a person should know about it."""
+
+    parts: tuple[str, ...]
+    addresses: Addresses
+    environment: Mapping[str, str]
+    cwd: Path
+    notes: tuple[str, ...]
+
+
+def plan_demo(folder: Path, ports: Ports) -> Plan:
+    """Everything of our own: no key, no foreign Redis and no foreign store is touched, so nothing is spent."""
+    auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
+    addresses = _free(ports, kept(folder / "secret", secrets.token_hex(32)), auth)
+    note = "fal.ai is played by the twin, on a Redis of its own: the demo needs no key and spends no money"
+    parts = ("redis", "twin", "worker", "gateway", "flower")
+    return Plan(parts, addresses, sealed(folder, addresses), folder, (note,))
+
+
+def plan_up(folder: Path, ports: Ports, settings: Settings) -> Plan:
+    """What the settings leave open."""
+    secret = settings.gateway.secret.get_secret_value() if settings.gateway.secret else None
+    auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
+    addresses = _free(ports, secret or kept(folder / "secret", secrets.token_hex(32)), auth)
+    notes: list[str] = []
+    if "redis_url" in settings.redis.model_fields_set:
+        addresses = replace(addresses, redis_port=None)
+        notes.append("Redis is the one of KILNHAND_REDIS_URL")
+    if settings.fal.fal_base_url:
+        addresses = replace(addresses, twin_port=None)
+        notes.append(f"fal.ai is {settings.fal.fal_base_url} (KILNHAND_FAL_BASE_URL)")
+    elif key := find_fal_key():
+        addresses = replace(addresses, twin_port=None)
+        notes.append(f"fal.ai is the real one, with the key of {key.source}: jobs cost money")
+    else:
+        notes.append("fal.ai is played by the twin, because no fal key was found; set FAL_KEY for the real one")
+    missing = {"redis": addresses.redis_port is None, "twin": addresses.twin_port is None}
+    parts = tuple(name for name in ("redis", "twin", "worker", "gateway", "flower") if not missing.get(name))
+    return Plan(parts, addresses, _environment(folder, addresses, settings), Path.cwd(), tuple(notes))
+
+
+def _environment(folder: Path, addresses: Addresses, settings: Settings) -> dict[str, str]:
+    """This process's, with our addresses; what the caller has set about other places stays."""
+    groups = (settings.redis, settings.store, settings.gateway)
+    chosen = {name for group in groups for name in group.model_fields_set if name in OVERRIDES}
+    variables = {
+        name: value
+        for name, value in addresses.variables(folder).items()
+        if name.removeprefix("KILNHAND_").lower() not in chosen
+    }
+    if "log_format" not in settings.worker.model_fields_set:
+        variables["KILNHAND_LOG_FORMAT"] = "console"
+    return {**os.environ, **variables}
+
+
+def _free(ports: Ports, secret: str, flower_auth: str) -> Addresses:
+    return Addresses(
+        redis_port=free_port(ports.redis),
+        twin_port=free_port(ports.twin),
+        gateway_port=free_port(ports.gateway),
+        flower_port=free_port(ports.flower),
+        secret=secret,
+        flower_auth=flower_auth,
+    )
+
+
+def _flower_auth(folder: Path) -> str:
+    """A password of its own: Flower is never open."""
+    return kept(folder / "flower", f"kilnhand:{secrets.token_urlsafe(9)}")

@@ -1,0 +1,51 @@
+"""The result of a job for a person: its files, each URL whole on a line of its own, and what it took."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+
+def files_in(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every file of a result with its name: `images.0`, `video`, `weights`."""
+    for name, value in result.items():
+        if isinstance(value, Mapping) and "url" in value:
+            yield name, value
+        elif isinstance(value, list):
+            found = [item for item in value if isinstance(item, Mapping) and "url" in item]
+            yield from ((f"{name}.{number}", item) for number, item in enumerate(found))
+
+
+def show_files(console: Console, result: Mapping[str, Any], indent: str = "") -> None:
+    """Each file: what it is, then its URL, never broken over lines."""
+    for name, file in files_in(result):
+        console.print(Text(f"{indent}{name}  {describe(file)}", style="dim"))
+        show_url(console, file["url"], indent)
+
+
+def show_url(console: Console, url: str, indent: str = "") -> None:
+    """A URL in full, clickable where the terminal can."""
+    console.print(Text(indent) + Text(url, style=f"cyan link {url}"), soft_wrap=True)
+
+
+def describe(file: Mapping[str, Any]) -> str:
+    """A file in a few words: `1024×768 image/png, 84 kB`."""
+    size = f"{file['width']}×{file['height']} " if file.get("width") else ""
+    length = f", {file['duration_s']:g} s" if file.get("duration_s") else ""
+    return f"{size}{file['content_type']}{length}, {_bytes(file['bytes'])}"
+
+
+def took(result: Mapping[str, Any]) -> str:
+    """Who served it, in how long, for how much."""
+    timings, cost = result.get("timings") or {}, result.get("cost") or {}
+    parts = [f"{result.get('model')} by {result.get('provider')}"]
+    if (total := timings.get("total_s")) is not None:
+        parts.append(f"{total:.1f} s")
+    if cost.get("usd") is not None:
+        parts.append(f"{'about ' if cost.get('estimated') else ''}${cost['usd']:.4f}")
+    return ", ".join(parts)
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1_000_000 else f"{max(1, round(count / 1000))} kB"

@@ -1,0 +1,110 @@
+"""`kilnhand submit`: send one job, and follow it to its end."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from worker.cli import terminal
+from worker.cli.asked import find_task, read_fields
+from worker.cli.complaint import Complaint
+from worker.cli.configured import read_settings
+from worker.cli.follow import follow
+from worker.cli.results import show_files, took
+from worker.cli.screen import open_screen
+from worker.cli.watch import Seen, Watched, see
+
+TIMED_OUT, INTERRUPTED = 124, 130
+
+
+def submit(name: str, pairs: Sequence[str], wait: bool, as_json: bool, timeout_s: float | None) -> int:
+    """The exit status: 0 sent or succeeded, 1 failed, 2 refused, 124 not over in time, 130 left by Ctrl-C."""
+    read_settings()
+    job_id = _send(name, read_fields(pairs), as_json)
+    if job_id is None:
+        return 2
+    if not wait:
+        _say_id(job_id, as_json)
+        return 0
+    if not as_json:
+        terminal.err().print(Text(f"job {job_id}", style="dim"))
+    return wait_for(Watched(name, job_id), as_json, timeout_s)
+
+
+def wait_for(job: Watched, as_json: bool, timeout_s: float | None) -> int:
+    """Follow a job that was sent, show its ending, and return the exit status."""
+    from worker.edge.app import app
+
+    err = terminal.err()
+    follow_on = f"kilnhand status {job.job_id} --follow"
+    try:
+        seen = follow([job], lambda job_id: see(app, job_id), open_screen(err, quiet=as_json), timeout_s=timeout_s)
+    except KeyboardInterrupt:
+        err.print(f"\nThe job goes on without you. Follow it with:  {follow_on}", soft_wrap=True)
+        return INTERRUPTED
+    last = seen[job.job_id]
+    if not last.has_ended:
+        _tell(job, {"error": _late(last, timeout_s or 0, follow_on)}, as_json)
+        return TIMED_OUT
+    return show_ending(job, last, as_json)
+
+
+def show_ending(job: Watched, seen: Seen, as_json: bool) -> int:
+    """The result on stdout, or the error; 0 or 1."""
+    if seen.result is None:
+        _tell(job, {"error": seen.error}, as_json)
+        return 1
+    if as_json:
+        _tell(job, dict(seen.result), as_json)
+    else:
+        terminal.err().print(Text(took(seen.result), style="green"))
+        show_files(terminal.out(), seen.result)
+    return 0
+
+
+def _send(name: str, given: dict[str, Any], as_json: bool) -> str | None:
+    """The job's id; None when the request was refused, which is said."""
+    from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
+
+    from worker.errors import InvalidRequestError
+
+    task = find_task(name)
+    try:
+        return str(task.delay(**given).id)
+    except InvalidRequestError as error:
+        if as_json:
+            _print_json({"error": {"code": error.code, "message": error.message}})
+        terminal.err().print(Text(f"{error.message}\nNothing was sent.", style="red"))
+        return None
+    except (OperationalError, RedisError, OSError) as error:
+        raise Complaint(
+            f"the job was not sent, Redis cannot be reached: {error}\n"
+            "Start everything with `kilnhand up`, or set KILNHAND_REDIS_URL; `kilnhand doctor` tells more."
+        ) from error
+
+
+def _say_id(job_id: str, as_json: bool) -> None:
+    if as_json:
+        _print_json({"job_id": job_id})
+    else:
+        print(job_id)
+        terminal.err().print(Text(f"follow it with:  kilnhand status {job_id} --follow", style="dim"), soft_wrap=True)
+
+
+def _late(seen: Seen, timeout_s: float, follow_on: str) -> dict[str, str]:
+    message = f"not over after {timeout_s:g} s (state {seen.state}); it goes on. Follow it with: {follow_on}"
+    return {"code": "timeout", "message": message}
+
+
+def _tell(job: Watched, answer: dict[str, Any], as_json: bool) -> None:
+    """One JSON object on stdout, or the error's message on stderr."""
+    if as_json:
+        _print_json(answer if "error" not in answer else {"job_id": job.job_id, **answer})
+    else:
+        terminal.err().print(Text(f"{job.name} {answer['error']['message']}", style="red"), soft_wrap=True)
+
+
+def _print_json(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer, ensure_ascii=False, indent=2))
