@@ -1,8 +1,9 @@
 """Which HTTP transport carries fal-client: speed under concurrency, and what each says when the wire fails.
 
-Run: `python -m benchmarks.transports [--jobs 2000] [--at-once 100]`. A job is submit, status and result by the SDK, against
-a server in another process; each transport runs in a process of its own. Candidates that are not installed are left out
-(`pip install httpx-aiohttp pyreqwest`). Figures of one run compare with each other only. Decision: docs/decisions/0001.
+Run: `python -m benchmarks.transports [--jobs 2000] [--at-once 100]`. A job is submit, status and result by the SDK,
+against a server in another process; each transport runs in a process of its own. Candidates that are not installed are
+left out (`pip install httpx-aiohttp pyreqwest`). Figures of one run compare with each other only.
+Decision: docs/decisions/0001.
 """
 
 import argparse

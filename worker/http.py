@@ -15,7 +15,6 @@ from typing import Any
 
 import aiohttp
 import httpx
-from multidict import CIMultiDict
 from yarl import URL
 
 _KEEPALIVE_S = 15.0  # well below the minute after which servers hang up: a POST into a dying connection ends unknown
@@ -98,10 +97,9 @@ def _open_session(limit: int) -> aiohttp.ClientSession:
     )
 
 
-def _headers(request: httpx.Request) -> CIMultiDict[str]:
-    headers = CIMultiDict(request.headers.multi_items())
-    headers.popall("transfer-encoding", None)  # aiohttp sets it by the body
-    return headers
+def _headers(request: httpx.Request) -> list[tuple[str, str]]:
+    """All but the one that aiohttp sets by the body."""
+    return [(name, value) for name, value in request.headers.multi_items() if name != "transfer-encoding"]
 
 
 def _body(request: httpx.Request) -> Any:

@@ -1,0 +1,51 @@
+"""The gateway's application: which paths there are, what is open while it runs, how a refusal looks.
+
+Each path is the idea of a module beside this one. Running it is the idea of `serve`.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from config.settings import Settings
+from worker.artefacts.signing import require_secret
+from worker.artefacts.store import folder_of, open_store
+from worker.gateway.files import file_routes
+from worker.gateway.health import Check, health_routes
+from worker.ledger.redis import open_redis_ledger
+
+
+def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Starlette:
+    """The application; it opens the ledger and the store with its lifespan.
+
+    Raises `SecretMissingError` when files of a folder store are to be served and KILNHAND_SECRET is not set.
+    """
+    checks: dict[str, Check] = {}
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            ledger = open_redis_ledger(settings.redis.ledger)
+            stack.push_async_callback(ledger.aclose)
+            checks.update(ledger=ledger.ping, store=open_store(settings.store, settings.gateway).ready)
+            yield
+
+    routes = health_routes(checks)
+    folder = folder_of(settings.store)
+    if folder is not None:  # S3 and GCS serve their files themselves
+        routes += file_routes(folder, require_secret(settings.gateway), clock)
+    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _as_json})
+
+
+async def _as_json(_request: Request, error: Exception) -> JSONResponse:
+    """Starlette's own refusals (404, 405) in the form of ours."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    code = error.detail.lower().replace(" ", "_")
+    return JSONResponse(
+        {"error": {"code": code, "message": error.detail}}, status_code=error.status_code, headers=error.headers
+    )

@@ -1,0 +1,45 @@
+"""Runs the gateway in this process until it is told to stop. `kilnhand gateway` calls it with the settings."""
+
+import socket
+from contextlib import suppress
+
+import uvicorn
+
+from config.settings import Settings
+from worker.artefacts.signing import SecretMissingError
+from worker.gateway.app import create_app
+
+_GRACE_S = 5
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say where it listens, once it does; with port 0 nobody else knows."""
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            print(f"gateway listening on http://{shown}:{port}", flush=True)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Ends the process with a message when it cannot start."""
+    try:
+        app = create_app(settings)
+    except SecretMissingError as error:
+        raise SystemExit(f"kilnhand gateway: {error}") from error
+    config = uvicorn.Config(
+        app,
+        host=settings.gateway.gateway_host,
+        port=settings.gateway.gateway_port,
+        access_log=False,
+        log_config=None,  # the entry point's
+        server_header=False,
+        proxy_headers=False,  # nothing here trusts who the caller says it is
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    server = _Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit("kilnhand gateway: could not start; the log says why")
