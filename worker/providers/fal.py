@@ -31,7 +31,7 @@ TWIN_KEY = "twin:twin"  # the stand-in asks for a key, and any will do
 async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.AsyncBaseTransport) -> "Fal":
     """fal over this transport, which it closes in the end. Without a key only the stand-in can be talked to."""
     if settings.fal_base_url:
-        _point_sdk_at(settings.fal_base_url)
+        point_sdk_at(settings.fal_base_url)
     secret = key.value.get_secret_value() if key and key.value else None
     client = fal_client.AsyncClient(
         key=secret or (TWIN_KEY if settings.fal_base_url else None), default_timeout=settings.fal_timeout_s
@@ -41,7 +41,7 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
     return Fal(client, http)
 
 
-def _point_sdk_at(base: str) -> None:
+def point_sdk_at(base: str) -> None:
     """fal-client has no setting for its hosts; these module constants are read at each call (fal-client 1.0.3)."""
     sdk.RUN_URL_FORMAT, sdk.QUEUE_URL_FORMAT = f"{base}/run/", f"{base}/queue/"
     sdk.REALTIME_URL_FORMAT = sdk.RUN_URL_FORMAT.replace("http", "ws", 1)

@@ -5,7 +5,21 @@ import itertools
 import pytest
 
 from worker.job import (
-    FINAL, MOVES, Artefact, Attempt, Cost, Job, Options, Piece, Sight, Stage, Step, Ticket, Trouble, dump_job, load_job,
+    FINAL,
+    MOVES,
+    Artefact,
+    Attempt,
+    Cost,
+    Job,
+    Options,
+    Piece,
+    Sight,
+    Stage,
+    Step,
+    Ticket,
+    Trouble,
+    dump_job,
+    load_job,
 )  # fmt: skip
 
 PLAIN = Job("a", "generation.text_to_image", "generation", {"prompt": "x"}, Step("m", {}, ()), Options(), 1.0)

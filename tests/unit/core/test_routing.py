@@ -6,8 +6,16 @@ import pytest
 
 from config.catalogue import load_catalogue
 from worker.errors import (
-    AccountLockedError, AuthenticationError, BrokenPieceError, ContentRefusedError, ExternalServiceError,
-    ProviderDisabledError, RateLimitError, RequestRefusedError, ServiceUnavailableError, SubmitUnknownError,
+    AccountLockedError,
+    AuthenticationError,
+    BrokenPieceError,
+    ContentRefusedError,
+    ExternalServiceError,
+    ProviderDisabledError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
 )  # fmt: skip
 from worker.job import Attempt, Job, Options, Step
 from worker.routing import Again, Failed, Outcome, Unknown, after_attempt, backoff_s, route_for, says_nothing

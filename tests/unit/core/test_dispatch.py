@@ -1,0 +1,352 @@
+"""The life of a row, step by step, with a clock that the test winds: what is written before what is done."""
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+
+from tests.unit.core.world import LEASE_S, World
+from worker import dispatch
+from worker.errors import (
+    AuthenticationError,
+    BrokenPieceError,
+    ContentRefusedError,
+    ExternalServiceError,
+    RateLimitError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)  # fmt: skip
+from worker.job import Attempt, Job, Options, Stage, Step, Ticket
+from worker.ledger.base import Claim
+from worker.providers.base import Call, Ended, Fault, Queued, Running
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+    return World()
+
+
+async def test_a_job_goes_through_every_stage_once(world: World) -> None:
+    await world.accept(labels={"k": "v"})
+    row = await world.until(Stage.CLOSING)
+    assert world.fal.calls == ["submit", "look", "result"]
+    assert row.ending == Stage.COMPLETED
+    result = dict(row.result or {})
+    assert result["images"][0]["url"] == "https://ours/jobs/a/images-0.png"
+    assert (result["seed"], result["labels"], result["request_id"]) == (7, {"k": "v"}, "r-1")
+    assert result["cost"] == {"usd": 0.006, "units": 2, "per": "megapixel", "estimated": False}
+    assert [job.ending for job in world.outside.closed] == [Stage.COMPLETED]
+    assert world.outside.milestones == ["QUEUED", "IN_PROGRESS"]
+
+
+async def test_the_intent_is_on_the_row_before_the_post(world: World) -> None:
+    await world.accept()
+    seen: list[Stage] = []
+    world.fal.before_submit = lambda: seen.append(world.ledger._rows["a"].job.stage)
+    await world.turn()
+    assert seen == [Stage.SUBMITTING]
+
+
+async def test_the_ticket_is_saved_before_the_first_look(world: World) -> None:
+    await world.accept()
+    row = await world.turn()
+    assert (row.stage, row.attempts[0].ticket) == (Stage.WAITING, Ticket("r-1"))
+    assert world.fal.calls == ["submit"]
+
+
+async def test_a_submission_that_somebody_else_began_is_never_repeated(world: World) -> None:
+    await world.accept()
+    (claim,), _ = await world.ledger.claim(["generation"], 1, LEASE_S)
+    await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(_attempt(),)), LEASE_S)
+    world.now += LEASE_S + 1  # its worker is gone
+    row = await world.until(Stage.CLOSING)
+    assert world.fal.calls == []
+    assert row.trouble and row.trouble.code == "submit_unknown"
+    assert "not sent again" in row.trouble.message
+
+
+def _attempt() -> Any:
+    return Attempt(1, "fal", "fal-ai/flux/schnell", 1000.0)
+
+
+async def test_an_unknown_submission_is_not_repeated(world: World) -> None:
+    world.fal.submits = [SubmitUnknownError("no answer")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert world.fal.calls == ["submit"]
+    assert row.trouble and row.trouble.code == "submit_unknown"
+
+
+async def test_a_defect_in_the_middle_of_a_submission_does_not_repeat_it(world: World) -> None:
+    world.fal.submits = [RuntimeError("a bug after the POST")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert world.fal.calls == ["submit"]
+    assert row.trouble and row.trouble.code == "submit_unknown"
+
+
+async def test_what_was_refused_is_tried_again_after_a_pause_and_three_times_at_most(world: World) -> None:
+    world.fal.submits = [RateLimitError("slow", retry_after_s=20), ServiceUnavailableError("away"), Ticket("r-3")]
+    await world.accept()
+    await world.turn()
+    world.now += 19
+    await world.turn()
+    assert world.fal.calls == ["submit"]
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    assert [a.trouble.code if a.trouble else None for a in row.attempts] == [
+        "rate_limited",
+        "service_unavailable",
+        None,
+    ]
+
+
+async def test_after_three_refusals_the_job_fails_with_the_last(world: World) -> None:
+    world.fal.submits = [ServiceUnavailableError("away")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert world.fal.calls == ["submit"] * 3
+    assert (row.ending, row.trouble and row.trouble.message) == (Stage.FAILED, "away")
+
+
+@pytest.mark.parametrize("error", [AuthenticationError("bad key"), ContentRefusedError("no")])
+async def test_what_is_final_is_not_tried_again(world: World, error: ExternalServiceError) -> None:
+    world.fal.submits = [error]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert world.fal.calls == ["submit"]
+    assert row.trouble and row.trouble.message == error.message
+
+
+async def test_without_a_provider_the_job_fails_at_once_and_says_what_to_set(world: World) -> None:
+    world.providers.clear()
+    await world.accept()
+    row = await world.until(Stage.CLOSING, seconds=1)
+    assert row.trouble and row.trouble.code == "provider_disabled"
+    assert "set FAL_KEY" in row.trouble.message
+
+
+async def test_a_look_that_fails_is_only_a_look(world: World) -> None:
+    world.fal.looks = [
+        ServiceUnavailableError(),
+        AuthenticationError(),
+        RateLimitError(retry_after_s=5),
+        Queued(2),
+        Ended(),
+    ]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    assert world.fal.calls.count("submit") == 1
+
+
+async def test_a_run_that_failed_unbilled_is_tried_again_and_a_refused_one_is_not(world: World) -> None:
+    world.fal.results = [Fault(ServiceUnavailableError("runner gone")), Fault(ContentRefusedError("no"), 1)]
+    world.fal.submits = [Ticket("r-1"), Ticket("r-2")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert world.fal.calls.count("submit") == 2
+    assert row.ending == Stage.FAILED
+    assert [a.cost.usd if a.cost else None for a in row.attempts] == [None, 0.003]
+
+
+async def test_a_file_that_does_not_come_is_asked_for_again_without_a_new_submission(world: World) -> None:
+    world.fetcher.errors = [ServiceUnavailableError("cdn away")] * 5
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    assert world.fal.calls.count("submit") == 1
+
+
+async def test_a_broken_piece_is_not_paid_for_twice(world: World) -> None:
+    world.fetcher.errors = [BrokenPieceError("text/html instead of an image")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, world.fal.calls.count("submit")) == (Stage.FAILED, 1)
+
+
+async def test_another_worker_goes_on_from_the_ticket_when_this_one_dies(world: World) -> None:
+    world.fal.looks = [Running()]
+    await world.accept()
+    await world.turn()
+    world.now += 1
+    await world.ledger.claim(["generation"], 1, LEASE_S)  # a worker takes it, and dies
+    world.fal.looks = [Ended()]
+    world.now += LEASE_S + 0.1
+    row = await world.turn(world.another())
+    assert row.stage == Stage.CLOSING
+    assert world.fal.calls.count("submit") == 1
+
+
+async def test_a_worker_that_lost_its_claim_neither_writes_nor_tells(world: World) -> None:
+    await world.accept()
+    other: list[Claim] = []
+
+    def stall() -> None:  # longer than the lease, in the middle of the POST
+        world.now += LEASE_S + 1
+        row = world.ledger._rows["a"]
+        row.fence += 1
+        other.append(Claim(row.job, row.fence, world.now))
+
+    world.fal.before_submit = stall
+    told_before = len(world.outside.told)
+    await world.turn()
+    row = await world.row()
+    assert row.stage == Stage.SUBMITTING
+    assert len(world.outside.told) == told_before + 1  # QUEUED, from before the stall
+
+
+async def test_a_cancelled_job_that_waits_is_cancelled_at_the_provider(world: World) -> None:
+    world.fal.looks = [Running()]
+    await world.accept()
+    await world.turn()
+    await world.ledger.signal("a", "cancel")
+    row = await world.turn()
+    assert (row.stage, row.ending) == (Stage.CLOSING, Stage.CANCELLED)
+    assert world.fal.calls[-1] == "cancel"
+
+
+async def test_a_cancelled_job_that_was_not_submitted_never_is(world: World) -> None:
+    await world.accept()
+    await world.ledger.signal("a", "cancel")
+    row = await world.turn()
+    assert row.ending == Stage.CANCELLED
+    assert world.fal.calls == []
+
+
+async def test_a_job_cancelled_too_late_keeps_its_piece(world: World) -> None:
+    world.fal.cancels = [False]
+    await world.accept()
+    await world.turn()
+    await world.ledger.signal("a", "cancel")
+    row = await world.turn()
+    assert row.ending == Stage.COMPLETED
+    assert row.artefacts
+
+
+async def test_a_deadline_ends_the_job_and_cancels_it_at_the_provider(world: World) -> None:
+    world.fal.looks = [Running()]
+    await world.accept(deadline_s=30.0)
+    row = await world.until(Stage.CLOSING)
+    assert row.trouble and row.trouble.code == "deadline_exceeded"
+    assert world.fal.calls[-1] == "cancel"
+    assert row.closed_at and 1030 < row.closed_at < 1050
+
+
+async def test_a_closing_message_that_nobody_confirms_is_sent_again_in_growing_steps(world: World) -> None:
+    await world.accept()
+    await world.until(Stage.CLOSING)
+    times = [world.now]
+    while len(times) < 4:
+        world.now += 1
+        before = len(world.outside.closed)
+        await world.turn()
+        if len(world.outside.closed) > before:
+            times.append(world.now)
+    assert [round(b - a) for a, b in itertools.pairwise(times)] == [10, 20, 40]
+    await world.ledger.confirm("a", 1e6)
+    world.now += 1000
+    await world.turn()
+    assert len(world.outside.closed) == 4
+
+
+async def test_what_could_not_be_told_does_not_stop_the_job(world: World) -> None:
+    world.outside.away = True
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    world.outside.away = False
+    world.now += 60
+    await world.turn()
+    assert len(world.outside.closed) == 1
+
+
+async def test_a_ticket_is_written_however_long_the_ledger_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.accept()
+    release, tries = world.ledger.release, [0]
+
+    async def away(*args: Any) -> None:
+        tries[0] += 1
+        if tries[0] < 6:
+            raise ConnectionError("redis is restarting")
+        await release(*args)
+
+    async def no_time(seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr(world.ledger, "release", away)
+    monkeypatch.setattr(dispatch.asyncio, "sleep", no_time)
+    row = await world.turn()
+    assert (row.stage, row.attempts[0].ticket) == (Stage.WAITING, Ticket("r-1"))
+
+
+async def test_a_row_that_kills_workers_is_given_up(world: World) -> None:
+    await world.accept()
+    for _ in range(8):
+        await world.ledger.claim(["generation"], 1, LEASE_S)
+        world.now += LEASE_S + 1
+    row = await world.turn()
+    assert row.trouble and row.trouble.code == "internal"
+    assert world.fal.calls == []
+
+
+async def test_an_error_that_nobody_foresaw_ends_the_job_after_a_few_tries(world: World) -> None:
+    world.fal.looks = [RuntimeError("a bug")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert row.trouble and row.trouble.code == "internal"
+    assert world.fal.calls.count("look") == dispatch.DEFECTS
+
+
+async def test_progress_is_told_at_most_once_a_second_and_milestones_always(world: World) -> None:
+    await world.accept()
+    world.fal.looks = [Running((f"{n}/100",)) for n in range(1, 21)] + [Ended()]
+    await world.turn()
+    stamps: list[float] = []
+    while (await world.row()).stage == Stage.WAITING:
+        world.now += 0.1
+        before = len(world.outside.told)
+        await world.turn()
+        if len(world.outside.told) > before and (await world.row()).stage == Stage.WAITING:
+            stamps.append(world.now)
+    assert all(b - a >= 0.99 for a, b in itertools.pairwise(stamps)), stamps
+    assert len(stamps) >= 3
+
+
+async def test_no_more_rows_are_held_than_allowed(world: World) -> None:
+    step = Step("flux-schnell", {"prompt": "x"}, ())
+    for n in range(25):
+        await world.ledger.accept(Job(f"j{n}", "t", "generation", {}, step, Options(), 0.0))
+    gate = asyncio.Event()
+    real = world.fal.submit
+
+    async def slow(call: Call) -> Ticket:
+        await gate.wait()
+        return await real(call)
+
+    world.fal.submit = slow  # type: ignore[method-assign]
+    for _ in range(5):
+        await world.dispatcher._round()
+    assert len(world.dispatcher._held) == 10
+    gate.set()
+    await asyncio.gather(*(task for _, task in world.dispatcher._held.values()))
+
+
+async def test_stopping_waits_for_what_is_in_hand_and_then_lets_it_go(world: World) -> None:
+    await world.accept()
+    hangs = asyncio.Event()
+
+    async def slow(call: Call) -> Ticket:
+        await hangs.wait()
+        return Ticket("r-1")
+
+    world.fal.submit = slow  # type: ignore[method-assign]
+    await world.dispatcher._round()
+    await asyncio.sleep(0)
+    await world.dispatcher.stop(0.05)
+    assert (await world.row()).stage == Stage.SUBMITTING
+    await world.dispatcher.run()  # a stopped dispatcher takes nothing more
