@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 from starlette.applications import Starlette
@@ -24,6 +24,8 @@ from twin.fal.storage import answer_rest
 from twin.files import MAX_UPLOADED, FileStore
 from twin.pace import Pace
 from twin.script import Script
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 ANSWERS = {Service.QUEUE: answer_queue, Service.RUN: answer_run, Service.REST: answer_rest, Service.CDN: answer_cdn}
@@ -48,13 +50,6 @@ def create_app(
     )
     fal = FalService(pace, script, files, http, clock, max_kept)
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
-        fal.clear()
-        await http.aclose()
-        files.close()
-
     async def answer(request: Request) -> Response:
         address = read_address(request, public_url)
         if address.service is None:
@@ -71,4 +66,19 @@ def create_app(
 
     control = Mount("/_twin", routes=Control(fal, script, files, pace).routes())
     rest = [WebSocketRoute("/{path:path}", talk), Route("/{path:path}", answer, methods=METHODS)]
-    return Starlette(routes=[control, *rest], lifespan=lifespan)
+    return Starlette(routes=[control, *rest], lifespan=_closing(fal, http, files))
+
+
+def _closing(
+    fal: FalService, http: httpx.AsyncClient, files: FileStore
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Return the application's lifespan: nothing is opened at its start, everything closed at its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        fal.clear()
+        await http.aclose()
+        files.close()
+
+    return lifespan

@@ -1,4 +1,7 @@
-"""fal's CDN on the wire: whole and multipart uploads, and files (fal.md section 5)."""
+"""fal's CDN on the wire: whole and multipart uploads, and files.
+
+As described at https://fal.ai/docs/documentation/model-apis/fal-cdn.
+"""
 
 from collections.abc import AsyncIterator
 

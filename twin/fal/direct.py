@@ -1,4 +1,7 @@
-"""Direct runs on the wire: one POST that waits for the output, and its stream of events (fal.md section 4)."""
+"""Direct runs on the wire: one POST that waits for the output, and its stream of events.
+
+As described at https://fal.ai/docs/documentation/model-apis/inference/synchronous and /streaming.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -84,7 +87,7 @@ def _part(value: Any, share: float) -> Any:
 
 
 async def _workflow_events(fal: FalService, job: Job) -> AsyncIterator[dict[str, Any]]:
-    """Yield what a workflow of one node reports (fal.md section 7.1)."""
+    """Yield what a workflow of one node reports."""
     node = {"node_id": "node_1", "app_id": "fal-ai/flux/dev"}
     yield {"type": "submit", **node, "request_id": job.request_id}
     outcome = await _outcome(fal, job)

@@ -10,9 +10,8 @@ import binascii
 import io
 import ipaddress
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -22,8 +21,8 @@ from PIL import Image, UnidentifiedImageError
 
 from twin.draw import Lora
 from twin.fal.errors import Refused, model_problem
+from twin.fal.references import Kind, Reference, find_references
 from twin.fal.sizes import Size
-from twin.fal.validate import Loc
 from twin.files import FileStore
 from twin.safetensors import NotSafetensors, read_metadata
 
@@ -32,24 +31,6 @@ FETCH_SECONDS = 20.0
 AT_ONCE = 8
 BACKDROP_SIDE = 320
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-
-
-class Kind(StrEnum):
-    """What a referenced file must be."""
-
-    PICTURE = "picture"
-    WEIGHTS = "weights"
-    ARCHIVE = "archive"
-    FILE = "file"
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One URL of an input."""
-
-    loc: Loc
-    url: str
-    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,35 +45,6 @@ class Inputs:
         """Return a LoRA as it is written on the picture."""
         name = path.split(",")[0] if path.startswith("data:") else PurePosixPath(urlsplit(path).path).name or path
         return Lora(name[:60], scale, (self.triggers or {}).get(path))
-
-
-def find_references(values: Mapping[str, Any]) -> Iterator[Reference]:
-    """Walk an input and yield everything that points at a file."""
-    yield from _walk(values, ("body",), "", "")
-
-
-def _walk(value: Any, loc: Loc, name: str, parent: str) -> Iterator[Reference]:
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from _walk(entry, (*loc, str(key)), str(key), name)
-    elif isinstance(value, list):
-        for index, entry in enumerate(value):
-            yield from _walk(entry, (*loc, index), name, name)
-    elif isinstance(value, str) and value and (kind := kind_of(name, parent)):
-        yield Reference(loc, value, kind)
-
-
-def kind_of(name: str, parent: str) -> Kind | None:
-    """Tell from a field's name what its URL must lead to; None for fields that are no URL."""
-    if name == "path":
-        return Kind.WEIGHTS if parent == "loras" else Kind.FILE
-    if name in ("model_image", "garment_image"):
-        return Kind.PICTURE
-    if not name.endswith(("_url", "_urls")):
-        return None
-    if "data_url" in name:
-        return Kind.ARCHIVE
-    return Kind.PICTURE if "image" in name or "mask" in name else Kind.FILE
 
 
 class InputReader:

@@ -1,9 +1,11 @@
-"""fal's queue on the wire: submit, status, its stream, result, cancel (fal.md section 1)."""
+"""fal's queue on the wire: submit, status, its stream, result, cancel.
 
-import asyncio
+As described at https://fal.ai/docs/documentation/model-apis/inference/queue.
+"""
+
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +17,8 @@ from twin.fal.address import Address, app_of
 from twin.fal.body import read_input
 from twin.fal.errors import Refused, refused
 from twin.fal.job import Job, Outcome, Stage, Submission
-from twin.fal.progress import log_lines
 from twin.fal.service import FalService
+from twin.fal.status import status_body, status_events
 from twin.files import Made
 from twin.misbehave import misbehave
 from twin.script import Call
@@ -33,7 +35,6 @@ KEPT_HEADERS = (
     "user-agent",
 )
 NOT_FOUND = {"status": "NOT_FOUND"}
-STREAM_TICK_SECONDS = 0.25
 
 
 async def answer_queue(fal: FalService, request: Request, address: Address) -> Response:
@@ -99,7 +100,7 @@ async def _submit(fal: FalService, request: Request, address: Address, endpoint:
     if fault and not fault.takes_job:
         return await misbehave(fault, Response(), request)
     job = fal.accept(submission)
-    answer = _status_body(fal, job, with_logs=False) | {
+    answer = status_body(fal, job, with_logs=False) | {
         "status": "IN_QUEUE",
         "queue_position": fal.scheduler.position(job),
     }
@@ -108,7 +109,7 @@ async def _submit(fal: FalService, request: Request, address: Address, endpoint:
 
 async def _status(fal: FalService, request: Request, job: Job) -> Response:
     job.polls += 1
-    body = _status_body(fal, job, with_logs=_wants_logs(request))
+    body = status_body(fal, job, with_logs=_wants_logs(request))
     code = 200 if job.stage is Stage.ENDED else 202
     response = JSONResponse(body, code, headers={"x-fal-request-id": job.request_id})
     return await misbehave(fal.script.take(Call.STATUS, job.submission.endpoint), response, request)
@@ -116,50 +117,8 @@ async def _status(fal: FalService, request: Request, job: Job) -> Response:
 
 async def _status_stream(fal: FalService, request: Request, job: Job) -> Response:
     fault = fal.script.take(Call.STATUS, job.submission.endpoint)
-    response = StreamingResponse(_events(fal, job, _wants_logs(request)), media_type="text/event-stream")
+    response = StreamingResponse(status_events(fal, job, _wants_logs(request)), media_type="text/event-stream")
     return await misbehave(fault, response, request)
-
-
-async def _events(fal: FalService, job: Job, with_logs: bool) -> AsyncIterator[str]:
-    """Yield a status whenever it has changed; of the log only the lines that are new."""
-    last, seen = None, 0
-    while True:
-        changed, is_last = job.changed, job.stage is Stage.ENDED
-        body = _status_body(fal, job, with_logs=with_logs)
-        if body["logs"]:
-            body["logs"], seen = body["logs"][seen:], len(body["logs"])
-        state = (body["status"], body.get("queue_position"))
-        if state != last or body["logs"]:
-            yield f"data: {json.dumps(body)}\n\n"
-        last = state
-        if is_last:
-            return
-        try:
-            await asyncio.wait_for(changed.wait(), STREAM_TICK_SECONDS)
-        except TimeoutError:
-            continue
-
-
-def _status_body(fal: FalService, job: Job, *, with_logs: bool) -> dict[str, Any]:
-    url = f"{job.submission.base.queue}/{job.submission.app}/requests/{job.request_id}"
-    model = fal.models.find(job.submission.endpoint)
-    body: dict[str, Any] = {
-        "status": job.stage.value,
-        "request_id": job.request_id,
-        "gateway_request_id": job.request_id,
-        "response_url": url,
-        "status_url": f"{url}/status",
-        "cancel_url": f"{url}/cancel",
-        "logs": log_lines(job, model, fal.clock()) if with_logs and job.stage is not Stage.QUEUED else None,
-        "metrics": {},
-    }
-    if job.stage is Stage.QUEUED:
-        body["queue_position"] = fal.scheduler.position(job)
-    if job.started_at and job.ended_at:
-        body["metrics"] = {"inference_time": round(job.ended_at - job.started_at, 3)}
-    if job.outcome and job.outcome.error_type:
-        body |= {"error": job.outcome.error, "error_type": job.outcome.error_type}
-    return body
 
 
 def _wants_logs(request: Request) -> bool:

@@ -1,4 +1,7 @@
-"""Realtime on the wire: a websocket that takes msgpack maps and answers each with one (fal.md section 4)."""
+"""Realtime on the wire: a websocket that takes msgpack maps and answers each with one.
+
+As described at https://fal.ai/docs/documentation/model-apis/inference/real-time.
+"""
 
 import json
 from typing import Any

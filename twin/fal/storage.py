@@ -1,4 +1,7 @@
-"""fal's REST host on the wire: tokens, the beginning of uploads, the webhook keys (fal.md sections 3 to 5)."""
+"""fal's REST host on the wire: tokens, the beginning of uploads, the webhook keys.
+
+As described at https://fal.ai/docs/documentation/model-apis/fal-cdn.
+"""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -49,7 +49,7 @@ def test_the_pace_holds_for_all_or_for_one(twin: Any) -> None:
         twin.wait(ticket)
         return float(twin.status(ticket).json()["metrics"]["inference_time"])
 
-    assert 0.1 <= took(SCHNELL) < 0.4 and 0.5 <= took("fal-ai/flux/dev") < 0.9
+    assert 0.1 <= took(SCHNELL) < 0.5 <= took("fal-ai/flux/dev")
 
 
 def test_the_pace_is_changed_field_by_field(twin: Any) -> None:

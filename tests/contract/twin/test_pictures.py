@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from twin.draw import Lora, Picture
+from twin.draw import Lora, Picture, draw
 
 SCHNELL = "fal-ai/flux/schnell"
 PRESETS = {
@@ -104,6 +104,11 @@ def test_what_was_asked_for_is_written_on_the_picture() -> None:
     blank = plain.render()
     assert all(picture.render() != blank for picture in inked)
     assert str(Lora("mug.safetensors", 0.8, "TOK")) == "mug.safetensors @ 0.8 “TOK”"
+
+
+def test_the_scene_itself_follows_the_seed() -> None:
+    skies = {draw(Picture(256, 256, "png", "m", "", seed)).crop((0, 0, 256, 60)).tobytes() for seed in range(6)}
+    assert len(skies) == 6
 
 
 def test_cutouts_are_transparent_and_masks_are_grey(twin: Any) -> None:

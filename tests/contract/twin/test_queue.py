@@ -23,7 +23,7 @@ def test_a_submission_answers_with_urls_on_the_callers_base(twin: Any) -> None:
 
 
 def test_status_is_202_until_it_is_200(twin: Any, until: Any) -> None:
-    twin.pace(seconds=0.2, queue_seconds=0.2)
+    twin.pace(seconds=0.2, queue_seconds=0.4)
     ticket = twin.submit()
     waiting = twin.status(ticket)
     assert (waiting.status_code, waiting.json()["status"], waiting.json()["logs"]) == (202, "IN_QUEUE", None)

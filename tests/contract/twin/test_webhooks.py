@@ -132,7 +132,7 @@ def test_a_webhook_may_come_twice(twin: Any, target: Target, until: Any) -> None
 
 
 def test_a_webhook_may_come_late(twin: Any, target: Target, until: Any) -> None:
-    twin.script(what="delay", seconds=0.3)
+    twin.script(what="delay", seconds=0.6)
     ticket = submit(twin, target)
     twin.wait(ticket)
     ended_at = time.monotonic()
