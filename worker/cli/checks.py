@@ -64,7 +64,7 @@ def _redis(name: str, url: str) -> Iterator[Check]:
 def check_secret(settings: GatewaySettings) -> Check:
     """Whether files can be signed."""
     if settings.secret is None:
-        advice = "set KILNHAND_SECRET to the same 16 or more characters for worker and gateway (`openssl rand -hex 32`)"
+        advice = "`kilnhand up` makes one; else set the same 16 or more characters for worker and gateway"
         return Check("secret", "broken", "KILNHAND_SECRET is not set: file URLs cannot be signed", advice)
     return Check("secret", "ok", "KILNHAND_SECRET is set (***)")
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
@@ -31,8 +32,15 @@ def _problems(group: type[BaseSettings]) -> Iterator[str]:
     try:
         group()
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False, include_context=False):
-            message = item["msg"].removeprefix("Value error, ")
-            yield f"  {PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {message[:1].lower()}{message[1:]}"
+        for item in error.errors(include_url=False, include_input=False):
+            yield f"  {PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {_said(item)}"
     except SettingsError as error:
         yield f"  {error}"
+
+
+def _said(item: Any) -> str:
+    """Pydantic's own words; of a secret it says too much."""
+    if item["type"] == "too_short":
+        return f"is too short: at least {item['ctx']['min_length']} characters"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]

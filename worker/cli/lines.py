@@ -9,11 +9,11 @@ COLOURS = ("cyan", "magenta", "green", "yellow")
 
 
 class LogLines:
-    """Reads what was added to log files since the last look."""
+    """Reads what is added to log files from now on; what they hold already is not shown."""
 
     def __init__(self, console: Console, logs: dict[str, Path]) -> None:
         self._console, self._logs = console, logs
-        self._read = dict.fromkeys(logs, 0)
+        self._read = {name: path.stat().st_size for name, path in logs.items()}
         self._width = max(map(len, logs), default=0)
 
     def show_new(self) -> None:

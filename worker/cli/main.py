@@ -36,12 +36,15 @@ def up(
     once: Annotated[
         bool, typer.Option("--once", help="with --demo: end when the jobs have, 0 if all succeeded")
     ] = False,
-    port_gateway: Annotated[int, typer.Option(help="moved to a free one when taken, like the others")] = 8080,
+    port_gateway: Annotated[int | None, typer.Option(help="8080 unless KILNHAND_GATEWAY_PORT says otherwise")] = None,
     port_flower: Annotated[int, typer.Option()] = 5555,
     port_twin: Annotated[int, typer.Option()] = 9100,
     port_redis: Annotated[int, typer.Option()] = 6399,
 ) -> None:
-    """Run Redis, twin (unless a fal key is found), worker, gateway and Flower in this terminal."""
+    """Run Redis, twin (unless a fal key is found), worker, gateway and Flower in this terminal.
+
+    They listen on 127.0.0.1 only; a port that is taken is moved to a free one.
+    """
     from worker.cli import up as command
     from worker.cli.plan import Ports
 

@@ -11,7 +11,7 @@ from config.model import Model, Price
 from worker.cli import terminal
 from worker.cli.complaint import Complaint
 
-SHOWN = ("loras", "negative_prompt", "image_size", "num_images", "seed")
+PICTURES = {"loras": "LoRAs", "negative_prompt": "negative prompt", "num_images": "several", "seed": "seed"}
 
 
 def models(task: str | None, as_json: bool) -> int:
@@ -50,9 +50,10 @@ def _show(found: tuple[Model, ...]) -> None:
 
 
 def _about(model: Model) -> Text:
-    text = Text(", ".join(route.endpoint for route in model.routes))
-    if model.aliases:
-        text.append(f"\nalso {', '.join(model.aliases)}", style="dim")
+    endpoints = [route.endpoint for route in model.routes]
+    text = Text(", ".join(endpoints))
+    if others := [alias for alias in model.aliases if alias not in endpoints]:
+        text.append(f"\nalso {', '.join(others)}", style="dim")
     if model.note:
         text.append(f"\n{model.note}", style="dim italic")
     return text
@@ -64,10 +65,10 @@ def price(price: Price | None) -> str:
 
 
 def takes(model: Model) -> list[str]:
-    """Which of the parameters that models differ in it has."""
-    names = [name for route in model.routes for name in route.takes]
-    shown = SHOWN if "prompt" in names and "image" not in names else tuple(dict.fromkeys(names))
-    return [name.replace("_", " ") for name in shown if model.takes(name)]
+    """What it takes beside a prompt: for pictures, those parameters that models differ in."""
+    if any(name.startswith("generation.") for name in model.task):
+        return [word for name, word in PICTURES.items() if model.takes(name)]
+    return list(dict.fromkeys(name for route in model.routes for name in route.takes if name != "prompt"))
 
 
 def _plain(model: Model) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from worker.cli.ports import free_port
 from worker.cli.processes import sealed
 from worker.cli.running import kept
 
+GATEWAY_PORT = 8080
 OVERRIDES = ("broker_url", "result_backend", "ledger_url", "store_url", "public_url")
 
 
@@ -20,7 +21,7 @@ OVERRIDES = ("broker_url", "result_backend", "ledger_url", "store_url", "public_
 class Ports:
     """The ports that are wanted; each is moved to a free one when it is taken."""
 
-    gateway: int = 8080
+    gateway: int | None = None  # KILNHAND_GATEWAY_PORT
     flower: int = 5555
     twin: int = 9100
     redis: int = 6399
@@ -40,7 +41,7 @@ class Plan:
 def plan_demo(folder: Path, ports: Ports) -> Plan:
     """Everything of our own: no key, no foreign Redis and no foreign store is touched, so nothing is spent."""
     auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
-    addresses = _free(ports, kept(folder / "secret", secrets.token_hex(32)), auth)
+    addresses = _free(ports, GATEWAY_PORT, kept(folder / "secret", secrets.token_hex(32)), auth)
     note = "fal.ai is played by the twin, on a Redis of its own: the demo needs no key and spends no money"
     parts = ("redis", "twin", "worker", "gateway", "flower")
     return Plan(parts, addresses, sealed(folder, addresses), folder, (note,))
@@ -50,7 +51,9 @@ def plan_up(folder: Path, ports: Ports, settings: Settings) -> Plan:
     """What the settings leave open."""
     secret = settings.gateway.secret.get_secret_value() if settings.gateway.secret else None
     auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
-    addresses = _free(ports, secret or kept(folder / "secret", secrets.token_hex(32)), auth)
+    addresses = _free(
+        ports, settings.gateway.gateway_port, secret or kept(folder / "secret", secrets.token_hex(32)), auth
+    )
     notes: list[str] = []
     if "redis_url" in settings.redis.model_fields_set:
         addresses = replace(addresses, redis_port=None)
@@ -82,11 +85,11 @@ def _environment(folder: Path, addresses: Addresses, settings: Settings) -> dict
     return {**os.environ, **variables}
 
 
-def _free(ports: Ports, secret: str, flower_auth: str) -> Addresses:
+def _free(ports: Ports, gateway: int, secret: str, flower_auth: str) -> Addresses:
     return Addresses(
         redis_port=free_port(ports.redis),
         twin_port=free_port(ports.twin),
-        gateway_port=free_port(ports.gateway),
+        gateway_port=free_port(gateway if ports.gateway is None else ports.gateway),
         flower_port=free_port(ports.flower),
         secret=secret,
         flower_auth=flower_auth,

@@ -4,26 +4,22 @@ from worker.cli.configured import read_settings
 
 
 def run_worker(arguments: list[str]) -> None:
-    """Celery's own worker; the arguments are Celery's."""
-    read_settings()
-    from worker.app import app
-
-    app.worker_main(["worker", *arguments])
+    """`celery -A worker.app worker` with these arguments."""
+    _run_celery("worker", arguments)
 
 
 def run_flower(arguments: list[str]) -> None:
-    """Flower, which is a Celery command too."""
-    read_settings()
-    from worker.app import app
-
-    app.start(["flower", *arguments])
+    """`celery -A worker.app flower` with these arguments."""
+    _run_celery("flower", arguments)
 
 
 def run_gateway() -> None:
     """The gateway, where the settings say."""
     settings = read_settings()
+    from config.logging import configure
     from worker.gateway.serve import serve
 
+    configure(settings.worker.log_format)
     serve(settings)
 
 
@@ -32,3 +28,13 @@ def run_twin(arguments: list[str]) -> None:
     from twin.__main__ import main
 
     main(arguments)
+
+
+def _run_celery(command: str, arguments: list[str]) -> None:
+    """Celery's own command line. Our modules are imported first, else it would look in the working directory."""
+    read_settings()
+    from celery.bin.celery import celery
+
+    import worker.app
+
+    celery(args=["-A", worker.app.__name__, command, *arguments], prog_name="celery", auto_envvar_prefix="CELERY")

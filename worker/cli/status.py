@@ -11,6 +11,7 @@ from rich.text import Text
 from worker.cli import terminal
 from worker.cli.complaint import Complaint
 from worker.cli.configured import read_settings
+from worker.cli.reach import redis_needed
 from worker.cli.results import show_files, took
 from worker.cli.screen import COLOURS
 from worker.cli.submit import wait_for
@@ -21,14 +22,10 @@ from worker.status import JobStatus, status_of
 
 def status(job_id: str, as_json: bool, following: bool) -> int:
     """Show a job, or follow it; 1 when nobody knows it."""
-    from redis.exceptions import RedisError
-
     settings = read_settings()
-    try:
+    with redis_needed(f"nothing is known of {job_id}"):
         job, now = asyncio.run(_row(settings.redis.ledger, job_id))
         seen = _seen(job_id) if job is None else None
-    except (RedisError, OSError) as error:
-        raise Complaint(f"Redis cannot be reached: {error}; `kilnhand doctor` tells more") from error
     if job is None and (seen is None or seen.state == "PENDING"):
         raise Complaint(
             f"no job {job_id}: neither the ledger nor the result backend knows it. It may not have been taken by a "

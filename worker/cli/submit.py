@@ -8,9 +8,9 @@ from rich.text import Text
 
 from worker.cli import terminal
 from worker.cli.asked import find_task, read_fields
-from worker.cli.complaint import Complaint
 from worker.cli.configured import read_settings
 from worker.cli.follow import follow
+from worker.cli.reach import redis_needed
 from worker.cli.results import show_files, took
 from worker.cli.screen import open_screen
 from worker.cli.watch import Seen, Watched, see
@@ -39,7 +39,8 @@ def wait_for(job: Watched, as_json: bool, timeout_s: float | None) -> int:
     err = terminal.err()
     follow_on = f"kilnhand status {job.job_id} --follow"
     try:
-        seen = follow([job], lambda job_id: see(app, job_id), open_screen(err, quiet=as_json), timeout_s=timeout_s)
+        with redis_needed("the job cannot be followed (it goes on by itself)"):
+            seen = follow([job], lambda job_id: see(app, job_id), open_screen(err, as_json), timeout_s=timeout_s)
     except KeyboardInterrupt:
         err.print(f"\nThe job goes on without you. Follow it with:  {follow_on}", soft_wrap=True)
         return INTERRUPTED
@@ -65,24 +66,17 @@ def show_ending(job: Watched, seen: Seen, as_json: bool) -> int:
 
 def _send(name: str, given: dict[str, Any], as_json: bool) -> str | None:
     """The job's id; None when the request was refused, which is said."""
-    from kombu.exceptions import OperationalError
-    from redis.exceptions import RedisError
-
     from worker.errors import InvalidRequestError
 
     task = find_task(name)
     try:
-        return str(task.delay(**given).id)
+        with redis_needed("the job was not sent"):
+            return str(task.delay(**given).id)
     except InvalidRequestError as error:
         if as_json:
             _print_json({"error": {"code": error.code, "message": error.message}})
         terminal.err().print(Text(f"{error.message}\nNothing was sent.", style="red"))
         return None
-    except (OperationalError, RedisError, OSError) as error:
-        raise Complaint(
-            f"the job was not sent, Redis cannot be reached: {error}\n"
-            "Start everything with `kilnhand up`, or set KILNHAND_REDIS_URL; `kilnhand doctor` tells more."
-        ) from error
 
 
 def _say_id(job_id: str, as_json: bool) -> None:
@@ -103,7 +97,7 @@ def _tell(job: Watched, answer: dict[str, Any], as_json: bool) -> None:
     if as_json:
         _print_json(answer if "error" not in answer else {"job_id": job.job_id, **answer})
     else:
-        terminal.err().print(Text(f"{job.name} {answer['error']['message']}", style="red"), soft_wrap=True)
+        terminal.err().print(Text(f"{job.name}: {answer['error']['message']}", style="red"), soft_wrap=True)
 
 
 def _print_json(answer: dict[str, Any]) -> None:
