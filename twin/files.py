@@ -8,6 +8,7 @@ import asyncio
 import secrets
 import shutil
 import tempfile
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ class FileStore:
 
     def __init__(self, max_uploaded: int = MAX_UPLOADED, max_drawn: int = MAX_DRAWN) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="twin-"))
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.max_uploaded, self._max_drawn = max_uploaded, max_drawn
         self._uploaded: OrderedDict[str, Uploaded] = OrderedDict()
         self._made: dict[str, Made] = {}
@@ -144,8 +146,8 @@ class FileStore:
             memory.clear()
 
     def close(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder; at the latest this happens when the process ends."""
+        self._remove_folder()
 
     def _trim_drawn(self) -> None:
         while len(self._drawn) > 1 and self.drawn_bytes > self._max_drawn:

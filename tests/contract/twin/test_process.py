@@ -1,10 +1,12 @@
 """The twin as a process of its own."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -44,8 +46,12 @@ def test_it_starts_on_a_free_port_and_leaves_quickly_and_quietly(
     assert (child.stdout.read(), child.stderr.read()) == ("", "")
 
 
-def test_a_taken_port_is_told_in_one_line(process: tuple["subprocess.Popen[str]", str]) -> None:
-    port = process[1].rpartition(":")[2]
-    done = subprocess.run([sys.executable, "-m", "twin", "--port", port], capture_output=True, text=True, check=False)
+def test_a_taken_port_is_told_in_one_line_and_leaves_nothing(
+    process: tuple["subprocess.Popen[str]", str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "twin", "--port", process[1].rpartition(":")[2]]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    port = command[-1]
     assert done.returncode == 1 and done.stderr.startswith(f"twin cannot listen on 127.0.0.1 port {port}")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.count("\n") == 1 and list(tmp_path.iterdir()) == []
