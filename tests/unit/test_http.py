@@ -227,9 +227,12 @@ async def test_no_more_connections_than_the_limit_are_opened(wire: Wire) -> None
 
 
 async def test_redirects_cookies_and_encodings_are_left_to_those_above(wire: Wire, client: httpx.AsyncClient) -> None:
-    assert (await client.get(f"{wire.url}/moved")).status_code == 302
+    by_name = wire.url.replace(
+        "127.0.0.1", "localhost"
+    )  # aiohttp's own jar would not keep the cookie of a bare address
+    assert (await client.get(f"{by_name}/moved")).status_code == 302
     client.cookies.clear()
-    async with client.stream("GET", f"{wire.url}/twice") as answer:
+    async with client.stream("GET", f"{by_name}/twice") as answer:
         assert [chunk async for chunk in answer.aiter_raw()] == [b"raw"]
     assert answer.headers.get_list("x-two") == ["a", "b"]
     assert answer.reason_phrase == "OK"

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,14 @@ def test_a_gateway_without_redis_lives_but_is_not_ready(start: Start) -> None:
     assert (answer.status_code, answer.json()["ready"], answer.json()["parts"]["store"]) == (503, False, "ok")
     assert answer.json()["parts"]["ledger"] != "ok"
     assert "127.0.0.1" not in answer.text
+
+
+def test_a_redis_that_never_answers_is_given_up_after_a_second(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        redis = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        with httpx.Client(base_url=address_of(start(KILNHAND_REDIS_URL=redis)), trust_env=False) as client:
+            answer = client.get("/readyz", timeout=3)
+    assert (answer.status_code, answer.json()["parts"]["ledger"]) == (503, "no answer within 1 s")
 
 
 def test_a_gateway_whose_folder_vanished_is_not_ready(gateway: httpx.Client, folder: Path) -> None:

@@ -30,9 +30,9 @@ def picture(
     return file.getvalue()
 
 
-def noise(form: str, size: tuple[int, int], **options: Any) -> bytes:
+def noise(form: str, size: tuple[int, int], mode: str = "RGB") -> bytes:
     file = io.BytesIO()
-    Image.effect_noise(size, 60).convert("RGB").save(file, form, **options)
+    Image.effect_noise(size, 60).convert(mode).save(file, form)
     return file.getvalue()
 
 

@@ -55,6 +55,11 @@ def test_a_picture_cut_short_does_not_pass(form: str, kept: float) -> None:
     assert "does not decode" in refusal(content[: int(len(content) * kept)])
 
 
+def test_a_mask_cut_short_does_not_pass_either() -> None:
+    content = noise("PNG", (128, 128), mode="L")
+    assert "does not decode" in refusal(content[: len(content) // 2])
+
+
 def test_a_picture_with_flipped_bits_does_not_pass() -> None:
     content = bytearray(noise("PNG", (64, 64)))
     content[len(content) // 2] ^= 0xFF
@@ -64,6 +69,7 @@ def test_a_picture_with_flipped_bits_does_not_pass() -> None:
 def test_a_picture_that_declares_too_many_pixels_is_refused_before_it_is_decoded() -> None:
     assert "KILNHAND_MAX_MEGAPIXELS" in refusal(bomb(12_000, 12_000))
     assert "KILNHAND_MAX_MEGAPIXELS" in refusal(bomb(60_000, 60_000))
+    assert "more than 0.003 megapixels" in refusal(picture(size=(64, 48)), most_pixels=3000)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
