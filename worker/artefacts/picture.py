@@ -26,6 +26,7 @@ _UNREADABLE = (
     LookupError,
     EOFError,
     OverflowError,
+    RuntimeError,  # libavif's
     struct.error,
     zlib.error,
 )

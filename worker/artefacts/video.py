@@ -33,6 +33,8 @@ def see_video(file: BinaryIO, form: Format, most_pixels: int) -> Seen:
 
 
 def _seen(container: "InputContainer", stream: "VideoStream", form: Format, most_pixels: int) -> Seen:
+    if stream.codec_context is None:  # then PyAV's stream has no width either
+        raise DefectError("is in a codec that nothing here decodes")
     if stream.width * stream.height > most_pixels:
         raise DefectError(f"{stream.width} x {stream.height} pixels a picture is too large")
     stream.thread_type = "NONE"  # verifying has its own threads

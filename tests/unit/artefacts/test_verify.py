@@ -1,7 +1,9 @@
 """What counts as a whole piece of its kind, and how a defect is told."""
 
+import contextlib
 import io
 import os
+import random
 import struct
 
 import pytest
@@ -118,6 +120,25 @@ def test_a_whole_video_is_measured(form: str, content_type: str) -> None:
 
 def test_a_matroska_video_is_told_from_webm() -> None:
     assert verify(found("video"), io.BytesIO(video("matroska")), MOST_PIXELS).form.ending == "mkv"
+
+
+def test_a_video_in_an_unknown_codec_does_not_pass() -> None:
+    assert "is in a codec" in refusal(video("webm").replace(b"V_VP8", b"V_ZZZ"), "video")
+
+
+def test_no_damage_to_a_file_shows_as_a_defect_of_ours() -> None:
+    dice = random.Random(7)
+    samples: list[tuple[Kind, bytes]] = [
+        ("image", noise(form, (24, 24))) for form in ("PNG", "JPEG", "WEBP", "GIF", "AVIF")
+    ]
+    samples += [("video", video(seconds=0.5)), ("weights", weights())]
+    for _ in range(500):
+        kind, content = dice.choice(samples)
+        damaged = bytearray(content)
+        for _ in range(dice.choice((1, 4, 16))):
+            damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        with contextlib.suppress(BrokenPieceError):
+            verify(found(kind), io.BytesIO(damaged), MOST_PIXELS)
 
 
 def test_bytes_that_only_begin_like_a_video_do_not_pass() -> None:
