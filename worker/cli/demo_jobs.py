@@ -12,8 +12,8 @@ PACE_S = {
     "fal-ai/fast-sdxl": 3.0,
     "fal-ai/nano-banana-2": 5.0,
     "fal-ai/flux-lora": 3.0,
-    "fal-ai/flux-lora-fast-training": 9.0,
-    "fal-ai/veo3.1/fast/image-to-video": 6.0,
+    "fal-ai/flux-lora-fast-training": 7.0,
+    "fal-ai/veo3.1/fast/image-to-video": 5.0,
 }
 TRIGGER = "KILNMUG"
 

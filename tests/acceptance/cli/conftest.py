@@ -1,0 +1,119 @@
+"""`kilnhand` as a person runs it: a process in a folder, with an environment that knows no key and no Redis."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import wait_until
+
+KILNHAND = [sys.executable, "-P", "-m", "worker.cli"]
+READY = "Ctrl-C ends everything"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's without settings and keys, and with a home that holds none."""
+    foreign = ("KILNHAND_", "FAL_", "FLOWER_", "CELERY_", "COLUMNS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {**kept, "HOME": str(folder), **(more or {})}
+
+
+@pytest.fixture
+def kilnhand(tmp_path: Path) -> Callable[..., Ran]:
+    """Runs a command to its end."""
+
+    def run(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = tmp_path) -> Ran:
+        done = subprocess.run(
+            [*KILNHAND, *arguments], env=environment(tmp_path, env), cwd=cwd, capture_output=True, text=True, timeout=90
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+class Running:
+    """A command that runs, with everything that it has started."""
+
+    def __init__(self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None, tty: int | None = None):
+        self.folder, self.log = folder, folder / f"{'-'.join(arguments[:2])}.out"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*KILNHAND, *arguments],
+                env=environment(folder, env),
+                cwd=folder,
+                stdin=subprocess.DEVNULL if tty is None else tty,
+                stdout=log if tty is None else tty,
+                stderr=log if tty is None else tty,
+                start_new_session=True,
+            )
+        self.started: set[psutil.Process] = set()
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def says(self, words: str, timeout_s: float = 60.0) -> None:
+        """Wait until it has said so."""
+        wait_until(lambda: words in self.text() or self.ended(), f"it says {words!r}", timeout_s)
+        assert words in self.text(), self.text()
+
+    def children(self) -> set[psutil.Process]:
+        """Whatever it has started up to now."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self.started |= set(psutil.Process(self.process.pid).children(recursive=True))
+        return self.started
+
+    def ended(self) -> bool:
+        self.children()
+        return self.process.poll() is not None
+
+    def end(self, number: int = signal.SIGINT, timeout_s: float = 30.0) -> int:
+        """Send a signal and wait for its status."""
+        self.children()
+        self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+    def left(self) -> list[psutil.Process]:
+        """What it has started and has not ended."""
+        return [process for process in self.started if _is_alive(process)]
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts a command that stays; whatever is left of it in the end is killed."""
+    found: list[Running] = []
+
+    def start(*arguments: str, env: Mapping[str, str] | None = None, tty: int | None = None) -> Running:
+        found.append(Running(tmp_path, *arguments, env=env, tty=tty))
+        return found[-1]
+
+    yield start
+    for one in found:
+        if one.process.poll() is None:
+            one.children()
+            one.process.kill()
+            one.process.wait()
+        for process in one.left():
+            process.kill()

@@ -1,0 +1,48 @@
+"""`kilnhand doctor`: well, ill, and badly configured."""
+
+import json
+from collections.abc import Callable
+
+from tests.acceptance.cli.conftest import Ran
+from worker.cli.processes import House
+
+
+def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], house: House) -> None:
+    ran = kilnhand("doctor", "--json", env=house.environment)
+    found = {check["name"]: check for check in json.loads(ran.out)["checks"] if check["verdict"] != "note"}
+    assert ran.status == 0, ran.out
+    assert {name: check["verdict"] for name, check in found.items()} == {
+        "redis (broker, results, ledger)": "ok", "secret": "ok", "store": "ok", "gateway": "ok", "fal": "ok",
+        "worker": "ok",
+    }  # fmt: skip
+    assert "takes from celery, generation, training, video" in found["worker"]["detail"]
+    assert house.environment["KILNHAND_SECRET"] not in ran.out
+
+
+def test_what_is_broken_comes_with_what_to_do(kilnhand: Callable[..., Ran]) -> None:
+    ran = kilnhand("doctor", env={"KILNHAND_REDIS_URL": "redis://:hunter22@127.0.0.1:1/0"})
+    assert ran.status == 1
+    assert "✗ redis (broker, results, ledger): redis://:***@127.0.0.1:1/0 does not answer" in ran.out
+    assert "→ start one with `kilnhand up`, or set KILNHAND_REDIS_URL" in ran.out
+    assert "✗ secret: KILNHAND_SECRET is not set" in ran.out
+    assert "– fal: disabled" in ran.out and "FAL_KEY=<id>:<secret>" in ran.out
+    assert "hunter22" not in ran.out + ran.err
+
+
+def test_a_redis_without_workers_is_broken(kilnhand: Callable[..., Ran], redis_url: str) -> None:
+    key = {"FAL_KEY": "name:0123456789abcdef", "KILNHAND_SECRET": "0123456789abcdef"}
+    ran = kilnhand("doctor", env={"KILNHAND_REDIS_URL": redis_url, **key})
+    assert ran.status == 1
+    assert "✗ workers: none answers" in ran.out and "kilnhand worker" in ran.out
+    assert "fal.ai, key from FAL_KEY (***)" in ran.out
+    assert "0123456789abcdef" not in ran.out
+
+
+def test_bad_settings_are_one_line_each_without_their_values(kilnhand: Callable[..., Ran]) -> None:
+    bad = {"KILNHAND_SECRET": "hunter22", "KILNHAND_GATEWAY_PORT": "99999", "KILNHAND_LEASE_S": "soon"}
+    for command in (["doctor"], ["submit", "generation.text_to_image", "prompt=x"], ["up"], ["worker"], ["gateway"]):
+        ran = kilnhand(*command, env=bad)
+        assert ran.status == 2, command
+        for line in ("  KILNHAND_SECRET: is too short", "  KILNHAND_GATEWAY_PORT: ", "  KILNHAND_LEASE_S: "):
+            assert line in ran.err, command
+        assert "hunter22" not in ran.out + ran.err and "Traceback" not in ran.err

@@ -1,0 +1,110 @@
+"""`kilnhand submit` and `kilnhand status` against a house of real processes."""
+
+import json
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.cli.conftest import Ran, Running
+from tests.acceptance.conftest import Twin
+from tests.conftest import wait_until
+from worker.cli.processes import House
+
+PICTURE = "generation.text_to_image"
+
+
+def test_a_job_is_followed_to_its_urls(kilnhand: Callable[..., Ran], house: House) -> None:
+    ran = kilnhand("submit", PICTURE, "prompt=a fox", "num_images=2", "image_size=square", env=house.environment)
+    assert ran.status == 0, ran.err
+    urls = [line for line in ran.out.splitlines() if line.startswith("http")]
+    assert len(urls) == 2 and all(url.startswith(f"{house.gateway_url}/files/") for url in urls)
+    assert "512×512 image/jpeg" in ran.out
+    assert "SUCCESS" in ran.err and "flux-schnell by fal" in ran.err
+
+
+def test_json_is_the_result_and_nothing_else(kilnhand: Callable[..., Ran], house: House) -> None:
+    size = '{"width": 320, "height": 192}'
+    ran = kilnhand("submit", PICTURE, "prompt=42 foxes", f"image_size={size}", "--json", env=house.environment)
+    result = json.loads(ran.out)
+    assert (ran.status, ran.err) == (0, "")
+    assert [result["images"][0][side] for side in ("width", "height")] == [320, 192]
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_refused_request_names_every_field_and_sends_nothing(
+    form: list[str], kilnhand: Callable[..., Ran], house: House, twin: Twin
+) -> None:
+    ran = kilnhand("submit", PICTURE, "prompt=", "num_images=9", "image_size=huge", *form, env=house.environment)
+    assert ran.status == 2
+    for line in ("  prompt: ", "  num_images: ", "  image_size", "Nothing was sent."):
+        assert line in ran.err
+    assert twin.count == 0
+    assert not form or json.loads(ran.out)["error"]["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_failed_job_gives_its_message_and_status_1(
+    form: list[str], kilnhand: Callable[..., Ran], house: House, twin: Twin
+) -> None:
+    twin.script(endpoint="fal-ai/flux/schnell", call="submit", what="http", status=422, body={"detail": "not this one"})
+    ran = kilnhand("submit", PICTURE, "prompt=a fox", *form, env=house.environment)
+    assert ran.status == 1, ran.out
+    said = json.loads(ran.out)["error"] if form else {"code": "request_refused", "message": ran.err}
+    assert said["code"] == "request_refused" and "not this one" in said["message"]
+
+
+def test_an_unknown_task_is_answered_with_those_there_are(kilnhand: Callable[..., Ran], house: House) -> None:
+    ran = kilnhand("submit", "generation.text_to_video", "prompt=x", env=house.environment)
+    assert ran.status == 2
+    assert "did you mean generation.text_to_image? the tasks are generation.text_to_image, " in ran.err
+
+
+def test_a_job_can_be_left_and_found_again(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+    twin.pace(seconds=2)
+    sent = kilnhand("submit", PICTURE, "prompt=a fox", "--no-wait", env=house.environment)
+    job_id = sent.out.strip()
+    assert f"kilnhand status {job_id} --follow" in sent.err
+    wait_until(lambda: twin.count == 1, "the job is at the provider")
+    now = kilnhand("status", job_id, "--json", env=house.environment)
+    assert json.loads(now.out)["state"] in {"QUEUED", "IN_PROGRESS"}
+    assert json.loads(now.out)["result"] is None
+    followed = kilnhand("status", job_id, "--follow", env=house.environment)
+    assert followed.status == 0, followed.err
+    assert f"{house.gateway_url}/files/" in followed.out
+    after = kilnhand("status", job_id, env=house.environment)
+    assert "SUCCESS (completed)" in after.out and f"{house.gateway_url}/files/" in after.out
+
+
+def test_ctrl_c_while_waiting_leaves_the_job_running(
+    running: Callable[..., Running], kilnhand: Callable[..., Ran], house: House, twin: Twin
+) -> None:
+    twin.pace(seconds=2)
+    waiting = running("submit", PICTURE, "prompt=a fox", env=house.environment)
+    waiting.says("QUEUED")
+    assert waiting.end(signal.SIGINT) == 130
+    assert "The job goes on without you" in waiting.text()
+    follow_on = waiting.text().partition("kilnhand status ")[2].split()[0]
+    assert kilnhand("status", follow_on, "--follow", env=house.environment).status == 0
+
+
+def test_a_timeout_tells_how_to_go_on(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+    twin.pace(seconds=20)
+    ran = kilnhand("submit", PICTURE, "prompt=a fox", "--timeout", "0.5", "--json", env=house.environment)
+    answer = json.loads(ran.out)
+    assert (ran.status, answer["error"]["code"]) == (124, "timeout")
+    assert f"kilnhand status {answer['job_id']} --follow" in answer["error"]["message"]
+
+
+def test_nobody_knows_an_unknown_id(kilnhand: Callable[..., Ran], house: House) -> None:
+    ran = kilnhand("status", "nope", env=house.environment)
+    assert (ran.status, ran.out) == (1, "")
+    assert "no job nope" in ran.err
+
+
+def test_without_redis_the_ways_out_are_named(kilnhand: Callable[..., Ran]) -> None:
+    nowhere = {"KILNHAND_REDIS_URL": "redis://:hunter22@127.0.0.1:1/0"}
+    for ran in (kilnhand("submit", PICTURE, "prompt=x", env=nowhere), kilnhand("status", "some-id", env=nowhere)):
+        assert ran.status == 1
+        assert "Redis cannot be reached" in ran.err and "kilnhand up" in ran.err
+        assert "hunter22" not in ran.err and "Traceback" not in ran.err

