@@ -1,5 +1,6 @@
 """The main job and the two beside it, from enqueueing to a file that a stranger can fetch."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -105,7 +106,9 @@ def dataset(house: House, name: str) -> str:
             Image.new("RGB", (64, 64), (40 * n, 90, 120)).save(file, "PNG")
             archive.writestr(f"{name}-{n}.png", file.getvalue())
     point_sdk_at(house.twin_url)
-    return fal_client.SyncClient(key="id:secret").upload(buffer.getvalue(), "application/zip", f"{name}.zip")
+    client = fal_client.SyncClient(key="id:secret")
+    with contextlib.closing(client._client):
+        return client.upload(buffer.getvalue(), "application/zip", f"{name}.zip")
 
 
 def test_a_lora_is_trained_and_used_at_once(house: House, twin: Twin) -> None:

@@ -137,12 +137,14 @@ class House:
 
 
 @contextlib.contextmanager
-def open_house(folder: Path, *, parts: Sequence[str] = PARTS, env: Mapping[str, str] | None = None) -> Iterator[House]:
+def open_house(
+    folder: Path, *, parts: Sequence[str] = PARTS, env: Mapping[str, str] | None = None, keep: bool = False
+) -> Iterator[House]:
     """A house of its own: free ports, a fresh secret, none of this process's KILNHAND_ and vendors' variables.
 
-    `env` is added to every child's environment, and wins.
+    `env` is added to every child's environment, and wins. With `keep`, Redis writes to disk and may be restarted.
     """
-    house = House(folder, addresses := sealed_addresses(), sealed(folder, addresses, env), cwd=folder)
+    house = House(folder, addresses := sealed_addresses(), sealed(folder, addresses, env), cwd=folder, keep=keep)
     try:
         house.start(*parts)
         yield house

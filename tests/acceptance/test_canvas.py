@@ -1,0 +1,152 @@
+"""Chains, links, groups and chords over our tasks work as in any Celery application; so does being revoked."""
+
+import sys
+from typing import Any
+
+import httpx
+import pytest
+from celery import Celery, chain, chord, group
+from celery.result import AsyncResult
+
+from tasks.generation import text_to_image
+from tasks.video import image_to_video
+from tests.acceptance.conftest import Twin
+from tests.conftest import wait_until
+from worker.cli.processes import Child, House
+from worker.errors import ContentRefusedError, InvalidRequestError, KilnhandError
+
+BLACK = {"endpoint": "*", "call": "result", "what": "black"}
+
+
+@pytest.fixture(scope="module")
+def _backend(_house: House) -> Child:
+    """The backend's worker, on its own queue."""
+    celery = [sys.executable, "-m", "celery", "-A", "tests.acceptance.backend_app"]
+    command = [*celery, "worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "info"]
+    child = _house.add("backend", command, lambda since: "ready." in (_house.folder / "logs/backend.log").read_text())
+    child.wait_ready()
+    return child
+
+
+@pytest.fixture
+def backend(_backend: Child, bare: Celery) -> Celery:
+    """The backend's tasks by name, as any client of it sees them."""
+    bare.conf.task_default_queue = "backend"
+    return bare
+
+
+def urls(backend: Celery) -> Any:
+    return backend.signature("backend.urls", queue="backend")
+
+
+def wanted(**fields: Any) -> Any:
+    return text_to_image.si(**{"prompt": "x", "image_size": "square", **fields})
+
+
+def test_a_chain_hands_the_picture_to_the_video(twin: Twin) -> None:
+    twin.pace(seconds=0.3)
+    video = image_to_video.s(prompt="it moves", duration_s=4)
+    sent = chain(text_to_image.s(prompt="a kiln", image_size="landscape_16_9"), video).apply_async()
+    result = sent.get(timeout=60)
+    assert sent.parent.state == "SUCCESS"
+    assert result["video"]["content_type"] == "video/mp4"
+    assert (
+        twin.requests("fal-ai/veo3.1/fast/image-to-video")[0]["input"]["image_url"]
+        == sent.parent.result["images"][0]["url"]
+    )
+
+
+def test_a_link_runs_once_with_the_result(twin: Twin, backend: Celery) -> None:
+    twin.pace(seconds=0.2)
+    sent = text_to_image.apply_async(kwargs={"prompt": "x"}, link=urls(backend))
+    result = sent.get(timeout=30)
+    (linked,) = wait_until(lambda: sent.children, "the link was sent")
+    assert AsyncResult(linked.id, app=backend).get(timeout=10) == [result["images"][0]["url"]]
+
+
+def test_a_group_gathers_every_result(twin: Twin) -> None:
+    twin.pace(seconds=0.2)
+    sent = group(wanted(seed=n) for n in range(4)).apply_async()
+    assert [result["seed"] for result in sent.get(timeout=30)] == [0, 1, 2, 3]
+    assert twin.count == 4
+
+
+def test_a_chords_body_gets_every_result(twin: Twin, backend: Celery) -> None:
+    twin.pace(seconds=0.2)
+    made = chord([wanted(seed=n) for n in range(3)])(urls(backend)).get(timeout=30)
+    assert len(set(made)) == 3
+    assert all(httpx.get(url).status_code == 200 for url in made)
+
+
+def test_a_group_then_a_task_as_one_chain(twin: Twin, backend: Celery) -> None:
+    twin.pace(seconds=0.2)
+    sent = chain(group(wanted(seed=1), wanted(seed=2)), urls(backend)).apply_async()
+    assert len(sent.get(timeout=30)) == 2
+
+
+def test_a_failure_reaches_get_as_itself_and_the_errback(twin: Twin, backend: Celery) -> None:
+    twin.script(**BLACK, times=1)
+    errback = backend.signature("backend.note_failure", queue="backend")
+    sent = text_to_image.apply_async(kwargs={"prompt": "x"}, link_error=errback)
+    with pytest.raises(ContentRefusedError, match="has_nsfw_concepts"):
+        sent.get(timeout=30)
+    assert sent.state == "FAILURE"
+    (noted,) = wait_until(lambda: backend.backend.client.lrange("noted", 0, -1), "the errback ran")
+    assert noted.decode() == sent.id
+
+
+def test_a_failure_ends_the_rest_of_a_chain_without_submitting_it(twin: Twin) -> None:
+    twin.script(**BLACK, times=1)
+    sent = chain(text_to_image.s(prompt="x"), image_to_video.s(prompt="y")).apply_async()
+    with pytest.raises(KilnhandError):
+        sent.get(timeout=30)
+    assert sent.parent.state == sent.state == "FAILURE"
+    assert twin.count == 1
+
+
+def test_a_chain_whose_second_task_cannot_take_the_first_ones_result_says_so_there(twin: Twin) -> None:
+    twin.pace(seconds=0.1)
+    sent = chain(text_to_image.s(prompt="x"), text_to_image.s(prompt="y")).apply_async()
+    with pytest.raises(InvalidRequestError, match=r"use .si\(…\)"):
+        sent.get(timeout=30)
+    assert sent.parent.state == "SUCCESS"
+    assert twin.count == 1
+
+
+def test_revoking_a_waiting_job_ends_it_and_cancels_it_at_the_provider(twin: Twin) -> None:
+    twin.pace(seconds=60)
+    sent = text_to_image.delay(prompt="x")
+    wait_until(lambda: twin.count, "it was submitted")
+    sent.revoke()
+    wait_until(lambda: sent.state == "REVOKED", "it is revoked")
+    (request,) = twin.requests()
+    assert request["state"] in {"CANCELLED", "COMPLETED"}, request
+
+
+def test_revoking_the_first_of_a_chain_ends_the_rest(twin: Twin) -> None:
+    twin.pace(seconds=60)
+    sent = chain(text_to_image.s(prompt="x"), image_to_video.s(prompt="y")).apply_async()
+    wait_until(lambda: twin.count, "it was submitted")
+    sent.parent.revoke()
+    wait_until(lambda: sent.parent.state == "REVOKED", "the first is revoked")
+    wait_until(lambda: sent.state in {"REVOKED", "FAILURE"}, "the rest has ended")
+    assert twin.count == 1
+
+
+def test_revoking_one_of_a_chord_fails_its_body(twin: Twin, backend: Celery) -> None:
+    twin.pace(seconds=60)
+    sent = chord([wanted(seed=1), wanted(seed=2)])(urls(backend))
+    wait_until(lambda: twin.count == 2, "both were submitted")
+    for part in sent.parent.results:
+        part.revoke()
+    wait_until(lambda: {part.state for part in sent.parent.results} == {"REVOKED"}, "both are revoked")
+    wait_until(lambda: sent.state == "FAILURE", "the body has failed")
+
+
+def test_a_job_that_ended_stays_as_it_ended(twin: Twin) -> None:
+    twin.pace(seconds=0.1)
+    sent = text_to_image.delay(prompt="x")
+    result = sent.get(timeout=30)
+    sent.revoke()
+    assert text_to_image.delay(prompt="y").get(timeout=30)  # the revoke was heard before this was done
+    assert (sent.state, sent.result) == ("SUCCESS", result)

@@ -1,0 +1,81 @@
+"""Workers die, are stopped, and come back; jobs do not notice."""
+
+import gc
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery.result import ResultSet
+
+from tasks.generation import text_to_image
+from tests.acceptance.conftest import Twin, point_producer_at
+from tests.conftest import wait_until
+from worker.cli.processes import House, open_house
+from worker.job import Stage, load_job
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A house of its own, since its workers are killed."""
+    with open_house(tmp_path, parts=("redis", "twin", "worker"), keep=True) as house:
+        point_producer_at(house, _patch)
+        yield house
+        gc.collect()  # results that are collected later would look for their Redis in vain
+
+
+def stages(house: House) -> list[Stage]:
+    import redis
+
+    with redis.Redis.from_url(house.redis_url) as client:
+        return [load_job(client.hget(key, "doc")).stage for key in client.scan_iter("kilnhand:job:*")]
+
+
+def test_fifty_jobs_that_wait_when_their_worker_is_killed_are_ended_by_another(fresh: House) -> None:
+    twin = Twin(fresh.twin_url)
+    twin.pace(seconds=6, concurrency=100)
+    jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(50)]
+    wait_until(lambda: stages(fresh) == [Stage.WAITING] * 50, "all wait")
+    fresh["worker"].kill()
+    fresh.start_worker("worker-2")
+    results = ResultSet(jobs).get(timeout=60)
+    assert len({result["request_id"] for result in results}) == 50
+    assert twin.count == 50
+
+
+def test_a_worker_that_is_asked_to_stop_goes_at_once_and_its_jobs_go_on(fresh: House) -> None:
+    twin = Twin(fresh.twin_url)
+    twin.pace(seconds=8, concurrency=100)
+    jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(30)]
+    wait_until(lambda: stages(fresh) == [Stage.WAITING] * 30, "all wait")
+    began = time.monotonic()
+    fresh["worker"].stop(grace_s=30)
+    assert fresh["worker"].returncode == 0
+    assert time.monotonic() - began < 8, "it did not wait for its jobs"
+    fresh.start_worker("worker-2")
+    assert len(ResultSet(jobs).get(timeout=60)) == 30
+    assert twin.count == 30
+
+
+def test_a_worker_minds_only_the_queues_it_consumes(fresh: House) -> None:
+    fresh["worker"].stop()
+    fresh.start_worker("worker-video", queues="video")
+    job = text_to_image.delay(prompt="x")
+    other = fresh.start_worker("worker-pictures", queues="generation")
+    assert job.get(timeout=30)["images"]
+    assert job.id in other.log_text()
+    assert job.id not in fresh["worker-video"].log_text()
+
+
+def test_a_redis_that_restarts_loses_no_job_and_no_worker(fresh: House) -> None:
+    twin = Twin(fresh.twin_url)
+    twin.pace(seconds=5, concurrency=100)
+    jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(20)]
+    wait_until(lambda: stages(fresh) == [Stage.WAITING] * 20, "all wait")
+    fresh["redis"].stop()
+    fresh["redis"].start()
+    fresh["redis"].wait_ready()
+    wait_until(lambda: all(job.state == "SUCCESS" for job in jobs), "all have ended", timeout_s=60)
+    assert fresh["worker"].is_alive
+    assert twin.count == 20
+    assert text_to_image.delay(prompt="after").get(timeout=60)["images"]
