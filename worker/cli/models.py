@@ -34,7 +34,7 @@ def _show(found: tuple[Model, ...]) -> None:
         table = Table(title=name, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
         for column in ("model", "price", "usual", "takes"):
             table.add_column(column, header_style="dim", no_wrap=column != "takes")
-        table.add_column("endpoint, aliases, note", header_style="dim")
+        table.add_column("endpoint, aliases, note", header_style="dim", overflow="fold")
         for model in found:
             if name in model.task:
                 table.add_row(

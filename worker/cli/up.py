@@ -18,6 +18,7 @@ from worker.cli.stop import Stop, Stopped
 
 INTERRUPTED = 130
 GLANCE_S = 0.3
+TRY = "kilnhand submit generation.text_to_image prompt='a red fox'"
 
 
 def up(ports: Ports, demo: bool, once: bool) -> int:
@@ -89,7 +90,7 @@ class _Up:
             )
         self._console.print(table)
         self._console.print(Text("Ctrl-C ends everything.", style="dim"))
-        self._console.print()
+        self._console.print(Text(f"From another terminal in this folder:  {TRY}\n", style="dim"), soft_wrap=True)
 
     def _stay(self, quiet: bool) -> None:
         shown = () if quiet else ("worker", "gateway")
