@@ -13,7 +13,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 Format = Literal["auto", "json", "console"]
 
-_QUIET = ("httpx", "httpcore", "aiohttp", "asyncio", "websockets", "PIL", "uvicorn.access", "tornado.access")
+_QUIET = (
+    "httpx", "httpcore", "aiohttp", "asyncio", "websockets", "PIL", "uvicorn.access", "tornado.access",
+    "celery.worker.strategy", "celery.app.trace",  # a line for every message; our own events say it once a job
+)  # fmt: skip
 
 _SECRET_FIELD = re.compile(r"(?i)authorization|password|secret|credential|api_?key|fal_key|^(auth|(.+_)?token)$")
 _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (

@@ -155,6 +155,7 @@ class Dispatcher:
         telling = _is_worth_telling(before, job, now)
         held.job = replace(job, told_at=now) if telling else job
         await self._persist(held, following.due_in_s)
+        _note(before, job)
         try:
             if telling:
                 await self._outside.tell(held.job, status_of(held.job, now), _is_milestone(before, job))
@@ -208,6 +209,19 @@ class Dispatcher:
     def _now(self, held: _Held) -> float:
         """The ledger's time, without asking it: the claim's, plus what has passed since."""
         return held.claim.now + self._pace.monotonic() - held.since
+
+
+def _note(before: Job, job: Job) -> None:
+    """The log lines of a job's life: one for each submission, one for its end."""
+    attempt = job.attempt
+    bound = log.bind(job=job.id, task=job.task, model=job.step.model, attempt=len(job.attempts))
+    if job.stage == Stage.WAITING != before.stage and attempt and attempt.ticket:
+        bound.info("job_submitted", endpoint=attempt.endpoint, request_id=attempt.ticket.request_id)
+    elif job.stage == Stage.CLOSING != before.stage and job.ending:
+        code = job.trouble.code if job.trouble else None
+        bound.info(
+            "job_ended", ending=job.ending.value, error=code, total_s=round((job.closed_at or 0) - job.created_at, 3)
+        )
 
 
 def _is_worth_telling(before: Job, job: Job, now: float) -> bool:

@@ -50,6 +50,7 @@ class JobTask(Task):
     abstract = True
     typing = False  # a request's fields are judged by its model, not by a Python signature
     track_started = False  # QUEUED and IN_PROGRESS say more
+    throws = (KilnhandError,)  # a job that failed is no defect of the worker: no traceback in its log
     Request = "worker.edge.request:JobRequest"
 
     job_queue: str
