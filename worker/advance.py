@@ -199,7 +199,7 @@ async def _fetch(provider: Provider, job: Job, ended: Ended, look: Look, model: 
     job = job.with_attempt(ended_at=look.now, inference_s=ended.inference_s, cost=_cost(model, job, outcome))
     if isinstance(outcome, Fault):
         return _after(job, outcome.error, look)
-    sight = replace(job.sight, running=True, queue_position=None, logs=ended.logs or job.sight.logs)
+    sight = Sight(True, progress=1.0, progress_estimated=False, logs=ended.logs or job.sight.logs)
     return Next(job.move(Stage.FETCHED, answer=outcome.output, sight=sight, looks=0))
 
 

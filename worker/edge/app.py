@@ -66,7 +66,6 @@ def _worker() -> dict[str, Any]:
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
         "worker_send_task_events": True,
-        "task_send_sent_event": True,
         "worker_enable_remote_control": True,
         "worker_hijack_root_logger": False,
     }

@@ -7,8 +7,9 @@ from celery import Task
 from celery.app.task import Context
 from kombu.utils.json import dumps
 
-from worker.edge.request import SINCE
 from worker.job import Job
+
+SINCE = "kilnhand_since"  # header of a closing message: when the job was accepted, seconds since the epoch
 
 _KEPT = (
     "id", "task", "args", "kwargs", "root_id", "parent_id", "group", "group_index", "chord", "chain", "callbacks",

@@ -52,6 +52,7 @@ class JobTask(Task):
     track_started = False  # QUEUED and IN_PROGRESS say more
     throws = (KilnhandError,)  # a job that failed is no defect of the worker: no traceback in its log
     Request = "worker.edge.request:JobRequest"
+    Strategy = "worker.edge.request:strategy"
 
     job_queue: str
     _tracer: Any = None
