@@ -1,0 +1,80 @@
+"""Jobs in flight through one worker process: how long until all are done, and what they cost in memory and CPU.
+
+    python -m benchmarks.in_flight [--jobs 500] [--seconds 10]
+
+The twin takes so many seconds for each job. The last line is JSON. Figures of one run are comparable with each other,
+not with another machine's.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import redis
+
+from worker.cli.processes import House, open_house
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, open_house(Path(folder), parts=("redis", "twin", "worker")) as house:
+        os.environ.update({name: value for name, value in house.environment.items() if name.startswith("KILNHAND_")})
+        print(json.dumps(measure(house, options.jobs, options.seconds)))
+
+
+def measure(house: House, jobs: int, seconds: float) -> dict[str, Any]:
+    """Enqueue so many jobs and wait for all."""
+    from tasks.generation import text_to_image
+
+    httpx.post(f"{house.twin_url}/_twin/pace", json={"seconds": 0.2}).raise_for_status()
+    text_to_image.delay(prompt="warm", image_size="square").get(timeout=60)
+    httpx.post(f"{house.twin_url}/_twin/reset").raise_for_status()
+    httpx.post(f"{house.twin_url}/_twin/pace", json={"seconds": seconds, "concurrency": 2 * jobs}).raise_for_status()
+    worker = psutil.Process(house["worker"].pid)
+    rss_before, cpu_before = worker.memory_info().rss, _cpu(worker)
+    ids = [text_to_image.delay(prompt=f"job {n}", image_size="square").id for n in range(jobs)]
+    rss_most = _wait(house, ids, worker)
+    ended = time.time()
+    taken = httpx.get(f"{house.twin_url}/_twin/requests").json()["requests"]
+    return {
+        "jobs": jobs,
+        "seconds_each": seconds,
+        "submissions": len(taken),
+        "done_after_first_submit_s": round(ended - min(request["accepted_at"] for request in taken), 2),
+        "worker_rss_growth_mb": round((rss_most - rss_before) / 1e6, 1),
+        "worker_cpu_ms_per_job": round((_cpu(worker) - cpu_before) * 1000 / jobs, 1),
+        "looks_per_job": round(sum(request["polls"] for request in taken) / jobs, 1),
+    }
+
+
+def _wait(house: House, ids: list[str], worker: psutil.Process) -> int:
+    """Until all have succeeded; returns the worker's largest resident size on the way, in bytes."""
+    most, deadline = 0, time.monotonic() + 300
+    with redis.Redis.from_url(house.redis_url) as client:
+        while True:
+            most = max(most, worker.memory_info().rss)
+            metas = client.mget([f"celery-task-meta-{job_id}" for job_id in ids])
+            done = sum(meta is not None and json.loads(meta)["status"] == "SUCCESS" for meta in metas)
+            if done == len(ids):
+                return most
+            if time.monotonic() > deadline:
+                raise SystemExit(f"only {done} of {len(ids)} jobs were done after 300 s")
+            time.sleep(0.25)
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+if __name__ == "__main__":
+    main()
