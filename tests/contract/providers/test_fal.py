@@ -7,8 +7,14 @@ import pytest
 
 from tests.contract.providers.conftest import Twin, opened
 from worker.errors import (
-    AccountLockedError, AuthenticationError, ContentRefusedError, ExternalServiceError, RateLimitError,
-    RequestRefusedError, ServiceUnavailableError, SubmitUnknownError,
+    AccountLockedError,
+    AuthenticationError,
+    ContentRefusedError,
+    ExternalServiceError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
 )  # fmt: skip
 from worker.job import Ticket
 from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting
@@ -179,7 +185,7 @@ async def test_the_key_is_not_sent_where_a_ticket_points_but_fal_is_not(fal: Fal
     stranger = Ticket(
         "r", {"status": "http://127.0.0.1:1/x", "response": "https://evil.example/x", "cancel": "http://[::1]/x"}
     )
-    with pytest.raises(RequestRefusedError, match="refused to send the key to 127.0.0.1"):
+    with pytest.raises(RequestRefusedError, match=r"refused to send the key to 127\.0\.0\.1"):
         await fal.look(ENDPOINT, stranger)
-    with pytest.raises(RequestRefusedError, match="refused to send the key to evil.example"):
+    with pytest.raises(RequestRefusedError, match=r"refused to send the key to evil\.example"):
         await fal.result(ENDPOINT, stranger)

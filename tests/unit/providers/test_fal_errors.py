@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 
 from worker.errors import (
-    AccountLockedError, AuthenticationError, ContentRefusedError, ExternalServiceError, RateLimitError,
-    RequestRefusedError, ServiceUnavailableError,
+    AccountLockedError,
+    AuthenticationError,
+    ContentRefusedError,
+    ExternalServiceError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
 )  # fmt: skip
 from worker.providers.fal_errors import fal_error, retry_after_s
 
