@@ -8,7 +8,7 @@ import zipfile
 from typing import Any
 
 import av
-import fal_client
+import fal_client.client
 import httpx
 import pytest
 from celery import Celery
@@ -97,6 +97,13 @@ def test_an_endpoint_that_the_catalogue_does_not_know_is_passed_through(twin: Tw
     assert twin.requests()[0]["input"]["mood"] == "calm"
 
 
+@pytest.fixture
+def _sdk_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fal-client is pointed at the twin by its module's constants: put them back."""
+    for constant in ("RUN_URL_FORMAT", "QUEUE_URL_FORMAT", "REALTIME_URL_FORMAT", "REST_URL", "CDN_URL"):
+        monkeypatch.setattr(fal_client.client, constant, getattr(fal_client.client, constant))
+
+
 def dataset(house: House, name: str) -> str:
     """A zip of six pictures in the twin's storage, as the official client would put it there."""
     buffer = io.BytesIO()
@@ -111,6 +118,7 @@ def dataset(house: House, name: str) -> str:
         return client.upload(buffer.getvalue(), "application/zip", f"{name}.zip")
 
 
+@pytest.mark.usefixtures("_sdk_as_it_was")
 def test_a_lora_is_trained_and_used_at_once(house: House, twin: Twin) -> None:
     twin.pace(seconds=0.3, endpoints={"fal-ai/flux-lora-fast-training": 4})
     training = lora.delay(images_data_url=dataset(house, "hat"), trigger_word="HAT7", steps=200)

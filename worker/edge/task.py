@@ -74,7 +74,7 @@ class JobTask(Task):
             options["queue"] = self.job_queue
         return super().apply_async(args, kwargs, **options)
 
-    def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """A delivery: the first accepts, a later one closes. Both leave the message where it is while Redis is away."""
         try:
             if not is_closing(self.request):
@@ -164,9 +164,13 @@ def job_task(name: str, *, queue: str, asks: type[BaseRequest], gives: type[Base
     """
 
     def make(order: Order) -> JobTask:
-        fields = {"name": name, "job_queue": queue, "asks": asks, "gives": gives, "order": staticmethod(order)}
-        described = {"__doc__": order.__doc__, "__module__": order.__module__, **fields}
-        task: JobTask = app.register_task(type(order.__name__, (JobTask,), described)())
+        def run(self: JobTask, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            return self.deliver(args, kwargs)
+
+        run.__name__, run.__module__, run.__doc__ = order.__name__, order.__module__, order.__doc__
+        fields = {"job_queue": queue, "asks": asks, "gives": gives, "order": staticmethod(order)}
+        # made at its first use: making a task reads the settings
+        task: JobTask = app.task(base=JobTask, bind=True, name=name, shared=False, **fields)(run)
         return task
 
     return make

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import fal_client.client as sdk
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -31,6 +32,13 @@ class Twin:
     @property
     def count(self) -> int:
         return int(httpx.get(f"{self.url}/_twin/requests", params={"count": 1}).json()["count"])
+
+
+@pytest.fixture(autouse=True)
+def _sdk_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fal-client is pointed at the twin by its module's constants: put them back."""
+    for name in ("RUN_URL_FORMAT", "QUEUE_URL_FORMAT", "REALTIME_URL_FORMAT", "REST_URL", "CDN_URL"):
+        monkeypatch.setattr(sdk, name, getattr(sdk, name))
 
 
 @pytest.fixture(scope="session")
