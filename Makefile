@@ -26,14 +26,15 @@ demo: $(READY) ## everything in one terminal on the twin, no key needed; ONCE=1 
 	@$(BIN)/kilnhand up --demo $(if $(ONCE),--once)
 
 test: $(READY) ## all tests that need neither a browser nor Node
-	$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/acceptance $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 tests/unit tests/contract $(ARGS)
+	$(BIN)/python -m pytest tests/integration tests/acceptance $(ARGS)
 
 check: $(READY) ## format, lint, types, import layers, unit and contract tests: under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest tests/unit tests/contract $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 tests/unit tests/contract $(ARGS)
 
 test-peers: $(READY) ## tests with Chromium and Node's fal client; installs both on Debian
 	@.ci/peers

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from config.catalogue import load_catalogue
 from worker.cli.main import app
 
-RUN = CliRunner()
+RUN = CliRunner(env={"COLUMNS": "160"})
 
 
 def test_models_as_json_name_everything_in_the_catalogue() -> None:
