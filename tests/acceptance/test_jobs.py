@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import time
 import zipfile
 from typing import Any
 
@@ -12,6 +13,7 @@ import fal_client.client
 import httpx
 import pytest
 from celery import Celery
+from celery.result import AsyncResult
 from PIL import Image
 
 from config.shape import PRESETS
@@ -33,6 +35,17 @@ def fetch(file: dict[str, Any]) -> bytes:
     return answer.content
 
 
+def live_statuses(sent: AsyncResult) -> list[JobStatus]:
+    """Every status that a poller sees until the job ends; state and meta are read at once."""
+    found: list[JobStatus] = []
+    deadline = time.monotonic() + 60
+    while (meta := sent.backend.get_task_meta(sent.id, cache=False))["status"] not in {"SUCCESS", "FAILURE", "REVOKED"}:
+        if meta["status"] != "PENDING":
+            found.append(JobStatus.model_validate(meta["result"]))
+        assert time.monotonic() < deadline, f"{sent.id} did not end; seen {[status.stage for status in found[-5:]]}"
+    return found
+
+
 def picture(file: dict[str, Any]) -> Image.Image:
     image = Image.open(io.BytesIO(fetch(file)))
     image.load()
@@ -42,11 +55,7 @@ def picture(file: dict[str, Any]) -> Image.Image:
 def test_a_picture_is_made_and_every_state_tells_the_same_story(twin: Twin) -> None:
     twin.pace(seconds=1.5, queue_seconds=0.5)
     sent = text_to_image.delay(prompt="a red kiln", image_size="square", tenant="acme", labels={"order": "7"})
-    metas: list[JobStatus] = []
-    while not sent.ready():
-        state, info = sent.state, sent.info
-        if isinstance(info, dict) and state in {"QUEUED", "IN_PROGRESS"}:
-            metas.append(JobStatus.model_validate(info))
+    metas = live_statuses(sent)
     result = Pictures.model_validate(sent.get(timeout=10))
     assert sent.state == "SUCCESS"
     assert {"QUEUED", "IN_PROGRESS"} == {meta.state for meta in metas}
@@ -122,10 +131,7 @@ def dataset(house: House, name: str) -> str:
 def test_a_lora_is_trained_and_used_at_once(house: House, twin: Twin) -> None:
     twin.pace(seconds=0.3, endpoints={"fal-ai/flux-lora-fast-training": 4})
     training = lora.delay(images_data_url=dataset(house, "hat"), trigger_word="HAT7", steps=200)
-    metas = []
-    while not training.ready():
-        if isinstance(training.info, dict) and training.state == "IN_PROGRESS":
-            metas.append(JobStatus.model_validate(training.info))
+    metas = live_statuses(training)
     trained = Weights.model_validate(training.get(timeout=60))
     assert any(0 < meta.progress < 1 and not meta.progress_estimated for meta in metas), "progress comes from the logs"
     weights = fetch(trained.weights.model_dump())
