@@ -93,7 +93,7 @@ def fail(job: Job, error: KilnhandError, now: float) -> Job:
     trouble = _trouble(error)
     if job.attempts and job.attempts[-1].ended_at is None:
         job = job.with_attempt(ended_at=now, trouble=trouble)
-    return job.move(Stage.CLOSING, ending=Stage.FAILED, trouble=trouble, closed_at=now, looks=0)
+    return job.move(Stage.CLOSING, ending=Stage.FAILED, trouble=trouble, answer=None, closed_at=now, looks=0)
 
 
 def _end(job: Job) -> Next:

@@ -82,16 +82,19 @@ class Dispatcher:
         finally:
             renewing.cancel()
 
-    async def stop(self, grace_s: float) -> None:
-        """Take no more rows; give those in hand `grace_s` to be written. What is left comes due again elsewhere."""
+    async def stop(self, grace_s: float, submit_grace_s: float) -> None:
+        """Take no more rows; give those in hand `grace_s`, and a submission under way `submit_grace_s`, to be written.
+
+        What is left comes due again elsewhere. A submission that is broken off is one that nobody knows the answer of.
+        """
         self._stopping = True
         self._wake.set()
-        tasks = [task for _, task in self._held.values()]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await _ended([task for _, task in self._held.values()], grace_s)
+        await _ended([task for held, task in self._held.values() if held.job.stage == Stage.SUBMITTING], submit_grace_s)
+        late = [task for _, task in self._held.values()]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _round(self) -> None:
         """Claim once, then sleep until there may be more to do."""
@@ -209,6 +212,11 @@ class Dispatcher:
     def _now(self, held: _Held) -> float:
         """The ledger's time, without asking it: the claim's, plus what has passed since."""
         return held.claim.now + self._pace.monotonic() - held.since
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]], timeout_s: float) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=timeout_s)
 
 
 def _note(before: Job, job: Job) -> None:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 STOP_GRACE_S = 2.0  # for what is in hand; the rest comes due again on another worker
+SUBMIT_GRACE_S = 8.0  # for a POST under way, whose answer nobody else will get
 
 
 class LoopMinder:
@@ -75,7 +76,7 @@ class LoopMinder:
         """Stop the dispatcher, close the services, end the loop."""
         self._thread.loop.call_soon_threadsafe(self._stopped.set)
         try:
-            self._running.result(STOP_GRACE_S + 3)
+            self._running.result(STOP_GRACE_S + SUBMIT_GRACE_S + 3)
         except TimeoutError:
             log.warning("dispatcher_stopped_late")
         self._thread.close()
@@ -91,7 +92,7 @@ class LoopMinder:
             stopping = asyncio.create_task(self._stopped.wait())
             await asyncio.wait({minding, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-            await dispatcher.stop(STOP_GRACE_S)
+            await dispatcher.stop(STOP_GRACE_S, SUBMIT_GRACE_S)
             await minding
             await outside.aclose()
 

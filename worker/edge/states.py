@@ -22,7 +22,9 @@ class LiveStates:
         self._store = self._redis.register_script(store_script())
 
     async def tell(self, job: Job, status: JobStatus) -> None:
-        """Store the state with the status as its meta; nothing happens when a final one is there."""
+        """Store the state with the status as its meta; nothing happens when a final one is there, or none is wanted."""
+        if job.message.get("ignore_result"):
+            return
         meta: dict[str, Any] = self._backend._get_result_meta(
             result=status.model_dump(mode="json"), state=status.state, traceback=None, request=Context(job.message)
         )

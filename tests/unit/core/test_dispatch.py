@@ -347,6 +347,20 @@ async def test_stopping_waits_for_what_is_in_hand_and_then_lets_it_go(world: Wor
     world.fal.submit = slow  # type: ignore[method-assign]
     await world.dispatcher._round()
     await asyncio.sleep(0)
-    await world.dispatcher.stop(0.05)
+    await world.dispatcher.stop(0.05, 0.05)
     assert (await world.row()).stage == Stage.SUBMITTING
     await world.dispatcher.run()  # a stopped dispatcher takes nothing more
+
+
+async def test_a_submission_under_way_gets_its_ticket_written_before_the_worker_goes(world: World) -> None:
+    await world.accept()
+
+    async def slow(call: Call) -> Ticket:
+        await asyncio.sleep(0.1)
+        return Ticket("r-1")
+
+    world.fal.submit = slow  # type: ignore[method-assign]
+    await world.dispatcher._round()
+    await asyncio.sleep(0)
+    await world.dispatcher.stop(0.0, 5.0)
+    assert (await world.row()).attempts[0].ticket == Ticket("r-1")
