@@ -7,7 +7,7 @@ money the intent is on the row, after it the ticket; files go under names that d
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from config.catalogue import Catalogue, Model, Route
+from config.catalogue import Catalogue, Model, Route, UnknownModelError
 from config.mapping import arguments_for
 from worker.artefacts.base import Store
 from worker.artefacts.fetch import Fetcher
@@ -21,16 +21,23 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.job import Attempt, Cost, Job, Piece, Sight, Stage, Trouble
+from worker.job import Attempt, Cost, Job, Piece, Sight, Stage, Trouble, load_ticket
 from worker.looking import estimated_progress, first_look_s, next_look_s
 from worker.providers.base import Call, Ended, Fault, Provider, Reply, Running
-from worker.routing import Again, Failed, Unknown, after_attempt, backoff_s, route_for, says_nothing
+from worker.routing import PAUSE_MAX_S, Again, Failed, Unknown, after_attempt, backoff_s, route_for, says_nothing
 from worker.sight import sight_of
 from worker.status import result_of
 
 NOW = 0.0  # go on in the same claim
 RESEND_S = 10.0  # a closing message that nobody confirmed is sent again after this, then in doubling steps
 FETCH_TRIES = 30
+TICKET = "ticket"  # the signal that carries a ticket to a row whose writer came too late
+RECONCILE_S = 10.0  # how long an unknown submission is waited for: longer than a lease
+FORGOTTEN_LOOKS = 3  # times that a provider must deny a request before it is believed
+DEADLINE_MIN_S, DEADLINE_USUALS = (
+    7200.0,
+    60.0,
+)  # a job without a deadline of its own: 2 h, or 60 times its usual duration
 STRIKES = 8  # claims in a row that ended without a write: the row itself kills workers
 
 
@@ -67,25 +74,31 @@ class Bench:
 
 async def advance(bench: Bench, job: Job, look: Look) -> Next:
     """The next row. Raises only what nobody foresaw."""
-    if job.ending is None and (over := await _over(bench, job, look)):
-        return over
+    if job.ending is not None:  # CLOSING, and nobody confirmed: the dispatcher sends the message again
+        return Next(job.move(Stage.CLOSING, looks=job.looks + 1), RESEND_S * 2.0 ** min(job.looks + 1, 6))
+    following = await _over(bench, job, look) or await _step(bench, job, look)
+    left_s = job.created_at + _deadline_s(bench, job) - look.now
+    if following.job.ending is None and following.due_in_s > left_s > 0:
+        return replace(following, due_in_s=left_s + 0.1)  # a pause does not outlast the deadline
+    return following
+
+
+async def _step(bench: Bench, job: Job, look: Look) -> Next:
     match job.stage:
         case Stage.ACCEPTED:
             return _choose(bench, job, look)
         case Stage.SUBMITTING if look.intent_is_ours:
             return await _submit(bench, job, look)
         case Stage.SUBMITTING:
-            return Next(job.move(Stage.UNKNOWN))
+            return Next(job.move(Stage.UNKNOWN, looks=0))
         case Stage.UNKNOWN:
-            return _give_up_unknown(job, look)
+            return _reconcile(bench, job, look)
         case Stage.WAITING:
             return await _look(bench, job, look)
         case Stage.FETCHED:
             return await _store(bench, job, look)
-        case Stage.STORED:
+        case _:  # STORED
             return await _complete(bench, job, look)
-        case _:  # CLOSING, and nobody confirmed: the dispatcher sends the message again
-            return Next(job.move(Stage.CLOSING, looks=job.looks + 1), RESEND_S * 2.0 ** min(job.looks + 1, 6))
 
 
 def fail(job: Job, error: KilnhandError, now: float) -> Job:
@@ -105,15 +118,30 @@ async def _over(bench: Bench, job: Job, look: Look) -> Next | None:
     """A job that is cancelled, past its deadline, or deadly to workers ends here."""
     if look.strikes > STRIKES:
         return _end(fail(job, InternalError("the job ended workers again and again; given up"), look.now))
-    late = job.options.deadline_s is not None and look.now > job.created_at + job.options.deadline_s
+    deadline_s = _deadline_s(bench, job)
+    late = look.now > job.created_at + deadline_s
     if not (late or "cancel" in look.signals) or job.stage not in {Stage.ACCEPTED, Stage.WAITING}:
         return None
     if job.stage == Stage.WAITING and not await _cancelled_there(bench, job):
         return None  # it had ended before: its piece is kept
     if late:
-        error = DeadlineExceededError(f"the job did not end within its deadline of {job.options.deadline_s:g} s")
+        error = DeadlineExceededError(f"the job did not end within its deadline of {deadline_s:g} s")
         return _end(fail(job, error, look.now))
     return _end(job.move(Stage.CLOSING, ending=Stage.CANCELLED, closed_at=look.now, looks=0))
+
+
+def _deadline_s(bench: Bench, job: Job) -> float:
+    return job.options.deadline_s or max(DEADLINE_MIN_S, DEADLINE_USUALS * _model(bench, job).usual_s)
+
+
+def _model(bench: Bench, job: Job) -> Model:
+    """The job's model; one that has left the catalogue is passed through to the endpoint that has the job."""
+    try:
+        return bench.catalogue.find(job.step.model)
+    except UnknownModelError:
+        if job.attempt is None:
+            raise
+        return bench.catalogue.find(job.attempt.endpoint)
 
 
 async def _cancelled_there(bench: Bench, job: Job) -> bool:
@@ -128,16 +156,17 @@ async def _cancelled_there(bench: Bench, job: Job) -> bool:
 def _choose(bench: Bench, job: Job, look: Look) -> Next:
     """Pick the route and write the intent."""
     try:
-        route = route_for(bench.catalogue.find(job.step.model), bench.providers.keys(), bench.disabled_why)
+        route = route_for(_model(bench, job), bench.providers.keys(), bench.disabled_why)
     except ProviderDisabledError as error:
         return _end(fail(job, error, look.now))
+    arguments_for(route, job.step.arguments, job.step.extra)  # what cannot be written is found before the intent is
     attempt = Attempt(len(job.attempts) + 1, route.provider, route.endpoint, started_at=look.now)
     return Next(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), looks=0, sight=Sight()))
 
 
 async def _submit(bench: Bench, job: Job, look: Look) -> Next:
     """The one POST, with the ticket saved right after."""
-    attempt, model = job.attempts[-1], bench.catalogue.find(job.step.model)
+    attempt, model = job.attempts[-1], _model(bench, job)
     arguments = arguments_for(_route(model, attempt), job.step.arguments, job.step.extra)
     call = Call(job.id, attempt.endpoint, arguments, job.options.priority)
     try:
@@ -145,7 +174,11 @@ async def _submit(bench: Bench, job: Job, look: Look) -> Next:
     except ExternalServiceError as error:
         return _after(job, error, look)
     job = job.with_attempt(ticket=ticket, submitted_at=look.now)
-    return Next(job.move(Stage.WAITING), first_look_s(model.usual_s) * (1 + 0.2 * bench.chance()))
+    return _wait(bench, job, model)
+
+
+def _wait(bench: Bench, job: Job, model: Model) -> Next:
+    return Next(job.move(Stage.WAITING, looks=0), first_look_s(model.usual_s) * (1 + 0.2 * bench.chance()))
 
 
 def _after(job: Job, error: ExternalServiceError, look: Look) -> Next:
@@ -153,15 +186,23 @@ def _after(job: Job, error: ExternalServiceError, look: Look) -> Next:
     match after_attempt(error, job):
         case Again(after_s):
             job = job.with_attempt(ended_at=look.now, trouble=_trouble(error))
-            return Next(job.move(Stage.ACCEPTED, answer=None), after_s)
+            return Next(job.move(Stage.ACCEPTED, answer=None, sight=Sight()), after_s)
         case Unknown(unknown):
-            return Next(job.with_attempt(trouble=_trouble(unknown)).move(Stage.UNKNOWN))
+            return Next(job.with_attempt(trouble=_trouble(unknown)).move(Stage.UNKNOWN, looks=0))
         case Failed(final):
             return _end(fail(job, final, look.now))
 
 
-def _give_up_unknown(job: Job, look: Look) -> Next:
-    """Never submitted again blindly: the provider may be working on it, and may bill it."""
+def _reconcile(bench: Bench, job: Job, look: Look) -> Next:
+    """Never submitted again blindly: the provider may be working on it, and may bill it.
+
+    A worker that lost its claim in the middle of the POST leaves the ticket as a signal, so a little is waited for it.
+    """
+    if raw := look.signals.get(TICKET):
+        job = job.with_attempt(ticket=load_ticket(raw), submitted_at=job.attempts[-1].started_at, trouble=None)
+        return _wait(bench, job, _model(bench, job))
+    if job.looks == 0:
+        return Next(job.move(Stage.UNKNOWN, looks=1), RECONCILE_S)
     said = f" ({job.attempts[-1].trouble.message})" if job.attempts[-1].trouble else ""
     error = SubmitUnknownError(
         f"the answer to the submit was lost{said}; the job is not sent again, so that it is not paid twice",
@@ -172,7 +213,7 @@ def _give_up_unknown(job: Job, look: Look) -> Next:
 
 async def _look(bench: Bench, job: Job, look: Look) -> Next:
     """Ask how far it is; when it is over, fetch and save the answer."""
-    attempt, model = job.attempts[-1], bench.catalogue.find(job.step.model)
+    attempt, model = job.attempts[-1], _model(bench, job)
     elapsed = look.now - (attempt.submitted_at or attempt.started_at)
     try:
         provider = _provider(bench, attempt.provider)
@@ -181,8 +222,9 @@ async def _look(bench: Bench, job: Job, look: Look) -> Next:
         if isinstance(sighting, Ended):
             return await _fetch(provider, job, sighting, look, model)
     except ExternalServiceError as error:
-        if says_nothing(error):
-            pause = max(error.retry_after_s or 0.0, next_look_s(model.usual_s, elapsed, False, bench.chance()))
+        if says_nothing(error) or (error.kind == "not_found" and job.looks < FORGOTTEN_LOOKS):
+            asked_s = min(error.retry_after_s or 0.0, PAUSE_MAX_S)
+            pause = max(asked_s, next_look_s(model.usual_s, elapsed, False, bench.chance()))
             return Next(job.move(Stage.WAITING, looks=job.looks + 1), pause)
         return _after(job, error, look)
     running = isinstance(sighting, Running)
@@ -209,7 +251,7 @@ async def _store(bench: Bench, job: Job, look: Look) -> Next:
         artefacts = await bench.fetcher.fetch_all(job.id, job.answer or {}, _promised(bench, job))
     except (ServiceUnavailableError, RateLimitError) as error:
         if job.looks < FETCH_TRIES:
-            pause = max(error.retry_after_s or 0.0, backoff_s(job.looks + 1))
+            pause = max(min(error.retry_after_s or 0.0, PAUSE_MAX_S), backoff_s(job.looks + 1))
             return Next(job.move(Stage.FETCHED, looks=job.looks + 1), pause)
         return _end(fail(job, error, look.now))
     except ExternalServiceError as error:
@@ -219,7 +261,7 @@ async def _store(bench: Bench, job: Job, look: Look) -> Next:
 
 def _promised(bench: Bench, job: Job) -> tuple[Piece, ...]:
     """The pieces as this route can promise them: some draw by ratio, and of a passed-through endpoint nobody knows."""
-    model, attempt = bench.catalogue.find(job.step.model), job.attempts[-1]
+    model, attempt = _model(bench, job), job.attempts[-1]
     if model.passthrough:
         return tuple(replace(piece, width=None, height=None) for piece in job.step.pieces)
     if not _route(model, attempt).shape:

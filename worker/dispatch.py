@@ -12,9 +12,9 @@ from typing import Protocol
 
 import structlog
 
-from worker.advance import Bench, Look, Next, advance, fail
+from worker.advance import TICKET, Bench, Look, Next, advance, fail
 from worker.errors import ClaimLostError, InternalError
-from worker.job import Job, Stage
+from worker.job import Job, Stage, dump_ticket
 from worker.ledger.base import Claim, Ledger
 from worker.status import JobStatus, state_of, status_of
 
@@ -44,7 +44,6 @@ class Pace:
     queues: Sequence[str]
     lease_s: float
     max_claims: int
-    forget_s: float
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -55,9 +54,10 @@ class _Held:
     claim: Claim
     since: float
     job: Job = field(init=False)
+    written: Job = field(init=False)  # as the ledger has it
 
     def __post_init__(self) -> None:
-        self.job = self.claim.job
+        self.job = self.written = self.claim.job
 
 
 class Dispatcher:
@@ -67,7 +67,9 @@ class Dispatcher:
         self._ledger, self._bench, self._outside, self._pace = ledger, bench, outside, pace
         self._held: dict[str, tuple[_Held, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
+        self._rounds = 0
         self._stopping = False
+        self._renewing: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Look for due rows at once. Call it on the dispatcher's loop."""
@@ -75,12 +77,9 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim and advance until `stop` is called; an unreachable ledger is waited for."""
-        renewing = asyncio.create_task(self._renew())
-        try:
-            while not self._stopping:
-                await self._round()
-        finally:
-            renewing.cancel()
+        self._renewing = asyncio.create_task(self._renew())
+        while not self._stopping:
+            await self._round()
 
     async def stop(self, grace_s: float, submit_grace_s: float) -> None:
         """Take no more rows; give those in hand `grace_s`, and a submission under way `submit_grace_s`, to be written.
@@ -95,6 +94,8 @@ class Dispatcher:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+        if self._renewing:
+            self._renewing.cancel()
 
     async def _round(self) -> None:
         """Claim once, then sleep until there may be more to do."""
@@ -103,13 +104,19 @@ class Dispatcher:
         room = self._pace.max_claims - len(self._held)
         try:
             if room > 0:
-                claims, wait = await self._ledger.claim(self._pace.queues, room, self._pace.lease_s)
-                for claim in claims:
+                claims, wait = await self._ledger.claim(self._queues(), room, self._pace.lease_s)
+                for claim in claims if not self._stopping else ():  # else the lease ends, and somebody else takes them
                     self._take(claim)
         except Exception:  # the outer rim: whatever the ledger's client raises, a worker goes on
             log.exception("claim_failed")
             wait = 1.0
         await self._sleep(IDLE_S if wait is None else min(wait, IDLE_S))
+
+    def _queues(self) -> Sequence[str]:
+        """The queues, another one first each time, so that none starves the others."""
+        self._rounds += 1
+        first = self._rounds % max(1, len(self._pace.queues))
+        return [*self._pace.queues[first:], *self._pace.queues[:first]]
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0 and not self._wake.is_set():
@@ -119,6 +126,11 @@ class Dispatcher:
                 return
 
     def _take(self, claim: Claim) -> None:
+        if mine := self._held.get(
+            claim.job.id
+        ):  # our own lease ended while the ledger was away, and we are still at it
+            mine[0].claim, mine[0].since = claim, self._pace.monotonic()
+            return
         held = _Held(claim, self._pace.monotonic())
         task = asyncio.create_task(self._mind(held), name=f"job-{claim.job.id}")
         self._held[claim.job.id] = (held, task)
@@ -137,6 +149,7 @@ class Dispatcher:
             await self._advance(held)
         except ClaimLostError:
             bound.warning("claim_lost", stage=held.job.stage)
+            await self._leave_ticket(held)
         except Exception:  # noqa: BLE001  # the outer rim: a defect ends the job after a few tries, never the worker
             bound.exception("advance_failed", stage=held.job.stage, defects=held.job.defects + 1)
             await self._after_defect(held)
@@ -152,12 +165,19 @@ class Dispatcher:
                 return
             strikes = 0
 
+    async def _leave_ticket(self, held: _Held) -> None:
+        """A ticket that came too late to be written is a signal to whoever holds the row now."""
+        attempt = held.job.attempt
+        if attempt and attempt.ticket and held.written.stage == Stage.SUBMITTING:
+            await self._ledger.signal(held.job.id, TICKET, dump_ticket(attempt.ticket))
+
     async def _write(self, held: _Held, following: Next) -> bool:
         """Write the next row, then tell the outside. True when the claim is let go."""
         before, job, now = held.job, replace(following.job, defects=0), self._now(held)
         telling = _is_worth_telling(before, job, now)
         held.job = replace(job, told_at=now) if telling else job
         await self._persist(held, following.due_in_s)
+        held.written = held.job
         _note(before, job)
         try:
             if telling:
@@ -172,10 +192,14 @@ class Dispatcher:
         """Write what has happened, however long the ledger is away: a ticket that is not written is a paid job lost."""
         for pause_s in (0.1, 0.2, 0.5, *([1.0] * PERSIST_TRIES)):
             try:
+                claim = held.claim
                 if due_in_s <= 0:
-                    return await self._ledger.keep(held.claim, held.job, self._pace.lease_s)
-                return await self._ledger.release(held.claim, held.job, due_in_s, self._pace.forget_s)
+                    return await self._ledger.keep(claim, held.job, self._pace.lease_s)
+                return await self._ledger.release(claim, held.job, due_in_s)
             except ClaimLostError:
+                if claim is held.claim:  # else it was ourselves who claimed the row anew
+                    raise
+            except (ValueError, TypeError, RecursionError):  # it cannot be written at all
                 raise
             except Exception:  # the outer rim: whatever the ledger's client raises
                 log.warning("write_failed", job=held.job.id, stage=held.job.stage, exc_info=True)
@@ -183,15 +207,15 @@ class Dispatcher:
         raise InternalError(f"the ledger could not be written for job {held.job.id}")
 
     async def _after_defect(self, held: _Held) -> None:
-        """Put the row back with a growing pause, or end it: a job never stays for ever."""
+        """Put the row back as it was last written, with a growing pause, or end it: a job never stays for ever."""
         defects = held.claim.job.defects + 1
-        job = replace(held.job, defects=defects)
+        job = replace(held.written, defects=defects)
         if defects >= DEFECTS and job.ending is None:
             job = fail(
                 job, InternalError("an unexpected error in the worker, again and again; see its log"), self._now(held)
             )
         try:
-            await self._ledger.release(held.claim, job, min(2.0**defects, 60.0), self._pace.forget_s)
+            await self._ledger.release(held.claim, job, min(2.0**defects, 60.0))
         except Exception:  # the outer rim: the row comes due again when the lease ends
             log.exception("release_failed", job=job.id)
 
@@ -234,7 +258,7 @@ def _note(before: Job, job: Job) -> None:
 
 def _is_worth_telling(before: Job, job: Job, now: float) -> bool:
     """Every milestone and every new attempt; progress and logs at most once a second."""
-    if job.ending is not None:
+    if job.ending is not None or job.stage == Stage.SUBMITTING:  # nothing stands between an intent and its POST
         return False
     if job.told_at is None or _is_milestone(before, job) or len(job.attempts) != len(before.attempts):
         return True

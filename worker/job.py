@@ -196,11 +196,22 @@ class Job:
 
 
 _JOB = TypeAdapter(Job)
+_TICKET = TypeAdapter(Ticket)
 
 
 def dump_job(job: Job) -> bytes:
     """The job as JSON, as the ledger keeps it."""
     return _JOB.dump_json(job, exclude_defaults=True)
+
+
+def dump_ticket(ticket: Ticket) -> str:
+    """A ticket as JSON."""
+    return _TICKET.dump_json(ticket).decode()
+
+
+def load_ticket(raw: str) -> Ticket:
+    """The ticket from its JSON."""
+    return _TICKET.validate_json(raw)
 
 
 def load_job(raw: bytes | str) -> Job:

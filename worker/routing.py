@@ -15,7 +15,8 @@ from worker.errors import (
 )
 from worker.job import Job
 
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = 3  # that a provider has taken
+MAX_REFUSALS = 10  # that it has not: about 75 s of being refused or not reached
 BACKOFF_MIN_S, BACKOFF_MAX_S = 1.0, 10.0  # the brief's: exponential, 1 to 10 s
 PAUSE_MAX_S = 300.0  # a Retry-After beyond this is not waited for
 
@@ -62,11 +63,16 @@ def after_attempt(error: ExternalServiceError, job: Job) -> Outcome:
     match error:
         case SubmitUnknownError():
             return Unknown(error)
-        case RateLimitError() | ServiceUnavailableError() if len(job.attempts) < MAX_ATTEMPTS:
+        case RateLimitError() | ServiceUnavailableError() if _may_try_again(job):
             pause = max(error.retry_after_s or 0.0, backoff_s(len(job.attempts)))
             return Again(pause) if pause <= PAUSE_MAX_S else Failed(error)
         case _:
             return Failed(error)
+
+
+def _may_try_again(job: Job) -> bool:
+    taken = sum(attempt.ticket is not None for attempt in job.attempts)
+    return taken < MAX_ATTEMPTS and len(job.attempts) - taken < MAX_REFUSALS
 
 
 def says_nothing(error: ExternalServiceError) -> bool:

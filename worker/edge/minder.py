@@ -24,7 +24,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 STOP_GRACE_S = 2.0  # for what is in hand; the rest comes due again on another worker
-SUBMIT_GRACE_S = 8.0  # for a POST under way, whose answer nobody else will get
+TAKE_S = 60.0  # Celery's visibility timeout: a closing message is not delivered again before
 
 
 class LoopMinder:
@@ -36,8 +36,9 @@ class LoopMinder:
             queues=tuple(queues),
             lease_s=settings.worker.lease_s,
             max_claims=settings.worker.max_claims,
-            forget_s=settings.worker.result_days * 86400,
         )
+        self._forget_s = settings.worker.result_days * 86400
+        self._grace_s = STOP_GRACE_S + settings.fal.fal_timeout_s  # a POST under way: nobody else will get its answer
         self._thread = LoopThread()
         self._stopped = asyncio.Event()
         self._ready: Future[tuple[Services, Dispatcher]] = Future()
@@ -48,17 +49,22 @@ class LoopMinder:
     def accept(self, job: Job) -> tuple[bool, Job]:
         """Write the row unless there is one, and have the dispatcher look at once."""
         new, row = self._ask(self._services.ledger.accept(job))
-        if new:
+        if (
+            new and job.id in celery_state.revoked
+        ):  # revoked between the queue and the row: its closing must not be dropped
+            celery_state.revoked.discard(job.id)
+            self.cancel(job.id)
+        elif new:
             self._thread.loop.call_soon_threadsafe(self._dispatcher.wake)
         return new, row
 
-    def get(self, job_id: str) -> Job | None:
-        """The row."""
-        return self._ask(self._services.ledger.get(job_id))
+    def take(self, job_id: str) -> Job | None:
+        """Take the ending of a closing row, for as long as Celery may need to store it and run callbacks."""
+        return self._ask(self._services.ledger.take(job_id, TAKE_S))
 
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""
-        self._ask(self._services.ledger.confirm(job_id, self._pace.forget_s))
+        self._ask(self._services.ledger.confirm(job_id, self._forget_s))
 
     def cancel(self, job_id: str) -> bool:
         """Leave a cancel signal. False when there is no such job; one that has ended stays as it is."""
@@ -76,14 +82,14 @@ class LoopMinder:
         """Stop the dispatcher, close the services, end the loop."""
         self._thread.loop.call_soon_threadsafe(self._stopped.set)
         try:
-            self._running.result(STOP_GRACE_S + SUBMIT_GRACE_S + 3)
+            self._running.result(self._grace_s + 3)
         except TimeoutError:
             log.warning("dispatcher_stopped_late")
         self._thread.close()
 
     async def _run(self) -> None:
         async with open_services(self._settings, find_fal_key()) as services:
-            outside = CeleryOutside(self._app, services.ledger, self._settings.redis.results, self._pace.forget_s)
+            outside = CeleryOutside(self._app, services.ledger, self._settings.redis.results, self._forget_s)
             dispatcher = Dispatcher(services.ledger, services.bench, outside, self._pace)
             if not services.bench.providers:
                 log.warning("provider_disabled", provider="fal", why=services.bench.disabled_why)
@@ -92,7 +98,7 @@ class LoopMinder:
             stopping = asyncio.create_task(self._stopped.wait())
             await asyncio.wait({minding, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-            await dispatcher.stop(STOP_GRACE_S, SUBMIT_GRACE_S)
+            await dispatcher.stop(STOP_GRACE_S, self._grace_s - STOP_GRACE_S)
             await minding
             await outside.aclose()
 

@@ -26,7 +26,8 @@ class MinderStep(bootsteps.StartStopStep):
         worker.app.minder = LoopMinder(worker.app, Settings(), queues)
 
     def stop(self, worker: Any) -> None:
-        """Let rows in hand be written, and close."""
+        """Let deliveries end, then rows in hand be written, and close."""
+        worker.pool.stop()  # Celery would stop it after us, and a delivery without a minder has nobody to ask
         if minder := getattr(worker.app, "minder", None):
             minder.close()
             worker.app.minder = None

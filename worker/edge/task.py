@@ -4,9 +4,11 @@ Both deliveries carry the same task id. The first writes the row and ends withou
 second when the ending is decided, and Celery itself stores it, wakes `get()`, and runs chain, link and chord.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NoReturn, Protocol
+from uuid import NAMESPACE_URL, uuid5
 
 from celery import Task
 from celery.app.task import Context
@@ -14,7 +16,7 @@ from celery.exceptions import Ignore, Reject
 from pydantic import BaseModel
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
-from worker.edge.app import app
+from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.message import is_closing, kept
 from worker.edge.tracer import accepting
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
@@ -28,8 +30,8 @@ class Minder(Protocol):
     def accept(self, job: Job) -> tuple[bool, Job]:
         """Write the row unless there is one. Raises `ServiceUnavailableError` while the ledger is away; so do all."""
 
-    def get(self, job_id: str) -> Job | None:
-        """The row."""
+    def take(self, job_id: str) -> Job | None:
+        """Take the ending of a closing row; one delivery alone gets it."""
 
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""
@@ -70,6 +72,9 @@ class JobTask(Task):
             given = self._given(args or (), kwargs or {})
             self._read(given)
             args, kwargs = (), _plain(given)
+        elif not options.get("task_id"):  # a link: sent twice by two closing messages, it is one job all the same
+            told = json.dumps([options["parent_id"], self.name, kwargs or {}], sort_keys=True, default=str)
+            options["task_id"] = str(uuid5(NAMESPACE_URL, told))
         if not {"queue", "exchange", "routing_key"} & options.keys():
             options["queue"] = self.job_queue
         return super().apply_async(args, kwargs, **options)
@@ -80,10 +85,10 @@ class JobTask(Task):
             if not is_closing(self.request):
                 self.accept(self.request, args, kwargs)
                 raise Ignore
-            job = self._minder.get(self.request.id)
+            job = self._minder.take(self.request.id)
         except ServiceUnavailableError as error:
             raise Reject(error.message, requeue=True) from error
-        if job is None or job.is_final:
+        if job is None:  # ended, or another delivery is ending it
             raise Ignore
         return _ending(job)
 
@@ -115,7 +120,14 @@ class JobTask(Task):
     def _job(self, message: Context, args: Any, kwargs: Mapping[str, Any]) -> Job:
         request, options, step = self._read(self._given(args, kwargs))
         plain = request.model_dump(mode="json", exclude_unset=True)
-        return Job(message.id, self.name, self.job_queue, plain, step, options, created_at=0.0, message=kept(message))
+        queue = self._queue(message)
+        return Job(message.id, self.name, queue, plain, step, options, created_at=0.0, message=kept(message))
+
+    def _queue(self, message: Context) -> str:
+        """The queue that the message came by, where that is one of its own: its workers mind the row."""
+        came_by = str((message.delivery_info or {}).get("routing_key") or "")
+        consumed = self.app.amqp.queues.consume_from
+        return came_by if came_by in consumed and came_by != DEFAULT_QUEUE else self.job_queue
 
     def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The fields given: by name, as a request, and from the result of the job before in a chain."""
@@ -149,7 +161,11 @@ class JobTask(Task):
             names = ", ".join(other.name for other in catalogue().for_task(self.name))
             raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
         step = type(self).order(request, model)
-        if problems := catalogue().problems(model, step.arguments):
+        decided = set(self.asks.model_fields) | {to for r in model.routes for s in r.write.values() if (to := s.to)}
+        twice = [
+            (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
+        ]
+        if problems := twice + catalogue().problems(model, step.arguments):
             raise refusal(self.name, problems)
         return request, options.values(), step
 

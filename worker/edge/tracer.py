@@ -16,7 +16,6 @@ from celery.app.trace import trace_ok_t
 from celery.exceptions import Ignore
 
 from worker.edge.message import is_closing
-from worker.errors import KilnhandError
 
 Tracer = Callable[..., Any]
 
@@ -36,7 +35,7 @@ def accepting(task: Accepts, celerys: Tracer) -> Tracer:
         if not is_closing(context):
             try:
                 task.accept(context, args, kwargs)
-            except KilnhandError:  # Celery's tracer meets it again, and stores it as it stores any
+            except Exception:  # noqa: BLE001  # Celery's tracer meets it again, and knows how to store or requeue it
                 return celerys(uuid, args, kwargs, request)
             return trace_ok_t(_ignored(), True, 0.0, None)
         return celerys(uuid, args, kwargs, request)

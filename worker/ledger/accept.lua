@@ -1,6 +1,6 @@
 -- Write a new row and make it due now, unless there is a row of this id already.
 --
--- KEYS[1]  job   hash  <prefix>job:<id>      doc, stage, queue, fence, strikes, until, heard, signal:<name>
+-- KEYS[1]  job   hash  <prefix>job:<id>      doc, stage, queue, fence, strikes, until, heard, taken, signal:<name>
 -- KEYS[2]  due   zset  <prefix>due:<queue>   job id -> due time, ms since the epoch by Redis's clock
 -- ARGV     id, doc, stage, queue
 -- returns  {1, doc} when new, {0, the doc that is there} else

@@ -34,7 +34,10 @@ class Ledger(Protocol):
         """
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
-        """Take up to `limit` due rows of these queues; and the seconds until another is due (None: nothing waits)."""
+        """Take up to `limit` due rows of these queues; and the seconds until another is due (None: nothing waits).
+
+        A row that cannot be read (a newer version wrote it) is left for somebody who can.
+        """
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
         """Hold each (job id, fence) for another lease. Returns the ids of those that somebody else holds by now."""
@@ -42,14 +45,17 @@ class Ledger(Protocol):
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
         """Write the row and go on holding it. Raises `ClaimLostError` when a newer claim exists."""
 
-    async def release(self, claim: Claim, job: Job, due_in_s: float, forget_in_s: float) -> None:
+    async def release(self, claim: Claim, job: Job, due_in_s: float) -> None:
         """Write the row and let it go, due again after `due_in_s`; at once when a signal came meanwhile.
 
-        In a final stage it is never due again and forgotten after `forget_in_s`. Raises `ClaimLostError`.
+        Raises `ClaimLostError`.
         """
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
-        """Leave a signal on a row that is not final, and make it due. Returns the row; None when there is none."""
+        """Leave a signal on a row whose ending is open, and make it due. Returns the row; None when there is none."""
+
+    async def take(self, job_id: str, lease_s: float) -> Job | None:
+        """Take the ending of a closing row; None when it is not closing, or somebody took it less than a lease ago."""
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
         """End a row that is closing by its own ending. Any other row stays as it is; safe to repeat."""

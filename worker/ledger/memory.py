@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker.errors import ClaimLostError
-from worker.job import Job
+from worker.job import Job, Stage
 from worker.ledger.base import Claim
 
 
@@ -16,6 +16,7 @@ class _Row:
     strikes: int = 0
     until: float = 0
     heard: int = 0
+    taken: float = 0
     signals: dict[str, str] = field(default_factory=dict)
     forget_at: float | None = None
 
@@ -62,12 +63,11 @@ class MemoryLedger:
         row = self._held(claim, job)
         row.until = row.due = self._clock() + lease_s
 
-    async def release(self, claim: Claim, job: Job, due_in_s: float, forget_in_s: float) -> None:
+    async def release(self, claim: Claim, job: Job, due_in_s: float) -> None:
         """Write the row and let it go."""
         row = self._held(claim, job)
         row.until = 0
         row.due = self._clock() + (0 if row.heard != claim.heard else due_in_s)
-        row.forget_at = self._clock() + forget_in_s if job.is_final else None
 
     def _held(self, claim: Claim, job: Job) -> _Row:
         row = self._row(job.id)
@@ -81,9 +81,17 @@ class MemoryLedger:
         row = self._row(job_id)
         if row is None:
             return None
-        if not row.job.is_final:
+        if row.job.ending is None:
             row.signals[name], row.heard = value, row.heard + 1
             row.due = row.due if row.until > self._clock() else self._clock()
+        return row.job
+
+    async def take(self, job_id: str, lease_s: float) -> Job | None:
+        """Take the ending of a closing row."""
+        row = self._row(job_id)
+        if row is None or row.job.stage != Stage.CLOSING or row.taken > self._clock():
+            return None
+        row.taken = self._clock() + lease_s
         return row.job
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:

@@ -1,6 +1,7 @@
 """The ledger in Redis: a hash a job and a due-time set a queue. What is atomic is a Lua file beside this one.
 
-Every script may run twice (the client repeats it after a lost connection) with the effect of once.
+The client repeats a script after a lost connection. Run twice, `accept`, `signal` and `confirm` have the effect of
+once; a repeated `claim` or `take` only means that what the first one took waits for its lease to end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,8 @@ from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
+import structlog
+from pydantic import ValidationError
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -18,7 +21,9 @@ from worker.errors import ClaimLostError
 from worker.job import Job, dump_job, load_job
 from worker.ledger.base import Claim
 
-_SCRIPTS = ("accept", "claim", "renew", "write", "signal", "confirm")
+log = structlog.get_logger(__name__)
+
+_SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "confirm")
 
 
 def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
@@ -63,7 +68,8 @@ class RedisLedger:
         """Take due rows of these queues."""
         keys = [self._due(queue) for queue in queues]
         now, wait, *rows = await self._script["claim"](keys=keys, args=[self._prefix, limit, int(lease_s * 1000)])
-        return [_claim(row, now / 1000) for row in rows], None if wait < 0 else wait / 1000
+        claims = [_claim(row, now / 1000) for row in rows]
+        return [claim for claim in claims if claim], None if wait < 0 else wait / 1000
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
         """Hold these rows for another lease."""
@@ -75,10 +81,9 @@ class RedisLedger:
         """Write the row and go on holding it."""
         await self._write(claim, job, "keep", lease_s)
 
-    async def release(self, claim: Claim, job: Job, due_in_s: float, forget_in_s: float) -> None:
+    async def release(self, claim: Claim, job: Job, due_in_s: float) -> None:
         """Write the row and let it go."""
-        mode, seconds = ("end", forget_in_s) if job.is_final else ("release", due_in_s)
-        await self._write(claim, job, mode, seconds)
+        await self._write(claim, job, "release", due_in_s)
 
     async def _write(self, claim: Claim, job: Job, mode: str, seconds: float) -> None:
         keys = [self._job(job.id), self._due(job.queue)]
@@ -89,6 +94,11 @@ class RedisLedger:
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
         """Leave a signal on a row and make it due."""
         doc = await self._script["signal"](keys=[self._job(job_id)], args=[self._prefix, job_id, name, value])
+        return load_job(doc) if doc else None
+
+    async def take(self, job_id: str, lease_s: float) -> Job | None:
+        """Take the ending of a closing row."""
+        doc = await self._script["take"](keys=[self._job(job_id)], args=[int(lease_s * 1000)])
         return load_job(doc) if doc else None
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
@@ -118,8 +128,13 @@ class RedisLedger:
         await self._redis.aclose(close_connection_pool=True)
 
 
-def _claim(flat: Any, now: float) -> Claim:
+def _claim(flat: Any, now: float) -> Claim | None:
     pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
     row = {key.decode(): value for key, value in pairs}
     signals = {key[7:]: value.decode() for key, value in row.items() if key.startswith("signal:")}
-    return Claim(load_job(row["doc"]), int(row["fence"]), now, int(row["strikes"]), signals, int(row["heard"]))
+    try:
+        job = load_job(row["doc"])
+    except ValidationError:
+        log.exception("row_unreadable", stage=row["stage"].decode(), strikes=int(row["strikes"]))
+        return None
+    return Claim(job, int(row["fence"]), now, int(row["strikes"]), signals, int(row["heard"]))

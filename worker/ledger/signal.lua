@@ -1,4 +1,4 @@
--- Leave a signal on a row that has not ended. A claimed row is not disturbed: it comes due when its claim is let go.
+-- Leave a signal on a row whose ending is open. A claimed row is not disturbed: it comes due when its claim is let go.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
 -- touches  due   zset  <prefix>due:<queue>   of this job
@@ -6,7 +6,7 @@
 -- returns  the doc, or false when there is no row
 local row = redis.call('HMGET', KEYS[1], 'doc', 'stage', 'queue', 'until')
 if not row[1] then return false end
-if row[2] == 'completed' or row[2] == 'failed' or row[2] == 'cancelled' then return row[1] end
+if row[2] == 'closing' or row[2] == 'completed' or row[2] == 'failed' or row[2] == 'cancelled' then return row[1] end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('HSET', KEYS[1], 'signal:' .. ARGV[3], ARGV[4])

@@ -3,7 +3,7 @@
 What an answer means is `fal_errors`. When to look again, and whether to try again, is decided above.
 """
 
-from collections.abc import Mapping
+import json
 
 import fal_client
 import fal_client.client as sdk
@@ -23,7 +23,7 @@ from worker.errors import (
 from worker.job import Ticket
 from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting
 from worker.providers.fal_errors import fal_error
-from worker.providers.fal_guard import FalGuard
+from worker.providers.fal_guard import FalGuard, said_by_fal
 
 TWIN_KEY = "twin:twin"  # the stand-in asks for a key, and any will do
 
@@ -76,7 +76,7 @@ class Fal:
         try:
             status = await self._handle(ticket).status(with_logs=True)
         except FalClientHTTPError as error:
-            raise _sdk_error(error) from error
+            raise _look_error(error) from error
         except (KeyError, TypeError, ValueError) as error:
             raise ServiceUnavailableError("fal: the status cannot be read", provider="fal") from error
         match status:
@@ -90,18 +90,10 @@ class Fal:
 
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
         """The model's output, or the error that the run ended with. Asked up to three times: a GET costs nothing."""
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(3),
-            wait=wait_exponential(multiplier=1, min=1, max=10),
-            retry=retry_if_exception_type(ServiceUnavailableError),
-            reraise=True,
-        )
-        response: httpx.Response = await retrying(self._http.get, ticket.urls["response"])
+        response: httpx.Response = await _three_times()(self._http.get, ticket.urls["response"])
         output, units = _json(response), _number(response.headers.get("x-fal-billable-units"))
-        if response.status_code == 400 and "in progress" in response.text:
-            raise ServiceUnavailableError("fal: the result is not there yet", provider="fal", status=400)
         if response.status_code >= 400:
-            return Fault(_meaning(response.status_code, output, response.headers), units)
+            return Fault(_run_error(response, output), units)
         if not isinstance(output, dict):
             return Fault(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
         return Reply(output, units)
@@ -109,7 +101,7 @@ class Fal:
     async def cancel(self, endpoint: str, ticket: Ticket) -> bool:
         """One PUT; 400 says that it had ended before, 404 that fal does not know it any more."""
         try:
-            await self._handle(ticket).cancel()
+            await _three_times()(self._handle(ticket).cancel)
         except FalClientHTTPError as error:
             if error.status_code in {400, 404}:
                 return False
@@ -127,27 +119,63 @@ class Fal:
         )
 
 
+def _three_times() -> AsyncRetrying:
+    """For calls that are safe to repeat: three attempts, 1 to 10 s apart."""
+    return AsyncRetrying(
+        stop=stop_after_attempt(3),
+        wait=wait_exponential(multiplier=1, min=1, max=10),
+        retry=retry_if_exception_type(ServiceUnavailableError),
+        reraise=True,
+    )
+
+
 def _sdk_error(error: FalClientHTTPError) -> ExternalServiceError:
-    return _meaning(error.status_code, _json(error.response), error.response_headers)
+    return fal_error(error.status_code, _json(error.response), error.response_headers)
 
 
-def _meaning(status: int, body: object, headers: Mapping[str, str]) -> ExternalServiceError:
-    if status == 404 and isinstance(body, dict) and body.get("status") == "NOT_FOUND":
-        return RequestRefusedError(
-            "fal: the request is not known any more", provider="fal", status=404, kind="not_found"
-        )
-    return fal_error(status, body, headers)
+def _look_error(error: FalClientHTTPError) -> ExternalServiceError:
+    """A status that cannot be had says nothing about the job, unless fal says that it knows no such request."""
+    body = _json(error.response)
+    if error.status_code == 404 and _is_unknown(body):
+        return _forgotten()
+    if error.status_code in {401, 403}:
+        return _sdk_error(error)
+    return ServiceUnavailableError(f"fal: HTTP {error.status_code} to a look", provider="fal", status=error.status_code)
+
+
+def _run_error(response: httpx.Response, body: object) -> ExternalServiceError:
+    """The error that a run ended with. What is not fal's own word about the run is raised: it says nothing of it."""
+    status = response.status_code
+    if status == 404 and _is_unknown(body):
+        return _forgotten()
+    if status in {401, 403}:
+        raise fal_error(status, body, response.headers)
+    if not said_by_fal("GET", response) or (status == 400 and "in progress" in response.text):
+        raise ServiceUnavailableError(f"fal: HTTP {status} instead of the result", provider="fal", status=status)
+    return fal_error(status, body, response.headers)
+
+
+def _is_unknown(body: object) -> bool:
+    return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
+
+
+def _forgotten() -> ExternalServiceError:
+    return RequestRefusedError("fal: the request is not known any more", provider="fal", status=404, kind="not_found")
 
 
 def _json(response: httpx.Response) -> object:
     try:
-        return response.json()
+        found: object = response.json()
+        if b"\\ud" in response.content:  # half a surrogate pair, which no UTF-8 can hold
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+        return found
     except ValueError:
         return response.text[:500]
 
 
 def _lines(logs: list[dict[str, object]] | None) -> tuple[str, ...]:
-    return tuple(str(line.get("message", ""))[:500] for line in (logs or [])[-20:])
+    lines = (str(line.get("message", ""))[:500] for line in (logs or [])[-20:])
+    return tuple(line.encode("utf-8", "replace").decode() for line in lines)
 
 
 def _seconds(metrics: dict[str, object] | None) -> float | None:

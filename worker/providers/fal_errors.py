@@ -4,6 +4,7 @@ Sources: fal's pages on model errors and request errors, and threads about locke
 field notes: switch on `type`, never on `msg`; an unknown type is a final 422; 5xx are not billed.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -97,9 +98,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
         return _until(value)
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _until(value: str) -> float | None:

@@ -21,7 +21,6 @@ from worker.errors import (
 from worker.providers.fal_errors import retry_after_s
 
 _FAL_DOMAINS = ("fal.run", "fal.ai", "falrun.com", "fal.media")
-_AMBIGUOUS = frozenset({408, 409, 502, 503, 504})  # the SDK would repeat these; the job may have been taken
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -49,7 +48,7 @@ class FalGuard(httpx.AsyncBaseTransport):
                 status=429,
                 retry_after_s=retry_after_s(response.headers),
             )
-        if response.status_code in _AMBIGUOUS and not _said_by_fal(request, response):
+        if _leaves_open(response.status_code) and not said_by_fal(request.method, response):
             _ambiguous(request, response)
         return response
 
@@ -71,11 +70,14 @@ async def _read_whole(response: httpx.Response) -> None:
         raise
 
 
-def _said_by_fal(request: httpx.Request, response: httpx.Response) -> bool:
-    """Whether fal itself answered: with an error of its catalogue, or a run's own error replayed."""
-    return "x-fal-error-type" in response.headers or (
-        request.method != "POST" and "x-fal-request-id" in response.headers
-    )
+def _leaves_open(status: int) -> bool:
+    """Whether the job may have been taken all the same. The SDK would repeat 408, 409 and some 5xx."""
+    return status >= 500 or status in {408, 409}
+
+
+def said_by_fal(method: str, response: httpx.Response) -> bool:
+    """Whether fal itself answered: with an error of its catalogue or, to a GET, a run's own error replayed."""
+    return "x-fal-error-type" in response.headers or (method != "POST" and "x-fal-request-id" in response.headers)
 
 
 def _not_answered(request: httpx.Request, error: httpx.TransportError) -> NoReturn:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import redis
 
 from worker.errors import ClaimLostError
 from worker.job import Attempt, Job, Options, Stage, Step, Ticket
@@ -76,7 +77,7 @@ async def test_whoever_lost_the_claim_cannot_write(bench: Bench) -> None:
     with pytest.raises(ClaimLostError):
         await bench.ledger.keep(old, old.job.move(Stage.SUBMITTING), LEASE_S)
     with pytest.raises(ClaimLostError):
-        await bench.ledger.release(old, old.job.move(Stage.SUBMITTING), 0, 60)
+        await bench.ledger.release(old, old.job.move(Stage.SUBMITTING), 0)
     await bench.ledger.keep(new, new.job.move(Stage.SUBMITTING), LEASE_S)
     row = await bench.ledger.get("a")
     assert row and row.stage == Stage.SUBMITTING
@@ -95,7 +96,7 @@ async def test_a_renewed_claim_lasts_another_lease_and_a_lost_one_is_named(bench
 async def test_a_renewal_that_crosses_a_release_neither_holds_the_row_again_nor_calls_it_lost(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
-    await bench.ledger.release(claim, claim.job, 0, 60)
+    await bench.ledger.release(claim, claim.job, 0)
     assert await bench.ledger.renew([("a", claim.fence)], 60) == set()
     await bench.passes(0.01)
     assert len((await bench.ledger.claim(["generation"], 10, LEASE_S))[0]) == 1
@@ -106,7 +107,7 @@ async def test_a_released_row_is_due_again_when_it_was_said(bench: Bench) -> Non
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     ticket = Attempt(1, "fal", "e", 1.0, ticket=Ticket("r", {"status": "u"}))
     waiting = claim.job.move(Stage.SUBMITTING, attempts=(ticket,)).move(Stage.WAITING)
-    await bench.ledger.release(claim, waiting, 0.2, 60)
+    await bench.ledger.release(claim, waiting, 0.2)
     claims, wait = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert claims == []
     assert wait == pytest.approx(0.2, abs=0.15)
@@ -136,11 +137,11 @@ async def test_only_the_queues_asked_for_are_claimed_and_never_more_than_the_lim
 async def test_a_signal_makes_a_resting_row_due_and_stays_until_the_end(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
-    await bench.ledger.release(claim, claim.job, 60, 60)
+    await bench.ledger.release(claim, claim.job, 60)
     assert await bench.ledger.signal("a", "cancel") == claim.job
     (again,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert again.signals == {"cancel": "1"}
-    await bench.ledger.release(again, again.job, 0, 60)
+    await bench.ledger.release(again, again.job, 0)
     await bench.passes(0.01)
     (third,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert third.signals == {"cancel": "1"}
@@ -151,7 +152,7 @@ async def test_a_signal_does_not_disturb_a_claim_but_shortens_the_rest_after_it(
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.signal("a", "cancel")
     assert (await bench.ledger.claim(["generation"], 10, LEASE_S))[0] == []
-    await bench.ledger.release(claim, claim.job, 60, 60)
+    await bench.ledger.release(claim, claim.job, 60)
     (again,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert again.signals == {"cancel": "1"}
 
@@ -167,7 +168,7 @@ def closing(row: Job, ending: Stage = Stage.COMPLETED) -> Job:
 async def test_a_closing_row_is_ended_by_whoever_confirms_and_never_due_again(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
-    await bench.ledger.release(claim, closing(claim.job), 0, 60)
+    await bench.ledger.release(claim, closing(claim.job), 0)
     await bench.ledger.confirm("a", 60)
     await bench.ledger.confirm("a", 60)
     row = await bench.ledger.get("a")
@@ -185,22 +186,56 @@ async def test_a_row_that_is_not_closing_cannot_be_confirmed(bench: Bench) -> No
 async def test_a_confirmation_beats_whoever_was_about_to_send_the_closing_message_again(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
-    await bench.ledger.release(claim, closing(claim.job), 0, 60)
+    await bench.ledger.release(claim, closing(claim.job), 0)
     await bench.passes(0.01)
     (late,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.confirm("a", 60)
     with pytest.raises(ClaimLostError):
-        await bench.ledger.release(late, late.job, 10, 60)
+        await bench.ledger.release(late, late.job, 10)
 
 
 async def test_a_final_row_is_forgotten_after_its_time(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
-    ended = closing(claim.job, Stage.CANCELLED).move(Stage.CANCELLED)
-    await bench.ledger.release(claim, ended, 0, 0.2)
-    assert await bench.ledger.get("a") == ended
+    await bench.ledger.release(claim, closing(claim.job, Stage.CANCELLED), 60)
+    await bench.ledger.confirm("a", 0.2)
+    row = await bench.ledger.get("a")
+    assert row and row.stage == Stage.CANCELLED
     await bench.passes(0.3)
     assert await bench.ledger.get("a") is None
+
+
+async def test_an_ending_is_taken_by_one_alone_until_its_taker_is_given_up(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    assert await bench.ledger.take("a", LEASE_S) is None
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.release(claim, closing(claim.job), 60)
+    takers = await asyncio.gather(*(bench.ledger.take("a", LEASE_S) for _ in range(20)))
+    assert [taker.ending for taker in takers if taker] == [Stage.COMPLETED]
+    await bench.passes(LEASE_S + 0.1)
+    assert await bench.ledger.take("a", LEASE_S)
+    await bench.ledger.confirm("a", 60)
+    await bench.passes(LEASE_S + 0.1)
+    assert await bench.ledger.take("a", LEASE_S) is None
+
+
+async def test_a_signal_comes_too_late_for_an_ending_that_is_decided(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.release(claim, closing(claim.job), 60)
+    assert await bench.ledger.signal("a", "cancel")
+    assert (await bench.ledger.claim(["generation"], 10, LEASE_S))[0] == []
+
+
+async def test_a_row_that_cannot_be_read_does_not_stop_the_others(redis_url: str) -> None:
+    ledger = open_redis_ledger(redis_url)
+    for n in range(3):
+        await ledger.accept(job(f"j{n}"))
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("kilnhand:job:j1", "doc", '{"id": "j1", "stage": "from-the-future"}')
+    claims, _ = await ledger.claim(["generation"], 10, LEASE_S)
+    assert sorted(claim.job.id for claim in claims) == ["j0", "j2"]
+    await ledger.aclose()
 
 
 async def test_two_hundred_simultaneous_claims_give_each_row_to_exactly_one(bench: Bench) -> None:

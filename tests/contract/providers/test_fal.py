@@ -62,6 +62,8 @@ AMBIGUOUS: list[dict[str, Any]] = [
     {"what": "http", "status": 408, "accepted": True},
     {"what": "http", "status": 409, "accepted": True},
     {"what": "http", "status": 502, "accepted": True},
+    {"what": "http", "status": 500, "accepted": True},
+    {"what": "http", "status": 520, "accepted": True},
 ]
 
 
@@ -83,7 +85,6 @@ async def test_a_kept_connection_that_is_dropped_does_not_repeat_the_submission(
 
 REFUSED: list[tuple[dict[str, Any], type[ExternalServiceError]]] = [
     ({"what": "http", "status": 429, "body": {"detail": "slow"}, "headers": {"Retry-After": "7"}}, RateLimitError),
-    ({"what": "http", "status": 500, "body": {"detail": "oops"}}, ServiceUnavailableError),
     (
         {"what": "http", "status": 503, "body": {"detail": "x", "error_type": "runner_scheduling_failure"},
          "headers": {"X-Fal-Error-Type": "runner_scheduling_failure"}},
@@ -139,10 +140,31 @@ async def test_what_a_run_ended_with_is_a_fault_of_its_reaction(fal: Fal, twin: 
     assert isinstance(outcome, Fault) and type(outcome.error) is ContentRefusedError
 
 
-async def test_a_result_that_does_not_come_is_asked_for_again(fal: Fal, twin: Twin) -> None:
+@pytest.mark.parametrize("fault", [{"what": "nginx", "status": 502}, {"what": "http", "status": 500, "body": "oops"}])
+async def test_a_result_that_does_not_come_is_asked_for_again(fal: Fal, twin: Twin, fault: Any) -> None:
     ticket = await fal.submit(CALL)
     await until_ended(fal, ticket)
-    twin.script(endpoint="*", call="result", times=1, what="nginx", status=502)
+    twin.script(endpoint="*", call="result", times=1, **fault)
+    assert isinstance(await fal.result(ENDPOINT, ticket), Reply)
+
+
+STRANGERS: list[dict[str, Any]] = [
+    {"what": "http", "status": 404, "body": "<html>nginx</html>"},
+    {"what": "http", "status": 401, "body": {"detail": "no"}},
+    {"what": "http", "status": 400, "body": {"detail": "Request is still in progress"}},
+]
+
+
+@pytest.mark.parametrize("fault", STRANGERS, ids=lambda fault: str(fault["status"]))
+async def test_what_is_not_fals_own_word_about_a_run_says_nothing_of_it(fal: Fal, twin: Twin, fault: Any) -> None:
+    ticket = await fal.submit(CALL)
+    await until_ended(fal, ticket)
+    for call in ("status", "result"):
+        twin.script(endpoint="*", call=call, times=1, **fault)
+    with pytest.raises((ServiceUnavailableError, AuthenticationError)):
+        await fal.look(ENDPOINT, ticket)
+    with pytest.raises((ServiceUnavailableError, AuthenticationError)):
+        await fal.result(ENDPOINT, ticket)
     assert isinstance(await fal.result(ENDPOINT, ticket), Reply)
 
 

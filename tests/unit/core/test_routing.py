@@ -17,7 +17,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )  # fmt: skip
-from worker.job import Attempt, Job, Options, Step
+from worker.job import Attempt, Job, Options, Step, Ticket
 from worker.routing import Again, Failed, Outcome, Unknown, after_attempt, backoff_s, route_for, says_nothing
 
 JOB = Job("a", "t", "q", {}, Step("m", {}, ()), Options(), 1.0)
@@ -30,11 +30,12 @@ def tried(times: int) -> Job:
 TABLE: list[tuple[ExternalServiceError, int, type[Outcome]]] = [
     (RateLimitError(), 1, Again),
     (RateLimitError(), 2, Again),
-    (RateLimitError(), 3, Failed),
+    (RateLimitError(), 9, Again),
+    (RateLimitError(), 10, Failed),
     (RateLimitError(retry_after_s=120), 1, Again),
     (RateLimitError(retry_after_s=3600), 1, Failed),
     (ServiceUnavailableError(), 1, Again),
-    (ServiceUnavailableError(), 3, Failed),
+    (ServiceUnavailableError(), 10, Failed),
     (SubmitUnknownError(), 1, Unknown),
     (SubmitUnknownError(), 3, Unknown),
     (AuthenticationError(), 1, Failed),
@@ -51,6 +52,15 @@ def test_an_attempts_error_leads_to_its_outcome(
     error: ExternalServiceError, times: int, outcome: type[Outcome]
 ) -> None:
     assert type(after_attempt(error, tried(times))) is outcome
+
+
+def test_runs_that_were_taken_are_tried_three_times_at_most() -> None:
+    def taken(times: int) -> Job:
+        job = tried(times)
+        return replace(job, attempts=tuple(replace(attempt, ticket=Ticket("r")) for attempt in job.attempts))
+
+    assert type(after_attempt(ServiceUnavailableError(), taken(2))) is Again
+    assert type(after_attempt(ServiceUnavailableError(), taken(3))) is Failed
 
 
 def test_a_pause_honours_retry_after_and_else_doubles_from_one_to_ten_seconds() -> None:

@@ -111,7 +111,7 @@ class World:
         fetcher: Any = self.fetcher
         store: Any = FakeStore()
         bench = Bench(load_catalogue(), self.providers, "set FAL_KEY", fetcher, store, 60.0, chance=lambda: 0.5)
-        pace = Pace(["generation"], LEASE_S, 10, 3600, monotonic=lambda: self.now)
+        pace = Pace(["generation"], LEASE_S, 10, monotonic=lambda: self.now)
         return Dispatcher(self.ledger, bench, self.outside, pace)
 
     async def accept(self, **options: Any) -> Job:
