@@ -17,6 +17,8 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from worker.inside import InsideError, PublicResolver, refuse_inside
+
 _KEEPALIVE_S = 15.0  # well below the minute after which servers hang up: a POST into a dying connection ends unknown
 _OURS_TO_ADD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp would add its own
 _LARGE_BYTES = 1 << 20
@@ -32,10 +34,15 @@ def open_transport(limit: int) -> httpx.AsyncBaseTransport:
     return _AiohttpTransport(limit)
 
 
-def open_downloads(limit: int, connect_s: float = 10, read_s: float = 60) -> httpx.AsyncClient:
-    """A client for files of foreign servers: no cookies, no redirects by itself, a bounded wait for every chunk."""
+def open_downloads(
+    limit: int, connect_s: float = 10, read_s: float = 60, *, public_only: bool = False
+) -> httpx.AsyncClient:
+    """A client for files of foreign servers: no cookies, no redirects by itself, a bounded wait for every chunk.
+
+    With `public_only` it connects to public addresses alone, and raises `httpx.UnsupportedProtocol` for any other.
+    """
     return httpx.AsyncClient(
-        transport=open_transport(limit),
+        transport=_AiohttpTransport(limit, public_only),
         timeout=httpx.Timeout(read_s, connect=connect_s, pool=None),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers={"user-agent": "kilnhand"},
@@ -45,14 +52,16 @@ def open_downloads(limit: int, connect_s: float = 10, read_s: float = 60) -> htt
 
 
 class _AiohttpTransport(httpx.AsyncBaseTransport):
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, public_only: bool = False) -> None:
+        self._limit, self._public_only = limit, public_only
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._session = self._session or _open_session(self._limit)
+        self._session = self._session or _open_session(self._limit, self._public_only)
         timeout = request.extensions.get("timeout", {})
         with _as_httpx_errors(request):
+            if self._public_only:
+                refuse_inside(request.url.host)
             async with asyncio.timeout(_sending_s(timeout)):
                 response = await self._session.request(
                     request.method,
@@ -90,8 +99,13 @@ class _Body(httpx.AsyncByteStream):
         self._response.release()  # a body not read to its end closes the connection
 
 
-def _open_session(limit: int) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=limit, keepalive_timeout=_KEEPALIVE_S, ssl=httpx.create_ssl_context())
+def _open_session(limit: int, public_only: bool) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=limit,
+        keepalive_timeout=_KEEPALIVE_S,
+        ssl=httpx.create_ssl_context(),
+        resolver=PublicResolver() if public_only else None,
+    )
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
     )
@@ -122,6 +136,8 @@ def _sending_s(timeout: dict[str, float | None]) -> float | None:
 def _as_httpx_errors(request: httpx.Request) -> Iterator[None]:
     try:
         yield
+    except InsideError as error:
+        raise httpx.UnsupportedProtocol(str(error), request=request) from error
     except _BELOW as error:
         raise _as_httpx(error)(str(error) or type(error).__name__, request=request) from error
 

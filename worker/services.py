@@ -38,7 +38,7 @@ async def open_services(settings: Settings, fal_key: FalKey | None) -> AsyncIter
 
 async def _bench(stack: AsyncExitStack, settings: Settings, fal_key: FalKey | None) -> Bench:
     store = open_store(settings.store, settings.gateway)
-    downloads = await stack.enter_async_context(open_downloads(limit=32))
+    downloads = await stack.enter_async_context(open_downloads(32, public_only=settings.fal.fal_base_url is None))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
     limits = FetchLimits(settings.store.max_file_mb * 1_000_000)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from celery.result import ResultSet
 
 from tasks.generation import text_to_image
@@ -79,3 +80,43 @@ def test_a_redis_that_restarts_loses_no_job_and_no_worker(fresh: House) -> None:
     assert fresh["worker"].is_alive
     assert twin.count == 20
     assert text_to_image.delay(prompt="after").get(timeout=60)["images"]
+
+
+def test_a_worker_that_is_stopped_in_the_middle_of_a_submission_writes_its_ticket_first(fresh: House) -> None:
+    twin = Twin(fresh.twin_url)
+    twin.script(endpoint="*", call="submit", what="slow", seconds=5, times=3, accepted=True)
+    jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(3)]
+    wait_until(lambda: stages(fresh) == [Stage.SUBMITTING] * 3, "all POSTs are out")
+    fresh["worker"].stop(grace_s=60)
+    assert fresh["worker"].returncode == 0
+    assert stages(fresh) == [Stage.WAITING] * 3
+    fresh.start_worker("worker-2")
+    assert len(ResultSet(jobs).get(timeout=60)) == 3
+    assert twin.count == 3
+
+
+def test_a_redis_that_is_away_for_longer_than_a_lease_loses_no_ticket(fresh: House) -> None:
+    twin = Twin(fresh.twin_url)
+    fresh["worker"].stop()
+    fresh.start_worker("worker-2", env={"KILNHAND_LEASE_S": "1"})
+    twin.script(endpoint="*", call="submit", what="slow", seconds=3, times=10, accepted=True)
+    jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(10)]
+    wait_until(lambda: stages(fresh) == [Stage.SUBMITTING] * 10, "all POSTs are out")
+    fresh["redis"].stop()
+    wait_until(lambda: twin.count == 10, "all were taken while Redis is away")
+    lease_over = time.monotonic() + 4
+    wait_until(lambda: time.monotonic() > lease_over, "the answers came and the leases ended")
+    fresh["redis"].start()
+    fresh["redis"].wait_ready()
+    wait_until(lambda: all(job.state == "SUCCESS" for job in jobs), "all have ended well", timeout_s=60)
+    assert twin.count == 10
+
+
+def test_a_message_that_cannot_become_a_row_does_not_hold_up_the_worker(fresh: House) -> None:
+    deep: object = "end"
+    for _ in range(300):
+        deep = [deep]
+    client = Celery("backend", broker=fresh.redis_url, backend=fresh.redis_url, set_as_current=False)
+    broken = [client.send_task("generation.text_to_image", args=[deep], kwargs={"prompt": "x"}) for _ in range(12)]
+    assert text_to_image.delay(prompt="after").get(timeout=30)["images"]
+    wait_until(lambda: all(each.state == "FAILURE" for each in broken), "they have failed")
