@@ -160,10 +160,9 @@ class Dispatcher:
         while True:
             look = Look(self._now(held), held.claim.signals, strikes, intent_is_ours)
             following = await advance(self._bench, held.job, look)
-            intent_is_ours = following.job.stage == Stage.SUBMITTING != held.job.stage
             if await self._write(held, following):
                 return
-            strikes = 0
+            intent_is_ours, strikes = True, 0  # whatever stands on the row from here on, this claim has written it
 
     async def _leave_ticket(self, held: _Held) -> None:
         """A ticket that came too late to be written is a signal to whoever holds the row now."""

@@ -64,6 +64,15 @@ async def test_a_live_state_is_stored_as_celery_stores_its_own(app: Celery, redi
     await states.aclose()
 
 
+async def test_a_job_whose_result_nobody_wants_leaves_no_state(app: Celery, redis_url: str) -> None:
+    message = {"id": "j", "ignore_result": True}
+    job = Job("j", "t", "generation", {}, Step("flux-dev", {}, ()), Options(), 5.0, message=message)
+    states = LiveStates(app.backend, redis_url)
+    await states.tell(job, status_of(job, 6.0))
+    assert app.backend.client.keys("celery-task-meta-*") == []
+    await states.aclose()
+
+
 def test_enqueueing_subscribes_to_nothing(app: Celery) -> None:
     assert app.backend.on_task_call(None, "t") == {}
     assert app.backend.client.pubsub_channels() == []
