@@ -99,7 +99,7 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an attempt cost. `estimated` when the provider did not say how many units it billed."""
+    """Billed units times the catalogue's price. `estimated` where `extra` may have changed it, or no price is known."""
 
     usd: float | None
     units: float | None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 from typing import Any, Literal
 
 import httpx
@@ -97,9 +98,13 @@ def _missing_folder(folder: Path) -> Check:
     return Check("store", "broken", f"{folder} does not exist, and {parent} cannot be written", advice)
 
 
-def check_gateway(settings: GatewaySettings) -> Check:
-    """Whether the gateway answers where the world is told to look for it."""
+def check_gateway(settings: GatewaySettings, fal: FalSettings) -> Check:
+    """Whether the gateway answers where the world is told to look for it, and fal can reach it too."""
     url = f"{settings.public_url}/healthz"
+    host = urlsplit(settings.public_url).hostname
+    if host in {"127.0.0.1", "localhost", "::1"} and fal.fal_base_url is None and find_fal_key():
+        advice = "set KILNHAND_PUBLIC_URL to an address that fal can reach, else it cannot fetch our LoRAs and pictures"
+        return Check("gateway", "note", f"{settings.public_url} is this machine's own address", advice)
     if answers(url):
         return Check("gateway", "ok", f"{settings.public_url} answers")
     advice = "start it with `kilnhand gateway`, or set KILNHAND_PUBLIC_URL to where it is reached"

@@ -44,7 +44,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield from redis
     yield check_secret(settings.gateway)
     yield check_store(settings.store, settings.gateway)
-    yield check_gateway(settings.gateway)
+    yield check_gateway(settings.gateway, settings.fal)
     yield check_fal(settings.fal)
     if any(check.verdict == "broken" and "broker" in check.name for check in redis):
         yield Check("workers", "broken", "cannot be asked without the broker")
