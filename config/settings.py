@@ -19,6 +19,7 @@ _OURS = SettingsConfigDict(
     env_ignore_empty=True,  # docker compose hands over an unset variable as an empty one
     frozen=True,
     extra="ignore",
+    hide_input_in_errors=True,
 )
 
 

@@ -12,6 +12,7 @@ from config.mapping import arguments_for
 from worker.artefacts.base import Store
 from worker.artefacts.fetch import Fetcher
 from worker.errors import (
+    BrokenPieceError,
     DeadlineExceededError,
     ExternalServiceError,
     InternalError,
@@ -30,7 +31,7 @@ from worker.status import result_of
 
 NOW = 0.0  # go on in the same claim
 RESEND_S = 10.0  # a closing message that nobody confirmed is sent again after this, then in doubling steps
-FETCH_TRIES = 30
+FETCH_TRIES, BROKEN_TRIES = 30, 2  # a CDN may answer once with a page in the piece's place
 TICKET = "ticket"  # the signal that carries a ticket to a row whose writer came too late
 RECONCILE_S = 10.0  # how long an unknown submission is waited for: longer than a lease
 FORGOTTEN_LOOKS = 3  # times that a provider must deny a request before it is believed
@@ -249,8 +250,8 @@ async def _store(bench: Bench, job: Job, look: Look) -> Next:
     """Bring every piece into our store, whole. A paid piece is worth many tries."""
     try:
         artefacts = await bench.fetcher.fetch_all(job.id, job.answer or {}, _promised(bench, job))
-    except (ServiceUnavailableError, RateLimitError) as error:
-        if job.looks < FETCH_TRIES:
+    except (ServiceUnavailableError, RateLimitError, BrokenPieceError) as error:
+        if job.looks < (BROKEN_TRIES if isinstance(error, BrokenPieceError) else FETCH_TRIES):
             pause = max(min(error.retry_after_s or 0.0, PAUSE_MAX_S), backoff_s(job.looks + 1))
             return Next(job.move(Stage.FETCHED, looks=job.looks + 1), pause)
         return _end(fail(job, error, look.now))

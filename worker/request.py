@@ -128,7 +128,9 @@ def refusal(task: str, problems: Iterable[tuple[str, str]]) -> InvalidRequestErr
 
 
 def _where(loc: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in loc) or "request"
+    """The field as a caller knows it; pydantic also names the branch of a union that it tried."""
+    known = [str(part) for part in loc if isinstance(part, int) or (part[:1].islower() and "[" not in part)]
+    return ".".join(known) or "request"
 
 
 def _said(item: Any) -> str:

@@ -47,4 +47,4 @@ def _read(client: Any, name: str) -> str:
         "set": client.smembers,
         "zset": lambda key: client.zrange(key, 0, -1),
     }
-    return str(read[client.type(name)](name))
+    return str(read.get(client.type(name), lambda _: "")(name))  # a key may end between the two questions

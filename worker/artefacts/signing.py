@@ -36,7 +36,7 @@ class WrongSignatureError(KilnhandError):
 
 
 class ExpiredSignatureError(KilnhandError):
-    """The URL has expired; ask for the job's result again to get a new one."""
+    """The URL has expired; the file is still in the store under its key."""
 
     code = "expired_signature"
 

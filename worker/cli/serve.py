@@ -1,5 +1,8 @@
 """The long-running parts in this very process: a worker, the gateway, the twin, Flower."""
 
+import os
+
+from worker.cli.complaint import Complaint
 from worker.cli.configured import read_settings
 
 
@@ -9,7 +12,9 @@ def run_worker(arguments: list[str]) -> None:
 
 
 def run_flower(arguments: list[str]) -> None:
-    """`celery -A worker.app flower` with these arguments."""
+    """`celery -A worker.app flower` with these arguments. Never open: who sees Flower can run any task."""
+    if not os.environ.get("FLOWER_BASIC_AUTH") and not any("auth" in argument for argument in arguments):
+        raise Complaint("Flower is never open: set FLOWER_BASIC_AUTH=user:password, or give --basic-auth", status=2)
     _run_celery("flower", arguments)
 
 

@@ -75,7 +75,7 @@ def _send(name: str, given: dict[str, Any], as_json: bool) -> str | None:
     except InvalidRequestError as error:
         if as_json:
             _print_json({"error": {"code": error.code, "message": error.message}})
-        terminal.err().print(Text(f"{error.message}\nNothing was sent.", style="red"))
+        terminal.err().print(Text(f"{error.message}\nNothing was sent.", style="red"), soft_wrap=True)
         return None
 
 

@@ -1,6 +1,8 @@
 """`kilnhand up`: Redis, twin, worker, gateway and Flower in one terminal, and their sure end."""
 
 import contextlib
+import shutil
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +20,7 @@ from worker.cli.stop import Stop, Stopped
 
 INTERRUPTED = 130
 GLANCE_S = 0.3
-TRY = "kilnhand submit generation.text_to_image prompt='a red fox'"
+TRY = "submit generation.text_to_image prompt='a red fox'"
 
 
 def up(ports: Ports, demo: bool, once: bool) -> int:
@@ -90,7 +92,12 @@ class _Up:
             )
         self._console.print(table)
         self._console.print(Text("Ctrl-C ends everything.", style="dim"))
-        self._console.print(Text(f"From another terminal in this folder:  {TRY}\n", style="dim"), soft_wrap=True)
+        program = "kilnhand" if shutil.which("kilnhand") else sys.argv[0]
+        self._console.print(
+            Text(f"From another terminal in this folder:  {program} {TRY}", style="dim"), soft_wrap=True
+        )
+        told = f"For a backend of yours:  export KILNHAND_REDIS_URL={at.redis_url}\n"
+        self._console.print(Text(told, style="dim"), soft_wrap=True)
 
     def _stay(self, quiet: bool) -> None:
         shown = () if quiet else ("worker", "gateway")

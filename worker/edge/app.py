@@ -71,5 +71,15 @@ def _worker() -> dict[str, Any]:
     }
 
 
-app = Celery("kilnhand", set_as_current=False)
-app.add_defaults(celery_config)
+class _App(Celery):
+    """Reads the settings before there is a configuration: where they are wrong there is none, the second time neither.
+
+    Celery's own way to lazy defaults would leave its built-in broker behind, and a job would go to a stranger.
+    """
+
+    def prepare_config(self, c: Any) -> Any:
+        """Celery's hook for what a configuration is made of."""
+        return super().prepare_config({**(c or {}), **celery_config()})
+
+
+app = _App("kilnhand", set_as_current=False)

@@ -1,4 +1,4 @@
-"""Celery's `revoke`, for jobs too: `AsyncResult.revoke()`, `celery control revoke` and Flower's button reach them.
+"""Celery's `revoke`, for jobs too: `AsyncResult.revoke()`, `celery control revoke` and Flower reach them.
 
 The stock command remembers the id and drops its next message, which would be our closing message; a job's row is told
 instead, and the dispatcher ends it. An id without a row (its first message still queued) goes the stock way.

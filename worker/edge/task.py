@@ -14,6 +14,7 @@ from celery import Task
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from worker.edge.app import DEFAULT_QUEUE, app
@@ -206,14 +207,9 @@ def _raise(job: Job) -> NoReturn:
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Models among the values as the JSON that travels."""
-    return {
-        name: value.model_dump(mode="json") if isinstance(value, BaseModel)
-        else [item.model_dump(mode="json") if isinstance(item, BaseModel) else item for item in value]
-        if isinstance(value, list | tuple)
-        else value
-        for name, value in given.items()
-    }  # fmt: skip
+    """What was given, as the JSON that travels: models, paths and the like have become plain."""
+    plain: dict[str, Any] = json.loads(to_json(dict(given)))
+    return plain
 
 
 def _at(result: Any, path: str) -> Any:

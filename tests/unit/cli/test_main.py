@@ -45,3 +45,11 @@ def test_help_and_models_need_neither_celery_nor_fal_nor_codecs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_flower_is_never_open() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "worker.cli", "flower"], env={"PATH": ""}, capture_output=True, text=True
+    )
+    assert ran.returncode == 2
+    assert "FLOWER_BASIC_AUTH" in ran.stderr

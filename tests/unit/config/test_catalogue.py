@@ -91,8 +91,8 @@ def test_a_misspelt_name_is_answered_with_the_nearest_ones(catalogue: Catalogue)
 
 
 def test_each_task_of_the_first_day_has_a_model(catalogue: Catalogue) -> None:
-    assert len(catalogue.for_task("generation.text_to_image")) == 14
-    assert [model.name for model in catalogue.for_task("training.lora")] == ["flux-lora-training"]
+    assert len(catalogue.for_task("generation.text_to_image")) >= 14
+    assert catalogue.for_task("training.lora")
     assert catalogue.for_task("video.image_to_video")
     assert catalogue.for_task("no.such_task") == ()
 

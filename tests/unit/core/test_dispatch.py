@@ -165,10 +165,17 @@ async def test_a_file_that_does_not_come_is_asked_for_again_without_a_new_submis
 
 
 async def test_a_broken_piece_is_not_paid_for_twice(world: World) -> None:
-    world.fetcher.errors = [BrokenPieceError("text/html instead of an image")]
+    world.fetcher.errors = [BrokenPieceError("text/html instead of an image")] * 3
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert (row.ending, world.fal.calls.count("submit")) == (Stage.FAILED, 1)
+
+
+async def test_a_page_in_the_pieces_place_is_asked_for_again(world: World) -> None:
+    world.fetcher.errors = [BrokenPieceError("text/html instead of an image")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, world.fal.calls.count("submit")) == (Stage.COMPLETED, 1)
 
 
 async def test_another_worker_goes_on_from_the_ticket_when_this_one_dies(world: World) -> None:

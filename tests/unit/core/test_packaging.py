@@ -34,3 +34,20 @@ def test_importing_reads_no_setting_and_reaches_nothing(module: str) -> None:
 
 def test_there_is_no_module_that_hides_celery() -> None:
     assert not (ROOT / "worker" / "celery.py").exists()
+
+
+def test_wrong_settings_are_wrong_the_second_time_too_and_no_job_goes_to_a_stranger() -> None:
+    program = """
+from pydantic import ValidationError
+from tasks.generation import text_to_image
+for _ in range(2):
+    try:
+        text_to_image.delay(prompt="x")
+    except ValidationError as error:
+        print(error)
+"""
+    wrong = {"KILNHAND_REDIS_URL": "http://:hunter2@127.0.0.1", "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", program], env=wrong, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("allowed: redis://") == 2
+    assert "hunter2" not in done.stdout
