@@ -7,7 +7,7 @@ money the intent is on the row, after it the ticket; files go under names that d
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from config.catalogue import Catalogue, Model, Route, UnknownModelError
+from config.catalogue import Catalogue, Model
 from config.mapping import arguments_for
 from worker.artefacts.base import Store
 from worker.artefacts.fetch import Fetcher
@@ -22,10 +22,11 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.job import Attempt, Cost, Job, Piece, Sight, Stage, Trouble, load_ticket
+from worker.job import Attempt, Job, Sight, Stage, Trouble, load_ticket
 from worker.looking import estimated_progress, first_look_s, next_look_s
-from worker.providers.base import Call, Ended, Fault, Provider, Reply, Running
+from worker.providers.base import Call, Ended, Fault, Provider, Running
 from worker.routing import PAUSE_MAX_S, Again, Failed, Unknown, after_attempt, backoff_s, route_for, says_nothing
+from worker.served import cost_of, deadline_s, model_of, promised, route_of
 from worker.sight import sight_of
 from worker.status import result_of
 
@@ -35,10 +36,6 @@ FETCH_TRIES, BROKEN_TRIES = 30, 2  # a CDN may answer once with a page in the pi
 TICKET = "ticket"  # the signal that carries a ticket to a row whose writer came too late
 RECONCILE_S = 10.0  # how long an unknown submission is waited for: longer than a lease
 FORGOTTEN_LOOKS = 3  # times that a provider must deny a request before it is believed
-DEADLINE_MIN_S, DEADLINE_USUALS = (
-    7200.0,
-    60.0,
-)  # a job without a deadline of its own: 2 h, or 60 times its usual duration
 STRIKES = 8  # claims in a row that ended without a write: the row itself kills workers
 
 
@@ -78,7 +75,7 @@ async def advance(bench: Bench, job: Job, look: Look) -> Next:
     if job.ending is not None:  # CLOSING, and nobody confirmed: the dispatcher sends the message again
         return Next(job.move(Stage.CLOSING, looks=job.looks + 1), RESEND_S * 2.0 ** min(job.looks + 1, 6))
     following = await _over(bench, job, look) or await _step(bench, job, look)
-    left_s = job.created_at + _deadline_s(bench, job) - look.now
+    left_s = job.created_at + deadline_s(bench.catalogue, job) - look.now
     if following.job.ending is None and following.due_in_s > left_s > 0:
         return replace(following, due_in_s=left_s + 0.1)  # a pause does not outlast the deadline
     return following
@@ -119,30 +116,16 @@ async def _over(bench: Bench, job: Job, look: Look) -> Next | None:
     """A job that is cancelled, past its deadline, or deadly to workers ends here."""
     if look.strikes > STRIKES:
         return _end(fail(job, InternalError("the job ended workers again and again; given up"), look.now))
-    deadline_s = _deadline_s(bench, job)
-    late = look.now > job.created_at + deadline_s
+    allowed_s = deadline_s(bench.catalogue, job)
+    late = look.now > job.created_at + allowed_s
     if not (late or "cancel" in look.signals) or job.stage not in {Stage.ACCEPTED, Stage.WAITING}:
         return None
     if job.stage == Stage.WAITING and not await _cancelled_there(bench, job):
         return None  # it had ended before: its piece is kept
     if late:
-        error = DeadlineExceededError(f"the job did not end within its deadline of {deadline_s:g} s")
+        error = DeadlineExceededError(f"the job did not end within its deadline of {allowed_s:g} s")
         return _end(fail(job, error, look.now))
     return _end(job.move(Stage.CLOSING, ending=Stage.CANCELLED, closed_at=look.now, looks=0))
-
-
-def _deadline_s(bench: Bench, job: Job) -> float:
-    return job.options.deadline_s or max(DEADLINE_MIN_S, DEADLINE_USUALS * _model(bench, job).usual_s)
-
-
-def _model(bench: Bench, job: Job) -> Model:
-    """The job's model; one that has left the catalogue is passed through to the endpoint that has the job."""
-    try:
-        return bench.catalogue.find(job.step.model)
-    except UnknownModelError:
-        if job.attempt is None:
-            raise
-        return bench.catalogue.find(job.attempt.endpoint)
 
 
 async def _cancelled_there(bench: Bench, job: Job) -> bool:
@@ -157,7 +140,7 @@ async def _cancelled_there(bench: Bench, job: Job) -> bool:
 def _choose(bench: Bench, job: Job, look: Look) -> Next:
     """Pick the route and write the intent."""
     try:
-        route = route_for(_model(bench, job), bench.providers.keys(), bench.disabled_why)
+        route = route_for(model_of(bench.catalogue, job), bench.providers.keys(), bench.disabled_why)
     except ProviderDisabledError as error:
         return _end(fail(job, error, look.now))
     arguments_for(route, job.step.arguments, job.step.extra)  # what cannot be written is found before the intent is
@@ -167,8 +150,8 @@ def _choose(bench: Bench, job: Job, look: Look) -> Next:
 
 async def _submit(bench: Bench, job: Job, look: Look) -> Next:
     """The one POST, with the ticket saved right after."""
-    attempt, model = job.attempts[-1], _model(bench, job)
-    arguments = arguments_for(_route(model, attempt), job.step.arguments, job.step.extra)
+    attempt, model = job.attempts[-1], model_of(bench.catalogue, job)
+    arguments = arguments_for(route_of(model, attempt), job.step.arguments, job.step.extra)
     call = Call(job.id, attempt.endpoint, arguments, job.options.priority)
     try:
         ticket = await bench.providers[attempt.provider].submit(call)
@@ -201,7 +184,7 @@ def _reconcile(bench: Bench, job: Job, look: Look) -> Next:
     """
     if raw := look.signals.get(TICKET):
         job = job.with_attempt(ticket=load_ticket(raw), submitted_at=job.attempts[-1].started_at, trouble=None)
-        return _wait(bench, job, _model(bench, job))
+        return _wait(bench, job, model_of(bench.catalogue, job))
     if job.looks == 0:
         return Next(job.move(Stage.UNKNOWN, looks=1), RECONCILE_S)
     said = f" ({job.attempts[-1].trouble.message})" if job.attempts[-1].trouble else ""
@@ -214,7 +197,7 @@ def _reconcile(bench: Bench, job: Job, look: Look) -> Next:
 
 async def _look(bench: Bench, job: Job, look: Look) -> Next:
     """Ask how far it is; when it is over, fetch and save the answer."""
-    attempt, model = job.attempts[-1], _model(bench, job)
+    attempt, model = job.attempts[-1], model_of(bench.catalogue, job)
     elapsed = look.now - (attempt.submitted_at or attempt.started_at)
     try:
         provider = _provider(bench, attempt.provider)
@@ -239,7 +222,9 @@ async def _fetch(provider: Provider, job: Job, ended: Ended, look: Look, model: 
     attempt = job.attempts[-1]
     assert attempt.ticket is not None  # noqa: S101  # WAITING has one
     outcome = await provider.result(attempt.endpoint, attempt.ticket)
-    job = job.with_attempt(ended_at=look.now, inference_s=ended.inference_s, cost=_cost(model, job, outcome))
+    job = job.with_attempt(
+        ended_at=look.now, inference_s=ended.inference_s, cost=cost_of(model, job, outcome.billed_units)
+    )
     if isinstance(outcome, Fault):
         return _after(job, outcome.error, look)
     sight = Sight(True, progress=1.0, progress_estimated=False, logs=ended.logs or job.sight.logs)
@@ -249,7 +234,7 @@ async def _fetch(provider: Provider, job: Job, ended: Ended, look: Look, model: 
 async def _store(bench: Bench, job: Job, look: Look) -> Next:
     """Bring every piece into our store, whole. A paid piece is worth many tries."""
     try:
-        artefacts = await bench.fetcher.fetch_all(job.id, job.answer or {}, _promised(bench, job))
+        artefacts = await bench.fetcher.fetch_all(job.id, job.answer or {}, promised(bench.catalogue, job))
     except (ServiceUnavailableError, RateLimitError, BrokenPieceError) as error:
         if job.looks < (BROKEN_TRIES if isinstance(error, BrokenPieceError) else FETCH_TRIES):
             pause = max(min(error.retry_after_s or 0.0, PAUSE_MAX_S), backoff_s(job.looks + 1))
@@ -258,29 +243,6 @@ async def _store(bench: Bench, job: Job, look: Look) -> Next:
     except ExternalServiceError as error:
         return _after(job, error, look)
     return Next(job.move(Stage.STORED, artefacts=artefacts))
-
-
-def _promised(bench: Bench, job: Job) -> tuple[Piece, ...]:
-    """The pieces as this route can promise them: some draw by ratio, and of a passed-through endpoint nobody knows."""
-    model, attempt = _model(bench, job), job.attempts[-1]
-    if model.passthrough:
-        return tuple(replace(piece, width=None, height=None) for piece in job.step.pieces)
-    if not _route(model, attempt).shape:
-        return job.step.pieces
-    return tuple(
-        replace(piece, width=None, height=None, ratio=piece.width / piece.height)
-        if piece.width and piece.height
-        else piece
-        for piece in job.step.pieces
-    )
-
-
-def _route(model: Model, attempt: Attempt) -> Route:
-    """The attempt's route, as the catalogue has it now; one that has left it is passed through."""
-    known = (
-        route for route in model.routes if (route.provider, route.endpoint) == (attempt.provider, attempt.endpoint)
-    )
-    return next(known, Route(provider=attempt.provider, endpoint=attempt.endpoint, takes=("*",)))
 
 
 async def _complete(bench: Bench, job: Job, look: Look) -> Next:
@@ -302,13 +264,3 @@ def _trouble(error: KilnhandError) -> Trouble:
     if isinstance(error, ExternalServiceError):
         return Trouble(error.code, error.message, error.provider, error.status, error.kind)
     return Trouble(error.code, error.message)
-
-
-def _cost(model: Model, job: Job, outcome: Reply | Fault) -> Cost | None:
-    """Billed units times the catalogue's price; nothing is made up where either is unknown."""
-    units, price = outcome.billed_units, model.price
-    if units is None:
-        return None
-    if price is None:
-        return Cost(None, units, None, estimated=True)
-    return Cost(round(units * price.usd, 6), units, price.per, estimated=bool(job.step.extra))

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 IDLE_S = 0.25  # the longest sleep between two claims: how late a row is seen that another process made due
 TELL_S = 1.0  # progress is told at most so often
 DEFECTS = 5  # unexpected errors in a row before a job is given up
-PERSIST_TRIES = 60  # seconds, about, that a write is tried again while the ledger is away
+PERSIST_TRIES = 3600  # seconds, at the least, that a write is tried again while the ledger is away
 RENEWALS = 3  # a lease is renewed this many times while it lasts
 
 
@@ -126,9 +126,8 @@ class Dispatcher:
                 return
 
     def _take(self, claim: Claim) -> None:
-        if mine := self._held.get(
-            claim.job.id
-        ):  # our own lease ended while the ledger was away, and we are still at it
+        mine = self._held.get(claim.job.id)
+        if mine:  # our own lease ended while the ledger was away, and we are still at it
             mine[0].claim, mine[0].since = claim, self._pace.monotonic()
             return
         held = _Held(claim, self._pace.monotonic())
@@ -228,9 +227,16 @@ class Dispatcher:
             except Exception:  # the outer rim: tried again in a moment, and a lease that ends is no harm
                 log.exception("renew_failed", claims=len(held))
                 continue
-            for job_id in lost & self._held.keys():
-                log.warning("claim_lost", job=job_id)
-                self._held[job_id][1].cancel()
+            for job_id, fence in held:
+                if job_id in lost:
+                    self._drop(job_id, fence)
+
+    def _drop(self, job_id: str, fence: int) -> None:
+        """Leave what somebody else holds; a submission is seen through all the same, for its ticket's sake."""
+        mine = self._held.get(job_id)
+        if mine and mine[0].claim.fence == fence and mine[0].job.stage != Stage.SUBMITTING:
+            log.warning("claim_lost", job=job_id)
+            mine[1].cancel()
 
     def _now(self, held: _Held) -> float:
         """The ledger's time, without asking it: the claim's, plus what has passed since."""

@@ -495,3 +495,27 @@ async def test_a_submission_under_way_gets_its_ticket_written_before_the_worker_
     await asyncio.sleep(0)
     await world.dispatcher.stop(0.0, 5.0)
     assert (await world.row()).attempts[0].ticket == Ticket("r-1")
+
+
+async def test_a_submission_whose_claim_was_lost_is_seen_through_and_other_work_is_dropped(world: World) -> None:
+    await world.accept()
+    gate = asyncio.Event()
+
+    async def slow(call: Call) -> Ticket:
+        await gate.wait()
+        return Ticket("r-1")
+
+    world.fal.submit = slow  # type: ignore[method-assign]
+    await world.dispatcher._round()
+    await asyncio.sleep(0)
+    held, task = world.dispatcher._held["a"]
+    world.dispatcher._drop("a", held.claim.fence)
+    await asyncio.sleep(0)
+    assert not task.cancelled()
+    held.job = replace(held.job, stage=Stage.FETCHED)
+    world.dispatcher._drop("a", held.claim.fence - 1)
+    await asyncio.sleep(0)
+    assert not task.done(), "an older claim's loss is not this one's"
+    world.dispatcher._drop("a", held.claim.fence)
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
