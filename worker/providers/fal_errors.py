@@ -1,7 +1,7 @@
 """What an answer of fal means: HTTP status, body and headers to one of our errors. Pure.
 
-Sources: fal's pages on model errors and request errors, and threads about locked accounts, gathered in the project's
-field notes: switch on `type`, never on `msg`; an unknown type is a final 422; 5xx are not billed.
+Sources: fal's documentation of model errors and of request errors (docs.fal.ai/errors), and its users' threads about
+locked accounts: switch on `type`, never on `msg`; an unknown type is a final 422; 5xx are not billed.
 """
 
 import math
