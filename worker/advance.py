@@ -212,7 +212,8 @@ async def _look(bench: Bench, job: Job, look: Look) -> Next:
             return Next(job.move(Stage.WAITING, looks=job.looks + 1), pause)
         return _after(job, error, look)
     running = isinstance(sighting, Running)
-    sight = sight_of(sighting, job.sight, estimated_progress(model.usual_s, elapsed))
+    working_s = look.now - job.sight.queued_at if job.sight.queued_at else elapsed
+    sight = sight_of(sighting, job.sight, estimated_progress(model.usual_s, working_s), look.now)
     pause = next_look_s(model.usual_s, elapsed, running, bench.chance())
     return Next(job.move(Stage.WAITING, sight=sight, looks=job.looks + 1), pause)
 

@@ -144,6 +144,7 @@ class Sight:
 
     running: bool = False
     queue_position: int | None = None
+    queued_at: float | None = None  # when it was last seen in the provider's queue
     progress: float | None = None  # 0 to 1
     progress_estimated: bool = True
     logs: tuple[str, ...] = ()

@@ -8,16 +8,16 @@ from worker.providers.base import Queued, Running
 _SHARE = re.compile(r"(?<!\d)(\d{1,3})%\||(?<!\d)(\d{1,9})\s*/\s*(\d{1,9})(?!\d)")
 
 
-def sight_of(sighting: Queued | Running, before: Sight, estimate: float) -> Sight:
+def sight_of(sighting: Queued | Running, before: Sight, estimate: float, now: float) -> Sight:
     """The next sight. `estimate` is the progress by time alone, and never goes back.
 
     What a log line says counts instead, also when it is less than before: a download's bar comes before a training's.
     """
     if isinstance(sighting, Queued):
-        return Sight(queue_position=sighting.position)
+        return Sight(queue_position=sighting.position, queued_at=now)
     said = progress_said(sighting.logs)
     progress = max(before.progress or 0.0, estimate) if said is None else said
-    return Sight(True, None, progress, said is None and before.progress_estimated, sighting.logs)
+    return Sight(True, None, before.queued_at, progress, said is None and before.progress_estimated, sighting.logs)
 
 
 def progress_said(logs: tuple[str, ...]) -> float | None:

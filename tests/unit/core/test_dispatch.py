@@ -519,3 +519,13 @@ async def test_a_submission_whose_claim_was_lost_is_seen_through_and_other_work_
     world.dispatcher._drop("a", held.claim.fence)
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()
+
+
+async def test_time_in_the_providers_queue_is_no_progress(world: World) -> None:
+    world.fal.looks = [Queued(3)] * 5 + [Running()]
+    await world.accept()
+    await world.turn()
+    while (row := await world.turn()).sight.running is False:
+        world.now += 0.5
+    assert row.sight.queued_at and row.sight.queued_at - row.created_at > 2
+    assert row.sight.progress is not None and row.sight.progress < 0.95

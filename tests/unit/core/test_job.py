@@ -53,7 +53,7 @@ def test_a_row_survives_its_own_json() -> None:
     job = Job(
         "a", "t", "q", {"prompt": "é\u2028"}, Step("m", {"seed": 2**62}, (piece,), {"x": [1, {"y": None}]}),
         Options("acme", {"k": "v"}, 5.0, "high", "key"), 1.5, stage=Stage.STORED, attempts=(attempt,),
-        sight=Sight(True, None, 0.5, False, ("line",)), answer={"images": []},
+        sight=Sight(True, None, 4.0, 0.5, False, ("line",)), answer={"images": []},
         artefacts=(Artefact("images", "jobs/a/images-0.png", "image", "image/png", 3, "00", 10, 20),),
         message={"chain": [{"task": "x"}]},
     )  # fmt: skip

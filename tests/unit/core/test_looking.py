@@ -58,19 +58,22 @@ def test_the_newest_line_with_a_share_counts() -> None:
 
 
 def test_progress_says_whether_it_is_an_estimate() -> None:
-    queued = sight_of(Queued(3), Sight(), 0.5)
+    queued = sight_of(Queued(3), Sight(), 0.5, 7.0)
     assert (queued.running, queued.queue_position, queued.progress) == (False, 3, None)
-    guessed = sight_of(Running(()), queued, 0.5)
+    guessed = sight_of(Running(()), queued, 0.5, 8.0)
     assert (guessed.running, guessed.progress, guessed.progress_estimated) == (True, 0.5, True)
-    said = sight_of(Running(("6/10",)), guessed, 0.55)
+    assert guessed.queued_at == 7.0
+    said = sight_of(Running(("6/10",)), guessed, 0.55, 9.0)
     assert (said.progress, said.progress_estimated) == (0.6, False)
-    assert sight_of(Running(()), said, 0.1).progress == 0.6, "an estimate never goes back"
+    assert sight_of(Running(()), said, 0.1, 10.0).progress == 0.6, "an estimate never goes back"
 
 
 def test_a_downloads_bar_does_not_hide_the_trainings() -> None:
-    fetched = sight_of(Running(("Fetching 13 files: 100%|████| 13/13",)), Sight(), 0.1)
+    fetched = sight_of(Running(("Fetching 13 files: 100%|████| 13/13",)), Sight(), 0.1, 7.0)
     assert fetched.progress == 1.0
-    assert sight_of(Running(("Fetching 13 files: 100%|████| 13/13", "steps 10/1000")), fetched, 0.2).progress == 0.01
+    assert (
+        sight_of(Running(("Fetching 13 files: 100%|████| 13/13", "steps 10/1000")), fetched, 0.2, 8.0).progress == 0.01
+    )
 
 
 def test_an_estimate_stays_below_one() -> None:
