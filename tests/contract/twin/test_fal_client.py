@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import certifi
 import fal_client
 import fal_client.client as wire
 import httpx
+import msgpack
 import pytest
 from PIL import Image
 
@@ -43,6 +45,11 @@ class AsyncFlavour:
                 await connection.send(message)
                 answers.append(await connection.recv())
             return answers
+
+    async def raw(self, app: str, text: str, **options: Any) -> list[Any]:
+        async with self.client.ws_connect(app, **options) as socket:
+            await socket.send(text)
+            return [await socket.recv(), await socket.recv()]
 
     async def close(self) -> None:
         await (await self.client._client).aclose()
@@ -78,6 +85,14 @@ class SyncFlavour:
                     connection.send(message)
                     answers.append(connection.recv())
                 return answers
+
+        return await asyncio.to_thread(run)
+
+    async def raw(self, app: str, text: str, **options: Any) -> list[Any]:
+        def run() -> list[Any]:
+            with self.client.ws_connect(app, **options) as socket:
+                socket.send(text)
+                return [socket.recv(), socket.recv()]
 
         return await asyncio.to_thread(run)
 
@@ -252,6 +267,13 @@ async def test_upload_image_can_be_worked_over(fal: Any) -> None:
 async def test_realtime_answers_each_message(fal: Any, use_jwt: bool) -> None:
     answers = await fal.talk("fal-ai/fast-lcm", {"prompt": "a"}, {"prompt": "b"}, use_jwt=use_jwt)
     assert [answer["prompt"] for answer in answers] == ["a", "b"]
+
+
+@pytest.mark.parametrize("use_jwt", [True, False])
+async def test_a_bare_websocket_takes_json_and_answers_msgpack(fal: Any, use_jwt: bool) -> None:
+    hello, answer = await fal.raw("fal-ai/fast-lcm", json.dumps({"prompt": "a"}), path="realtime", use_jwt=use_jwt)
+    assert json.loads(hello)["type"] == "x-fal-message"
+    assert msgpack.unpackb(answer)["prompt"] == "a"
 
 
 async def test_realtime_reports_errors(fal: Any) -> None:
