@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import time
 import zipfile
@@ -60,7 +61,8 @@ def test_a_picture_is_made_and_every_state_tells_the_same_story(twin: Twin) -> N
     assert sent.state == "SUCCESS"
     assert {"QUEUED", "IN_PROGRESS"} == {meta.state for meta in metas}
     assert all((meta.job_id, meta.tenant, meta.labels) == (sent.id, "acme", {"order": "7"}) for meta in metas)
-    assert [meta.progress for meta in metas] == sorted(meta.progress for meta in metas)
+    said = [meta.progress for meta in metas if not meta.progress_estimated]
+    assert all(before <= after for before, after in itertools.pairwise(said)), "what the logs say only grows here"
     assert any(meta.logs for meta in metas)
     assert (result.model, result.provider, result.endpoint) == ("flux-schnell", "fal", "fal-ai/flux/schnell")
     assert (result.tenant, result.labels, result.attempts) == ("acme", {"order": "7"}, 1)
