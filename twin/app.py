@@ -16,6 +16,7 @@ from twin.fal.access import Denied
 from twin.fal.address import Service, read_address
 from twin.fal.cdn import answer_cdn
 from twin.fal.direct import answer_run
+from twin.fal.platform import answer_platform
 from twin.fal.queue import answer_queue
 from twin.fal.realtime import answer_realtime
 from twin.fal.scheduler import MAX_KEPT
@@ -28,7 +29,13 @@ from twin.script import Script
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-ANSWERS = {Service.QUEUE: answer_queue, Service.RUN: answer_run, Service.REST: answer_rest, Service.CDN: answer_cdn}
+ANSWERS = {
+    Service.QUEUE: answer_queue,
+    Service.RUN: answer_run,
+    Service.REST: answer_rest,
+    Service.CDN: answer_cdn,
+    Service.API: answer_platform,
+}
 
 
 def create_app(

@@ -29,6 +29,7 @@ class Pace(BaseModel):
     webhook_backoff_s: float = Field(
         default=1.0, ge=0, description="pause before the second webhook attempt; doubles each time"
     )
+    list_lag_s: float = Field(default=0.0, ge=0, description="time after its end until a request shows in the list")
 
     def seconds_for(self, endpoint: str, category: str | None) -> float:
         """Return how long one run of this endpoint takes."""

@@ -21,6 +21,7 @@ class Call(StrEnum):
     UPLOAD = "upload"
     FILE = "file"
     WEBHOOK = "webhook"
+    LIST = "list"
     RUN = "run"
 
 
@@ -43,11 +44,13 @@ class What(StrEnum):
     DELAY = "delay"
     PAYLOAD_ERROR = "payload_error"
     BAD_SIGNATURE = "bad_signature"
+    IGNORED = "ignored"
 
 
 OF_A_RUN = frozenset({What.BLACK, What.STUCK, What.ERROR})
 OF_A_WEBHOOK = frozenset({What.LOST, What.TWICE, What.DELAY, What.PAYLOAD_ERROR, What.BAD_SIGNATURE})
 OF_A_FILE = frozenset({What.WRONG_TYPE})
+OF_A_CANCEL = frozenset({What.IGNORED})
 USUAL_STATUS = {What.NGINX: 502, What.ERROR: 500, What.HTTP: 500}
 FOREVER = -1
 
@@ -97,9 +100,9 @@ class Fault(BaseModel):
         """Whether a submission that meets this fault is taken (and billed) before it strikes."""
         return self.what is not What.HTTP if self.accepted is None else self.accepted
 
-    def matches(self, call: Call, endpoint: str) -> bool:
-        """Whether this fault is meant for such a call."""
-        return self.strikes_at is call and self.endpoint in ("*", endpoint)
+    def matches(self, call: Call, *endpoints: str) -> bool:
+        """Whether this fault is meant for such a call; only a list may name several endpoints."""
+        return self.strikes_at is call and self.endpoint in ("*", *endpoints)
 
 
 def allowed_calls(what: What) -> tuple[Call, ...]:
@@ -110,7 +113,9 @@ def allowed_calls(what: What) -> tuple[Call, ...]:
         return (Call.FILE,)
     if what in OF_A_WEBHOOK:
         return (Call.WEBHOOK,)
-    return (Call.SUBMIT, Call.STATUS, Call.RESULT, Call.CANCEL, Call.UPLOAD, Call.FILE)
+    if what in OF_A_CANCEL:
+        return (Call.CANCEL,)
+    return (Call.SUBMIT, Call.STATUS, Call.RESULT, Call.CANCEL, Call.UPLOAD, Call.FILE, Call.LIST)
 
 
 class Script:
@@ -131,10 +136,10 @@ class Script:
         """Forget every fault."""
         self._faults.clear()
 
-    def take(self, call: Call, endpoint: str) -> Fault | None:
+    def take(self, call: Call, *endpoints: str) -> Fault | None:
         """Return the fault for this call, if one is due, and count it."""
         for place, fault in enumerate(self._faults):
-            if not fault.matches(call, endpoint):
+            if not fault.matches(call, *endpoints):
                 continue
             if fault.skip:
                 self._faults[place] = fault.model_copy(update={"skip": fault.skip - 1})

@@ -1,7 +1,7 @@
 """Which service of fal a request is meant for, and the addresses that our answers must carry.
 
 The twin is reached in two ways: by fal's real host names (a proxy, a hosts file, compose aliases), or by a path
-prefix on its own address (`/queue`, `/run`, `/rest`, `/cdn`). URLs in answers follow the way the caller came.
+prefix on its own address (`/queue`, `/run`, `/rest`, `/cdn`, `/api`). URLs in answers follow the way the caller came.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from starlette.requests import HTTPConnection
 
 
 class Service(StrEnum):
-    """The four services of fal that the twin imitates; the value is the path prefix."""
+    """The five services of fal that the twin imitates; the value is the path prefix."""
 
     QUEUE = "queue"
     RUN = "run"
     REST = "rest"
     CDN = "cdn"
+    API = "api"
 
 
 SERVICE_OF_HOST = {
@@ -28,6 +29,7 @@ SERVICE_OF_HOST = {
     "rest.alpha.fal.ai": Service.REST,
     "v3.fal.media": Service.CDN,
     "v3b.fal.media": Service.CDN,
+    "api.fal.ai": Service.API,
 }
 NAMESPACES = frozenset({"workflows", "comfy"})
 

@@ -73,6 +73,8 @@ class Job:
     submission: Submission
     record: Mapping[str, Any]
     """The input as the control page shows it: long texts cut."""
+    is_cut: bool
+    """Whether `record` is less than the whole input; after the end the submission, too, has only the record."""
     accepted_at: float
     ready_at: float
     seconds: float
@@ -85,6 +87,8 @@ class Job:
     weight: int = 0
     """Bytes that this job keeps in memory, roughly."""
     polls: int = 0
+    cancels: int = 0
+    """How many cancel calls came, whatever became of them."""
     webhook_statuses: list[int] = field(default_factory=list)
     """HTTP status of each webhook attempt; 0 where no answer came."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -21,7 +21,7 @@ from twin.fal.service import FalService
 from twin.fal.status import status_body, status_events
 from twin.files import Made
 from twin.misbehave import misbehave
-from twin.script import Call
+from twin.script import Call, What
 
 KEPT_HEADERS = (
     "x-fal-queue-priority",
@@ -156,9 +156,11 @@ async def with_inline_files(fal: FalService, job: Job, outcome: Outcome) -> Outc
 
 async def _cancel(fal: FalService, request: Request, job: Job) -> Response:
     fault = fal.script.take(Call.CANCEL, job.submission.endpoint)
+    job.cancels += 1
+    is_ignored = fault is not None and fault.what is What.IGNORED
     if job.stage is Stage.ENDED:
         response = JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
-    elif fal.scheduler.cancel(job):
+    elif not is_ignored and fal.scheduler.cancel(job):
         response = JSONResponse({"status": "OK"})
     else:
         response = JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)

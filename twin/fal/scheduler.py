@@ -59,11 +59,13 @@ class Scheduler:
         now = self._clock()
         self._accepted[submission.endpoint] += 1
         seed = submission.input.get("seed")
+        record = shorten(submission.input)
         job = Job(
             number=self.accepted,
             request_id=str(uuid.uuid4()),
             submission=submission,
-            record=shorten(submission.input),
+            record=record,
+            is_cut=record != submission.input,
             accepted_at=now,
             ready_at=now if submission.is_direct else now + self._pace.queue_seconds,
             seconds=seconds,
@@ -169,11 +171,11 @@ class Scheduler:
             self._lane(account).running -= 1
         job.ended_at = self._clock()
         job.outcome = outcome
-        job.submission = replace(job.submission, input=job.record)
         self._move(job, Stage.ENDED)
         job.ended.set()
-        self._keep(job)
         self._on_end(job)
+        job.submission = replace(job.submission, input=job.record)
+        self._keep(job)
         self._pump(account)
 
     def _move(self, job: Job, stage: Stage) -> None:

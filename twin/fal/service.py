@@ -10,6 +10,7 @@ import httpx
 from twin.fal.firing import Firing
 from twin.fal.inputs import InputReader
 from twin.fal.job import Job, Submission
+from twin.fal.payloads import Payloads
 from twin.fal.prices import Bill
 from twin.fal.scheduler import MAX_KEPT, Scheduler
 from twin.fal.schema import load_models
@@ -37,6 +38,7 @@ class FalService:
         self.clock, self.script, self.files = clock, script, files
         self.models = load_models()
         self.uploads = Uploads(files)
+        self.payloads = Payloads()
         self.webhooks = WebhookSender(http, script, clock)
         firing = Firing(self.models, files, InputReader(files, http), clock)
         self.scheduler = Scheduler(firing, self._on_end, self._on_drop, clock, max_kept=max_kept)
@@ -79,10 +81,12 @@ class FalService:
         self._tokens.clear()
 
     def _on_end(self, job: Job) -> None:
+        self.payloads.keep(job)
         if job.submission.webhook_url and job.outcome and job.outcome.error_type != "client_cancelled":
             self.webhooks.send(job)
 
     def _on_drop(self, job: Job) -> None:
+        self.payloads.drop(job.request_id)
         for path in job.outcome.files if job.outcome else ():
             self.files.drop_made(path)
 
@@ -102,6 +106,8 @@ def record_of(job: Job) -> dict[str, Any]:
         "webhook_statuses": list(job.webhook_statuses),
         "is_direct": submission.is_direct,
         "state": job.stage.value,
+        "is_cancelled": outcome is not None and outcome.error_type == "client_cancelled",
+        "cancels": job.cancels,
         "http_status": outcome.status if outcome else None,
         "error_type": outcome.error_type if outcome else None,
         "output": outcome.body if outcome else None,

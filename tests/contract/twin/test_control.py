@@ -21,7 +21,7 @@ def test_each_accepted_submission_is_on_record(twin: Any) -> None:
     assert {name.lower(): value for name, value in headers.items()}.items() <= record["headers"].items()
     assert record["state"] == "COMPLETED" and record["billed"] == {"units": 1, "usd": 0.003}
     assert before - 1 < record["accepted_at"] <= record["started_at"] <= record["completed_at"]
-    assert record["polls"] >= 1
+    assert record["polls"] >= 1 and (record["is_cancelled"], record["cancels"]) == (False, 0)
     assert "test:secret" not in str(record)
 
 
@@ -34,6 +34,13 @@ def test_requests_can_be_counted_by_endpoint(twin: Any) -> None:
     assert count == [{"count": 2}, {"count": 1}]
     (only,) = twin.http.get("/_twin/requests", params={"endpoint": SCHNELL}).json()["requests"]
     assert only["endpoint"] == SCHNELL
+
+
+def test_a_cancelled_request_is_on_record_as_such(twin: Any) -> None:
+    twin.pace(seconds=30)
+    twin.http.put(twin.submit()["cancel_url"])
+    (record,) = twin.requests()
+    assert (record["is_cancelled"], record["cancels"], record["billed"]["units"]) == (True, 1, 0)
 
 
 def test_long_inputs_are_cut_in_the_record(twin: Any) -> None:

@@ -9,6 +9,10 @@ import pytest
 
 from twin.app import create_app
 from twin.draw import Picture
+from twin.fal.address import Base
+from twin.fal.job import Job, Submission
+from twin.fal.payloads import Payloads
+from twin.fal.scheduler import shorten
 from twin.fal.uploads import MAX_OPEN, Uploads
 from twin.files import FileStore, Made
 from twin.server import in_thread
@@ -84,6 +88,33 @@ async def test_a_piece_sent_again_replaces_the_old_one(files: FileStore) -> None
         await uploads.put_piece(begun, 1, pieces(data))
     uploads.finish(upload_id)
     assert await files.read(path, 100) == b"new" and on_disk(files) == 3
+
+
+def test_whole_inputs_share_a_budget_and_the_oldest_goes() -> None:
+    payloads = Payloads(max_bytes=10_000)
+    long = [job({"prompt": str(number) * 4_000}) for number in range(4)]
+    for entry in long:
+        payloads.keep(entry)
+    assert [payloads.find(entry) for entry in long] == [None, None, long[2].submission.input, long[3].submission.input]
+    assert payloads.bytes <= 10_000
+    for entry in long:
+        payloads.drop(entry.request_id)
+    assert payloads.bytes == 0
+
+
+def test_a_short_input_needs_no_budget() -> None:
+    payloads = Payloads(max_bytes=0)
+    short, huge = job({"prompt": "a fox"}), job({"prompt": "x" * 4_000})
+    for entry in (short, huge):
+        payloads.keep(entry)
+    assert payloads.find(short) == {"prompt": "a fox"} and payloads.find(huge) is None and payloads.bytes == 0
+
+
+def job(values: dict[str, Any]) -> Job:
+    """Return an ended request with this input."""
+    submission = Submission("acme/model", "acme/model", values, "account", Base("", "", ""))
+    record = shorten(values)
+    return Job(1, str(values), submission, record, record != values, accepted_at=0, ready_at=0, seconds=0, seed=0)
 
 
 async def test_drawn_files_are_cached_within_a_budget(files: FileStore) -> None:

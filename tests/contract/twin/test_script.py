@@ -186,6 +186,67 @@ def test_a_model_error_shows_in_the_result_only(twin: Any) -> None:
     assert "error" not in twin.status(ticket).json()
 
 
+def test_a_cancel_may_be_ignored_by_a_running_model(twin: Any, until: Any) -> None:
+    twin.pace(seconds=0.4)
+    twin.script(what="ignored", endpoint=SCHNELL)
+    ticket = twin.submit(body=BODY)
+    until(lambda: twin.status(ticket).json()["status"] == "IN_PROGRESS", "the run starts")
+    answer = twin.http.put(ticket["cancel_url"])
+    assert (answer.status_code, answer.json()) == (202, {"status": "CANCELLATION_REQUESTED"})
+    assert twin.status(ticket).json()["status"] == "IN_PROGRESS"
+    assert twin.wait(ticket).status_code == 200
+    assert twin.http.put(ticket["cancel_url"]).json() == {"status": "ALREADY_COMPLETED"}
+    (record,) = twin.requests()
+    assert (record["is_cancelled"], record["cancels"], record["billed"]["units"]) == (False, 2, 1)
+
+
+def test_a_cancel_may_be_ignored_by_a_waiting_request_as_well(twin: Any) -> None:
+    twin.pace(queue_seconds=0.3)
+    twin.script(call="cancel", what="ignored")
+    ticket = twin.submit(body=BODY)
+    assert twin.http.put(ticket["cancel_url"]).status_code == 202
+    assert twin.wait(ticket).status_code == 200
+
+
+LIST = f"/api/v1/models/requests/by-endpoint?endpoint_id={SCHNELL}"
+
+
+@pytest.mark.parametrize("what", ["drop", "hang", "truncated"])
+def test_a_list_may_break_off(twin: Any, what: str) -> None:
+    twin.script(call="list", what=what, seconds=0.1)
+    with pytest.raises(httpx.RemoteProtocolError):
+        twin.http.get(LIST)
+    assert twin.http.get(LIST).json()["items"] == []
+
+
+def test_a_list_may_be_slow_or_no_json_or_a_page_of_nginx(twin: Any) -> None:
+    twin.script(call="list", what="slow", seconds=0.3)
+    twin.script(call="list", what="garbage")
+    twin.script(call="list", what="nginx")
+    slow, garbage, page = (twin.http.get(LIST) for _ in range(3))
+    assert slow.elapsed.total_seconds() >= 0.3 and slow.json()["items"] == []
+    with pytest.raises(ValueError):
+        garbage.json()
+    assert page.status_code == 502 and "<center>nginx</center>" in page.text
+
+
+def test_an_error_of_the_list_is_in_the_platforms_form(twin: Any) -> None:
+    twin.script(call="list", what="http", status=429, headers={"Retry-After": "7"})
+    twin.script(call="list", what="http")
+    twin.script(call="list", what="http", status=401, body={"mine": 1})
+    limited, broken, own = (twin.http.get(LIST) for _ in range(3))
+    assert (limited.status_code, limited.headers["retry-after"]) == (429, "7")
+    assert limited.json()["error"]["type"] == "rate_limited"
+    assert (broken.status_code, broken.json()["error"]["type"]) == (500, "server_error")
+    assert (own.status_code, own.json()) == (401, {"mine": 1})
+
+
+def test_a_fault_of_the_list_is_for_the_endpoints_that_are_named(twin: Any) -> None:
+    twin.script(call="list", what="http", endpoint="fal-ai/flux/dev")
+    assert twin.http.get(LIST).status_code == 200
+    assert twin.http.get(f"{LIST},fal-ai/flux/dev").status_code == 500
+
+
 def test_direct_runs_meet_the_faults_of_submissions(twin: Any) -> None:
     twin.script(call="submit", what="http", status=503, times=1)
     answers = [twin.http.post(f"/run/{SCHNELL}", json=BODY).status_code for _ in range(2)]
@@ -221,6 +282,7 @@ def test_what_is_left_can_be_seen_and_reset(twin: Any) -> None:
         ({"call": "sbmit", "what": "drop"}, "call: Input should be 'submit', 'status'"),
         ({"what": "drop"}, "call is missing; drop may strike at: submit, status"),
         ({"call": "webhook", "what": "nginx"}, "nginx cannot strike at webhook; allowed: submit"),
+        ({"call": "status", "what": "ignored"}, "ignored cannot strike at status; allowed: cancel"),
         ({"call": "submit", "what": "drop", "times": 0}, "times must be -1"),
         ({"call": "submit", "what": "drop", "wat": 1}, "wat: Extra inputs are not permitted"),
         ({"call": "submit", "what": "http", "status": 99}, "status: Input should be greater than or equal to 200"),

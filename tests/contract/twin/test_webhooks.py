@@ -104,6 +104,21 @@ def test_a_webhook_is_tried_again_with_growing_pauses(twin: Any, target: Target,
     until(lambda: twin.requests()[0]["webhook_statuses"] == [500, 503, 404, 200], "the record shows the attempts")
 
 
+@pytest.mark.parametrize("what", ["lost", "twice", "delay", "payload_error", "bad_signature"])
+@pytest.mark.parametrize("endpoint", ["fal-ai/flux-lora-fast-training", "fal-ai/kling-video/v3/pro", "acme/unheard/of"])
+def test_every_fault_may_be_ordered_for_any_one_endpoint(
+    twin: Any, target: Target, until: Any, endpoint: str, what: str
+) -> None:
+    twin.script(what=what, endpoint=endpoint, seconds=0.01)
+    submit(twin, target)
+    until(lambda: twin.requests()[0]["webhook_statuses"] == [200], "another endpoint's webhook is spared")
+    assert twin.http.get("/_twin/script").json()["script"]
+    twin.wait(twin.submit(endpoint, params={"fal_webhook": target.url}))
+    assert twin.http.get("/_twin/script").json()["script"] == []
+    wanted = [200] * {"lost": 0, "twice": 2}.get(what, 1)
+    until(lambda: twin.requests()[1]["webhook_statuses"] == wanted, "the fault has struck")
+
+
 def test_a_redirect_is_a_failure_for_good(twin: Any, target: Target, until: Any) -> None:
     target.statuses = [302]
     submit(twin, target)

@@ -1,0 +1,60 @@
+"""docs/twin.md says what the twin takes: faults, calls, pace, prefixes, fields of a record."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from twin.fal.address import SERVICE_OF_HOST, Service
+from twin.pace import Pace
+from twin.script import Call, Fault, What, allowed_calls
+
+TEXT = (Path(__file__).parents[3] / "docs/twin.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table under a heading."""
+    part = TEXT.split(f"{heading}\n", 1)[1].split("\n## ")[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_every_fault_is_told_with_its_calls() -> None:
+    told = {names(row[0])[0]: row[1] for row in rows("## Faults")}
+    wire = names(TEXT.split('"Any on the wire" is')[1].split(". ")[0])
+
+    assert set(told) == set(What)
+    for what, calls in told.items():
+        strikes_at = [Call.RUN] if Call.RUN in allowed_calls(What(what)) else [*allowed_calls(What(what))]
+        assert (wire if calls == "any on the wire" else names(calls)) == strikes_at, what
+
+
+def test_every_field_of_a_fault_is_told() -> None:
+    part = TEXT.split("## Faults\n")[1].split("\n## ")[0]
+
+    assert [name for name in Fault.model_fields if f"`{name}`" not in part] == []
+
+
+def test_every_field_of_the_pace_is_told_with_its_default() -> None:
+    told = {names(row[0])[0]: row[1] for row in rows("## Pace")}
+    defaults = {name: Pace().model_dump()[name] for name in Pace.model_fields}
+
+    assert told == {name: f"{value:g}" if value else "0" if value == 0 else "none" for name, value in defaults.items()}
+
+
+def test_every_service_is_told_with_its_hosts() -> None:
+    told = {names(row[0])[0][1:]: set(names(row[1])) for row in rows("# The twin")}
+
+    assert told == {
+        service.value: {host for host, of in SERVICE_OF_HOST.items() if of is service} for service in Service
+    }
+
+
+def test_every_field_of_a_record_is_told(twin: Any) -> None:
+    twin.submit()
+    (record,) = twin.requests()
+
+    assert {name for row in rows("## A record of `/_twin/requests`") for name in names(row[0])} == set(record)
