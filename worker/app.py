@@ -1,6 +1,7 @@
 """The entry for Celery: `celery -A worker.app worker` starts a replica, `celery -A worker.app flower` the dashboard."""
 
 import importlib
+import os
 import pkgutil
 from typing import Any
 
@@ -11,6 +12,7 @@ from kombu.entity import Queue
 import tasks
 from config.logging import configure
 from config.settings import Settings
+from worker import crash
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.compat import survive_outages
 from worker.edge.revoke import reach_waiting_jobs
@@ -28,6 +30,7 @@ def _arm() -> None:
     app.conf.task_queues = [Queue(name) for name in sorted(queues | {DEFAULT_QUEUE})]
     app.steps["worker"].add(MinderStep)
     app.steps["consumer"].add(HeartbeatStep)
+    crash.arm(os.environ.get("KILNHAND_CRASH_AT"))  # for tests alone, so no setting
     survive_outages()
     reach_waiting_jobs()
     app.set_default()

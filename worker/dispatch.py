@@ -12,11 +12,14 @@ from typing import Protocol
 
 import structlog
 
-from worker.advance import TICKET, Bench, Look, Next, advance, fail
+from worker import crash
+from worker.advance import advance
 from worker.errors import ClaimLostError, InternalError
+from worker.history import noted
 from worker.job import Job, Stage, dump_ticket
 from worker.ledger.base import Claim, Ledger
 from worker.status import JobStatus, state_of, status_of
+from worker.turn import Bench, Look, Next, fail, ticket_signal
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +31,10 @@ RENEWALS = 3  # a lease is renewed this many times while it lasts
 
 
 class Outside(Protocol):
-    """Where states go: Celery's result backend, its events, and the closing message. Told again after a failure."""
+    """Where states and messages go: Celery's queues, result backend and events. Told again after a failure."""
+
+    async def send(self, job: Job) -> None:
+        """Send the message of a job that no worker has accepted."""
 
     async def tell(self, job: Job, status: JobStatus, milestone: bool) -> None:
         """Publish the status of a job that has not ended. A milestone is a new state, or another quarter done."""
@@ -55,9 +61,11 @@ class _Held:
     since: float
     job: Job = field(init=False)
     written: Job = field(init=False)  # as the ledger has it
+    held_at: float = field(init=False)  # when the lease was last known to begin
 
     def __post_init__(self) -> None:
         self.job = self.written = self.claim.job
+        self.held_at = self.since
 
 
 class Dispatcher:
@@ -130,6 +138,7 @@ class Dispatcher:
         if mine:  # our own lease ended while the ledger was away, and we are still at it
             mine[0].claim, mine[0].since = claim, self._pace.monotonic()
             return
+        crash.point("after_claim")
         held = _Held(claim, self._pace.monotonic())
         task = asyncio.create_task(self._mind(held), name=f"job-{claim.job.id}")
         self._held[claim.job.id] = (held, task)
@@ -158,20 +167,28 @@ class Dispatcher:
         strikes = held.claim.strikes
         while True:
             look = Look(self._now(held), held.claim.signals, strikes, intent_is_ours)
+            if intent_is_ours and held.job.stage == Stage.SUBMITTING:
+                await self._still_ours(held)
             following = await advance(self._bench, held.job, look)
             if await self._write(held, following):
                 return
             intent_is_ours, strikes = True, 0  # whatever stands on the row from here on, this claim has written it
 
+    async def _still_ours(self, held: _Held) -> None:
+        """Raise `ClaimLostError` when this process slept between the intent and its POST, and the row is another's."""
+        if self._pace.monotonic() - held.held_at > self._pace.lease_s / 2:
+            await self._persist(held, 0.0)
+
     async def _leave_ticket(self, held: _Held) -> None:
         """A ticket that came too late to be written is a signal to whoever holds the row now."""
         attempt = held.job.attempt
         if attempt and attempt.ticket and held.written.stage == Stage.SUBMITTING:
-            await self._ledger.signal(held.job.id, TICKET, dump_ticket(attempt.ticket))
+            await self._ledger.signal(held.job.id, ticket_signal(attempt.number), dump_ticket(attempt.ticket))
 
     async def _write(self, held: _Held, following: Next) -> bool:
         """Write the next row, then tell the outside. True when the claim is let go."""
-        before, job, now = held.job, replace(following.job, defects=0), self._now(held)
+        before, now = held.job, self._now(held)
+        job = noted(before, replace(following.job, defects=0), now, following.why, held.claim.signals)
         telling = _is_worth_telling(before, job, now)
         held.job = replace(job, told_at=now) if telling else job
         await self._persist(held, following.due_in_s)
@@ -180,7 +197,9 @@ class Dispatcher:
         try:
             if telling:
                 await self._outside.tell(held.job, status_of(held.job, now), _is_milestone(before, job))
-            if job.stage == Stage.CLOSING:
+            if job.stage == Stage.SENT:
+                await self._outside.send(job)
+            elif job.stage == Stage.CLOSING:
                 await self._outside.close(job)
         except Exception:  # the outer rim: told with the next change, closed when it comes due again
             log.warning("not_told", job=job.id, stage=job.stage, exc_info=True)
@@ -190,10 +209,15 @@ class Dispatcher:
         """Write what has happened, however long the ledger is away: a ticket that is not written is a paid job lost."""
         for pause_s in (0.1, 0.2, 0.5, *([1.0] * PERSIST_TRIES)):
             try:
-                claim = held.claim
+                claim, began = held.claim, self._pace.monotonic()
+                crash.point(f"before_write_{held.job.stage}")
                 if due_in_s <= 0:
-                    return await self._ledger.keep(claim, held.job, self._pace.lease_s)
-                return await self._ledger.release(claim, held.job, due_in_s)
+                    await self._ledger.keep(claim, held.job, self._pace.lease_s)
+                else:
+                    await self._ledger.release(claim, held.job, due_in_s)
+                crash.point(f"after_write_{held.job.stage}")
+                held.held_at = began
+                return
             except ClaimLostError:
                 if claim is held.claim:  # else it was ourselves who claimed the row anew
                     raise
@@ -263,7 +287,7 @@ def _note(before: Job, job: Job) -> None:
 
 def _is_worth_telling(before: Job, job: Job, now: float) -> bool:
     """Every milestone and every new attempt; progress and logs at most once a second."""
-    if job.ending is not None or job.stage == Stage.SUBMITTING:  # nothing stands between an intent and its POST
+    if job.ending is not None or job.stage in {Stage.SENT, Stage.SUBMITTING}:  # an intent is followed by its POST
         return False
     if job.told_at is None or _is_milestone(before, job) or len(job.attempts) != len(before.attempts):
         return True

@@ -10,6 +10,7 @@
     ├── SubmitUnknownError            the provider may or may not have taken it: never again before it is reconciled
     └── BrokenPieceError              an answer without a whole piece (no file, another kind, black, cut short)
     InvalidRequestError               ours: a request that cannot be sent; one line a field
+    └── KeyReusedError                ours: its idempotency key belongs to another request
     ProviderDisabledError             ours: no key for the only provider that could serve it
     DeadlineExceededError             ours: the job's own deadline passed
     InternalError                     ours: a defect; the job ends rather than staying for ever
@@ -110,6 +111,12 @@ class InvalidRequestError(KilnhandError, ValueError):
     """The request cannot be sent."""
 
     code = "invalid_request"
+
+
+class KeyReusedError(InvalidRequestError):
+    """The idempotency key was used for another request."""
+
+    code = "key_reused"
 
 
 class ProviderDisabledError(KilnhandError):

@@ -18,6 +18,7 @@ Priority = Literal["low", "normal", "high"]
 class Stage(StrEnum):
     """How far a job is. The last three are final."""
 
+    SENT = "sent"  # written by the producer before its message; no worker has accepted it yet
     ACCEPTED = "accepted"  # valid, nothing sent
     SUBMITTING = "submitting"  # the intent is written, the POST may be out
     UNKNOWN = "unknown"  # the provider may or may not have taken it
@@ -33,6 +34,7 @@ class Stage(StrEnum):
 FINAL = frozenset({Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED})
 
 MOVES: Mapping[Stage, frozenset[Stage]] = {
+    Stage.SENT: frozenset({Stage.SENT, Stage.ACCEPTED, Stage.CLOSING}),
     Stage.ACCEPTED: frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.CLOSING}),
     Stage.SUBMITTING: frozenset({Stage.WAITING, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING}),
     Stage.UNKNOWN: frozenset({Stage.UNKNOWN, Stage.WAITING, Stage.ACCEPTED, Stage.CLOSING}),
@@ -121,6 +123,28 @@ class Attempt:
     inference_s: float | None = None
     cost: Cost | None = None
     trouble: Trouble | None = None
+    seed: int | None = None  # of our choice, where the caller left it open: it makes the submission findable
+    possible_duplicate: bool = False  # the attempt before it may have been taken and paid for, unseen by us
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of a cancel. `in_time` is None when the provider never said."""
+
+    asked_at: float
+    told: bool = False  # whether the provider has been reached
+    in_time: bool | None = None
+    cost: Cost | None = None  # what was billed all the same, where it is known
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line of a job's history."""
+
+    at: float
+    what: str  # a constant, as in a log
+    text: str = ""
+    times: int = 1  # the same again, `at` being the last time
 
 
 @dataclass(frozen=True)
@@ -173,6 +197,9 @@ class Job:
     trouble: Trouble | None = None  # why it failed
     closed_at: float | None = None
     told_at: float | None = None  # when a status was last published
+    sent_at: float | None = None  # when the producer wrote the row, if it did
+    receipt: Receipt | None = None  # of a cancel, from the moment that the provider was asked to stop
+    history: tuple[Note, ...] = ()
     message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues
 
     @property

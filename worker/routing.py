@@ -13,11 +13,12 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.job import Job
+from worker.job import Attempt, Job
 
 MAX_ATTEMPTS = 3  # that a provider has taken
 MAX_REFUSALS = 10  # that it has not: about 75 s of being refused or not reached
 BACKOFF_MIN_S, BACKOFF_MAX_S = 1.0, 10.0  # the brief's: exponential, 1 to 10 s
+MAX_UNKNOWN = 2  # submissions of a job whose fate stays unknown: the second ends it
 PAUSE_MAX_S = 300.0  # a Retry-After beyond this is not waited for
 
 
@@ -73,6 +74,20 @@ def after_attempt(error: ExternalServiceError, job: Job) -> Outcome:
 def _may_try_again(job: Job) -> bool:
     taken = sum(attempt.ticket is not None for attempt in job.attempts)
     return taken < MAX_ATTEMPTS and len(job.attempts) - taken < MAX_REFUSALS
+
+
+def may_risk_duplicate(job: Job) -> bool:
+    """Whether a submission that nobody could find may be made again, at the risk of paying twice."""
+    return sum(_is_lost(attempt) for attempt in job.attempts) < MAX_UNKNOWN
+
+
+def is_possible_duplicate(job: Job) -> bool:
+    """Whether the attempt to come may be a second run of one that was lost from sight."""
+    return any(_is_lost(attempt) for attempt in job.attempts)
+
+
+def _is_lost(attempt: Attempt) -> bool:
+    return attempt.ticket is None and attempt.trouble is not None and attempt.trouble.code == SubmitUnknownError.code
 
 
 def says_nothing(error: ExternalServiceError) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from config.catalogue import load_catalogue
 from config.fal_key import HOW_TO_SET, FalKey
 from config.settings import Settings
-from worker.advance import Bench
 from worker.artefacts.fetch import Fetcher, FetchLimits
 from worker.artefacts.store import open_store
 from worker.artefacts.verify import Verifier, VerifyLimits
@@ -17,6 +16,7 @@ from worker.ledger.base import Ledger
 from worker.ledger.redis import open_redis_ledger
 from worker.providers.base import Provider
 from worker.providers.fal import open_fal
+from worker.turn import Bench
 
 
 @dataclass(frozen=True)

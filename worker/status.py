@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.job import Artefact, Cost, Job, Stage
+from worker.job import Artefact, Cost, Job, Receipt, Stage
 
 State = Literal["QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
 
@@ -39,6 +39,7 @@ class JobStatus(BaseModel):
     created_at: float
     updated_at: float
     error: str | None = None
+    receipt: Receipt | None = Field(None, description="of a cancel: whether it came in time, and what was billed")
 
 
 class FileOut(BaseModel):
@@ -110,6 +111,7 @@ def status_of(job: Job, now: float) -> JobStatus:
         created_at=job.created_at,
         updated_at=now,
         error=job.trouble.message if job.trouble else None,
+        receipt=job.receipt,
     )
 
 

@@ -1,7 +1,6 @@
 """A whole house of real processes for the session, a producer with this package, and one that has only Celery."""
 
 import gc
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +8,9 @@ import httpx
 import pytest
 from celery import Celery
 
+from tests.conftest import point_producer_at as point_producer
 from tests.conftest import wait_until
 from worker.cli.processes import House, open_house
-from worker.edge.app import app, celery_config
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,13 +47,8 @@ class Twin:
 
 
 def point_producer_at(house: House, patch: pytest.MonkeyPatch) -> None:
-    """Our own Celery app, which a test process keeps for good, made to send to this house."""
-    for name, value in house.environment.items():
-        if name.startswith("KILNHAND_"):
-            patch.setenv(name, value)
-    app.close()
-    app.conf.update(celery_config())
-    app._backend_cache, app._local, app.amqp._producer_pool = None, threading.local(), None
+    """Our own Celery app, made to send to this house."""
+    point_producer(house.environment, patch)
 
 
 @pytest.fixture(scope="session")

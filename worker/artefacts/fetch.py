@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from worker import crash
 from worker.artefacts.base import Store
 from worker.artefacts.download import download
 from worker.artefacts.pieces import Found, pieces_of
@@ -78,7 +79,9 @@ class Fetcher:
                 await download(self._client, found, spool, limits.total_s)
                 seen = await self._verifier.check(found, spool.file)
                 key = key_of(job_id, found.piece.name, found.n, seen.form.ending)
+                crash.point("before_put")
                 await self._store.put(key, spool.file, seen.form.content_type)
+                crash.point("after_put")
                 return Artefact(
                     name=found.piece.name,
                     key=key,

@@ -1,6 +1,12 @@
-"""A Celery message as a row keeps it, and the closing message made from it: the same id, chain, links and chord."""
+"""A Celery message as a row keeps it, and the messages made from it: the same id, chain, links and chord.
+
+A row that was sent sends its message again; a closing row sends its closing message.
+"""
 
 import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Task
@@ -16,13 +22,35 @@ _KEPT = (
     "errbacks", "delivery_info", "hostname", "retries", "ignore_result", "timelimit", "stamped_headers", "stamps",
     "headers", "reply_to", "correlation_id", "origin", "replaced_task_nesting", "shadow", "argsrepr", "kwargsrepr",
 )  # fmt: skip
+_OPTIONS = {
+    "task_id": "id", "group_id": "group", "link": "callbacks", "link_error": "errbacks", "root_id": "root_id",
+    "parent_id": "parent_id", "group_index": "group_index", "chord": "chord", "chain": "chain", "headers": "headers",
+    "shadow": "shadow", "ignore_result": "ignore_result", "stamped_headers": "stamped_headers",
+    "replaced_task_nesting": "replaced_task_nesting", "reply_to": "reply_to",
+}  # fmt: skip
 
 
 def kept(request: Context) -> dict[str, Any]:
     """What Celery needs to go on after this message: plain JSON."""
-    found = {name: getattr(request, name, None) for name in _KEPT}
-    plain: dict[str, Any] = json.loads(dumps({name: value for name, value in found.items() if value is not None}))
-    return plain
+    return _plain({name: getattr(request, name, None) for name in _KEPT})
+
+
+def sent(task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a message that is about to be sent, from the options of `apply_async`; `expires_at` if it expires."""
+    found = {field: options.get(name) for name, field in _OPTIONS.items()}
+    for name in ("callbacks", "errbacks"):
+        one = found[name]
+        found[name] = one if one is None or isinstance(one, list | tuple) else [one]
+    stamps = {name: options[name] for name in options.get("stamped_headers") or () if name in options}
+    delivery = {"routing_key": queue, "exchange": "", "priority": options.get("priority")}
+    more = {
+        "task": task,
+        "args": args or (),
+        "kwargs": kwargs or {},
+        "delivery_info": delivery,
+        "stamps": stamps or None,
+    }
+    return _plain({**found, **more, "expires_at": _expires_at(options.get("expires"))})
 
 
 def is_closing(request: Context) -> bool:
@@ -32,7 +60,17 @@ def is_closing(request: Context) -> bool:
 
 def send_closing(task: Task, job: Job) -> None:
     """Publish the same task id again, as Celery's own `retry` does (celery 5.7.0, `app/task.py`)."""
+    _publish(task, job, {SINCE: job.created_at})
+
+
+def send_again(task: Task, job: Job) -> None:
+    """Publish the message of a row that nobody has accepted."""
+    _publish(task, job, {})
+
+
+def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
     context = Context(job.message)
+    expires_at = job.message.get("expires_at")
     signature = task.signature_from_request(
         context,
         context.args or (),
@@ -40,6 +78,21 @@ def send_closing(task: Task, job: Job) -> None:
         retries=context.retries or 0,
         countdown=0,
         queue=job.queue,
-        headers={**(context.headers or {}), SINCE: job.created_at},
+        headers={**(context.headers or {}), **headers},
+        **({"expires": datetime.fromtimestamp(expires_at, UTC)} if expires_at and not headers else {}),
     )
     Task.apply_async(task, signature.args, signature.kwargs, **signature.options)
+
+
+def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(dumps({name: value for name, value in found.items() if value is not None}))
+    return plain
+
+
+def _expires_at(expires: Any) -> float | None:
+    """Seconds since the epoch; Celery takes seconds from now, a datetime, or its ISO form."""
+    if isinstance(expires, str):
+        expires = datetime.fromisoformat(expires)
+    if isinstance(expires, datetime):
+        return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
+    return time.time() + float(expires) if expires is not None else None

@@ -13,11 +13,13 @@ from redis.exceptions import RedisError
 
 from config.fal_key import find_fal_key
 from config.settings import Settings
+from worker import crash
 from worker.dispatch import Dispatcher, Pace
 from worker.edge.loop import LoopThread
 from worker.edge.outside import CeleryOutside
 from worker.errors import ServiceUnavailableError
 from worker.job import Job
+from worker.ledger.base import Once
 from worker.services import Services, open_services
 
 T = TypeVar("T")
@@ -46,12 +48,12 @@ class LoopMinder:
         self._running.add_done_callback(self._died)
         self._services, self._dispatcher = self._ready.result(60)
 
-    def accept(self, job: Job) -> tuple[bool, Job]:
+    def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
         """Write the row unless there is one, and have the dispatcher look at once."""
-        new, row = self._ask(self._services.ledger.accept(job))
-        if (
-            new and job.id in celery_state.revoked
-        ):  # revoked between the queue and the row: its closing must not be dropped
+        crash.point("before_accept")
+        new, row = self._ask(self._services.ledger.accept(job, once))
+        crash.point("after_accept")
+        if new and job.id in celery_state.revoked:  # before it was a row: its closing message must not be dropped
             celery_state.revoked.discard(job.id)
             self.cancel(job.id)
         elif new:
@@ -60,11 +62,15 @@ class LoopMinder:
 
     def take(self, job_id: str) -> Job | None:
         """Take the ending of a closing row, for as long as Celery may need to store it and run callbacks."""
-        return self._ask(self._services.ledger.take(job_id, TAKE_S))
+        job = self._ask(self._services.ledger.take(job_id, TAKE_S))
+        crash.point("after_take")
+        return job
 
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""
+        crash.point("before_confirm")
         self._ask(self._services.ledger.confirm(job_id, self._forget_s))
+        crash.point("after_confirm")
 
     def cancel(self, job_id: str) -> bool:
         """Leave a cancel signal. False when there is no such job; one that has ended stays as it is."""

@@ -13,8 +13,10 @@ from celery import Celery, states
 from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 
-from worker.edge.message import send_closing
+from worker import crash
+from worker.edge.message import send_again, send_closing
 from worker.edge.states import LiveStates
+from worker.history import receipt_text
 from worker.job import Job, Stage
 from worker.ledger.base import Ledger
 from worker.status import JobStatus
@@ -36,13 +38,23 @@ class CeleryOutside:
         if milestone:
             await self._in_thread(self._show, job, status)
 
+    async def send(self, job: Job) -> None:
+        """Send the message of a job that no worker has accepted."""
+        crash.point("before_resend")
+        await self._in_thread(send_again, self._app.tasks[job.task], job)
+        crash.point("after_resend")
+
     async def close(self, job: Job) -> None:
         """Send the closing message; a cancelled job is ended right here, since workers drop messages of revoked ids."""
         if job.ending == Stage.CANCELLED:
+            crash.point("before_revoked")
             await self._in_thread(self._revoke, job)
+            crash.point("after_revoked")
             await self._ledger.confirm(job.id, self._forget_s)
         else:
+            crash.point("before_closing_message")
             await self._in_thread(send_closing, self._app.tasks[job.task], job)
+            crash.point("after_closing_message")
 
     async def aclose(self) -> None:
         """Let go of threads and connections."""
@@ -58,7 +70,7 @@ class CeleryOutside:
 
     def _revoke(self, job: Job) -> None:
         """Unlike `mark_as_revoked`, this also fails the rest of a chain and tells a chord (celery 5.7.0)."""
-        error = TaskRevokedError("revoked")
+        error = TaskRevokedError(receipt_text(job.receipt) if job.receipt else "revoked")
         self._app.backend.mark_as_failure(job.id, error, request=Context(job.message), state=states.REVOKED)
         runtime = max(0.0, time.time() - job.created_at)
         # Flower keeps a custom state over REVOKED by precedence; an explicit state wins.

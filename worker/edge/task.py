@@ -6,7 +6,7 @@ second when the ending is decided, and Celery itself stores it, wakes `get()`, a
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, NoReturn, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
@@ -19,17 +19,22 @@ from pydantic_core import to_json
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.message import is_closing, kept
+from worker.edge.sending import once_of, send
 from worker.edge.tracer import accepting
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
 from worker.job import Job, Options, Stage, Step
+from worker.ledger.base import Once
 from worker.request import BaseRequest, read, refusal
 
 
 class Minder(Protocol):
     """The part of a worker process that keeps rows; `worker.edge.minder` is the real one."""
 
-    def accept(self, job: Job) -> tuple[bool, Job]:
-        """Write the row unless there is one. Raises `ServiceUnavailableError` while the ledger is away; so do all."""
+    def accept(self, job: Job, once: Once | None) -> tuple[bool, Job]:
+        """Write the row unless there is one. Raises `ServiceUnavailableError` while the ledger is away; so do all.
+
+        `KeyReusedError` when another job has the idempotency key.
+        """
 
     def take(self, job_id: str) -> Job | None:
         """Take the ending of a closing row; one delivery alone gets it."""
@@ -66,6 +71,7 @@ class JobTask(Task):
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the job. Raises `InvalidRequestError` before anything is sent.
 
+        With the `idempotency_key` of an earlier job nothing is sent, and that job's result is returned.
         A message that Celery sends on from a finished job (chain, link) is judged where it arrives, so that its refusal
         is its own failure and not the finished job's.
         """
@@ -78,7 +84,8 @@ class JobTask(Task):
             options["task_id"] = str(uuid5(NAMESPACE_URL, told))
         if not {"queue", "exchange", "routing_key"} & options.keys():
             options["queue"] = self.job_queue
-        return super().apply_async(args, kwargs, **options)
+        publish = partial(super().apply_async, args, kwargs)
+        return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """A delivery: the first accepts, a later one closes. Both leave the message where it is while Redis is away."""
@@ -95,7 +102,8 @@ class JobTask(Task):
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
         """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`."""
-        self._minder.accept(self._job(request, args, kwargs))
+        job = self._job(request, args, kwargs)
+        self._minder.accept(job, once_of(self.name, kwargs))
 
     @property
     def __trace__(self) -> Any:
@@ -127,8 +135,12 @@ class JobTask(Task):
     def _queue(self, message: Context) -> str:
         """The queue that the message came by, where that is one of its own: its workers mind the row."""
         came_by = str((message.delivery_info or {}).get("routing_key") or "")
-        consumed = self.app.amqp.queues.consume_from
-        return came_by if came_by in consumed and came_by != DEFAULT_QUEUE else self.job_queue
+        return self._row_queue(came_by) if came_by in self.app.amqp.queues.consume_from else self.job_queue
+
+    def _row_queue(self, named: Any) -> str:
+        """The queue whose workers mind the row of a message that goes to this one."""
+        name = str(getattr(named, "name", named) or "")
+        return name if name and name != DEFAULT_QUEUE else self.job_queue
 
     def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The fields given: by name, as a request, and from the result of the job before in a chain."""

@@ -2,7 +2,8 @@
 
 A claim is only a due time moved forward: whoever holds the highest fence of a row may write it, everybody else is
 refused.
-A signal (cancel, later webhooks) never disturbs a claim: it stays on the row and makes it due once the claim is let go.
+A signal (a cancel, a webhook, a late ticket) never disturbs a claim: it stays on the row until its ending is decided,
+and makes it due once the claim is let go.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,13 +25,58 @@ class Claim:
     heard: int = 0  # how many signals had come when the claim was made
 
 
+@dataclass(frozen=True)
+class Row:
+    """A row as it stands, for whoever only looks at it. Times are the ledger's, in seconds since the epoch."""
+
+    job: Job
+    due_at: float | None  # None once it is final
+    held_until: float | None  # None when nobody holds it
+    fence: int
+    strikes: int
+    signals: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Once:
+    """An idempotency key: whoever comes second with it gets the job of the first, if he asks for the same."""
+
+    key: str
+    of: str  # a fingerprint of what is asked for
+    keep_s: float
+
+
+class Producer(Protocol):
+    """The part of a ledger that a backend uses, blocking, from any thread."""
+
+    def send(self, job: Job, wait_s: float, once: Once | None = None) -> str:
+        """Write a row at stage *sent*, due after `wait_s` unless a worker accepts it before. Returns the job's id.
+
+        That is another job's when the key was used before. Raises `KeyReusedError` when that one asked for something
+        else. A row that is there stays as it is.
+        """
+
+    def withdraw(self, job: Job, once: Once | None = None) -> bool:
+        """Remove a row that is still *sent* and was never claimed, its key too; False when it is past that."""
+
+    def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
+        """See `Ledger.signal`."""
+
+    def row(self, job_id: str) -> Row | None:
+        """See `Ledger.row`."""
+
+    def now(self) -> float:
+        """The ledger's clock, seconds since the epoch."""
+
+
 class Ledger(Protocol):
     """All rows."""
 
-    async def accept(self, job: Job) -> tuple[bool, Job]:
-        """Write the row and make it due, unless there is one of this id. Returns whether it is new, and the row.
+    async def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
+        """Write the row and make it due, unless one of this id is past *sent*. Returns whether it is new, and the row.
 
-        `created_at` is taken from the ledger's clock.
+        `created_at` is taken from the ledger's clock, what is known of the sending from the row that was sent.
+        Raises `KeyReusedError` when another job has the key.
         """
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
@@ -61,7 +107,16 @@ class Ledger(Protocol):
         """End a row that is closing by its own ending. Any other row stays as it is; safe to repeat."""
 
     async def get(self, job_id: str) -> Job | None:
-        """The row, or None."""
+        """The job, or None."""
+
+    async def row(self, job_id: str) -> Row | None:
+        """The job with what the ledger keeps beside it, or None."""
+
+    async def dead(self, limit: int = 100) -> list[Job]:
+        """The jobs that failed, newest first, as long as their rows are kept."""
+
+    async def drop(self, job_id: str) -> bool:
+        """Take a job from the list of the failed; its row stays. False when it is not there."""
 
     async def in_flight(self, queues: Sequence[str]) -> Mapping[str, int]:
         """How many rows of each queue have not ended."""

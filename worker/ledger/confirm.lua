@@ -1,7 +1,9 @@
 -- End a closing row. The fence moves on, so that whoever was about to send its closing message again is refused.
+-- A failed one is listed among the dead, for as long as its row is kept.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
 -- KEYS[2]  due   zset  <prefix>due:<queue>
+-- KEYS[3]  dead  zset  <prefix>dead          job id -> when its row is forgotten, ms
 -- ARGV     id, doc, stage, forget in ms
 -- returns  1, or 0 when the row is not closing
 if redis.call('HGET', KEYS[1], 'stage') ~= 'closing' then return 0 end
@@ -9,4 +11,12 @@ redis.call('HSET', KEYS[1], 'doc', ARGV[2], 'stage', ARGV[3], 'until', 0)
 redis.call('HINCRBY', KEYS[1], 'fence', 1)
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if ARGV[3] == 'failed' then
+  local t = redis.call('TIME')
+  local now = t[1] * 1000 + math.floor(t[2] / 1000)
+  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+  redis.call('ZADD', KEYS[3], now + tonumber(ARGV[4]), ARGV[1])
+  redis.call('PEXPIRE', KEYS[3], ARGV[4], 'GT')
+  redis.call('PEXPIRE', KEYS[3], ARGV[4], 'NX')
+end
 return 1

@@ -1,11 +1,12 @@
 """The ledger in memory, for tests of what stands above it: the same promises, with a clock that the test winds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from worker.errors import ClaimLostError
-from worker.job import Job, Stage
-from worker.ledger.base import Claim
+from worker.errors import ClaimLostError, KeyReusedError
+from worker.job import Job, Note, Stage, dump_job
+from worker.ledger.base import Claim, Once, Row
+from worker.ledger.hash import accepted
 
 
 @dataclass
@@ -27,14 +28,24 @@ class MemoryLedger:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._rows: dict[str, _Row] = {}
+        self._once: dict[str, tuple[str, str]] = {}
+        self._dead: dict[str, None] = {}
 
-    async def accept(self, job: Job) -> tuple[bool, Job]:
-        """Write the row unless there is one of this id."""
-        if row := self._row(job.id):
+    async def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
+        """Write the row unless one of this id is past being sent."""
+        row = self._row(job.id)
+        if row and row.job.stage != Stage.SENT:
             return False, row.job
-        job = replace(job, created_at=self._clock())
-        self._rows[job.id] = _Row(job, due=self._clock())
+        if once and self._once.setdefault(once.key, (job.id, once.of))[0] != job.id:
+            raise KeyReusedError(f"idempotency_key: job {self._once[once.key][0]} has it")
+        job = accepted(job, dump_job(row.job) if row else None, self._clock())
+        kept = (row.fence, row.heard, row.signals) if row else (0, 0, {})
+        self._rows[job.id] = _Row(job, self._clock(), kept[0] + 1, heard=kept[1], signals=kept[2])
         return True, job
+
+    async def send(self, job: Job, wait_s: float) -> None:
+        """Write a row at stage *sent*, as a producer does."""
+        self._rows.setdefault(job.id, _Row(job, due=self._clock() + wait_s))
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
         """Take due rows of these queues."""
@@ -74,6 +85,8 @@ class MemoryLedger:
         if row is None or row.fence != claim.fence:
             raise ClaimLostError(f"job {job.id}: another worker holds the row since fence {claim.fence}")
         row.job, row.strikes = job, 0
+        if job.ending:
+            row.signals.clear()
         return row
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
@@ -98,13 +111,33 @@ class MemoryLedger:
         """End a row that is closing."""
         row = self._row(job_id)
         if row and row.job.ending and not row.job.is_final:
-            row.job, row.fence, row.until = row.job.move(row.job.ending), row.fence + 1, 0
+            history = (*row.job.history, Note(self._clock(), "closed"))
+            row.job, row.fence, row.until = row.job.move(row.job.ending, history=history), row.fence + 1, 0
             row.forget_at = self._clock() + forget_in_s
+            if row.job.stage == Stage.FAILED:
+                self._dead[job_id] = None
 
     async def get(self, job_id: str) -> Job | None:
-        """The row, or None."""
+        """The job, or None."""
         row = self._row(job_id)
         return row.job if row else None
+
+    async def row(self, job_id: str) -> Row | None:
+        """The job with what the ledger keeps beside it, or None."""
+        row = self._row(job_id)
+        if row is None:
+            return None
+        due = None if row.job.is_final else row.due
+        return Row(row.job, due, row.until or None, row.fence, row.strikes, dict(row.signals))
+
+    async def dead(self, limit: int = 100) -> list[Job]:
+        """The jobs that failed, newest first."""
+        rows = [row for job_id in reversed(self._dead) if (row := self._row(job_id))]
+        return [row.job for row in rows[:limit]]
+
+    async def drop(self, job_id: str) -> bool:
+        """Take a job from the list of the failed."""
+        return job_id in self._dead and self._dead.pop(job_id) is None
 
     async def in_flight(self, queues: Sequence[str]) -> Mapping[str, int]:
         """How many rows of each queue have not ended."""

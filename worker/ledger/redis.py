@@ -1,27 +1,25 @@
 """The ledger in Redis: a hash a job and a due-time set a queue. What is atomic is a Lua file beside this one.
 
+What a producer does with it, blocking, is `worker.ledger.producer`.
+
 The client repeats a script after a lost connection. Run twice, `accept`, `signal` and `confirm` have the effect of
 once; a repeated `claim` or `take` only means that what the first one took waits for its lease to end.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
-import structlog
-from pydantic import ValidationError
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from worker.errors import ClaimLostError
-from worker.job import Job, dump_job, load_job
-from worker.ledger.base import Claim
-
-log = structlog.get_logger(__name__)
+from worker.errors import ClaimLostError, KeyReusedError
+from worker.job import Job, Note, dump_job, load_job
+from worker.ledger.base import Claim, Once, Row
+from worker.ledger.hash import Keys, accepted, claim_of, row_of
 
 _SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "confirm")
 
@@ -47,28 +45,28 @@ class RedisLedger:
     """See `worker.ledger.base.Ledger`."""
 
     def __init__(self, client: Redis, prefix: str) -> None:
-        self._redis, self._prefix = client, prefix
-        folder = files("worker.ledger")
-        self._script = {name: client.register_script((folder / f"{name}.lua").read_text()) for name in _SCRIPTS}
+        self._redis, self._prefix, self._keys = client, prefix, Keys(prefix)
+        self._script = {name: client.register_script(lua(name)) for name in _SCRIPTS}
 
-    def _job(self, job_id: str) -> str:
-        return f"{self._prefix}job:{job_id}"
-
-    def _due(self, queue: str) -> str:
-        return f"{self._prefix}due:{queue}"
-
-    async def accept(self, job: Job) -> tuple[bool, Job]:
-        """Write the row unless there is one of this id."""
-        job = replace(job, created_at=await self.ping())
-        keys = [self._job(job.id), self._due(job.queue)]
-        new, doc = await self._script["accept"](keys=keys, args=[job.id, dump_job(job), job.stage, job.queue])
-        return bool(new), load_job(doc)
+    async def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
+        """Write the row unless one of this id is past being sent."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hget(self._keys.job(job.id), "doc")
+            (seconds, micros), sent = await pipe.execute()
+        job = accepted(job, sent, float(seconds) + micros / 1e6)
+        args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix]
+        args += [once.of, int(once.keep_s * 1000)] if once else []
+        new, found, *_ = await self._script["accept"](keys=self._keys.written(job, once), args=args)
+        if new < 0:
+            raise KeyReusedError(f"idempotency_key: job {found.decode()} has it")
+        return bool(new), load_job(found)
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
         """Take due rows of these queues."""
-        keys = [self._due(queue) for queue in queues]
+        keys = [self._keys.due(queue) for queue in queues]
         now, wait, *rows = await self._script["claim"](keys=keys, args=[self._prefix, limit, int(lease_s * 1000)])
-        claims = [_claim(row, now / 1000) for row in rows]
+        claims = [claim_of(row, now / 1000) for row in rows]
         return [claim for claim in claims if claim], None if wait < 0 else wait / 1000
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
@@ -86,37 +84,54 @@ class RedisLedger:
         await self._write(claim, job, "release", due_in_s)
 
     async def _write(self, claim: Claim, job: Job, mode: str, seconds: float) -> None:
-        keys = [self._job(job.id), self._due(job.queue)]
+        keys = self._keys.written(job)
         args: list[Any] = [job.id, claim.fence, dump_job(job), job.stage, mode, int(seconds * 1000), claim.heard]
         if not await self._script["write"](keys=keys, args=args):
             raise ClaimLostError(f"job {job.id}: another worker holds the row since fence {claim.fence}")
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
         """Leave a signal on a row and make it due."""
-        doc = await self._script["signal"](keys=[self._job(job_id)], args=[self._prefix, job_id, name, value])
+        doc = await self._script["signal"](keys=[self._keys.job(job_id)], args=[self._prefix, job_id, name, value])
         return load_job(doc) if doc else None
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:
         """Take the ending of a closing row."""
-        doc = await self._script["take"](keys=[self._job(job_id)], args=[int(lease_s * 1000)])
+        doc = await self._script["take"](keys=[self._keys.job(job_id)], args=[int(lease_s * 1000)])
         return load_job(doc) if doc else None
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
         """End a row that is closing."""
         job = await self.get(job_id)
         if job is not None and job.ending is not None and not job.is_final:
-            keys = [self._job(job_id), self._due(job.queue)]
-            args: list[Any] = [job_id, dump_job(job.move(job.ending)), job.ending, int(forget_in_s * 1000)]
-            await self._script["confirm"](keys=keys, args=args)
+            job = job.move(job.ending, history=(*job.history, Note(await self.ping(), "closed")))
+            args: list[Any] = [job_id, dump_job(job), job.stage, int(forget_in_s * 1000)]
+            await self._script["confirm"](keys=[*self._keys.written(job), self._keys.dead], args=args)
 
     async def get(self, job_id: str) -> Job | None:
-        """The row, or None."""
-        doc = await self._redis.hget(self._job(job_id), "doc")
+        """The job, or None."""
+        doc = await self._redis.hget(self._keys.job(job_id), "doc")
         return load_job(doc) if doc else None
+
+    async def row(self, job_id: str) -> Row | None:
+        """The job with what the ledger keeps beside it, or None."""
+        found: Any = await self._redis.hgetall(self._keys.job(job_id))
+        if not found:
+            return None
+        return row_of(found, await self._redis.zscore(self._keys.due(found[b"queue"].decode()), job_id))
+
+    async def dead(self, limit: int = 100) -> list[Job]:
+        """The jobs that failed, newest first."""
+        ids: Any = await self._redis.zrange(self._keys.dead, 0, limit - 1, desc=True)
+        jobs = [await self.get(job_id.decode()) for job_id in ids]
+        return [job for job in jobs if job]
+
+    async def drop(self, job_id: str) -> bool:
+        """Take a job from the list of the failed."""
+        return bool(await self._redis.zrem(self._keys.dead, job_id))
 
     async def in_flight(self, queues: Sequence[str]) -> Mapping[str, int]:
         """How many rows of each queue have not ended."""
-        return {queue: await self._redis.zcard(self._due(queue)) for queue in queues}
+        return {queue: await self._redis.zcard(self._keys.due(queue)) for queue in queues}
 
     async def ping(self) -> float:
         """Redis's clock."""
@@ -128,13 +143,6 @@ class RedisLedger:
         await self._redis.aclose(close_connection_pool=True)
 
 
-def _claim(flat: Any, now: float) -> Claim | None:
-    pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
-    row = {key.decode(): value for key, value in pairs}
-    signals = {key[7:]: value.decode() for key, value in row.items() if key.startswith("signal:")}
-    try:
-        job = load_job(row["doc"])
-    except ValidationError:
-        log.exception("row_unreadable", stage=row["stage"].decode(), strikes=int(row["strikes"]))
-        return None
-    return Claim(job, int(row["fence"]), now, int(row["strikes"]), signals, int(row["heard"]))
+def lua(name: str) -> str:
+    """A script by the name of its file."""
+    return (files("worker.ledger") / f"{name}.lua").read_text()

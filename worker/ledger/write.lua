@@ -1,4 +1,4 @@
--- Write a claimed row: kept for another lease, or let go until it is due.
+-- Write a claimed row: kept for another lease, or let go until it is due. Once its ending is decided, no signal counts.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
 -- KEYS[2]  due   zset  <prefix>due:<queue>
@@ -13,4 +13,9 @@ local till = ARGV[5] == 'keep' and now + ms or 0
 redis.call('HSET', KEYS[1], 'doc', ARGV[3], 'stage', ARGV[4], 'strikes', 0, 'until', till)
 if ARGV[5] == 'release' and row[2] ~= ARGV[7] then ms = 0 end
 redis.call('ZADD', KEYS[2], now + ms, ARGV[1])
+if ARGV[4] == 'closing' then
+  for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if name:sub(1, 7) == 'signal:' then redis.call('HDEL', KEYS[1], name) end
+  end
+end
 return 1

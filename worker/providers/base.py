@@ -6,6 +6,7 @@ of a run that ended, well or not, is a value.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
 from worker.errors import ExternalServiceError
@@ -20,6 +21,25 @@ class Call:
     endpoint: str
     arguments: Mapping[str, Any]
     priority: Priority = "normal"
+    attempt: int = 1
+    webhook_url: str | None = None  # where its end is to be told
+
+
+@dataclass(frozen=True)
+class Sought:
+    """A submission whose answer was lost: what was sent, and when at the earliest (seconds since the epoch)."""
+
+    endpoint: str
+    arguments: Mapping[str, Any]
+    since: float
+
+
+class Stop(Enum):
+    """What a provider says when it is asked to stop a run."""
+
+    STOPPED = "stopped"  # it will not run
+    ASKED = "asked"  # it runs, and may or may not stop: a look will tell
+    TOO_LATE = "too_late"  # it had ended before
 
 
 @dataclass(frozen=True)
@@ -77,8 +97,14 @@ class Provider(Protocol):
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
         """What came of a run that has ended. Safe to repeat."""
 
-    async def cancel(self, endpoint: str, ticket: Ticket) -> bool:
-        """Ask it to stop; False when it had ended before. Safe to repeat."""
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+        """Ask it to stop. Safe to repeat."""
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """The ticket of a request whose id came another way."""
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        """The submission, among those that the provider lists; None when it cannot be told. Safe to repeat."""
 
     async def aclose(self) -> None:
         """Close connections."""

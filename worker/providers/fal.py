@@ -3,7 +3,9 @@
 What an answer means is `fal_errors`. When to look again, and whether to try again, is decided above.
 """
 
+import hashlib
 import json
+import re
 
 import fal_client
 import fal_client.client as sdk
@@ -21,11 +23,14 @@ from worker.errors import (
     SubmitUnknownError,
 )
 from worker.job import Ticket
-from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting
+from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting, Sought, Stop
 from worker.providers.fal_errors import fal_error
 from worker.providers.fal_guard import FalGuard, said_by_fal
+from worker.providers.fal_list import find_request
 
 TWIN_KEY = "twin:twin"  # the stand-in asks for a key, and any will do
+PLATFORM_URL = "https://api.fal.ai"
+_TAG = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.AsyncBaseTransport) -> "Fal":
@@ -38,7 +43,7 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
     )
     http = await client._client
     http._transport = FalGuard(transport, settings.fal_base_url)
-    return Fal(client, http)
+    return Fal(client, http, f"{settings.fal_base_url}/api" if settings.fal_base_url else PLATFORM_URL)
 
 
 def point_sdk_at(base: str) -> None:
@@ -53,14 +58,18 @@ class Fal:
 
     name = "fal"
 
-    def __init__(self, client: fal_client.AsyncClient, http: httpx.AsyncClient) -> None:
-        self._client, self._http = client, http
+    def __init__(self, client: fal_client.AsyncClient, http: httpx.AsyncClient, platform_url: str) -> None:
+        self._client, self._http, self._platform_url = client, http, platform_url
 
     async def submit(self, call: Call) -> Ticket:
         """One POST to the queue."""
         try:
             handle = await self._client.submit(
-                call.endpoint, dict(call.arguments), priority="low" if call.priority == "low" else "normal"
+                call.endpoint,
+                dict(call.arguments),
+                priority="low" if call.priority == "low" else "normal",
+                webhook_url=call.webhook_url,
+                headers={"X-Fal-Tags": f"job={_tag(call.job_id)},attempt={call.attempt}"},
             )
         except FalClientHTTPError as error:
             raise _sdk_error(error) from error
@@ -68,8 +77,16 @@ class Fal:
             raise SubmitUnknownError(
                 "fal: the answer to the submit cannot be read; the job may have been taken", provider="fal"
             ) from error
-        urls = {"status": handle.status_url, "response": handle.response_url, "cancel": handle.cancel_url}
-        return Ticket(handle.request_id, urls)
+        return _ticket(handle)
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """The URLs are made from the endpoint's app and the id, as the SDK does."""
+        return _ticket(AsyncRequestHandle.from_request_id(self._http, endpoint, request_id))
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        """Asks fal's platform for the requests of this endpoint. It lists what has ended, if payloads are kept."""
+        request_id = await find_request(self._http, self._platform_url, sought)
+        return self.ticket_of(sought.endpoint, request_id) if request_id else None
 
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
         """One GET of the status, with logs."""
@@ -98,15 +115,20 @@ class Fal:
             return Fault(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
         return Reply(output, units)
 
-    async def cancel(self, endpoint: str, ticket: Ticket) -> bool:
-        """One PUT; 400 says that it had ended before, 404 that fal does not know it any more."""
-        try:
-            await _three_times()(self._handle(ticket).cancel)
-        except FalClientHTTPError as error:
-            if error.status_code in {400, 404}:
-                return False
-            raise _sdk_error(error) from error
-        return True
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+        """One PUT: 200 for one that had not begun, 202 for one that runs, 400 when it had ended, 404 when forgotten.
+
+        The SDK keeps the two good answers to itself, so the request is made with its client.
+        """
+        response: httpx.Response = await _three_times()(self._http.put, ticket.urls["cancel"])
+        match response.status_code:
+            case 200:
+                return Stop.STOPPED
+            case 202:
+                return Stop.ASKED
+            case 400 | 404:
+                return Stop.TOO_LATE
+        raise fal_error(response.status_code, _json(response), response.headers)
 
     async def aclose(self) -> None:
         """Close connections; the SDK has no public way to (fal-client 1.0.3)."""
@@ -117,6 +139,16 @@ class Fal:
         return AsyncRequestHandle(
             ticket.request_id, urls["response"], urls["status"], urls["cancel"], client=self._http
         )
+
+
+def _ticket(handle: AsyncRequestHandle) -> Ticket:
+    urls = {"status": handle.status_url, "response": handle.response_url, "cancel": handle.cancel_url}
+    return Ticket(handle.request_id, urls)
+
+
+def _tag(job_id: str) -> str:
+    """The job's id as fal's dashboard can show it."""
+    return job_id if _TAG.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()
 
 
 def _three_times() -> AsyncRetrying:

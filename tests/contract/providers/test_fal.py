@@ -1,8 +1,11 @@
 """fal's provider over its wire: the life of a call, and exactly one submission whatever happens to the answer."""
 
 import asyncio
+import time
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.contract.providers.conftest import Twin, opened
@@ -17,7 +20,7 @@ from worker.errors import (
     SubmitUnknownError,
 )  # fmt: skip
 from worker.job import Ticket
-from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting
+from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting, Sought, Stop
 from worker.providers.fal import Fal
 
 ENDPOINT = "fal-ai/flux/schnell"
@@ -185,13 +188,69 @@ async def test_a_look_that_fails_says_so_once_and_the_next_one_works(fal: Fal, t
 
 
 async def test_cancel_says_whether_it_came_in_time(fal: Fal, twin: Twin) -> None:
-    twin.pace(seconds=30)
+    twin.pace(seconds=30, queue_seconds=0)
     ticket = await fal.submit(CALL)
-    assert await fal.cancel(ENDPOINT, ticket)
+    assert await fal.cancel(ENDPOINT, ticket) is Stop.ASKED
     await until_ended(fal, ticket)
-    assert not await fal.cancel(ENDPOINT, ticket)
+    assert await fal.cancel(ENDPOINT, ticket) is Stop.TOO_LATE
     outcome = await fal.result(ENDPOINT, ticket)
     assert isinstance(outcome, Fault) and outcome.error.kind == "client_cancelled"
+
+
+async def test_a_request_that_has_not_begun_is_stopped_at_once(fal: Fal, twin: Twin) -> None:
+    twin.pace(seconds=30, queue_seconds=30)
+    assert await fal.cancel(ENDPOINT, await fal.submit(CALL)) is Stop.STOPPED
+
+
+async def test_a_ticket_is_made_from_the_request_id_alone(fal: Fal) -> None:
+    ticket = await fal.submit(CALL)
+    assert fal.ticket_of(ENDPOINT, ticket.request_id) == ticket
+
+
+async def test_a_submission_whose_answer_was_lost_is_found_in_the_list(fal: Fal, twin: Twin) -> None:
+    calls = [replace(CALL, arguments={**CALL.arguments, "seed": seed}) for seed in (1, 2, 3)]
+    tickets = [await fal.submit(call) for call in calls]
+    for ticket in tickets:
+        await until_ended(fal, ticket)
+    found = [await fal.find(Sought(ENDPOINT, call.arguments, time.time())) for call in calls]
+    assert found == tickets
+    assert await fal.find(Sought(ENDPOINT, {**CALL.arguments, "seed": 4}, time.time())) is None
+
+
+async def test_of_two_submissions_that_are_alike_none_is_taken_for_the_lost_one(fal: Fal) -> None:
+    for ticket in [await fal.submit(CALL), await fal.submit(CALL)]:
+        await until_ended(fal, ticket)
+    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time())) is None
+
+
+async def test_the_list_is_read_page_by_page(fal: Fal) -> None:
+    first = await fal.submit(replace(CALL, arguments={**CALL.arguments, "seed": 99}))
+    await until_ended(fal, first)
+    tickets = [await fal.submit(CALL) for _ in range(101)]
+    for ticket in tickets:
+        await until_ended(fal, ticket)
+    assert await fal.find(Sought(ENDPOINT, {"seed": 99}, time.time())) == first
+
+
+@pytest.mark.parametrize("fault", LOST_LOOKS, ids=lambda fault: fault["what"])
+async def test_a_list_that_cannot_be_read_is_no_proof_of_absence(fal: Fal, twin: Twin, fault: Any) -> None:
+    twin.script(endpoint="*", call="list", **fault)
+    with pytest.raises(ServiceUnavailableError):
+        await fal.find(Sought(ENDPOINT, CALL.arguments, time.time()))
+
+
+async def test_a_key_that_may_not_read_the_list_finds_nothing(twin: Twin, fal: Fal) -> None:
+    twin.script(call="list", what="http", status=403)
+    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time())) is None
+
+
+async def test_a_submission_carries_its_job_as_a_tag_and_the_place_for_its_webhook(fal: Fal, twin: Twin) -> None:
+    await fal.submit(replace(CALL, job_id="job/7 ü", attempt=2, webhook_url="http://127.0.0.1:1/x?y=1&z=2"))
+    await fal.submit(replace(CALL, job_id="job-7"))
+    odd, plain = httpx.get(f"{twin.url}/_twin/requests").json()["requests"]
+    assert plain["headers"]["x-fal-tags"] == "job=job-7,attempt=1"
+    assert odd["headers"]["x-fal-tags"].startswith("job=") and odd["headers"]["x-fal-tags"].endswith(",attempt=2")
+    assert (odd["webhook_url"], plain["webhook_url"]) == ("http://127.0.0.1:1/x?y=1&z=2", None)
 
 
 async def test_a_request_that_fal_forgot_is_no_reason_to_wait(fal: Fal, twin: Twin) -> None:
@@ -200,7 +259,7 @@ async def test_a_request_that_fal_forgot_is_no_reason_to_wait(fal: Fal, twin: Tw
     with pytest.raises(RequestRefusedError) as refused:
         await fal.look(ENDPOINT, gone)
     assert refused.value.kind == "not_found"
-    assert not await fal.cancel(ENDPOINT, gone)
+    assert await fal.cancel(ENDPOINT, gone) is Stop.TOO_LATE
 
 
 async def test_the_key_is_not_sent_where_a_ticket_points_but_fal_is_not(fal: Fal) -> None:

@@ -22,7 +22,9 @@ def test_tasks_and_queues() -> None:
 
 def test_states_and_stages() -> None:
     assert get_args(State) == ("QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED")
-    assert " ".join(Stage) == ("accepted submitting unknown waiting fetched stored closing completed failed cancelled")
+    assert " ".join(Stage) == (
+        "sent accepted submitting unknown waiting fetched stored closing completed failed cancelled"
+    )
 
 
 def test_options() -> None:
@@ -33,7 +35,7 @@ def test_options() -> None:
 def test_status_and_result() -> None:
     assert " ".join(JobStatus.model_fields) == (
         "job_id task state stage model progress progress_estimated queue_position logs provider endpoint request_id "
-        "attempt tenant labels created_at updated_at error"
+        "attempt tenant labels created_at updated_at error receipt"
     )
     assert " ".join(JobResult.model_fields) == (
         "job_id task provider model endpoint request_id seed cost timings attempts tenant labels"
@@ -48,5 +50,5 @@ def test_error_codes() -> None:
     ours = [cls for cls in _tree(KilnhandError) if cls.__module__ == KilnhandError.__module__]
     assert " ".join(sorted(cls.code for cls in ours)) == (
         "account_locked authentication broken_piece claim_lost content_refused deadline_exceeded error external_service "
-        "internal invalid_request provider_disabled rate_limited request_refused service_unavailable submit_unknown"
+        "internal invalid_request key_reused provider_disabled rate_limited request_refused service_unavailable submit_unknown"
     )

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from celery import Task
 
 from tasks.generation import Lora, TextToImage, text_to_image
 from tasks.training import lora
@@ -158,15 +157,3 @@ def test_a_chain_hands_over_what_the_next_task_can_take() -> None:
     assert picture._given(({"weights": {"url": LORA}},), {"prompt": "a"}) == {"lora_url": LORA, "prompt": "a"}
     with pytest.raises(InvalidRequestError, match=r"takes nothing from the result of other.task; use .si\(…\)"):
         video._given(({"task": "other.task"},), {})
-
-
-def test_a_link_that_is_sent_twice_is_one_job_and_two_links_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(Task, "apply_async", lambda self, args, kwargs, **options: sent.append(options))
-    result = ({"task": "generation.text_to_image", "images": [{"url": "https://example.com/a.png"}]},)
-    for prompt in ("it moves", "it moves", "it stands still"):
-        image_to_video.apply_async(result, {"prompt": prompt}, parent_id="p", root_id="p")
-    image_to_video.apply_async(result, {"prompt": "it moves"}, parent_id="p", task_id="given")
-    ids = [options["task_id"] for options in sent]
-    assert ids[0] == ids[1] != ids[2]
-    assert ids[3] == "given"

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.catalogue import load_catalogue
-from worker.advance import Bench
 from worker.dispatch import Dispatcher, Pace
 from worker.errors import ExternalServiceError
 from worker.job import Artefact, Job, Options, Piece, Stage, Step, Ticket
 from worker.ledger.memory import MemoryLedger
-from worker.providers.base import Call, Ended, Fault, Reply, Sighting
+from worker.providers.base import Call, Ended, Fault, Reply, Sighting, Sought, Stop
 from worker.status import JobStatus
+from worker.turn import Bench
+from worker.webhook import Heard
 
 LEASE_S = 8.0
 DONE = Reply({"images": [{"url": "https://x/y.png"}], "seed": 7}, billed_units=2)
@@ -28,11 +29,15 @@ class FakeFal:
         self.submits: list[Any] = [Ticket("r-1")]
         self.looks: list[Any] = [Ended(inference_s=1.5)]
         self.results: list[Any] = [DONE]
-        self.cancels: list[Any] = [True]
+        self.cancels: list[Any] = [Stop.STOPPED]
+        self.finds: list[Any] = [None]
+        self.sought: list[Sought] = []
+        self.sent: list[Call] = []
         self.before_submit: Callable[[], None] = lambda: None
 
     async def submit(self, call: Call) -> Ticket:
         self.before_submit()
+        self.sent.append(call)
         return self._next("submit", self.submits)  # type: ignore[no-any-return]
 
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
@@ -41,8 +46,15 @@ class FakeFal:
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
         return self._next("result", self.results)  # type: ignore[no-any-return]
 
-    async def cancel(self, endpoint: str, ticket: Ticket) -> bool:
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
         return self._next("cancel", self.cancels)  # type: ignore[no-any-return]
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        return Ticket(request_id)
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        self.sought.append(sought)
+        return self._next("find", self.finds)  # type: ignore[no-any-return]
 
     async def aclose(self) -> None:
         return None
@@ -77,6 +89,7 @@ class FakeOutside:
         self.told: list[JobStatus] = []
         self.milestones: list[str] = []
         self.closed: list[Job] = []
+        self.sent: list[Job] = []
         self.away = False
 
     async def tell(self, job: Job, status: JobStatus, milestone: bool) -> None:
@@ -85,6 +98,11 @@ class FakeOutside:
         self.told.append(status)
         if milestone:
             self.milestones.append(status.state)
+
+    async def send(self, job: Job) -> None:
+        if self.away:
+            raise ConnectionError
+        self.sent.append(job)
 
     async def close(self, job: Job) -> None:
         if self.away:
@@ -118,6 +136,11 @@ class World:
         step = Step("flux-schnell", {"prompt": "x"}, (Piece("images", "image", "images.*"),))
         job = Job("a", "generation.text_to_image", "generation", {}, step, Options(**options), 0.0)
         return (await self.ledger.accept(job))[1]
+
+    async def hear(self, attempt: int = 1, **told: Any) -> None:
+        """A webhook, as the gateway leaves it on the row."""
+        heard = Heard(**{"request_id": "r-1", "status": "OK", "payload": DONE.output, "at": self.now, **told})
+        await self.ledger.signal("a", f"webhook:{attempt}", heard.dump())
 
     async def turn(self, dispatcher: Dispatcher | None = None) -> Job:
         """One round: claim what is due and see it through."""

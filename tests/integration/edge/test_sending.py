@@ -1,0 +1,142 @@
+"""What `delay()` leaves behind: a row first, then a message; with an idempotency key one job, however often asked."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+from celery import Task
+from kombu.exceptions import OperationalError
+
+from tasks.generation import text_to_image
+from tasks.video import image_to_video
+from tests.conftest import RedisServer, point_producer_at
+from worker.edge import sending
+from worker.errors import InvalidRequestError, KeyReusedError
+from worker.job import Stage
+from worker.ledger.redis import open_redis_ledger
+
+
+@pytest.fixture
+def client(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+    point_producer_at({"KILNHAND_REDIS_URL": redis_url}, monkeypatch)
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def messages(client: redis.Redis, queue: str = "generation") -> list[str]:
+    """The ids of the messages in a queue."""
+    return [json.loads(raw)["headers"]["id"] for raw in client.lrange(queue, 0, -1)]
+
+
+def test_the_row_is_there_before_the_message(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def publish(self: Task, args: Any, kwargs: Any, **options: Any) -> None:
+        row = sending.producer().row(options["task_id"])
+        seen.append((row and row.job.stage, messages(client)))
+
+    monkeypatch.setattr(Task, "apply_async", publish)
+    text_to_image.delay(prompt="x")
+    assert seen == [(Stage.SENT, [])]
+
+
+def test_a_row_that_was_sent_is_due_when_no_worker_accepts_it(client: redis.Redis) -> None:
+    job = text_to_image.delay(prompt="x")
+    later = text_to_image.apply_async(kwargs={"prompt": "x"}, countdown=100)
+    rows = [sending.producer().row(each.id) for each in (job, later)]
+    waits = [row.due_at - row.job.sent_at for row in rows if row and row.due_at and row.job.sent_at]
+    assert [round(wait) for wait in waits] == [10, 110]
+    assert messages(client) == [later.id, job.id]
+
+
+def test_a_message_that_cannot_be_sent_leaves_no_row(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    def publish(self: Task, args: Any, kwargs: Any, **options: Any) -> None:
+        raise OperationalError("the broker is away")
+
+    monkeypatch.setattr(Task, "apply_async", publish)
+    with pytest.raises(OperationalError, match="broker"):
+        text_to_image.delay(prompt="x", idempotency_key="k")
+    assert list(client.scan_iter("kilnhand:*")) == []
+
+
+def test_without_a_ledger_nothing_is_sent(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    point_producer_at({"KILNHAND_REDIS_URL": "redis://127.0.0.1:1/0"}, monkeypatch)
+    with pytest.raises(OperationalError, match="nothing was sent"):
+        text_to_image.delay(prompt="x")
+
+
+def test_a_refused_request_leaves_nothing(client: redis.Redis) -> None:
+    with pytest.raises(InvalidRequestError):
+        text_to_image.delay(prompt="")
+    assert client.dbsize() == 0
+
+
+def test_the_same_idempotency_key_is_the_same_job(client: redis.Redis) -> None:
+    jobs = [text_to_image.delay(prompt="x", seed=1, idempotency_key="order 7") for _ in range(3)]
+    assert len({job.id for job in jobs}) == 1
+    assert messages(client) == [jobs[0].id]
+    (key,) = client.scan_iter("kilnhand:once:*")
+    assert client.ttl(key) >= 86_400
+
+
+def test_many_threads_with_one_key_are_one_job(client: redis.Redis) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        jobs = list(pool.map(lambda _: text_to_image.delay(prompt="x", idempotency_key="k"), range(64)))
+    assert len({job.id for job in jobs}) == 1
+    assert messages(client) == [jobs[0].id]
+
+
+@pytest.mark.parametrize("other", [{"prompt": "y"}, {"prompt": "x", "seed": 2}, {"prompt": "x", "labels": {"a": "b"}}])
+def test_the_same_key_for_another_request_is_refused(client: redis.Redis, other: dict[str, Any]) -> None:
+    job = text_to_image.delay(prompt="x", idempotency_key="k")
+    with pytest.raises(KeyReusedError, match=f"idempotency_key: was used for another request, by job {job.id}"):
+        text_to_image.delay(**other, idempotency_key="k")
+    assert messages(client) == [job.id]
+
+
+def test_tenants_have_keys_of_their_own(client: redis.Redis) -> None:
+    ids = {text_to_image.delay(prompt="x", idempotency_key="k", tenant=tenant).id for tenant in ("a", "b", None)}
+    assert len(ids) == 3
+
+
+async def test_a_bare_message_with_a_key_that_another_job_has_is_refused(client: redis.Redis, redis_url: str) -> None:
+    job = text_to_image.delay(prompt="x", idempotency_key="k")
+    row = sending.producer().row(job.id)
+    assert row
+    once = sending.once_of(text_to_image.name, {"prompt": "x", "idempotency_key": "k"})
+    ledger = open_redis_ledger(redis_url)
+    new, _ = await ledger.accept(row.job.move(Stage.ACCEPTED), once)
+    assert new
+    assert await ledger.accept(row.job.move(Stage.ACCEPTED), once) == (False, (await ledger.get(job.id)))
+    from dataclasses import replace
+
+    with pytest.raises(KeyReusedError, match=job.id):
+        await ledger.accept(replace(row.job, id="another").move(Stage.ACCEPTED), once)
+    await ledger.aclose()
+
+
+def test_a_link_that_is_sent_twice_is_one_job_and_two_links_are_two(client: redis.Redis) -> None:
+    result = ({"task": "generation.text_to_image", "images": [{"url": "https://example.com/a.png"}]},)
+    sent = [
+        image_to_video.apply_async(result, {"prompt": prompt}, parent_id="p", root_id="p").id
+        for prompt in ("it moves", "it moves", "it stands still")
+    ]
+    assert sent[0] == sent[1] != sent[2]
+    given = image_to_video.apply_async(result, {"prompt": "it moves"}, parent_id="p", task_id="given")
+    assert given.id == "given"
+    assert len(list(client.scan_iter("kilnhand:job:*"))) == 3
+
+
+def test_a_row_keeps_all_that_its_message_said(client: redis.Redis) -> None:
+    chain = text_to_image.si(prompt="x") | image_to_video.s(prompt="it moves")
+    last = chain.apply_async(priority=3, expires=60, headers={"trace": "t"})
+    row = sending.producer().row(last.parent.id)
+    assert row
+    message = row.job.message
+    assert message["chain"][0]["task"] == "video.image_to_video"
+    assert message["chain"][0]["options"]["task_id"] == last.id
+    assert (message["delivery_info"]["priority"], message["headers"]["trace"]) == (3, "t")
+    assert 55 < message["expires_at"] - row.job.created_at < 65

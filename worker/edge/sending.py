@@ -1,0 +1,127 @@
+"""What stands between `delay()` and a lost message: the row is written as *sent* before its message goes out.
+
+A broker may lose a message (Celery on Redis pops it before it is written down as unacknowledged); the row is found by
+any worker, and its message goes out again. An error from `delay()` means that nothing was sent, unless Redis went away
+in the very middle; with an `idempotency_key` it is safe to try again.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from celery import Task
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from config.settings import Settings
+from worker import crash
+from worker.edge.message import sent
+from worker.job import Job, Note, Options, Stage, Step
+from worker.ledger.base import Once, Producer
+from worker.ledger.producer import open_redis_producer
+
+log = structlog.get_logger(__name__)
+
+WAIT_S = 10.0  # within which a worker usually accepts
+KEY_KEPT_S = 86400.0  # at the least
+
+
+@cache
+def producer() -> Producer:
+    """The process's way to the ledger, from the settings; made at its first use."""
+    return open_redis_producer(Settings().redis.ledger)
+
+
+def send(
+    task: Task,
+    queue: str,
+    args: Sequence[Any],
+    given: Mapping[str, Any],
+    options: dict[str, Any],
+    publish: Callable[..., Any],
+) -> Any:
+    """Write the row, publish the message with these options, and return what publishing returns.
+
+    With the idempotency key of an earlier job nothing is sent, and its `AsyncResult` returned. Raises `KeyReusedError`
+    when that one asked for something else, and `OperationalError` while Redis is away.
+    """
+    options.setdefault("task_id", str(uuid4()))
+    once = once_of(task.name, given)
+    eta_s = _wait_s(options)
+    crash.point("before_sent_row")
+    try:
+        now = producer().now()
+        job = _row(task.name, queue, sent(task.name, queue, args, given, options), now)
+        job_id = producer().send(job, eta_s + WAIT_S, once)
+    except (RedisError, OSError) as error:
+        raise OperationalError(f"the ledger cannot be reached ({type(error).__name__}): nothing was sent") from error
+    crash.point("after_sent_row")
+    if job_id != job.id:
+        return task.AsyncResult(job_id)
+    try:
+        result = publish(**options)
+    except Exception:
+        _take_back(job, once)
+        raise
+    crash.point("after_message")
+    return result
+
+
+def once_of(task: str, given: Mapping[str, Any]) -> Once | None:
+    """The idempotency key in a request, of its tenant, with a fingerprint of all the rest."""
+    key = given.get("idempotency_key")
+    if not key:
+        return None
+    asked = {name: value for name, value in given.items() if name != "idempotency_key"}
+    of = json.dumps([task, asked], sort_keys=True, default=str)
+    own = json.dumps([given.get("tenant"), str(key)])
+    keep_s = max(KEY_KEPT_S, Settings().worker.result_days * 86400)
+    return Once(_digest(own), _digest(of), keep_s)
+
+
+def _row(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
+    """The row of a message that is about to go out. What it asks for is read where it is accepted."""
+    return Job(
+        id=message["id"],
+        task=task,
+        queue=queue,
+        request={},
+        step=Step(str(message["kwargs"].get("model") or ""), {}, ()),
+        options=Options(),
+        created_at=now,
+        stage=Stage.SENT,
+        sent_at=now,
+        history=(Note(now, "sent", f"to the queue {queue}"),),
+        message=message,
+    )
+
+
+def _take_back(job: Job, once: Once | None) -> None:
+    """The message could not be sent, so the row goes too; where even that cannot be done, a worker will send it."""
+    try:
+        producer().withdraw(job, once)
+    except (RedisError, OSError) as error:
+        log.warning("sent_row_stays", job=job.id, error=type(error).__name__)
+
+
+def _wait_s(options: Mapping[str, Any]) -> float:
+    """Seconds until the message may be taken: `countdown` or `eta`."""
+    if options.get("countdown"):
+        return float(options["countdown"])
+    eta = options.get("eta")
+    if isinstance(eta, str):
+        eta = datetime.fromisoformat(eta)
+    if not isinstance(eta, datetime):
+        return 0.0
+    aware = eta if eta.tzinfo else eta.replace(tzinfo=UTC)
+    return max(0.0, aware.timestamp() - time.time())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

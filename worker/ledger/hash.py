@@ -1,0 +1,75 @@
+"""A row's hash in Redis, read: keys by name, and the values that come out of it. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from worker.job import Job, Note, load_job
+from worker.ledger.base import Claim, Once, Row
+
+log = structlog.get_logger(__name__)
+
+SIGNAL = "signal:"
+
+
+class Keys:
+    """The names of the ledger's keys. Frozen: an operator's scripts read them."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix, self.dead = prefix, f"{prefix}dead"
+
+    def job(self, job_id: str) -> str:
+        """The row."""
+        return f"{self.prefix}job:{job_id}"
+
+    def due(self, queue: str) -> str:
+        """When each row of a queue is due."""
+        return f"{self.prefix}due:{queue}"
+
+    def written(self, job: Job, once: Once | None = None) -> list[str]:
+        """Those of a row that is written, its idempotency key among them."""
+        own = [self.job(job.id), self.due(job.queue)]
+        return [*own, f"{self.prefix}once:{once.key}"] if once else own
+
+
+def accepted(job: Job, sent: bytes | None, now: float) -> Job:
+    """The job as it is accepted, with what is known of its sending."""
+    before = load_job(sent) if sent else job
+    history = (*before.history, Note(now, "accepted"))
+    return replace(job, created_at=now, sent_at=before.sent_at, history=history)
+
+
+def claim_of(flat: Any, now: float) -> Claim | None:
+    """The claim on a row, from the reply of HGETALL inside a script; None for a row that cannot be read."""
+    row = _fields(flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True))
+    try:
+        job = load_job(row["doc"])
+    except ValidationError:
+        log.exception("row_unreadable", stage=row["stage"].decode(), strikes=int(row["strikes"]))
+        return None
+    return Claim(job, int(row["fence"]), now, int(row["strikes"]), _signals(row), int(row["heard"]))
+
+
+def row_of(found: Mapping[bytes, bytes], due_ms: float | None) -> Row:
+    """The row, from HGETALL and its score among the due."""
+    row = _fields(found.items())
+    until = int(row["until"])
+    return Row(
+        load_job(row["doc"]),
+        due_at=None if due_ms is None else due_ms / 1000,
+        held_until=until / 1000 if until else None,
+        fence=int(row["fence"]),
+        strikes=int(row["strikes"]),
+        signals=_signals(row),
+    )
+
+
+def _fields(pairs: Any) -> dict[str, bytes]:
+    return {key.decode(): value for key, value in pairs}
+
+
+def _signals(row: Mapping[str, bytes]) -> dict[str, str]:
+    return {key[len(SIGNAL) :]: value.decode() for key, value in row.items() if key.startswith(SIGNAL)}

@@ -1,0 +1,73 @@
+"""The ledger as a backend uses it: blocking, from any thread, safe to fork."""
+
+from typing import Any
+
+from redis import BlockingConnectionPool, Redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from worker.errors import KeyReusedError
+from worker.job import Job, dump_job, load_job
+from worker.ledger.base import Once, Row
+from worker.ledger.hash import Keys, row_of
+from worker.ledger.redis import lua
+
+
+def open_redis_producer(url: str, prefix: str = "kilnhand:") -> "RedisProducer":
+    """A producer's part of the ledger in the Redis at `url`; connects at the first call. Whoever opens it closes it."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=8,
+        timeout=10,
+        socket_timeout=10,
+        socket_connect_timeout=2,
+        socket_keepalive=True,
+        health_check_interval=25,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 2),
+        client_name="kilnhand-producer",
+    )
+    return RedisProducer(Redis(connection_pool=pool), prefix)
+
+
+class RedisProducer:
+    """See `worker.ledger.base.Producer`. A repeated `send` finds its own row and changes nothing."""
+
+    def __init__(self, client: Redis, prefix: str) -> None:
+        self._redis, self._keys = client, Keys(prefix)
+        self._script = {name: client.register_script(lua(name)) for name in ("send", "withdraw", "signal")}
+
+    def send(self, job: Job, wait_s: float, once: Once | None = None) -> str:
+        """Write a row at stage *sent*, or find the job that has the key."""
+        args: list[Any] = [job.id, dump_job(job), job.queue, int(wait_s * 1000)]
+        args += [once.of, int(once.keep_s * 1000)] if once else []
+        found, *of = self._script["send"](keys=self._keys.written(job, once), args=args)
+        job_id = str(found.decode())
+        if once and of[0].decode() != once.of:
+            raise KeyReusedError(f"idempotency_key: was used for another request, by job {job_id}")
+        return job_id
+
+    def withdraw(self, job: Job, once: Once | None = None) -> bool:
+        """Remove a row that was only sent, its key too."""
+        return bool(self._script["withdraw"](keys=self._keys.written(job, once), args=[job.id]))
+
+    def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
+        """Leave a signal on a row and make it due."""
+        doc = self._script["signal"](keys=[self._keys.job(job_id)], args=[self._keys.prefix, job_id, name, value])
+        return load_job(doc) if doc else None
+
+    def row(self, job_id: str) -> Row | None:
+        """The job with what the ledger keeps beside it, or None."""
+        found: Any = self._redis.hgetall(self._keys.job(job_id))
+        if not found:
+            return None
+        due: Any = self._redis.zscore(self._keys.due(found[b"queue"].decode()), job_id)
+        return row_of(found, due)
+
+    def now(self) -> float:
+        """The ledger's clock, seconds since the epoch."""
+        seconds, micros = self._redis.time()
+        return float(seconds) + micros / 1e6
+
+    def close(self) -> None:
+        """Close connections."""
+        self._redis.close()

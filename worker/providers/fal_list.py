@@ -1,0 +1,58 @@
+"""A submission whose answer was lost, found again in the list of requests that fal's platform keeps.
+
+The list (`GET /v1/models/requests/by-endpoint`, https://fal.ai/docs/platform-apis) shows ended requests, with their
+input where the account keeps payloads. It knows no id of ours, so the input itself is compared: all that was sent, with
+the seed that we chose. Not being listed proves nothing.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from worker.errors import ServiceUnavailableError
+from worker.providers.base import Sought
+
+PATH = "/v1/models/requests/by-endpoint"
+PAGES = 5
+EARLIER_S = 60.0  # the ledger's clock and fal's need not agree
+
+
+async def find_request(http: httpx.AsyncClient, platform_url: str, sought: Sought) -> str | None:
+    """The request's id when exactly one fits. Raises `ServiceUnavailableError` or `RateLimitError`: ask again later."""
+    found: set[str] = set()
+    cursor: str | None = None
+    for _ in range(PAGES):
+        page = await _page(http, platform_url, sought, cursor)
+        items = page.get("items")
+        found |= {str(item["request_id"]) for item in items or () if _fits(item, sought)}
+        cursor = page.get("next_cursor") if page.get("has_more") else None
+        if cursor is None:
+            break
+    return found.pop() if len(found) == 1 else None
+
+
+async def _page(http: httpx.AsyncClient, platform_url: str, sought: Sought, cursor: str | None) -> Mapping[str, Any]:
+    start = datetime.fromtimestamp(sought.since - EARLIER_S, UTC).isoformat().replace("+00:00", "Z")
+    query = {"endpoint_id": sought.endpoint, "start": start, "expand": "payloads", "limit": "100"}
+    response = await http.get(f"{platform_url}{PATH}", params=query | ({"cursor": cursor} if cursor else {}))
+    if response.status_code in {400, 401, 403, 404, 422}:  # this key may not look there, or fal lists no such endpoint
+        return {}
+    try:
+        page = response.json()
+    except ValueError:
+        page = None
+    if response.status_code != 200 or not isinstance(page, dict):
+        status = response.status_code
+        raise ServiceUnavailableError(f"fal: HTTP {status} instead of the list", provider="fal", status=status)
+    return page
+
+
+def _fits(item: object, sought: Sought) -> bool:
+    if not isinstance(item, dict) or item.get("endpoint_id", sought.endpoint) != sought.endpoint:
+        return False
+    sent = item.get("json_input")
+    if not isinstance(sent, dict) or not item.get("request_id"):
+        return False
+    return all(sent.get(name) == value for name, value in sought.arguments.items())

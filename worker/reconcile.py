@@ -1,0 +1,64 @@
+"""A submission whose answer was lost: is the provider working on it? Never submitted again blindly.
+
+Three may tell: the worker that lost its claim in the middle of the POST leaves the ticket as a signal; the provider's
+webhook names the request; the provider may list it. If nobody tells within a bounded wait, a new attempt is made and
+marked as a possible duplicate: that is the one window that nothing closes.
+"""
+
+from config.mapping import arguments_for
+from worker.errors import ExternalServiceError, SubmitUnknownError
+from worker.job import Attempt, Job, Sight, Stage, Ticket, load_ticket
+from worker.looking import search_again_s, unknown_wait_s
+from worker.providers.base import Sought
+from worker.routing import may_risk_duplicate
+from worker.served import model_of, route_of
+from worker.turn import NOW, Bench, Look, Next, fail, let_go, ticket_signal, trouble_of
+
+
+async def reconcile(bench: Bench, job: Job, look: Look) -> Next:
+    """Found: the row waits. Not yet: it is looked for again. Never: a new attempt, or the end."""
+    found, how = await _ticket(bench, job, look)
+    if found:
+        job = job.with_attempt(ticket=found, submitted_at=job.attempts[-1].started_at, trouble=None)
+        return Next(job.move(Stage.WAITING, looks=0), NOW, f"the submission is found: {how}")
+    model = model_of(bench.catalogue, job)
+    waited_s, allowed_s = look.now - job.attempts[-1].started_at, unknown_wait_s(model.usual_s)
+    if waited_s < allowed_s:
+        pause_s = min(search_again_s(waited_s), allowed_s - waited_s + 0.1)
+        return Next(job.move(Stage.UNKNOWN, looks=job.looks + 1), pause_s, how)
+    return _given_up(job, look, waited_s)
+
+
+def marked(attempt: Attempt, arguments: dict[str, object]) -> dict[str, object]:
+    """The arguments with the seed that makes this submission findable."""
+    return arguments if attempt.seed is None else {**arguments, "seed": attempt.seed}
+
+
+async def _ticket(bench: Bench, job: Job, look: Look) -> tuple[Ticket | None, str]:
+    """The ticket and how it came; or None and what was tried."""
+    attempt = job.attempts[-1]
+    if raw := look.signals.get(ticket_signal(attempt.number)):
+        return load_ticket(raw), "by the worker that sent it"
+    try:
+        provider = bench.provider(attempt.provider)
+        if heard := look.heard(attempt.number):
+            return provider.ticket_of(attempt.endpoint, heard.request_id), "by its webhook"
+        route = route_of(model_of(bench.catalogue, job), attempt)
+        arguments = arguments_for(route, marked(attempt, dict(job.step.arguments)), job.step.extra)
+        found = await provider.find(Sought(attempt.endpoint, arguments, attempt.started_at))
+        return found, "in the provider's list" if found else "not in the provider's list yet"
+    except ExternalServiceError as error:
+        return None, f"the provider's list cannot be read: {error.message}"
+
+
+def _given_up(job: Job, look: Look, waited_s: float) -> Next:
+    attempt = job.attempts[-1]
+    said = f" ({attempt.trouble.message})" if attempt.trouble else ""
+    error = SubmitUnknownError(
+        f"the answer to the submit was lost{said}, and for {waited_s:.0f} s nobody could say whether it was taken",
+        provider=attempt.provider,
+    )
+    job = job.with_attempt(ended_at=look.now, trouble=trouble_of(error))
+    if may_risk_duplicate(job):
+        return Next(job.move(Stage.ACCEPTED, looks=0, sight=Sight()), NOW, "sent again: it may be paid twice")
+    return let_go(fail(job, error, look.now))

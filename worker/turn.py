@@ -1,0 +1,103 @@
+"""What one step of a row sees, works with and returns; and how a row is sent to its end. Used by `worker.advance`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from config.catalogue import Catalogue
+from worker.artefacts.base import Store
+from worker.artefacts.fetch import Fetcher
+from worker.errors import ExternalServiceError, KilnhandError, ServiceUnavailableError
+from worker.job import Cost, Job, Receipt, Stage, Trouble
+from worker.providers.base import Provider
+from worker.webhook import Heard
+
+NOW = 0.0  # go on in the same claim
+RESEND_S = 10.0  # a message that nobody confirmed is sent again after this, then in doubling steps
+
+
+def ticket_signal(attempt: int) -> str:
+    """The signal that carries an attempt's ticket to a row whose writer came too late."""
+    return f"ticket:{attempt}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one step sees beside the row: the ledger's time, signals, and whether this claim wrote the intent."""
+
+    now: float
+    signals: Mapping[str, str]
+    strikes: int = 1
+    intent_is_ours: bool = False
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has asked for the job's end."""
+        return "cancel" in self.signals
+
+    def heard(self, attempt: int) -> Heard | None:
+        """What the provider has told by webhook of this attempt's end."""
+        raw = self.signals.get(f"webhook:{attempt}")
+        return Heard.load(raw) if raw else None
+
+
+@dataclass(frozen=True)
+class Next:
+    """The row as it is to be written, when it is due again, and why, where the row alone does not tell."""
+
+    job: Job
+    due_in_s: float = NOW
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the steps work with."""
+
+    catalogue: Catalogue
+    providers: Mapping[str, Provider]
+    disabled_why: str  # what to set, when a provider is missing
+    fetcher: Fetcher
+    store: Store
+    url_s: float
+    chance: Callable[[], float]
+    webhook: Callable[[str, str, int], str] | None = None  # of provider, job id, attempt; None: polling alone
+
+    def provider(self, name: str) -> Provider:
+        """The provider. Raises `ServiceUnavailableError` when it is disabled here."""
+        if name not in self.providers:
+            raise ServiceUnavailableError(f"{name} is disabled on this worker: {self.disabled_why}", provider=name)
+        return self.providers[name]
+
+
+def let_go(job: Job) -> Next:
+    """Let a closing job go: it is looked at again only if its closing message was lost."""
+    return Next(job, RESEND_S)
+
+
+def fail(job: Job, error: KilnhandError, now: float) -> Job:
+    """The job on its way to its end as a failure."""
+    trouble = trouble_of(error)
+    if job.attempts and job.attempts[-1].ended_at is None:
+        job = job.with_attempt(ended_at=now, trouble=trouble)
+    return job.move(Stage.CLOSING, ending=Stage.FAILED, trouble=trouble, answer=None, closed_at=now, looks=0)
+
+
+def cancelled(job: Job, receipt: Receipt, now: float) -> Job:
+    """The job on its way to its end as a cancelled one; what it has is kept."""
+    if job.attempts and job.attempts[-1].ended_at is None:
+        job = job.with_attempt(ended_at=now)
+    receipt = replace(receipt, cost=receipt.cost or _billed(job))
+    return job.move(Stage.CLOSING, ending=Stage.CANCELLED, receipt=receipt, answer=None, closed_at=now, looks=0)
+
+
+def _billed(job: Job) -> Cost | None:
+    """The cost of the last attempt that has one."""
+    costs = [attempt.cost for attempt in job.attempts if attempt.cost]
+    return costs[-1] if costs else None
+
+
+def trouble_of(error: KilnhandError) -> Trouble:
+    """The error as a row keeps it."""
+    if isinstance(error, ExternalServiceError):
+        return Trouble(error.code, error.message, error.provider, error.status, error.kind)
+    return Trouble(error.code, error.message)
