@@ -2,45 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 import redis
 
+from tests.contract.ledger.conftest import LEASE_S, Bench, job
 from worker.errors import ClaimLostError
-from worker.job import Attempt, Job, Options, Stage, Step, Ticket
-from worker.ledger.base import Ledger
-from worker.ledger.memory import MemoryLedger
+from worker.job import Attempt, Job, Stage, Ticket
 from worker.ledger.redis import open_redis_ledger
-
-LEASE_S = 0.3
-
-
-@dataclass
-class Bench:
-    ledger: Ledger
-    passes: Callable[[float], Any]  # let so many seconds pass
-
-
-@pytest.fixture(params=["memory", "redis"])
-async def bench(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Bench]:
-    if request.param == "memory":
-        clock = [1000.0]
-
-        async def wind(seconds: float) -> None:
-            clock[0] += seconds
-
-        yield Bench(MemoryLedger(lambda: clock[0]), wind)
-    else:
-        ledger = open_redis_ledger(redis_url)
-        yield Bench(ledger, asyncio.sleep)
-        await ledger.aclose()
-
-
-def job(job_id: str = "a", queue: str = "generation") -> Job:
-    return Job(job_id, "generation.text_to_image", queue, {"prompt": "x"}, Step("m", {}, ()), Options(), created_at=0.0)
 
 
 async def test_a_new_row_is_due_at_once_and_dated_by_the_ledgers_clock(bench: Bench) -> None:

@@ -1,0 +1,160 @@
+"""The ends of a row, over every ledger: written before its message, listed when it failed, looked at, forgotten."""
+
+from dataclasses import replace
+
+import pytest
+import redis
+
+from tests.contract.ledger.conftest import LEASE_S, Bench, job
+from worker.errors import ClaimLostError, KeyReusedError
+from worker.job import Job, Note, Stage, Trouble
+from worker.ledger.base import Once
+from worker.ledger.producer import RedisProducer, open_redis_producer
+from worker.ledger.redis import open_redis_ledger
+
+
+def sent(job_id: str = "a", queue: str = "generation") -> Job:
+    return replace(job(job_id, queue), stage=Stage.SENT, sent_at=5.0, history=(Note(5.0, "sent"),))
+
+
+async def closing(bench: Bench, job_id: str, ending: Stage) -> None:
+    await bench.ledger.accept(job(job_id))
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    trouble = Trouble("internal", "x") if ending == Stage.FAILED else None
+    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, trouble=trouble), 60)
+
+
+async def test_a_sent_row_is_due_when_nobody_has_accepted_it_in_time(bench: Bench) -> None:
+    await bench.send(sent(), 0.3)
+    claims, wait = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert claims == [] and wait is not None and 0.1 < wait <= 0.3
+    await bench.passes(0.4)
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert claim.job.stage == Stage.SENT
+
+
+async def test_a_row_that_is_sent_twice_stays_as_it_is(bench: Bench) -> None:
+    await bench.send(sent(), 60)
+    await bench.ledger.accept(job())
+    await bench.send(sent(), 60)
+    row = await bench.ledger.get("a")
+    assert row and row.stage == Stage.ACCEPTED
+
+
+async def test_an_accepted_row_keeps_what_is_known_of_its_sending(bench: Bench) -> None:
+    await bench.send(sent(), 60)
+    new, row = await bench.ledger.accept(job())
+    assert (new, row.stage, row.sent_at) == (True, Stage.ACCEPTED, 5.0)
+    assert [note.what for note in row.history] == ["sent", "accepted"]
+    claims, _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert [claim.job for claim in claims] == [row]
+    assert await bench.ledger.accept(job()) == (False, row)
+
+
+async def test_an_acceptance_beats_whoever_is_sending_the_message_again(bench: Bench) -> None:
+    await bench.send(sent(), 0)
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.accept(job())
+    with pytest.raises(ClaimLostError):
+        await bench.ledger.release(claim, claim.job.move(Stage.SENT, looks=1), 20)
+    row = await bench.ledger.get("a")
+    assert row and row.stage == Stage.ACCEPTED
+
+
+async def test_a_row_that_is_accepted_from_another_queue_waits_in_that_one_alone(bench: Bench) -> None:
+    await bench.send(sent(queue="elsewhere"), 0)
+    await bench.ledger.accept(job())
+    assert (await bench.ledger.claim(["elsewhere"], 10, LEASE_S))[0] == []
+    assert len((await bench.ledger.claim(["generation"], 10, LEASE_S))[0]) == 1
+
+
+async def test_a_signal_reaches_a_sent_row_and_outlasts_its_acceptance(bench: Bench) -> None:
+    await bench.send(sent(), 60)
+    assert await bench.ledger.signal("a", "cancel")
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert claim.signals == {"cancel": "1"}
+    await bench.ledger.accept(job())
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert claim.signals == {"cancel": "1"}
+
+
+async def test_signals_are_forgotten_once_the_ending_is_decided(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    await bench.ledger.signal("a", "webhook:1", "a large payload")
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=Stage.COMPLETED), 60)
+    row = await bench.ledger.row("a")
+    assert row and row.signals == {}
+
+
+async def test_a_row_shows_who_may_do_what_with_it_and_when(bench: Bench) -> None:
+    assert await bench.ledger.row("a") is None
+    await bench.ledger.accept(job())
+    now = await bench.ledger.ping()
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, 5.0)
+    await bench.ledger.signal("a", "cancel")
+    row = await bench.ledger.row("a")
+    assert row and row.job == claim.job
+    assert (row.fence, row.strikes, row.signals) == (claim.fence, 1, {"cancel": "1"})
+    assert row.held_until == row.due_at == pytest.approx(now + 5, abs=0.5)
+    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=Stage.COMPLETED), 60)
+    await bench.ledger.confirm("a", 60)
+    row = await bench.ledger.row("a")
+    assert row and (row.due_at, row.held_until, row.job.history[-1].what) == (None, None, "closed")
+
+
+async def test_what_failed_is_listed_newest_first_until_it_is_dropped_or_forgotten(bench: Bench) -> None:
+    for job_id, ending in (("a", Stage.FAILED), ("b", Stage.COMPLETED), ("c", Stage.FAILED), ("d", Stage.CANCELLED)):
+        await closing(bench, job_id, ending)
+        await bench.ledger.confirm(job_id, 1.0)
+        await bench.passes(0.01)
+    assert [row.id for row in await bench.ledger.dead()] == ["c", "a"]
+    assert [row.id for row in await bench.ledger.dead(limit=1)] == ["c"]
+    assert await bench.ledger.drop("c")
+    assert not await bench.ledger.drop("c")
+    assert [row.id for row in await bench.ledger.dead()] == ["a"]
+    assert await bench.ledger.get("c"), "its row stays"
+    await bench.passes(1.2)
+    assert await bench.ledger.dead() == []
+
+
+@pytest.fixture
+def producer(redis_url: str) -> RedisProducer:
+    return open_redis_producer(redis_url)
+
+
+async def test_nothing_of_a_forgotten_job_stays_in_redis(redis_url: str, producer: RedisProducer) -> None:
+    ledger = open_redis_ledger(redis_url)
+    once = Once("k", "of", 0.5)
+    producer.send(sent(), 60, once)
+    await ledger.accept(job(), once)
+    (claim,), _ = await ledger.claim(["generation"], 10, LEASE_S)
+    await ledger.release(
+        claim, claim.job.move(Stage.CLOSING, ending=Stage.FAILED, trouble=Trouble("internal", "x")), 60
+    )
+    await ledger.confirm("a", 0.5)
+    with redis.Redis.from_url(redis_url) as client:
+        assert {client.pttl(key) > 0 for key in client.scan_iter()} == {True}
+    await ledger.aclose()
+
+
+def test_a_row_is_withdrawn_only_while_it_is_sent_and_untouched(redis_url: str, producer: RedisProducer) -> None:
+    once = Once("k", "of", 60)
+    assert producer.send(sent(), 60, once) == "a"
+    assert producer.withdraw(sent(), once)
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.dbsize() == 0
+    producer.send(sent(), 60, once)
+    producer.signal("a", "cancel")
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("kilnhand:job:a", "fence", 1)  # a worker has seen it
+    assert not producer.withdraw(sent(), once)
+    assert producer.row("a")
+
+
+def test_a_key_belongs_to_the_first_that_brings_it(producer: RedisProducer, redis_url: str) -> None:
+    assert producer.send(sent("a"), 60, Once("k", "of", 60)) == "a"
+    assert producer.send(sent("b"), 60, Once("k", "of", 60)) == "a"
+    assert producer.row("b") is None
+    with pytest.raises(KeyReusedError, match="by job a"):
+        producer.send(sent("c"), 60, Once("k", "of another", 60))
