@@ -25,7 +25,7 @@ from worker.services import Services, open_services
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-STOP_GRACE_S = 2.0  # for what is in hand; the rest comes due again on another worker
+STOP_GRACE_S = 1.0  # for what is in hand; the rest comes due again on another worker
 TAKE_S = 60.0  # Celery's visibility timeout: a closing message is not delivered again before
 
 
@@ -40,7 +40,7 @@ class LoopMinder:
             max_claims=settings.worker.max_claims,
         )
         self._forget_s = settings.worker.result_days * 86400
-        self._grace_s = STOP_GRACE_S + settings.fal.fal_timeout_s  # a POST under way: nobody else will get its answer
+        self._submit_grace_s = settings.worker.stop_s  # a POST under way: nobody else will get its answer
         self._thread = LoopThread()
         self._stopped = asyncio.Event()
         self._ready: Future[tuple[Services, Dispatcher]] = Future()
@@ -88,7 +88,7 @@ class LoopMinder:
         """Stop the dispatcher, close the services, end the loop."""
         self._thread.loop.call_soon_threadsafe(self._stopped.set)
         try:
-            self._running.result(self._grace_s + 3)
+            self._running.result(STOP_GRACE_S + self._submit_grace_s + 3)
         except TimeoutError:
             log.warning("dispatcher_stopped_late")
         self._thread.close()
@@ -104,7 +104,7 @@ class LoopMinder:
             stopping = asyncio.create_task(self._stopped.wait())
             await asyncio.wait({minding, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-            await dispatcher.stop(STOP_GRACE_S, self._grace_s - STOP_GRACE_S)
+            await dispatcher.stop(STOP_GRACE_S, self._submit_grace_s)
             await minding
             await outside.aclose()
 
