@@ -85,7 +85,10 @@ class GatewaySettings(BaseSettings):
     gateway_host: str = Field("127.0.0.1", description="the address that the gateway listens on")
     gateway_port: int = Field(8080, ge=0, le=65535, description="the port that the gateway listens on")
     secret: SecretStr | None = Field(
-        None, min_length=16, description="signs file URLs; the same for worker and gateway"
+        None, min_length=16, description="signs URLs of files and webhooks; the same for worker and gateway"
+    )
+    webhooks: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto (when the provider can reach the gateway and a secret is set), on or off"
     )
 
     @field_validator("public_url")

@@ -1,0 +1,124 @@
+"""A webhook's URL, the token in it, and when submissions carry one. What was heard survives being written down."""
+
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from config.settings import FalSettings, GatewaySettings, Settings
+from worker.artefacts.signing import sign
+from worker.webhook import Heard, WebhookSecretMissingError, attempt_of, webhook_url, webhooks_wanted
+
+SECRET = "a secret of the tests"
+ODD_IDS = [
+    "job-7",
+    "a/b",
+    "/a//b/",
+    "two words",
+    "späte Füchse 狐",
+    "50%2F?x=1#y",
+    "a\nb",
+    "3-abc",
+    "webhooks/fal/x",
+    "a:b@c;d",
+]
+
+
+def parts_of(url: str) -> tuple[str, str]:
+    """The job's id and the token, as a server reads them."""
+    base = "https://gateway.example.com/webhooks/fal/"
+    assert url.startswith(base)
+    job, token = unquote(url.removeprefix(base)).rsplit("/", 1)
+    return job, token
+
+
+@pytest.mark.parametrize("job_id", ODD_IDS)
+def test_a_url_leads_back_to_its_job_and_attempt(job_id: str) -> None:
+    url = webhook_url("https://gateway.example.com", SECRET, "fal", job_id, 12)
+    assert url.isascii() and url.count("/") == 6 and not set(url) & set("?# \n")
+    job, token = parts_of(url)
+    assert (job, attempt_of(SECRET, "fal", job, token)) == (job_id, 12)
+
+
+def test_a_token_opens_nothing_but_its_own_attempt() -> None:
+    job, token = parts_of(webhook_url("https://gateway.example.com", SECRET, "fal", "job-7", 1))
+    mac = token.partition("-")[2]
+    assert attempt_of(SECRET, "fal", job, token) == 1
+    assert attempt_of(SECRET, "fal", "job-8", token) is None
+    assert attempt_of(SECRET, "other", job, token) is None
+    assert attempt_of("another secret of the tests", "fal", job, token) is None
+    for wrong in (
+        f"2-{mac}", f"01-{mac}", f"1-{mac[:-1]}", f"1-{mac}A", f"1-{mac[:-1]}!", f"1{mac}", mac, "", "1-", f"-{mac}",
+        f" 1-{mac}", f"1-{mac}\n", f"١-{mac}", f"1-{mac[:-1]}ä", f"{'9' * 5000}-{mac}", "\udc80",
+    ):  # fmt: skip
+        assert attempt_of(SECRET, "fal", job, wrong) is None, wrong
+
+
+def test_an_attempt_cannot_be_moved_into_the_job_or_out_of_it() -> None:
+    ids = {parts_of(webhook_url("https://gateway.example.com", SECRET, "fal", job, n))[1][-24:]
+           for job, n in [("a", 1), ("a", 11), ("1\na", 1), ("a\n1", 1), ("1\n1", 1)]}  # fmt: skip
+    assert len(ids) == 5
+
+
+def test_the_signature_of_a_file_is_no_token_though_the_secret_is_the_same() -> None:
+    signature = sign(SECRET, "fal", 1).partition("signature=")[2]
+    assert attempt_of(SECRET, "fal", "1", f"1-{signature[:24]}") is None
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        Heard("r-1", "OK", 1000.25, {"images": [{"url": "https://x/y.png"}], "seed": 7}),
+        Heard("r-1", "OK", 1.0, None, payload_error="Response payload is not JSON serializable."),
+        Heard(
+            "r-1", "ERROR", 1.0, {"detail": [{"msg": "ä 狐", "n": 1.5, "none": None}]}, error="Invalid status code: 422"
+        ),
+    ],
+)
+def test_what_was_heard_survives_being_written_down(heard: Heard) -> None:
+    assert Heard.load(heard.dump()) == heard
+
+
+def settings(
+    webhooks: str = "auto",
+    secret: str | None = SECRET,
+    public_url: str = "https://gateway.example.com",
+    twin: str | None = None,
+) -> Settings:
+    gateway: Any = {"webhooks": webhooks, "secret": secret, "public_url": public_url}
+    return Settings(
+        gateway=GatewaySettings(_env_file=None, **gateway), fal=FalSettings(_env_file=None, fal_base_url=twin)
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://gateway.example.com", "http://example.com:8080/under", "https://8.8.8.8", "https://[2606:4700::1111]:443",
+     "https://GATEWAY.Example.COM.", "https://localhost.example.com"],
+)  # fmt: skip
+def test_by_itself_webhooks_come_to_a_host_of_the_internet(url: str) -> None:
+    assert webhooks_wanted(settings(public_url=url))
+    assert not webhooks_wanted(settings(public_url=url, secret=None))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"http://{host}" for host in (
+        "127.0.0.1:8080", "localhost", "LOCALHOST:1", "localhost.", "gateway", "gateway:8080", "10.0.0.7", "172.16.3.4",
+        "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "[::1]", "[fe80::1]", "[fd00::1]",
+        "[::ffff:10.0.0.1]", "printer.local", "gw.svc.cluster.local", "gw.internal", "gw.Internal.", "127.1",
+        "2130706433", "0x7f.1", "10.0.0.0x7", "224.0.0.1", "a.localhost", "router.home.arpa",
+    )],
+)  # fmt: skip
+def test_by_itself_no_webhook_is_asked_of_fal_to_a_place_it_cannot_reach(url: str) -> None:
+    assert not webhooks_wanted(settings(public_url=url))
+    assert webhooks_wanted(settings(public_url=url, twin="http://127.0.0.1:9")), "the stand-in is inside, too"
+    assert webhooks_wanted(settings("on", public_url=url))
+
+
+def test_webhooks_may_be_turned_off_and_must_be_possible_when_on() -> None:
+    assert not webhooks_wanted(settings("off"))
+    assert webhooks_wanted(settings("on"))
+    assert not webhooks_wanted(settings(secret=None, twin="http://127.0.0.1:9"))
+    with pytest.raises(WebhookSecretMissingError, match="KILNHAND_SECRET"):
+        webhooks_wanted(settings("on", secret=None))
