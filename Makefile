@@ -9,7 +9,7 @@ READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup demo test check test-peers test-image format lock clean
+.PHONY: help setup demo test check test-peers test-image chaos chaos-sweep format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -42,6 +42,13 @@ test-peers: $(READY) ## tests with Chromium and Node's fal client; installs both
 
 test-image: $(READY) ## the image's build steps, run in clean virtual environments
 	$(BIN)/python -m pytest tests/image $(ARGS)
+
+chaos: $(READY) ## processes killed, answers lost, messages stolen, and eight promises proven; SEED=1 JOBS=300 MINUTES=2 WORKERS=3
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+chaos-sweep: $(READY) ## the same promises, after a crash at every point of worker/crash.py
+	@$(BIN)/python -m tests.chaos --sweep $(ARGS)
 
 format: $(READY) ## format the code and mend what the linter can
 	$(BIN)/ruff format .

@@ -1,0 +1,228 @@
+"""One run: a house, callers, strikes and a recorder side by side; then quiet, the collection, the checks, the report."""
+
+import contextlib
+import dataclasses
+import gc
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import redis
+
+from tests.chaos import collector, load, plan, report
+from tests.chaos.checks import check
+from tests.chaos.forgery import Forger
+from tests.chaos.history import History
+from tests.chaos.producer import Producer, point_at
+from tests.chaos.recorder import Recorder
+from tests.chaos.strikes import Striker
+from worker.cli.processes import House, open_house
+
+SENDING = 0.75  # the share of the time in which jobs are sent and strikes fall; the rest is for what is left to end
+QUIET_S = 600.0  # the longest wait for the last job
+RESTORED_S = 80.0  # Celery brings the message of a dead worker back after its visibility timeout of 60 s
+TOLD_EVERY_S = 5.0
+SECRETS = {"the fal key": "chaos-key-id:c5b1f2a98d0e4c7b", "the secret": "chaos-secret-0123456789abcdef"}
+STRIKES = ("stop", "freeze", "restart", "forged", "stolen first", "stolen closing")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is made of."""
+
+    seed: int
+    jobs: int
+    minutes: float
+    workers: int
+    folder: Path
+    scale: plan.Scale
+    env: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """For how long jobs are sent."""
+        return self.minutes * 60 * SENDING
+
+
+@dataclass
+class Parts:
+    """What works side by side in a run."""
+
+    house: House
+    client: redis.Redis
+    producer: Producer
+    recorder: Recorder
+    striker: Striker
+    forger: Forger
+    own: set[str]  # requests of our own at the twin
+
+
+def run(options: Options) -> bool:
+    """Hurt a house, and prove the promises; True when all hold."""
+    asks = load.draw(Random(f"load {options.seed}"), options.jobs, options.seconds)
+    strikes = plan.draw(Random(f"plan {options.seed}"), options.scale)
+    _say(f"seed {options.seed}: {sum(len(ask.parts) for ask in asks)} jobs in {options.seconds:.0f} s; the plan:")
+    for strike in strikes:
+        _say(f"  {strike}")
+    house_folder = options.folder / "house"
+    env = {"FAL_KEY": SECRETS["the fal key"], "KILNHAND_SECRET": SECRETS["the secret"], **options.env}
+    with open_house(house_folder, parts=("redis", "twin", "gateway"), env=env, keep=True) as house:
+        _say(f"house in {house_folder}; Redis: appendonly yes, {_fsync(house)}")
+        with _parts(house, options, asks, strikes) as parts:
+            _hurt(parts, len(asks))
+            _wait_for_the_end(parts)
+            seen = _collect(parts)
+            recovered, struck = parts.striker.watch.end(), parts.striker.struck()
+        problems = parts.producer.problems + parts.striker.problems
+        gc.collect()  # results that are collected later would look for their Redis in vain
+    seen.leftovers += collector.processes_in(house_folder)
+    return _judge(options, parts, seen, recovered, struck, problems)
+
+
+@contextlib.contextmanager
+def _parts(house: House, options: Options, asks: list[load.Ask], strikes: list[plan.Strike]) -> Iterator[Parts]:
+    for name in plan.names(options.workers):
+        house.start_worker(name)
+    point_at(house)
+    httpx.post(f"{house.twin_url}/_twin/pace", json={"endpoints": load.PACE}).raise_for_status()
+    client = redis.Redis.from_url(house.redis_url, socket_timeout=15)
+    producer = Producer(asks, house.redis_url)
+    recorder = Recorder(house.redis_url, house.folder / "files", producer.ids)
+    forger = Forger(house.twin_url, house.gateway_url, Random(options.seed), lambda job: is_open(client, job))
+    bare = {ask.number for ask in asks if ask.kind in {"bare", "invalid"}}
+    striker = Striker(house, strikes, client, forger, bare)
+    try:
+        yield Parts(house, client, producer, recorder, striker, forger, {forger.catch_one()})
+    finally:
+        striker.calm()
+        forger.close()
+        recorder.stop()
+
+
+def is_open(client: redis.Redis, job: str) -> bool:
+    """Whether a job's submission is not known by its ticket."""
+    return client.hget(f"kilnhand:job:{job}", "stage") in {b"submitting", b"unknown", b"accepted", None}
+
+
+def _hurt(parts: Parts, asks: int) -> None:
+    """Send and strike side by side until both are done."""
+    began, stop = time.monotonic(), threading.Event()
+    parts.recorder.start()
+    works = [
+        threading.Thread(target=work.run, args=(began, stop.is_set), daemon=True)
+        for work in (parts.producer, parts.striker)
+    ]
+    try:
+        for work in works:
+            work.start()
+        while any(work.is_alive() for work in works):
+            _progress(parts, began)
+            _pause(TOLD_EVERY_S, lambda: not any(work.is_alive() for work in works))
+    finally:
+        stop.set()
+
+
+def _wait_for_the_end(parts: Parts) -> None:
+    """Until everything has ended and no message of a dead worker waits to come back."""
+    parts.striker.calm()
+    began = time.monotonic()
+    while time.monotonic() < began + QUIET_S and not _has_ended(parts):
+        _progress(parts, began)
+        _pause(TOLD_EVERY_S, lambda: _has_ended(parts))
+    while time.monotonic() < began + RESTORED_S + QUIET_S and parts.client.zcard("unacked_index"):
+        _progress(parts, began)
+        _pause(TOLD_EVERY_S, lambda: not parts.client.zcard("unacked_index"))
+    _pause(3.0, lambda: False)  # a second ending would come now
+
+
+def _has_ended(parts: Parts) -> bool:
+    return not parts.recorder.open_rows() and set(parts.producer.ids()) <= parts.recorder.final
+
+
+def _collect(parts: Parts) -> History:
+    """Everything that was seen, with the house still up."""
+    _say("all quiet; fetching every file")
+    house, client = parts.house, parts.client
+    parts.recorder.stop()
+    rows, results = collector.rows_of(client), collector.results_of(client)
+    requests = collector.requests_of(house.twin_url, parts.own)
+    return History(
+        wanted=parts.producer.wanted,
+        rows=rows,
+        sights=dict(parts.recorder.sights),
+        states=dict(parts.recorder.states),
+        results=results,
+        requests=requests,
+        files=collector.fetched(results),
+        leaks=collector.leaks(client, house.folder, json.dumps(requests), SECRETS),
+        fetched_forged=list(parts.forger.fetched),
+        leftovers=collector.leftovers(client, rows),
+    )
+
+
+def _judge(
+    options: Options, parts: Parts, seen: History, recovered: list[Any], struck: int, problems: list[str]
+) -> bool:
+    counts = parts.striker.counts
+    for line in problems:
+        _say(f"note: {line}")
+    for sort, status in sorted(set(parts.forger.answers)):
+        _say(f"forged webhook, {sort}: HTTP {status}, {parts.forger.answers.count((sort, status))} times")
+    kills = counts["kill worker"] + counts["kill gateway"]
+    found = check(seen)
+    told = report.summary(seen, found, recovered, kills, struck + sum(counts[what] for what in STRIKES), options.seed)
+    told |= {"strikes": dict(counts), "twin_faults_struck": struck, "cancels": parts.producer.stopped}
+    _write(options.folder, seen, recovered, told)
+    _say(f"histories and logs: {options.folder}")
+    report.tell(seen, found, told, _say)
+    return report.is_well(told)
+
+
+def _write(folder: Path, seen: History, recovered: list[Any], told: dict[str, Any]) -> None:
+    """The history as JSON lines, one file a list."""
+    for name in ("wanted", "requests", "files", "leftovers"):
+        _lines(folder / f"{name}.jsonl", getattr(seen, name))
+    _lines(folder / "recoveries.jsonl", recovered)
+    for name in ("rows", "sights", "states", "results"):
+        _lines(folder / f"{name}.jsonl", ({"id": key, name: value} for key, value in getattr(seen, name).items()))
+    (folder / "summary.json").write_text(json.dumps(told))
+
+
+def _lines(path: Path, values: Any) -> None:
+    with path.open("w") as file:
+        for value in values:
+            file.write(json.dumps(value, default=dataclasses.asdict) + "\n")
+
+
+def _progress(parts: Parts, began: float) -> None:
+    ids = parts.producer.ids()
+    ended = sum(job in parts.recorder.final for job in ids)
+    stages = " ".join(f"{name}={count}" for name, count in sorted(parts.recorder.stages().items()))
+    up = sum(child.is_alive for child in parts.house.children.values())
+    kills = sum(count for what, count in parts.striker.counts.items() if what.startswith("kill"))
+    _say(f"{time.monotonic() - began:5.0f} s  sent {len(ids)}  ended {ended}  up {up}  kills {kills}  {stages}")
+
+
+def _pause(seconds: float, over: Any) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+            if over():
+                return
+
+
+def _fsync(house: House) -> str:
+    with redis.Redis.from_url(house.redis_url) as client:
+        found: Any = client.config_get("appendfsync")
+    return f"appendfsync {found['appendfsync']}; it is restarted by SIGTERM, which syncs before it goes"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,47 @@
+"""Which scenario brings a process to which crash point: the jobs that are sent for it, and what the twin does to them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Kinds of jobs, and faults at the twin."""
+
+    kinds: tuple[str, ...]
+    faults: tuple[Mapping[str, Any], ...] = ()
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "plain": Scenario(("picture", "picture", "chain")),
+    "any job": Scenario(("picture", "picture", "training")),
+    "a lost message": Scenario(("lost", "lost")),
+    "a cancelled job": Scenario(("slow", "slow")),
+    "a lost answer": Scenario(
+        ("picture", "picture"),
+        ({"call": "submit", "what": "drop", "accepted": True, "times": 2, "endpoint": "fal-ai/flux/schnell"},),
+    ),
+    "a caller dies": Scenario(()),
+}
+
+_BY_POINT = {
+    "before_sent_row": "a caller dies",
+    "after_sent_row": "a caller dies",
+    "after_message": "a caller dies",
+    "before_write_sent": "a lost message",
+    "after_write_sent": "a lost message",
+    "before_resend": "a lost message",
+    "after_resend": "a lost message",
+    "before_write_unknown": "a lost answer",
+    "after_write_unknown": "a lost answer",
+    "before_stop": "a cancelled job",
+    "after_stop": "a cancelled job",
+    "before_revoked": "a cancelled job",
+    "after_revoked": "a cancelled job",
+}
+
+
+def scenario_of(point: str) -> str:
+    """The scenario that reaches a point; every other is passed by any job."""
+    return _BY_POINT.get(point, "any job")
