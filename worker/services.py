@@ -1,9 +1,10 @@
 """The one composition root: settings in, objects out. Whoever opens closes, in reverse."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from config.catalogue import load_catalogue
 from config.fal_key import HOW_TO_SET, FalKey
@@ -17,6 +18,7 @@ from worker.ledger.redis import open_redis_ledger
 from worker.providers.base import Provider
 from worker.providers.fal import open_fal
 from worker.turn import Bench
+from worker.webhook import webhook_url, webhooks_wanted
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,15 @@ async def _bench(stack: AsyncExitStack, settings: Settings, fal_key: FalKey | No
         store=store,
         url_s=settings.store.url_days * 86400,
         chance=random.random,
+        webhook=_webhook(settings),
     )
+
+
+def _webhook(settings: Settings) -> Callable[[str, str, int], str] | None:
+    """Where a provider tells that a run has ended; None where it could not reach us."""
+    if not webhooks_wanted(settings) or settings.gateway.secret is None:
+        return None
+    return partial(webhook_url, settings.gateway.public_url, settings.gateway.secret.get_secret_value())
 
 
 async def _providers(stack: AsyncExitStack, settings: Settings, fal_key: FalKey | None) -> dict[str, Provider]:

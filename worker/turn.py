@@ -9,7 +9,7 @@ from worker.artefacts.fetch import Fetcher
 from worker.errors import ExternalServiceError, KilnhandError, ServiceUnavailableError
 from worker.job import Cost, Job, Receipt, Stage, Trouble
 from worker.providers.base import Provider
-from worker.webhook import Heard
+from worker.webhook import Heard, webhook_signal
 
 NOW = 0.0  # go on in the same claim
 RESEND_S = 10.0  # a message that nobody confirmed is sent again after this, then in doubling steps
@@ -36,7 +36,7 @@ class Look:
 
     def heard(self, attempt: int) -> Heard | None:
         """What the provider has told by webhook of this attempt's end."""
-        raw = self.signals.get(f"webhook:{attempt}")
+        raw = self.signals.get(webhook_signal(attempt))
         return Heard.load(raw) if raw else None
 
 

@@ -143,8 +143,10 @@ def open_house(
     """A house of its own: free ports, a fresh secret, none of this process's KILNHAND_ and vendors' variables.
 
     `env` is added to every child's environment, and wins. With `keep`, Redis writes to disk and may be restarted.
+    Without a gateway nobody hears webhooks, so none are asked for.
     """
-    house = House(folder, addresses := sealed_addresses(), sealed(folder, addresses, env), cwd=folder, keep=keep)
+    own = env or {} if "gateway" in parts else {"KILNHAND_WEBHOOKS": "off", **(env or {})}
+    house = House(folder, addresses := sealed_addresses(), sealed(folder, addresses, own), cwd=folder, keep=keep)
     try:
         house.start(*parts)
         yield house
