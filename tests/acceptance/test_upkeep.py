@@ -1,0 +1,61 @@
+"""Nothing has to be swept: what is over leaves Redis by itself, to the last key."""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from celery import chain
+
+from tasks.generation import text_to_image
+from tests.acceptance.conftest import Twin, point_producer_at
+from tests.conftest import wait_until
+from worker.cli.processes import House, open_house
+
+JOBS = 150
+LIFETIME_S = 12
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A house that keeps results for seconds."""
+    env = {"KILNHAND_RESULT_DAYS": str(LIFETIME_S / 86_400)}
+    with open_house(tmp_path, parts=("redis", "twin", "worker", "gateway"), env=env) as house:
+        point_producer_at(house, _patch)
+        yield house
+        gc.collect()
+
+
+def test_finished_jobs_leave_no_key_and_no_memory_behind(forgetful: House) -> None:
+    twin = Twin(forgetful.twin_url)
+    twin.pace(seconds=0.2, concurrency=100)
+    with redis.Redis.from_url(forgetful.redis_url, decode_responses=True) as client:
+        text_to_image.delay(prompt="warm", image_size="square").get(timeout=30)
+        wait_until(lambda: not ours(client), "the first job is forgotten", timeout_s=LIFETIME_S + 30)
+        before, used = set(client.scan_iter()), memory(client)
+        jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(JOBS)]
+        twin.script(endpoint="*", call="submit", what="http", status=422, times=5)
+        jobs += [text_to_image.delay(prompt=f"refused {n}", image_size="square") for n in range(5)]
+        jobs += [chain(text_to_image.si(prompt="a"), text_to_image.si(prompt="b")).delay() for _ in range(5)]
+        for job in jobs[:10]:
+            job.revoke()
+        peak = [0]
+
+        def all_have_ended() -> bool:
+            peak[0] = max(peak[0], memory(client))
+            return all(client.hget(key, "stage") in {"completed", "failed", "cancelled"} for key in ours(client))
+
+        wait_until(all_have_ended, "all have ended", timeout_s=60)
+        wait_until(lambda: not ours(client), "all are forgotten", timeout_s=LIFETIME_S + 30)
+        wait_until(lambda: set(client.scan_iter()) <= before, "no other key is left", timeout_s=30)
+        grown = memory(client) - used
+        assert grown < (peak[0] - used) / 10, f"{grown} bytes stay of {peak[0] - used}"
+
+
+def ours(client: "redis.Redis") -> list[str]:
+    return list(client.scan_iter("kilnhand:job:*"))
+
+
+def memory(client: "redis.Redis") -> int:
+    return int(client.info("memory")["used_memory_dataset"])
