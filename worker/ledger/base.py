@@ -35,6 +35,7 @@ class Row:
     fence: int
     strikes: int
     signals: Mapping[str, str] = field(default_factory=dict)
+    forgotten_at: float | None = None  # known once it is final
 
 
 @dataclass(frozen=True)

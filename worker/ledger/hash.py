@@ -53,8 +53,8 @@ def claim_of(flat: Any, now: float) -> Claim | None:
     return Claim(job, int(row["fence"]), now, int(row["strikes"]), _signals(row), int(row["heard"]))
 
 
-def row_of(found: Mapping[bytes, bytes], due_ms: float | None) -> Row:
-    """The row, from HGETALL and its score among the due."""
+def row_of(found: Mapping[bytes, bytes], due_ms: float | None, expires_ms: int = -1) -> Row:
+    """The row, from HGETALL, its score among the due, and the key's end (negative: none)."""
     row = _fields(found.items())
     until = int(row["until"])
     return Row(
@@ -64,6 +64,7 @@ def row_of(found: Mapping[bytes, bytes], due_ms: float | None) -> Row:
         fence=int(row["fence"]),
         strikes=int(row["strikes"]),
         signals=_signals(row),
+        forgotten_at=expires_ms / 1000 if expires_ms >= 0 else None,
     )
 
 

@@ -128,7 +128,7 @@ class MemoryLedger:
         if row is None:
             return None
         due = None if row.job.is_final else row.due
-        return Row(row.job, due, row.until or None, row.fence, row.strikes, dict(row.signals))
+        return Row(row.job, due, row.until or None, row.fence, row.strikes, dict(row.signals), row.forget_at)
 
     async def dead(self, limit: int = 100) -> list[Job]:
         """The jobs that failed, newest first."""

@@ -61,7 +61,8 @@ class RedisProducer:
         if not found:
             return None
         due: Any = self._redis.zscore(self._keys.due(found[b"queue"].decode()), job_id)
-        return row_of(found, due)
+        expires: Any = self._redis.pexpiretime(self._keys.job(job_id)) if due is None else -1
+        return row_of(found, due, expires)
 
     def now(self) -> float:
         """The ledger's clock, seconds since the epoch."""

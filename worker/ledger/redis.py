@@ -117,7 +117,8 @@ class RedisLedger:
         found: Any = await self._redis.hgetall(self._keys.job(job_id))
         if not found:
             return None
-        return row_of(found, await self._redis.zscore(self._keys.due(found[b"queue"].decode()), job_id))
+        due: Any = await self._redis.zscore(self._keys.due(found[b"queue"].decode()), job_id)
+        return row_of(found, due, await self._redis.pexpiretime(self._keys.job(job_id)) if due is None else -1)
 
     async def dead(self, limit: int = 100) -> list[Job]:
         """The jobs that failed, newest first."""

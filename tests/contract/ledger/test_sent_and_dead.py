@@ -101,6 +101,7 @@ async def test_a_row_shows_who_may_do_what_with_it_and_when(bench: Bench) -> Non
     await bench.ledger.confirm("a", 60)
     row = await bench.ledger.row("a")
     assert row and (row.due_at, row.held_until, row.job.history[-1].what) == (None, None, "closed")
+    assert row.forgotten_at == pytest.approx(now + 60, abs=0.5)
 
 
 async def test_what_failed_is_listed_newest_first_until_it_is_dropped_or_forgotten(bench: Bench) -> None:
