@@ -77,12 +77,19 @@ def webhooks_wanted(settings: Settings) -> bool:
 
     Raises `WebhookSecretMissingError` when they must and there is no secret.
     """
+    if not may_webhooks_come(settings):
+        return False
+    if settings.gateway.webhooks == "on" or settings.fal.fal_base_url is not None:
+        return True
+    return _is_outside(urlsplit(settings.gateway.public_url).hostname or "")
+
+
+def may_webhooks_come(settings: Settings) -> bool:
+    """Whether the gateway takes them, though its own PUBLIC_URL may not be the one they come by. Raises the same."""
     gateway = settings.gateway
     if gateway.webhooks == "on" and gateway.secret is None:
         raise WebhookSecretMissingError
-    if gateway.webhooks == "auto" and gateway.secret is not None:
-        return settings.fal.fal_base_url is not None or _is_outside(urlsplit(gateway.public_url).hostname or "")
-    return gateway.webhooks == "on"
+    return gateway.webhooks != "off" and gateway.secret is not None
 
 
 def _token(secret: str, provider: str, job_id: str, attempt: int) -> str:

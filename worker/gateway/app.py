@@ -17,28 +17,40 @@ from worker.artefacts.signing import require_secret
 from worker.artefacts.store import folder_of, open_store
 from worker.gateway.files import file_routes
 from worker.gateway.health import Check, health_routes
+from worker.gateway.jwks import Jwks, jwks_url
+from worker.gateway.metrics import metrics_routes
+from worker.gateway.webhooks import Reception, webhook_routes
+from worker.http import open_downloads
 from worker.ledger.redis import open_redis_ledger
+from worker.metrics import Metrics
+from worker.webhook import may_webhooks_come
 
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Starlette:
-    """The application; it opens the ledger and the store with its lifespan.
+    """The application. Nothing is connected before its first request, and all is closed with its lifespan.
 
-    Raises `SecretMissingError` when files of a folder store are to be served and KILNHAND_SECRET is not set.
+    Raises `SecretMissingError` when files of a folder store are to be served and KILNHAND_SECRET is not set,
+    `WebhookSecretMissingError` when webhooks must come and it is not.
     """
     checks: dict[str, Check] = {}
+    metrics, ledger = Metrics(), open_redis_ledger(settings.redis.ledger)
+    keys = open_downloads(2, connect_s=5, read_s=5)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            ledger = open_redis_ledger(settings.redis.ledger)
             stack.push_async_callback(ledger.aclose)
+            stack.push_async_callback(keys.aclose)
             checks.update(ledger=ledger.ping, store=open_store(settings.store, settings.gateway).ready)
             yield
 
-    routes = health_routes(checks)
+    routes = [*health_routes(checks), *metrics_routes(metrics)]
     folder = folder_of(settings.store)
     if folder is not None:  # S3 and GCS serve their files themselves
         routes += file_routes(folder, require_secret(settings.gateway), clock)
+    if may_webhooks_come(settings):
+        jwks = Jwks(jwks_url(settings.fal), keys)
+        routes += webhook_routes(Reception(require_secret(settings.gateway), ledger, jwks, metrics, clock))
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _as_json})
 
 

@@ -8,6 +8,7 @@ import uvicorn
 from config.settings import Settings
 from worker.artefacts.signing import SecretMissingError
 from worker.gateway.app import create_app
+from worker.webhook import WebhookSecretMissingError
 
 _GRACE_S = 5
 
@@ -26,7 +27,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Ends the process with a message when it cannot start."""
     try:
         app = create_app(settings)
-    except SecretMissingError as error:
+    except (SecretMissingError, WebhookSecretMissingError) as error:
         raise SystemExit(f"kilnhand gateway: {error}") from error
     config = uvicorn.Config(
         app,

@@ -1,0 +1,129 @@
+"""The door for webhooks, in this process: a ledger in memory, keys that a test publishes, a clock that it winds."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+
+from worker.gateway.jwks import Jwks
+from worker.gateway.metrics import metrics_routes
+from worker.gateway.webhooks import Reception, webhook_routes
+from worker.job import Attempt, Job, Options, Piece, Stage, Step, Ticket
+from worker.ledger.base import Row
+from worker.ledger.memory import MemoryLedger
+from worker.metrics import Metrics
+from worker.webhook import webhook_url
+
+FIXTURE = json.loads((Path(__file__).parents[2] / "fixtures/fal_webhooks.json").read_text(encoding="utf-8"))
+KEYS, WEBHOOKS = FIXTURE["keys"], FIXTURE["webhooks"]
+SIGNED_AT = 1767225600.0
+REQUEST, OTHER = "80e732af-660e-45cd-bd63-580e4f2a94cc", "1f0c9b52-7d41-4c6e-9a55-0f2d6f1f6a10"
+SECRET = "a secret of the tests"
+JOB = "job-7"
+
+
+def jwk(x: Any, **more: Any) -> dict[str, Any]:
+    return {"kty": "OKP", "crv": "Ed25519", "x": x, **more}
+
+
+def headers_of(name: str) -> dict[str, str]:
+    told = WEBHOOKS[name]
+    return {
+        "X-Fal-Webhook-Request-Id": told["request_id"],
+        "X-Fal-Webhook-User-Id": told["user_id"],
+        "X-Fal-Webhook-Timestamp": told["timestamp"],
+        "X-Fal-Webhook-Signature": told["signature"],
+    }
+
+
+class Publisher(httpx.AsyncBaseTransport):
+    """Publishes keys, or whatever else it is told to answer, and counts who asks."""
+
+    def __init__(self) -> None:
+        self.keys: list[Any] = [jwk(KEYS["first"])]
+        self.answer: httpx.Response | Exception | None = None
+        self.fetches = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.fetches += 1
+        assert request.headers["accept-encoding"] == "identity", "nothing that grows when unpacked"
+        await asyncio.sleep(0)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        answer = self.answer or httpx.Response(200, json={"keys": self.keys})
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(answer.content))
+
+
+class Door:
+    """The application, and everything around it."""
+
+    def __init__(self) -> None:
+        self.now = SIGNED_AT
+        self.uptime = 50.0
+        self.ledger = MemoryLedger(lambda: self.now)
+        self.publisher = Publisher()
+        jwks = Jwks(
+            "https://keys.example.com/jwks.json", httpx.AsyncClient(transport=self.publisher), lambda: self.uptime
+        )
+        metrics = Metrics()
+        self.reception = Reception(SECRET, self.ledger, jwks, metrics, lambda: self.now)
+        self.app = Starlette(routes=[*webhook_routes(self.reception), *metrics_routes(metrics)])
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
+
+    def wind(self, seconds: float) -> None:
+        """Let time pass for the keys, not for the signatures, which are of one moment."""
+        self.uptime += seconds
+
+    async def add(
+        self, job_id: str = JOB, stage: Stage = Stage.WAITING, ticket: str | None = REQUEST, attempts: int = 1
+    ) -> None:
+        """A row at this stage, due in a minute."""
+        step = Step("flux-schnell", {"prompt": "x"}, (Piece("images", "image", "images.*"),))
+        job = Job(job_id, "generation.text_to_image", "generation", {}, step, Options(), 0.0)
+        _, job = await self.ledger.accept(job)
+        tried = tuple(
+            Attempt(n, "fal", "fal-ai/flux/schnell", self.now, ended_at=self.now if n < attempts else None)
+            for n in range(1, attempts + 1)
+        )
+        ending = {Stage.CLOSING: Stage.COMPLETED, Stage.FAILED: Stage.FAILED, Stage.COMPLETED: Stage.COMPLETED}.get(
+            stage
+        )
+        job = replace(job, stage=stage, attempts=tried, ending=ending)
+        if ticket and tried:
+            job = job.with_attempt(ticket=Ticket(ticket))
+        row = self.ledger._rows[job_id]
+        row.job, row.due = job, self.now + 60
+
+    async def row(self, job_id: str = JOB) -> Row:
+        row = await self.ledger.row(job_id)
+        assert row
+        return row
+
+    def url(self, job_id: str = JOB, attempt: int = 1) -> str:
+        return webhook_url("http://gateway", SECRET, "fal", job_id, attempt)
+
+    async def post(
+        self,
+        name: str = "ok",
+        url: str | None = None,
+        body: bytes | AsyncIterator[bytes] | None = None,
+        **changes: str | None,
+    ) -> httpx.Response:
+        """Post a signed webhook, changed: another URL, another body, other headers by keyword, None for none."""
+        headers: dict[str, str | None] = {**headers_of(name)}
+        headers |= {f"X-Fal-Webhook-{key.replace('_', '-').title()}": value for key, value in changes.items()}
+        content = WEBHOOKS[name]["body"].encode() if body is None else body
+        sent = {key: value for key, value in headers.items() if value is not None}
+        return await self.http.post(url or self.url(), content=content, headers=sent)
+
+    async def counts(self) -> dict[str, int]:
+        """What /metrics has counted, without the zeros."""
+        answer = await self.http.get("/metrics")
+        samples = [each for family in text_string_to_metric_families(answer.text) for each in family.samples]
+        return {s.labels["kind"]: int(s.value) for s in samples if s.name == "kilnhand_webhooks_total" and s.value}
