@@ -161,6 +161,8 @@ async def _look(bench: Bench, job: Job, look: Look) -> Next:
         sighting = await provider.look(attempt.endpoint, attempt.ticket)
         if isinstance(sighting, Ended):
             return await _fetch(bench, provider, job, sighting, look)
+        if look.heard(attempt.number):  # the status lags behind the webhook
+            return await _fetch(bench, provider, job, Ended(), look)
     except ExternalServiceError as error:
         return _not_seen(bench, job, error, look)
     running = isinstance(sighting, Running)

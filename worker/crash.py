@@ -8,9 +8,7 @@ import signal
 
 from worker.job import FINAL, Stage
 
-_WRITES = tuple(
-    f"{side}_write_{stage}" for stage in Stage if stage not in FINAL | {Stage.ACCEPTED} for side in ("before", "after")
-)
+_WRITES = tuple(f"{side}_write_{stage}" for stage in Stage if stage not in FINAL for side in ("before", "after"))
 POINTS = (
     "before_sent_row",  # in a producer: nothing has happened
     "after_sent_row",  # the row says sent, no message is out

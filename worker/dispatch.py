@@ -18,13 +18,13 @@ from worker.errors import ClaimLostError, InternalError
 from worker.history import noted
 from worker.job import Job, Stage, dump_ticket
 from worker.ledger.base import Claim, Ledger
-from worker.status import JobStatus, state_of, status_of
+from worker.status import JobStatus, status_of
+from worker.telling import is_milestone, is_worth_telling, note
 from worker.turn import Bench, Look, Next, fail, ticket_signal
 
 log = structlog.get_logger(__name__)
 
 IDLE_S = 0.25  # the longest sleep between two claims: how late a row is seen that another process made due
-TELL_S = 1.0  # progress is told at most so often
 DEFECTS = 5  # unexpected errors in a row before a job is given up
 PERSIST_TRIES = 3600  # seconds, at the least, that a write is tried again while the ledger is away
 RENEWALS = 3  # a lease is renewed this many times while it lasts
@@ -135,9 +135,13 @@ class Dispatcher:
 
     def _take(self, claim: Claim) -> None:
         mine = self._held.get(claim.job.id)
-        if mine:  # our own lease ended while the ledger was away, and we are still at it
+        if mine and _is_as_we_left_it(claim.job, mine[0]):  # our lease ended while the ledger was away
             mine[0].claim, mine[0].since = claim, self._pace.monotonic()
             return
+        if mine and mine[0].job.stage == Stage.SUBMITTING:
+            return  # seen through for its ticket's sake; the row comes due again when this lease ends
+        if mine:  # somebody else has moved it on
+            mine[1].cancel()
         crash.point("after_claim")
         held = _Held(claim, self._pace.monotonic())
         task = asyncio.create_task(self._mind(held), name=f"job-{claim.job.id}")
@@ -189,14 +193,14 @@ class Dispatcher:
         """Write the next row, then tell the outside. True when the claim is let go."""
         before, now = held.job, self._now(held)
         job = noted(before, replace(following.job, defects=0), now, following.why, held.claim.signals)
-        telling = _is_worth_telling(before, job, now)
+        telling = is_worth_telling(before, job, now)
         held.job = replace(job, told_at=now) if telling else job
         await self._persist(held, following.due_in_s)
         held.written = held.job
-        _note(before, job)
+        note(before, job)
         try:
             if telling:
-                await self._outside.tell(held.job, status_of(held.job, now), _is_milestone(before, job))
+                await self._outside.tell(held.job, status_of(held.job, now), is_milestone(before, job))
             if job.stage == Stage.SENT:
                 await self._outside.send(job)
             elif job.stage == Stage.CLOSING:
@@ -267,33 +271,14 @@ class Dispatcher:
         return held.claim.now + self._pace.monotonic() - held.since
 
 
+def _is_as_we_left_it(found: Job, held: _Held) -> bool:
+    """Whether a row that we claim again is where we have it in hand; `unknown` is what others make of our POST."""
+    ours = {(row.stage, len(row.attempts)) for row in (held.job, held.written)}
+    if held.job.stage == Stage.SUBMITTING:
+        ours.add((Stage.UNKNOWN, len(held.job.attempts)))
+    return (found.stage, len(found.attempts)) in ours
+
+
 async def _ended(tasks: Sequence[asyncio.Task[None]], timeout_s: float) -> None:
     if tasks:
         await asyncio.wait(tasks, timeout=timeout_s)
-
-
-def _note(before: Job, job: Job) -> None:
-    """The log lines of a job's life: one for each submission, one for its end."""
-    attempt = job.attempt
-    bound = log.bind(job=job.id, task=job.task, model=job.step.model, attempt=len(job.attempts))
-    if job.stage == Stage.WAITING != before.stage and attempt and attempt.ticket:
-        bound.info("job_submitted", endpoint=attempt.endpoint, request_id=attempt.ticket.request_id)
-    elif job.stage == Stage.CLOSING != before.stage and job.ending:
-        code = job.trouble.code if job.trouble else None
-        bound.info(
-            "job_ended", ending=job.ending.value, error=code, total_s=round((job.closed_at or 0) - job.created_at, 3)
-        )
-
-
-def _is_worth_telling(before: Job, job: Job, now: float) -> bool:
-    """Every milestone and every new attempt; progress and logs at most once a second."""
-    if job.ending is not None or job.stage in {Stage.SENT, Stage.SUBMITTING}:  # an intent is followed by its POST
-        return False
-    if job.told_at is None or _is_milestone(before, job) or len(job.attempts) != len(before.attempts):
-        return True
-    return job.sight != before.sight and now - job.told_at >= TELL_S
-
-
-def _is_milestone(before: Job, job: Job) -> bool:
-    quarters = [int(4 * (row.sight.progress or 0.0)) for row in (before, job)]
-    return job.told_at is None or state_of(job) != state_of(before) or quarters[1] > quarters[0]

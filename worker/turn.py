@@ -12,7 +12,7 @@ from worker.providers.base import Provider
 from worker.webhook import Heard, webhook_signal
 
 NOW = 0.0  # go on in the same claim
-RESEND_S = 10.0  # a message that nobody confirmed is sent again after this, then in doubling steps
+RESEND_S = 8.0  # a message that nobody confirmed is sent again after this, then in doubling steps
 
 
 def ticket_signal(attempt: int) -> str:

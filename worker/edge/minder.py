@@ -26,7 +26,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 STOP_GRACE_S = 1.0  # for what is in hand; the rest comes due again on another worker
-TAKE_S = 60.0  # Celery's visibility timeout: a closing message is not delivered again before
+TAKE_S = 5.0  # an ending is taken for so long, and again while this process lives; less than until it is sent again
 
 
 class LoopMinder:
@@ -41,6 +41,7 @@ class LoopMinder:
         )
         self._forget_s = settings.worker.result_days * 86400
         self._submit_grace_s = settings.worker.stop_s  # a POST under way: nobody else will get its answer
+        self._endings: set[str] = set()  # taken and not confirmed; Celery stores them and runs their callbacks
         self._thread = LoopThread()
         self._stopped = asyncio.Event()
         self._ready: Future[tuple[Services, Dispatcher]] = Future()
@@ -64,11 +65,18 @@ class LoopMinder:
         """Take the ending of a closing row, for as long as Celery may need to store it and run callbacks."""
         job = self._ask(self._services.ledger.take(job_id, TAKE_S))
         crash.point("after_take")
+        if job:
+            self._endings.add(job_id)
         return job
+
+    def refuse(self, job_id: str) -> None:
+        """The request of a first delivery cannot be read: Celery has its ending, and its row goes."""
+        self._ask(self._services.ledger.withdraw(job_id))
 
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""
         crash.point("before_confirm")
+        self._endings.discard(job_id)
         self._ask(self._services.ledger.confirm(job_id, self._forget_s))
         crash.point("after_confirm")
 
@@ -101,12 +109,23 @@ class LoopMinder:
                 log.warning("provider_disabled", provider="fal", why=services.bench.disabled_why)
             self._ready.set_result((services, dispatcher))
             minding = asyncio.create_task(dispatcher.run())
+            holding = asyncio.create_task(self._hold_endings(services))
             stopping = asyncio.create_task(self._stopped.wait())
             await asyncio.wait({minding, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             await dispatcher.stop(STOP_GRACE_S, self._submit_grace_s)
             await minding
+            holding.cancel()
             await outside.aclose()
+
+    async def _hold_endings(self, services: Services) -> None:
+        """Nobody else ends what this process is ending, however long its callbacks take."""
+        while True:
+            await asyncio.sleep(TAKE_S / 3)
+            try:
+                await services.ledger.hold(list(self._endings), TAKE_S)
+            except (RedisError, OSError):
+                log.warning("hold_failed", endings=len(self._endings))
 
     def _died(self, running: "Future[None]") -> None:
         """A dispatcher that ends by itself takes the worker with it: nothing would be minded here."""

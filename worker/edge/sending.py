@@ -28,7 +28,7 @@ from worker.ledger.producer import open_redis_producer
 
 log = structlog.get_logger(__name__)
 
-WAIT_S = 10.0  # within which a worker usually accepts
+WAIT_S = 8.0  # within which a worker usually accepts
 KEY_KEPT_S = 86400.0  # at the least
 
 

@@ -36,6 +36,9 @@ class Minder(Protocol):
         `KeyReusedError` when another job has the idempotency key.
         """
 
+    def refuse(self, job_id: str) -> None:
+        """A first delivery cannot be accepted: what was sent of it goes."""
+
     def take(self, job_id: str) -> Job | None:
         """Take the ending of a closing row; one delivery alone gets it."""
 
@@ -101,9 +104,12 @@ class JobTask(Task):
         return _ending(job)
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`."""
-        job = self._job(request, args, kwargs)
-        self._minder.accept(job, once_of(self.name, kwargs))
+        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then none is left."""
+        try:
+            self._minder.accept(self._job(request, args, kwargs), once_of(self.name, kwargs))
+        except InvalidRequestError:
+            self._minder.refuse(request.id)
+            raise
 
     @property
     def __trace__(self) -> Any:

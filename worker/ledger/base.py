@@ -104,6 +104,12 @@ class Ledger(Protocol):
     async def take(self, job_id: str, lease_s: float) -> Job | None:
         """Take the ending of a closing row; None when it is not closing, or somebody took it less than a lease ago."""
 
+    async def hold(self, job_ids: Sequence[str], lease_s: float) -> None:
+        """Go on holding endings that were taken."""
+
+    async def withdraw(self, job_id: str) -> bool:
+        """Remove a row that is still *sent*; False when it is past that."""
+
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
         """End a row that is closing by its own ending. Any other row stays as it is; safe to repeat."""
 

@@ -107,6 +107,20 @@ class MemoryLedger:
         row.taken = self._clock() + lease_s
         return row.job
 
+    async def hold(self, job_ids: Sequence[str], lease_s: float) -> None:
+        """Go on holding endings that were taken."""
+        for job_id in job_ids:
+            if (row := self._row(job_id)) and row.job.stage == Stage.CLOSING:
+                row.taken = self._clock() + lease_s
+
+    async def withdraw(self, job_id: str) -> bool:
+        """Remove a row that is still sent."""
+        row = self._row(job_id)
+        if row is None or row.job.stage != Stage.SENT:
+            return False
+        del self._rows[job_id]
+        return True
+
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
         """End a row that is closing."""
         row = self._row(job_id)

@@ -48,7 +48,8 @@ class RedisProducer:
 
     def withdraw(self, job: Job, once: Once | None = None) -> bool:
         """Remove a row that was only sent, its key too."""
-        return bool(self._script["withdraw"](keys=self._keys.written(job, once), args=[job.id]))
+        keys = [self._keys.job(job.id), *self._keys.written(job, once)[2:]]
+        return bool(self._script["withdraw"](keys=keys, args=[self._keys.prefix, job.id, "untouched"]))
 
     def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
         """Leave a signal on a row and make it due."""

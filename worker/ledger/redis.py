@@ -21,7 +21,7 @@ from worker.job import Job, Note, dump_job, load_job
 from worker.ledger.base import Claim, Once, Row
 from worker.ledger.hash import Keys, accepted, claim_of, row_of
 
-_SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "confirm")
+_SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "confirm")
 
 
 def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
@@ -96,8 +96,17 @@ class RedisLedger:
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:
         """Take the ending of a closing row."""
-        doc = await self._script["take"](keys=[self._keys.job(job_id)], args=[int(lease_s * 1000)])
+        doc = await self._script["take"](keys=[self._keys.job(job_id)], args=[int(lease_s * 1000), "take"])
         return load_job(doc) if doc else None
+
+    async def hold(self, job_ids: Sequence[str], lease_s: float) -> None:
+        """Go on holding endings that were taken."""
+        for job_id in job_ids:
+            await self._script["take"](keys=[self._keys.job(job_id)], args=[int(lease_s * 1000), "hold"])
+
+    async def withdraw(self, job_id: str) -> bool:
+        """Remove a row that is still sent."""
+        return bool(await self._script["withdraw"](keys=[self._keys.job(job_id)], args=[self._prefix, job_id, "any"]))
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
         """End a row that is closing."""

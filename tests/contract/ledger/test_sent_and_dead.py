@@ -68,6 +68,31 @@ async def test_a_row_that_is_accepted_from_another_queue_waits_in_that_one_alone
     assert len((await bench.ledger.claim(["generation"], 10, LEASE_S))[0]) == 1
 
 
+async def test_a_sent_row_that_is_refused_goes_and_one_past_that_stays(bench: Bench) -> None:
+    await bench.send(sent(), 0)
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert await bench.ledger.withdraw("a")
+    assert await bench.ledger.get("a") is None
+    assert (await bench.ledger.in_flight(["generation"])) == {"generation": 0}
+    with pytest.raises(ClaimLostError):
+        await bench.ledger.release(claim, claim.job.move(Stage.SENT, looks=1), 20)
+    await bench.ledger.accept(job())
+    assert not await bench.ledger.withdraw("a")
+    assert await bench.ledger.get("a")
+
+
+async def test_an_ending_that_is_held_is_nobody_elses_and_one_that_ended_is_not_held(bench: Bench) -> None:
+    await closing(bench, "a", Stage.COMPLETED)
+    assert await bench.ledger.take("a", 0.3)
+    for _ in range(3):
+        await bench.passes(0.2)
+        await bench.ledger.hold(["a", "gone"], 0.3)
+        assert await bench.ledger.take("a", 0.3) is None
+    await bench.passes(0.4)
+    assert await bench.ledger.take("a", 0.3)
+    assert await bench.ledger.row("gone") is None
+
+
 async def test_a_signal_reaches_a_sent_row_and_outlasts_its_acceptance(bench: Bench) -> None:
     await bench.send(sent(), 60)
     assert await bench.ledger.signal("a", "cancel")

@@ -68,6 +68,9 @@ class Kept:
     def now(self) -> float:
         return 1000.0
 
+    def refuse(self, job_id: str) -> None:
+        return None
+
     def accept(self, job: Job, once: object = None) -> tuple[bool, Job]:
         self.rows.append(load_job(dump_job(job)))
         return True, job

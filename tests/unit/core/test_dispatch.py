@@ -307,7 +307,7 @@ async def test_a_closing_message_that_nobody_confirms_is_sent_again_in_growing_s
         await world.turn()
         if len(world.outside.closed) > before:
             times.append(world.now)
-    assert [round(b - a) for a, b in itertools.pairwise(times)] == [10, 20, 40]
+    assert [round(b - a) for a, b in itertools.pairwise(times)] == [8, 16, 32]
     await world.ledger.confirm("a", 1e6)
     world.now += 1000
     await world.turn()
@@ -460,3 +460,42 @@ async def test_time_in_the_providers_queue_is_no_progress(world: World) -> None:
         world.now += 0.5
     assert row.sight.queued_at and row.sight.queued_at - row.created_at > 2
     assert row.sight.progress is not None and row.sight.progress < 0.95
+
+
+async def test_a_row_that_was_accepted_in_our_hands_is_minded_anew(world: World) -> None:
+    sent = Job("a", "generation.text_to_image", "generation", {}, Step("", {}, ()), Options(), 0.0, Stage.SENT)
+    await world.ledger.send(sent, 0.0)
+    release, crossed = world.ledger.release, [False]
+
+    async def crossing(claim: Claim, job: Job, due_in_s: float) -> None:
+        if not crossed[0]:
+            crossed[0] = True
+            await world.accept()  # the message arrives after all,
+            await world.dispatcher._round()  # and the row is due for the same dispatcher
+        await release(claim, job, due_in_s)
+
+    world.ledger.release = crossing  # type: ignore[method-assign]
+    await world.turn()
+    await asyncio.gather(*(task for _, task in world.dispatcher._held.values()), return_exceptions=True)
+    assert (await world.row()).stage == Stage.WAITING
+    assert world.fal.calls == ["submit"]
+
+
+async def test_a_status_that_lags_behind_its_webhook_does_not_hold_up_the_job(world: World) -> None:
+    world.fal.looks = [Running()]
+    await world.accept()
+    await world.turn()
+    await world.hear()
+    row = await world.turn()
+    assert (row.ending, world.fal.calls) == (Stage.COMPLETED, ["submit", "look", "result"])
+
+
+async def test_what_a_webhook_brought_counts_when_the_answer_cannot_be_asked_for(world: World) -> None:
+    world.fal.looks = [ServiceUnavailableError("away")]
+    await world.accept()
+    await world.turn()
+    await world.hear()
+    row = await world.turn()
+    assert row.ending == Stage.COMPLETED
+    assert row.result and row.result["seed"] == 7
+    assert row.attempts[0].cost is None

@@ -19,7 +19,7 @@ async def send(world: World, **message: object) -> None:
     step = Step("", {}, ())
     note = Note(world.now, "sent")
     job = Job("a", "generation.text_to_image", "generation", {}, step, Options(), world.now, Stage.SENT)
-    await world.ledger.send(replace(job, sent_at=world.now, history=(note,), message={"id": "a", **message}), 10.0)
+    await world.ledger.send(replace(job, sent_at=world.now, history=(note,), message={"id": "a", **message}), 8.0)
 
 
 async def test_a_row_that_nobody_accepts_has_its_message_sent_again_in_growing_steps(world: World) -> None:
@@ -31,7 +31,7 @@ async def test_a_row_that_nobody_accepts_has_its_message_sent_again_in_growing_s
         if len(world.outside.sent) > before:
             times.append(world.now - 1000)
         world.now += 1
-    assert [round(time) for time in times] == [10, 30, 70, 150]
+    assert [round(time) for time in times] == [8, 24, 56, 120]
     assert world.fal.calls == []
 
 
