@@ -69,7 +69,7 @@ def _closing(before: Job, after: Job) -> tuple[str, str]:
         return "closing_message_again", ""
     words = [after.ending.value if after.ending else ""]
     words += [f"{after.trouble.code}: {after.trouble.message}"] if after.trouble else []
-    words += [receipt_text(after.receipt)] if after.receipt else []
+    words += [receipt_text(after.receipt, has_files=bool(after.artefacts))] if after.receipt else []
     return "ending", "; ".join(words)
 
 
@@ -78,13 +78,14 @@ def _said(job: Job) -> str:
     return f"{trouble.code}: {trouble.message}" if trouble else ""
 
 
-def receipt_text(receipt: Receipt) -> str:
-    """A cancel's receipt in words."""
+def receipt_text(receipt: Receipt, has_files: bool = True) -> str:
+    """A cancel's receipt in words. `has_files`: whether a job that was cancelled too late brought any."""
     paid = f"; {cost_text(receipt.cost)}" if receipt.cost else ""
     if receipt.in_time:
         return f"stopped in time{paid or '; nothing was billed'}"
     if receipt.in_time is False:
-        return f"cancelled too late{paid or '; it may have been billed'}; its files are kept"
+        files = "its files are kept" if has_files else "it brought no files"
+        return f"cancelled too late{paid or '; it may have been billed'}; {files}"
     return f"cancelled, but the provider never said whether it stopped{paid or '; it may have been billed'}"
 
 
@@ -92,6 +93,8 @@ def cost_text(cost: Cost | None) -> str:
     """A cost in words."""
     if cost is None:
         return "the provider did not say what it billed"
+    if cost.units == 0:
+        return "nothing was billed"
     if cost.usd is None:
         return f"billed {cost.units:g} units of unknown price" if cost.units is not None else "billed, price unknown"
     return f"billed {'about ' if cost.estimated else ''}{cost.usd:.4f} USD"

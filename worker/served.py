@@ -3,10 +3,12 @@
 Pure. A catalogue changes with a deploy; a job that was submitted before goes on where it is.
 """
 
+import math
 from dataclasses import replace
 
 from config.catalogue import Catalogue, Model, Route, UnknownModelError
-from worker.job import Attempt, Cost, Job, Piece
+from config.shape import dimensions
+from worker.job import Attempt, Cost, Job, Piece, Step
 
 DEADLINE_MIN_S = 7200.0  # a job without a deadline of its own may take two hours,
 DEADLINE_USUALS = 60.0  # or so many times what its model usually takes, if that is more
@@ -58,3 +60,28 @@ def cost_of(model: Model, job: Job, units: float | None) -> Cost | None:
     if model.price is None:
         return Cost(None, units, None, estimated=True)
     return Cost(round(units * model.price.usd, 6), units, model.price.per, estimated=bool(job.step.extra))
+
+
+def estimate_usd(model: Model, step: Step) -> float | None:
+    """What a step would cost, from its arguments and the catalogue's price; None where either leaves it open."""
+    units = _units(model, step) if model.price else None
+    return round(units * model.price.usd, 6) if model.price and units is not None else None
+
+
+def _units(model: Model, step: Step) -> float | None:
+    """Units as the price counts them. A picture is billed by whole megapixels; one of no given size counts as one."""
+    given = step.arguments
+    images = int(given.get("num_images") or 1)
+    match model.price.per if model.price else None:
+        case "megapixel":
+            size = given.get("image_size")
+            return images * math.ceil(math.prod(dimensions(size)) / 1_000_000) if size else images
+        case "image":
+            return images
+        case "second":
+            return given.get("duration_s")
+        case "step":
+            return given.get("steps")
+        case "request":
+            return 1
+    return None

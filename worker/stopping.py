@@ -37,10 +37,14 @@ async def over(bench: Bench, job: Job, look: Look) -> Next | None:
 
 
 def stopped(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -> Next | None:
-    """The end of a job whose run has ended without a piece after it was asked to stop; None when it was not asked."""
+    """The end of a job whose run has ended without a piece after it was asked to stop; None when it was not asked.
+
+    A run that had failed before it was asked was not stopped in time, either.
+    """
     if job.receipt is None:
         return None
-    return _ended(bench, job, look, replace(job.receipt, in_time=None if error.kind == "not_found" else True))
+    in_time = None if error.kind == "not_found" else job.receipt.in_time is not False
+    return _ended(bench, job, look, replace(job.receipt, in_time=in_time))
 
 
 def is_stopping(job: Job) -> bool:

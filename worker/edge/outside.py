@@ -70,7 +70,8 @@ class CeleryOutside:
 
     def _revoke(self, job: Job) -> None:
         """Unlike `mark_as_revoked`, this also fails the rest of a chain and tells a chord (celery 5.7.0)."""
-        error = TaskRevokedError(receipt_text(job.receipt) if job.receipt else "revoked")
+        text = receipt_text(job.receipt, has_files=bool(job.artefacts)) if job.receipt else "revoked"
+        error = TaskRevokedError(text)
         self._app.backend.mark_as_failure(job.id, error, request=Context(job.message), state=states.REVOKED)
         runtime = max(0.0, time.time() - job.created_at)
         # Flower keeps a custom state over REVOKED by precedence; an explicit state wins.

@@ -67,6 +67,14 @@ async def test_a_run_that_ends_well_all_the_same_was_cancelled_too_late(world: W
     assert row.artefacts
 
 
+async def test_a_run_that_had_failed_before_it_was_told_to_stop_was_not_stopped_in_time(world: World) -> None:
+    refused = Fault(RequestRefusedError("not this", provider="fal", status=422), billed_units=2)
+    world.fal.cancels, world.fal.results = [Stop.TOO_LATE], [refused]
+    row = await cancel(world)
+    assert (row.ending, row.artefacts, row.receipt and row.receipt.in_time) == (Stage.CANCELLED, (), False)
+    assert row.history[-1].text == "cancelled; cancelled too late; billed 0.0060 USD; it brought no files"
+
+
 async def test_a_run_that_never_stops_is_left_after_a_while(world: World) -> None:
     world.fal.cancels, world.fal.looks = [Stop.ASKED], [Running()]
     await cancel(world)
