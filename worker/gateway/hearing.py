@@ -52,8 +52,9 @@ class Told(BaseModel):
         return payload if isinstance(payload, dict) else None  # that the run is over is news all the same
 
     def heard(self, now: float) -> Heard:
-        """As a row keeps it."""
-        return Heard(self.request_id, self.status, now, self.payload, self.payload_error, self.error)
+        """As a row keeps it, under the id that the submission was answered with."""
+        request_id = self.gateway_request_id or self.request_id
+        return Heard(request_id, self.status, now, self.payload, self.payload_error, self.error)
 
 
 async def hear(ledger: Ledger, job_id: str, attempt: int, told: Told, now: float) -> Kind:

@@ -277,3 +277,8 @@ async def test_there_is_no_other_way_in(door: Door) -> None:
     assert (await door.http.get(door.url())).status_code == 405
     assert (await door.http.post(door.url().replace("/fal/", "/other/"))).status_code == 404
     assert await door.counts() == {}
+
+
+def test_after_a_retry_of_fals_own_the_submissions_id_is_kept() -> None:
+    told = Told(request_id="second", gateway_request_id="first", status="OK")
+    assert (told.heard(1.0).request_id, Told(request_id="r", status="OK").heard(1.0).request_id) == ("first", "r")
