@@ -83,6 +83,9 @@ class JobResult(BaseModel):
     cost: Cost | None = None
     timings: Timings
     attempts: int
+    possible_duplicate: bool = Field(
+        False, description="an earlier submission was lost from sight, and may be paid too"
+    )
     tenant: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 
@@ -144,6 +147,7 @@ def result_of(job: Job, urls: Mapping[str, str], now: float) -> dict[str, Any]:
             total_s=round(now - job.created_at, 3),
         ),
         attempts=len(job.attempts),
+        possible_duplicate=any(attempt.possible_duplicate for attempt in job.attempts),
         tenant=job.options.tenant,
         labels=dict(job.options.labels),
     )

@@ -38,7 +38,7 @@ def test_status_and_result() -> None:
         "attempt tenant labels created_at updated_at error receipt"
     )
     assert " ".join(JobResult.model_fields) == (
-        "job_id task provider model endpoint request_id seed cost timings attempts tenant labels"
+        "job_id task provider model endpoint request_id seed cost timings attempts possible_duplicate tenant labels"
     )
     assert " ".join(FileOut.model_fields) == "url content_type bytes sha256 width height duration_s key"
     assert {"images"} == set(generation.Pictures.model_fields) - set(JobResult.model_fields)
