@@ -52,7 +52,7 @@ def _run_options(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     scale = plan.Scale(
         seconds, options.workers, long_too=options.minutes >= 10, **sabotage.FAVOURED.get(options.without, {})
     )
-    return Options(options.seed, options.jobs, options.minutes, options.workers, options.folder, scale)
+    return Options(options.seed, options.jobs, options.minutes, options.workers, options.folder, scale, options.without)
 
 
 def _options(words: list[str]) -> argparse.Namespace:
@@ -69,4 +69,6 @@ def _options(words: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(status)  # Celery's results would look for their Redis while Python shuts down

@@ -98,6 +98,15 @@ def _changed_rows(seen: History) -> Iterator[tuple[str, str]]:
                 yield job, f"its row's ending was {ending}, then {now}"
                 break
             ending = now
+        last = None
+        for sight in sights:
+            if last and (sight.stage, sight.fence) != (last.stage, last.fence):
+                yield (
+                    job,
+                    f"its row was final ({last.stage}, fence {last.fence}), then {sight.stage}, fence {sight.fence}",
+                )
+                break
+            last = sight if sight.stage in FINAL_STAGES else None
 
 
 def ticket_first(seen: History) -> list[Violation]:
@@ -181,6 +190,8 @@ def _miscounted(row: Any, attempt: dict[str, Any], billed: dict[str, Any]) -> It
         if row.stage == "completed" and units and attempt is row.doc["attempts"][-1]:
             yield f"attempt {number}: {units:g} units were billed and none booked"
         return
+    if cost.get("estimated"):
+        return  # the row says of itself that it does not know
     if (cost.get("units") or 0.0) != units:
         yield f"attempt {number}: {units:g} units were billed, {cost.get('units')} booked"
     elif model in SAME_PRICE and cost.get("usd") is not None and abs(cost["usd"] - (billed.get("usd") or 0.0)) > 1e-6:

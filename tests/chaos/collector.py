@@ -17,6 +17,10 @@ from PIL import Image
 from tests.chaos.history import FINAL_STAGES, File, Row
 from tests.chaos.recorder import META, ROW, files_of
 
+SECRETS = {
+    "the fal key": "chaos-key-id:c5b1f2a98d0e4c7b",
+    "the secret": "chaos-secret-0123456789abcdef",
+}  # of every house
 FOR_EVER = ("_kombu.binding", "kilnhand:due:")  # keys that are meant to stay
 
 

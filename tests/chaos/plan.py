@@ -45,9 +45,10 @@ class Scale:
     freeze_s: float = 22.0
     restart_s: float = 60.0
     forge_s: float = 5.0
-    steal_s: float = 7.0
+    steal_s: float = 3.5
     long_too: bool = False  # ambiguous submissions of long models as well
     faults: tuple[str, ...] = ()  # only these, where a run favours some
+    slow_times: int = 6
     slow_at: tuple[str, ...] = ("submit", "status", "result", "file")  # what is slow when a worker goes
 
 
@@ -103,7 +104,7 @@ def _kill(random: Random, scale: Scale, at_s: float, up: list[str]) -> Strike:
 
 def _slow_before(random: Random, scale: Scale, kill: Strike) -> Strike:
     """Slow answers just before a worker goes, so that it holds rows when it does."""
-    fault = {"call": random.choice(scale.slow_at), "what": "slow", "seconds": 4, "times": 6}
+    fault = {"call": random.choice(scale.slow_at), "what": "slow", "seconds": 4, "times": scale.slow_times}
     return Strike(max(0.0, round(kill.at_s - 1.5, 1)), "fault", "twin", 0.0, fault)
 
 

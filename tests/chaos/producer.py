@@ -17,7 +17,7 @@ from celery.result import AsyncResult
 from tests.chaos.history import Wanted
 from tests.chaos.load import Ask, Part
 from worker.cli.processes import House
-from worker.edge import sending
+from worker.client import cancel
 from worker.edge.app import app, celery_config
 
 CALLERS = 6
@@ -133,8 +133,3 @@ def task_of(part: Part) -> Any:
 def signature(part: Part) -> Any:
     """The call as a part of a canvas."""
     return task_of(part).s(**part.fields)
-
-
-def cancel(job: str) -> None:
-    """Our own cancel, without Celery's broadcast: a signal on the row."""
-    sending.producer().signal(job, "cancel")

@@ -32,6 +32,7 @@ class Recorder:
         self.states: dict[str, list[Seen]] = defaultdict(list)
         self.sights: dict[str, list[Sight]] = defaultdict(list)
         self.final: set[str] = set()
+        self.moved_at = time.monotonic()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._poll)]
 
     def start(self) -> None:
@@ -115,7 +116,7 @@ class Recorder:
         for key, (stage, fence) in zip(keys, pipe.execute(), strict=True):
             job = key.decode().removeprefix(ROW)
             if stage and self._rows.get(job) != (stage, fence):
-                self._rows[job] = (stage, fence)
+                self._rows[job], self.moved_at = (stage, fence), time.monotonic()
                 moved.append((job, key))
         for _, key in moved:
             pipe.hmget(key, "stage", "fence", "doc")

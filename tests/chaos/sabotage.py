@@ -52,7 +52,7 @@ PATCHES: Mapping[str, tuple[Patch, ...]] = {
 
 FAVOURED: Mapping[str | None, Mapping[str, Any]] = {  # what a run's plan has more of, to show it soon
     "guard": {"faults": ("drop", "nginx")},
-    "fence": {"kill_s": 8.0, "freeze_s": 8.0, "slow_at": ("status", "result", "file")},
+    "fence": {"kill_s": 5.0, "freeze_s": 5.0, "slow_at": ("result", "file"), "slow_times": 15},
     "sent": {"steal_s": 1.0},
     "intent": {"freeze_s": 60.0, "slow_at": ("submit",)},
 }

@@ -20,14 +20,16 @@ import redis
 
 from tests.chaos import collector, load
 from tests.chaos.checks import check
+from tests.chaos.collector import SECRETS
 from tests.chaos.history import FINAL_STAGES, History, Violation
 from tests.chaos.load import Ask, Part
-from tests.chaos.producer import Producer, cancel, point_at
+from tests.chaos.producer import Producer, point_at
 from tests.chaos.recorder import Recorder
 from tests.chaos.report import possible_duplicates, tell
 from tests.chaos.scenarios import SCENARIOS, scenario_of
 from worker import crash
 from worker.cli.processes import House, open_house
+from worker.client import cancel
 
 TOGETHER = 6  # armed workers at a time
 TRIES = 3  # in smaller and smaller company
@@ -75,7 +77,8 @@ def sweep(folder: Path) -> bool:
     """Crash at every point; True when each was reached and every promise holds."""
     points = [Point(name, scenario_of(name)) for name in sorted(crash.POINTS, key=lambda name: name not in SLOW_FIRST)]
     began = time.monotonic()
-    with open_house(folder / "house", parts=("redis", "twin", "gateway"), keep=True) as house:
+    env = {"FAL_KEY": SECRETS["the fal key"], "KILNHAND_SECRET": SECRETS["the secret"]}
+    with open_house(folder / "house", parts=("redis", "twin", "gateway"), env=env, keep=True) as house:
         point_at(house)
         pace = {"endpoints": load.PACE | {"fal-ai/flux/dev": SLOW_S}}
         httpx.post(f"{house.twin_url}/_twin/pace", json=pace).raise_for_status()
@@ -214,14 +217,16 @@ def _until(met, timeout_s: float) -> None:  # type: ignore[no-untyped-def]
 def _collect(work: Sweep, recorder: Recorder) -> History:
     client = work.client
     rows, results = collector.rows_of(client), collector.results_of(client)
+    requests = collector.requests_of(work.house.twin_url, set())
     return History(
         wanted=[wanted for producer in work.producers for wanted in producer.wanted],
         rows=rows,
         sights=dict(recorder.sights),
         states=dict(recorder.states),
         results=results,
-        requests=collector.requests_of(work.house.twin_url, set()),
+        requests=requests,
         files=collector.fetched(results),
+        leaks=collector.leaks(client, work.house.folder, json.dumps(requests), SECRETS),
         leftovers=collector.leftovers(client, rows),
     )
 

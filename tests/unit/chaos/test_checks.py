@@ -71,6 +71,10 @@ def _row_came_back_to_life(seen: History) -> None:
     seen.sights[JOB].append(Sight(4.0, "waiting", 4, doc(attempt(), ending=None)))
 
 
+def _row_was_written_after_its_end(seen: History) -> None:
+    seen.sights[JOB].append(Sight(4.0, "completed", 5, doc(attempt())))
+
+
 def _row_and_caller_disagree(seen: History) -> None:
     row(seen, "cancelled")
 
@@ -148,6 +152,7 @@ BROKEN: list[tuple[str, Callable[[History], None]]] = [
     ("one_ending", _result_changed_for_its_reader),
     ("one_ending", _ending_turned_back_into_progress),
     ("one_ending", _row_came_back_to_life),
+    ("one_ending", _row_was_written_after_its_end),
     ("one_ending", _row_and_caller_disagree),
     ("ticket_first", _looked_at_without_a_ticket),
     ("ticket_first", _waits_without_a_ticket),
