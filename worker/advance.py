@@ -34,13 +34,14 @@ from worker.routing import (
     route_for,
     says_nothing,
 )
-from worker.served import cost_of, deadline_s, model_of, promised, route_of
+from worker.served import cost_of, deadline_s, estimated_cost, model_of, promised, route_of
 from worker.sight import sight_of
 from worker.status import result_of
 from worker.stopping import is_stopping, over, stopped
 from worker.turn import NOW, RESEND_S, Bench, Look, Next, cancelled, fail, let_go, trouble_of
 
 FETCH_TRIES, BROKEN_TRIES = 30, 2  # a CDN may answer once with a page in the piece's place
+HEARD_LOOKS = 5  # that may fail before a webhook's word is taken without the bill that comes with the answer
 FORGOTTEN_LOOKS = 3  # times that a provider must deny a request before it is believed
 SENDINGS = 20  # of a message that no worker accepts: about an hour and a half
 STOPPING_LOOK_S = 1.0
@@ -177,12 +178,14 @@ def _not_seen(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -
     """A look that failed: what the webhook has brought counts instead, or it is looked again, or the run is lost."""
     attempt, model = job.attempts[-1], model_of(bench.catalogue, job)
     is_forgotten = error.kind == "not_found"
-    if (is_forgotten or says_nothing(error)) and (heard := look.heard(attempt.number)) and heard.payload is not None:
+    heard = look.heard(attempt.number)
+    if heard and heard.payload is not None and (is_forgotten or (says_nothing(error) and job.looks >= HEARD_LOOKS)):
+        job = job.with_attempt(cost=estimated_cost(model, job))
         return _answered(bench, job, Reply(heard.payload), look, why="by its webhook; the answer cannot be asked for")
     if says_nothing(error) or (is_forgotten and job.looks < FORGOTTEN_LOOKS):
         asked_s = min(error.retry_after_s or 0.0, PAUSE_MAX_S)
         elapsed = look.now - (attempt.submitted_at or attempt.started_at)
-        pause = max(asked_s, next_look_s(model.usual_s, elapsed, False, bench.chance()))
+        pause = max(asked_s, next_look_s(model.usual_s, elapsed, bool(heard), bench.chance()))
         return Next(job.move(Stage.WAITING, looks=job.looks + 1), pause, f"the look failed: {error.message}")
     return _after(bench, job, error, look)
 
@@ -200,7 +203,7 @@ async def _fetch(bench: Bench, provider: Provider, job: Job, ended: Ended, look:
 def _answered(bench: Bench, job: Job, outcome: Reply | Fault, look: Look, why: str = "") -> Next:
     """The run is over: its cost is booked, and what it brought is saved."""
     cost = cost_of(model_of(bench.catalogue, job), job, outcome.billed_units)
-    job = job.with_attempt(ended_at=look.now, cost=cost)
+    job = job.with_attempt(ended_at=look.now, cost=cost or job.attempts[-1].cost)
     if isinstance(outcome, Fault):
         return _after(bench, job, outcome.error, look)
     receipt = replace(job.receipt, in_time=False) if job.receipt else None

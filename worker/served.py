@@ -62,6 +62,12 @@ def cost_of(model: Model, job: Job, units: float | None) -> Cost | None:
     return Cost(round(units * model.price.usd, 6), units, model.price.per, estimated=bool(job.step.extra))
 
 
+def estimated_cost(model: Model, job: Job) -> Cost | None:
+    """What the run should have cost, where the provider cannot be asked; None where the catalogue leaves it open."""
+    units, usd = _units(model, job.step), estimate_usd(model, job.step)
+    return Cost(usd, units, model.price.per, estimated=True) if model.price and usd is not None else None
+
+
 def estimate_usd(model: Model, step: Step) -> float | None:
     """What a step would cost, from its arguments and the catalogue's price; None where either leaves it open."""
     units = _units(model, step) if model.price else None

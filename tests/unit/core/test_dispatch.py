@@ -495,7 +495,32 @@ async def test_what_a_webhook_brought_counts_when_the_answer_cannot_be_asked_for
     await world.accept()
     await world.turn()
     await world.hear()
-    row = await world.turn()
+    assert (await world.turn()).stage == Stage.WAITING, "the bill comes with the answer, so it is asked for again"
+    row = await world.until(Stage.CLOSING, seconds=30)
     assert row.ending == Stage.COMPLETED
     assert row.result and row.result["seed"] == 7
-    assert row.attempts[0].cost is None
+    assert row.attempts[0].cost and (row.attempts[0].cost.usd, row.attempts[0].cost.estimated) == (0.003, True)
+
+
+async def test_what_a_webhook_brought_counts_at_once_when_the_provider_has_forgotten_it(world: World) -> None:
+    world.fal.looks = [RequestRefusedError("gone", kind="not_found")]
+    await world.accept()
+    await world.turn()
+    await world.hear()
+    assert (await world.turn()).ending == Stage.COMPLETED
+
+
+async def test_a_row_that_comes_due_while_its_step_is_told_is_minded_at_once(world: World) -> None:
+    world.fal.looks = [Running()]
+    await world.accept()
+    real = world.outside.tell
+
+    async def slow_tell(job: Job, status: JobStatus, milestone: bool) -> None:
+        await real(job, status, milestone)
+        if job.stage == Stage.WAITING and job.receipt is None:
+            await world.ledger.signal("a", "cancel")
+            await world.dispatcher._round()  # claims the row anew, while the one before it is still told
+
+    world.outside.tell = slow_tell  # type: ignore[method-assign]
+    row = await world.turn()
+    assert (row.ending, world.now) == (Stage.CANCELLED, 1000)
