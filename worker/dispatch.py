@@ -190,12 +190,12 @@ class Dispatcher:
             await self._ledger.signal(held.job.id, ticket_signal(attempt.number), dump_ticket(attempt.ticket))
 
     async def _write(self, held: _Held, following: Next) -> bool:
-        """Write the next row, then tell the outside. True when the claim is let go."""
+        """Write the next row, then tell the outside. True when the claim is let go, and we have not claimed it anew."""
         before, now = held.job, self._now(held)
         job = noted(before, replace(following.job, defects=0), now, following.why, held.claim.signals)
         telling = is_worth_telling(before, job, now)
         held.job = replace(job, told_at=now) if telling else job
-        await self._persist(held, following.due_in_s)
+        wrote = await self._persist(held, following.due_in_s)
         held.written = held.job
         note(before, job)
         try:
@@ -207,10 +207,13 @@ class Dispatcher:
                 await self._outside.close(job)
         except Exception:  # the outer rim: told with the next change, closed when it comes due again
             log.warning("not_told", job=job.id, stage=job.stage, exc_info=True)
-        return following.due_in_s > 0
+        return following.due_in_s > 0 and held.claim is wrote  # a signal may make it due while it is still told
 
-    async def _persist(self, held: _Held, due_in_s: float) -> None:
-        """Write what has happened, however long the ledger is away: a ticket that is not written is a paid job lost."""
+    async def _persist(self, held: _Held, due_in_s: float) -> Claim:
+        """Write what has happened, however long the ledger is away: a ticket that is not written is a paid job lost.
+
+        Returns the claim that it was written by.
+        """
         for pause_s in (0.1, 0.2, 0.5, *([1.0] * PERSIST_TRIES)):
             try:
                 claim, began = held.claim, self._pace.monotonic()
@@ -221,7 +224,7 @@ class Dispatcher:
                     await self._ledger.release(claim, held.job, due_in_s)
                 crash.point(f"after_write_{held.job.stage}")
                 held.held_at = began
-                return
+                return claim
             except ClaimLostError:
                 if claim is held.claim:  # else it was ourselves who claimed the row anew
                     raise
