@@ -30,7 +30,8 @@ def main(words: list[str]) -> int:
 
 def _inside(words: list[str]) -> int:
     options = _options(words)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    source.end_with_parent()
     try:
         if options.sweep:
             from tests.chaos.sweep import sweep
@@ -52,7 +53,16 @@ def _run_options(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     scale = plan.Scale(
         seconds, options.workers, long_too=options.minutes >= 10, **sabotage.FAVOURED.get(options.without, {})
     )
-    return Options(options.seed, options.jobs, options.minutes, options.workers, options.folder, scale, options.without)
+    return Options(
+        options.seed,
+        options.jobs,
+        options.minutes,
+        options.workers,
+        options.folder,
+        scale,
+        options.keep,
+        options.without,
+    )
 
 
 def _options(words: list[str]) -> argparse.Namespace:

@@ -33,10 +33,13 @@ class Watch:
         self._client = client
         self._found: list[Recovery] = []
         self._threads: list[threading.Thread] = []
+        self._followed: set[tuple[str, int, float]] = set()
 
     def begin(self, worker: str, how: str) -> None:
-        """A worker went away just now: note what is held, and follow it."""
-        at, held = held_rows(self._client)
+        """A worker went away just now: note what is held, and follow it; a lease that is followed already is another's."""
+        at, rows = held_rows(self._client)
+        held = {job: row for job, row in rows.items() if (job, *row) not in self._followed}
+        self._followed |= {(job, *row) for job, row in held.items()}
         thread = threading.Thread(target=self._follow, args=(worker, how, at, held), daemon=True)
         thread.start()
         self._threads.append(thread)

@@ -44,6 +44,7 @@ class Options:
     workers: int
     folder: Path
     scale: plan.Scale
+    keep: bool = False
     without: str | None = None  # the safety that was taken away
 
     @property
@@ -76,8 +77,8 @@ def run(options: Options) -> bool:
     env = {"FAL_KEY": SECRETS["the fal key"], "KILNHAND_SECRET": SECRETS["the secret"]}
     with open_house(house_folder, parts=("redis", "twin", "gateway"), env=env, keep=True) as house:
         _say(f"house in {house_folder}; Redis: appendonly yes, {_fsync(house)}")
-        with _parts(house, options, asks, strikes) as parts:
-            _hurt(parts, len(asks))
+        with _impatient(house), _parts(house, options, asks, strikes) as parts:
+            _hurt(parts)
             _wait_for_the_end(parts)
             seen = _collect(parts)
             recovered, struck = parts.striker.watch.end(), parts.striker.struck()
@@ -85,6 +86,16 @@ def run(options: Options) -> bool:
         gc.collect()  # results that are collected later would look for their Redis in vain
     seen.leftovers += collector.processes_in(house_folder)
     return _judge(options, parts, seen, recovered, struck, problems)
+
+
+@contextlib.contextmanager
+def _impatient(house: House) -> Iterator[None]:
+    """Nobody waits for a graceful end after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        house.kill()
+        raise
 
 
 @contextlib.contextmanager
@@ -112,7 +123,7 @@ def is_open(client: redis.Redis, job: str) -> bool:
     return client.hget(f"kilnhand:job:{job}", "stage") in {b"submitting", b"unknown", b"accepted", None}
 
 
-def _hurt(parts: Parts, asks: int) -> None:
+def _hurt(parts: Parts) -> None:
     """Send and strike side by side until both are done."""
     began, stop = time.monotonic(), threading.Event()
     parts.recorder.start()
@@ -187,7 +198,7 @@ def _judge(
         promise = SHOWN_BY[options.without]
         told |= {"without": options.without, "breaks": promise, "seen": promise in told["violations"]}
     _write(options.folder, seen, recovered, told)
-    _say(f"histories and logs: {options.folder}")
+    _say(f"histories and logs: {options.folder}{'' if options.keep else ' (removed if all is well; --keep)'}")
     report.tell(seen, found, told, _say)
     return report.is_well(told)
 

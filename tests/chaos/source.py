@@ -5,8 +5,11 @@ The copy wins over the editable install because `PYTHONPATH` comes before its `.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,11 +50,24 @@ def probe(copy: Path) -> None:
 
 
 def run_from(copy: Path, words: Sequence[str]) -> int:
-    """Run this package from the copy, and return its exit status; Ctrl-C is its to handle."""
+    """Run this package from the copy, and return its exit status; Ctrl-C and SIGTERM are handed on."""
     command = [sys.executable, "-P", "-m", "tests.chaos", *words]
-    with subprocess.Popen(command, env=environment(copy)) as process:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with subprocess.Popen(command, env=environment(copy), start_new_session=True) as process:
         while True:
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                continue
+                process.send_signal(signal.SIGINT)
+
+
+def end_with_parent() -> None:
+    """Stop as by Ctrl-C when the process that started this one is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
