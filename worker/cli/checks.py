@@ -22,6 +22,7 @@ from worker.errors import KilnhandError
 
 Verdict = Literal["ok", "note", "off", "broken"]
 TIMEOUT_S = 3.0
+DEAD_COUNTED = 100
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,22 @@ def _redis(name: str, url: str) -> Iterator[Check]:
         yield Check(
             name, "note", "keeps no append-only file", "set `appendonly yes`, or jobs are lost when it restarts"
         )
+
+
+def check_dead(settings: RedisSettings) -> Iterator[Check]:
+    """How many jobs have failed and wait for somebody to see to them. No failure of the house."""
+    from worker.ledger.redis import open_redis_ledger
+
+    async def dead() -> int:
+        ledger = open_redis_ledger(settings.ledger)
+        try:
+            return len(await ledger.dead(DEAD_COUNTED))
+        finally:
+            await ledger.aclose()
+
+    if count := asyncio.run(dead()):
+        detail = f"{count}{' or more' if count == DEAD_COUNTED else ''} failed job{'s' if count > 1 else ''}"
+        yield Check("dead", "note", detail, "`kilnhand dead list` shows them; replay or drop what is seen to")
 
 
 def check_secret(settings: GatewaySettings) -> Check:

@@ -14,6 +14,7 @@ from config.settings import GROUPS, Settings
 from worker.cli import terminal
 from worker.cli.checks import (
     Check,
+    check_dead,
     check_fal,
     check_gateway,
     check_redis,
@@ -46,6 +47,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield check_store(settings.store, settings.gateway)
     yield check_gateway(settings.gateway, settings.fal)
     yield check_fal(settings.fal)
+    if not any(check.verdict == "broken" and "ledger" in check.name for check in redis):
+        yield from check_dead(settings.redis)
     if any(check.verdict == "broken" and "broker" in check.name for check in redis):
         yield Check("workers", "broken", "cannot be asked without the broker")
     else:

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from worker.cli import dead
 from worker.cli.complaint import Complaint
+from worker.cli.options import AsJson, JobId
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout and nothing else")]
 
 
 def _say_version(wanted: bool) -> None:
@@ -70,7 +70,7 @@ def submit(
 
 @app.command()
 def status(
-    job_id: Annotated[str, typer.Argument(help="as submit and delay() give it")],
+    job_id: JobId,
     json: AsJson = False,
     follow: Annotated[bool, typer.Option("--follow", help="stay until the job has ended")] = False,
 ) -> None:
@@ -79,6 +79,31 @@ def status(
     from worker.cli import status as command
 
     raise typer.Exit(command.status(job_id, json, follow))
+
+
+@app.command()
+def cancel(
+    job_id: JobId,
+    wait: Annotated[bool, typer.Option(help="for its end, 40 s at most, and print its receipt")] = True,
+    json: AsJson = False,
+) -> None:
+    """End a job, stop it at its provider, and say what was billed all the same. Status 1: it had ended before."""
+    _join_house()
+    from worker.cli import cancel as command
+
+    raise typer.Exit(command.cancel(job_id, wait, json))
+
+
+@app.command()
+def why(job_id: JobId, json: AsJson = False) -> None:
+    """Tell a job's story: what happened and when, every attempt and its cost, and what happens next."""
+    _join_house()
+    from worker.cli import why as command
+
+    raise typer.Exit(command.why(job_id, json))
+
+
+app.add_typer(dead.app, name="dead")
 
 
 @app.command()

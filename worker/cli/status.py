@@ -16,6 +16,7 @@ from worker.cli.results import show_files, took
 from worker.cli.screen import COLOURS
 from worker.cli.submit import wait_for
 from worker.cli.watch import Seen, Watched, see
+from worker.history import receipt_text
 from worker.job import Job
 from worker.status import JobStatus, status_of
 
@@ -28,8 +29,8 @@ def status(job_id: str, as_json: bool, following: bool) -> int:
         seen = _seen(job_id) if job is None else None
     if job is None and (seen is None or seen.state == "PENDING"):
         raise Complaint(
-            f"no job {job_id}: neither the ledger nor the result backend knows it. It may not have been taken by a "
-            "worker yet, be long over, or live in another Redis (KILNHAND_REDIS_URL)"
+            f"no job {job_id}: neither the ledger nor the result backend knows it. It may have been sent by name alone "
+            "and not be taken by a worker yet, be long over, or live in another Redis (KILNHAND_REDIS_URL)"
         )
     if following and not (job.is_final if job else seen and seen.has_ended):
         return wait_for(Watched(job.task if job else job_id, job_id), as_json, None)
@@ -95,7 +96,17 @@ def _lines(status: JobStatus, result: Any) -> dict[str, str]:
         "labels": ", ".join(f"{name}={value}" for name, value in status.labels.items()),
         "created": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.created_at)),
         "error": status.error or "",
+        "receipt": _receipt(status, result),
     }
+
+
+def _receipt(status: JobStatus, result: Any) -> str:
+    """What became of a cancel; while nobody knows, that it is under way."""
+    if status.receipt is None:
+        return ""
+    if status.state in {"QUEUED", "IN_PROGRESS"}:
+        return "its provider was asked to stop it" if status.receipt.told else "its provider is being asked to stop it"
+    return receipt_text(status.receipt, has_files=result is not None)
 
 
 def _show_seen(job_id: str, seen: Seen, as_json: bool) -> None:

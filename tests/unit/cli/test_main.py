@@ -33,7 +33,20 @@ def test_the_version_is_the_packages() -> None:
 
 def test_every_command_is_in_the_help() -> None:
     shown = RUN.invoke(app, ["--help"]).stdout
-    for command in ("up", "submit", "status", "models", "doctor", "worker", "gateway", "twin", "flower"):
+    for command in (
+        "up",
+        "submit",
+        "status",
+        "cancel",
+        "why",
+        "dead",
+        "models",
+        "doctor",
+        "worker",
+        "gateway",
+        "twin",
+        "flower",
+    ):
         assert re.search(rf"│ {command} ", shown), command
 
 

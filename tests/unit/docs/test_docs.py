@@ -71,10 +71,19 @@ def test_every_command_exists(page: str) -> None:
         assert name in commands or name == "runs", name  # "kilnhand runs on the threads pool" is a message
         if name in {"worker", "twin", "flower", "runs"}:
             continue
-        known = {
-            option for parameter in commands[name].params for option in (*parameter.opts, *parameter.secondary_opts)
-        }
+        command = commands[name]
+        if hasattr(command, "commands") and rest.strip():  # a command with commands of its own
+            assert rest.split()[0] in command.commands, (name, rest)
+            command = command.commands[rest.split()[0]]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert set(re.findall(r"(?<=\s)--[a-z-]+", rest.partition(";")[0])) <= known, (name, rest)
+
+
+def test_every_command_is_in_the_readme() -> None:
+    part = README.split("\n## Command line\n")[1].split("\n## ")[0]
+    told = " ".join(line.partition("  ")[0] for line in part.splitlines() if line.startswith("kilnhand "))
+
+    assert [name for name in get_command(cli).commands if not re.search(rf"\b{name}\b", told)] == []  # type: ignore[attr-defined]
 
 
 @every_page

@@ -1,0 +1,80 @@
+"""`kilnhand cancel` against a house of real processes."""
+
+import json
+import re
+from collections.abc import Callable
+
+import httpx
+
+from tasks.generation import text_to_image
+from tests.acceptance.cli.conftest import Ran
+from tests.acceptance.conftest import Twin
+from tests.conftest import wait_until
+from worker import client
+from worker.cli.processes import House
+
+
+def waits(job_id: str, twin: Twin) -> None:
+    wait_until(lambda: twin.count and client.status(job_id).stage == "waiting", "it waits")  # type: ignore[union-attr]
+
+
+def test_a_cancel_waits_for_the_receipt(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+    twin.pace(seconds=60)
+    job_id = text_to_image.delay(prompt="x").id
+    waits(job_id, twin)
+    ran = kilnhand("cancel", job_id, env=house.environment)
+    assert (ran.status, ran.out, ran.err) == (0, "stopped in time; nothing was billed\n", "")
+    again = kilnhand("cancel", job_id, "--json", env=house.environment)
+    answer = json.loads(again.out)
+    assert (again.status, answer["state"], answer["receipt"]["in_time"]) == (0, "REVOKED", True)
+    shown = kilnhand("status", job_id, env=house.environment)
+    assert re.search(r"receipt +stopped in time; nothing was billed", shown.out)
+
+
+def test_a_cancel_that_comes_too_late_shows_the_files(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+    twin.pace(seconds=5)
+    twin.script(endpoint="*", call="cancel", what="ignored")
+    job_id = text_to_image.delay(prompt="x", image_size="square_hd").id
+    waits(job_id, twin)
+    ran = kilnhand("cancel", job_id, env=house.environment)
+    assert ran.status == 0
+    assert ran.out.startswith("cancelled too late; billed 0.0060 USD; its files are kept\n")
+    (url,) = (line for line in ran.out.splitlines() if line.startswith("http"))
+    assert httpx.get(url).status_code == 200
+    assert twin.requests()[0]["billed"]["usd"] == 0.006
+
+
+def test_a_cancel_need_not_wait(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+    twin.pace(seconds=60)
+    job_id = text_to_image.delay(prompt="x").id
+    waits(job_id, twin)
+    ran = kilnhand("cancel", job_id, "--no-wait", env=house.environment)
+    assert (ran.status, ran.out.startswith("asked for its end; now ")) == (0, True)
+    assert f"kilnhand why {job_id}" in ran.err
+    wait_until(lambda: client.status(job_id).state == "REVOKED", "it has ended")  # type: ignore[union-attr]
+
+
+def test_a_job_that_had_ended_stays_and_the_status_is_1(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+    twin.pace(seconds=0.1)
+    sent = text_to_image.delay(prompt="x")
+    sent.get(timeout=30)
+    ran = kilnhand("cancel", sent.id, env=house.environment)
+    assert ran.status == 1
+    assert f"job {sent.id} had ended as SUCCESS, and stays so" in ran.err
+    assert f"{house.gateway_url}/files/" in ran.out
+
+
+def test_nobody_knows_an_unknown_id(kilnhand: Callable[..., Ran], house: House) -> None:
+    for command in (["cancel", "nope"], ["why", "nope"], ["dead", "show", "nope"]):
+        ran = kilnhand(*command, env=house.environment)
+        assert (ran.status, ran.out) == (1, "")
+        assert "no job nope: the ledger does not know it" in ran.err
+
+
+def test_without_redis_the_ways_out_are_named(kilnhand: Callable[..., Ran]) -> None:
+    nowhere = {"KILNHAND_REDIS_URL": "redis://:hunter22@127.0.0.1:1/0"}
+    commands = (["cancel", "x"], ["why", "x"], ["dead", "list"], ["dead", "drop", "x"], ["dead", "replay", "x"])
+    for ran in (kilnhand(*command, env=nowhere) for command in commands):
+        assert ran.status == 1
+        assert "Redis cannot be reached" in ran.err and "kilnhand up" in ran.err
+        assert "hunter22" not in ran.err and "Traceback" not in ran.err
