@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from twin.script import Call, What, allowed_calls
+from twin.script import OF_A_RUN, Call, What, allowed_calls
 
 REDIS_CLEAR_S = (12.0, 3.0)  # before and after a restart of Redis in which no worker is killed or frozen
 FREEZE_S = (10.5, 14.0)  # longer than a lease, so that claims are lost
 STARTING_S = 6.0  # a killed worker counts as away for so long
 SHORT_ENDPOINT = "fal-ai/flux/schnell"  # an unknown submission of a long model is looked for up to an hour
+RUNS = frozenset({What.BLACK, What.STUCK, What.ERROR})  # the others are of other providers
+NOT_OF_A_JOB = frozenset({"upload", "token"})  # calls that no job of this run makes
 AMBIGUOUS = (500, 502, 503, 504, 408)
 
 
@@ -123,13 +125,15 @@ def _faults(random: Random, scale: Scale) -> list[Strike]:
     return found
 
 
+def fal_faults() -> list[tuple[What, Call]]:
+    """Every fault that can happen to a job at fal, and where. What a run comes to is decided when the job is taken."""
+    found = [(what, call) for what in What for call in allowed_calls(what) if call.value not in NOT_OF_A_JOB]
+    return [(what, call) for what, call in found if what not in OF_A_RUN or (what in RUNS and call is Call.RUN)]
+
+
 def _deck(random: Random, scale: Scale) -> list[dict[str, Any]]:
-    pairs = [(what, call) for what in What for call in allowed_calls(what) if call is not Call.UPLOAD]
-    runs = {What.BLACK, What.STUCK, What.ERROR}
     deck = []
-    for what, call in pairs:
-        if what in runs and call is not Call.RUN:
-            continue  # decided when the job is taken, whatever the call
+    for what, call in fal_faults():
         takes: tuple[bool | None, ...] = (True, False) if call is Call.SUBMIT and what is not What.SLOW else (None,)
         deck += [_fault(random, scale, what, call, taken) for taken in takes]
     return deck

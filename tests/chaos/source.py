@@ -25,6 +25,7 @@ class WrongSourceError(RuntimeError):
 
 def copy_to(folder: Path) -> Path:
     """Copy the packages; returns the folder to import from."""
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run in the same place
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     return folder

@@ -8,7 +8,7 @@ from tests.chaos import load, plan
 from tests.chaos.sabotage import FAVOURED, PATCHES, SHOWN_BY, PatchError, apply
 from tests.chaos.scenarios import SCENARIOS, scenario_of
 from tests.chaos.source import ROOT, copy_to
-from twin.script import Call, Fault, What, allowed_calls
+from twin.script import OF_A_RUN, Call, Fault, What
 from worker.crash import POINTS
 
 SCALE = plan.Scale(90.0)
@@ -22,9 +22,9 @@ def test_a_seed_draws_the_same_plan_and_the_same_jobs() -> None:
 def test_a_plan_orders_every_fault_at_every_call_in_words_that_the_twin_takes() -> None:
     faults = [Fault.model_validate(strike.fault) for strike in plan.draw(Random("1"), SCALE) if strike.what == "fault"]
     ordered = {(fault.what, fault.strikes_at) for fault in faults}
-    runs = {What.BLACK, What.STUCK, What.ERROR}
-    known = {(what, call) for what in What for call in allowed_calls(what) if call is not Call.UPLOAD}
-    assert ordered == {(what, Call.RUN if what in runs else call) for what, call in known}
+    assert ordered == set(plan.fal_faults())
+    assert {what for what, _ in ordered} >= set(What) - OF_A_RUN | {What.BLACK, What.STUCK, What.ERROR}
+    assert {call for _, call in ordered} == set(Call) - {call for call in Call if call.value in plan.NOT_OF_A_JOB}
     assert {fault.accepted for fault in faults if fault.strikes_at is Call.SUBMIT} >= {True, False}
 
 
