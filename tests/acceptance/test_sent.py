@@ -1,0 +1,64 @@
+"""What a caller may rely on once `delay()` has returned: a lost message is sent again, a key is one job."""
+
+import gc
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tasks.generation import text_to_image
+from tests.acceptance.conftest import Twin, point_producer_at
+from worker import client
+from worker.cli.processes import House, open_house
+from worker.edge.sending import producer
+from worker.errors import KeyReusedError
+
+
+def test_an_idempotency_key_is_one_job_and_one_submission(twin: Twin) -> None:
+    twin.pace(seconds=0.5)
+    first = text_to_image.delay(prompt="x", idempotency_key="order 7")
+    second = text_to_image.delay(prompt="x", idempotency_key="order 7")
+    assert second.id == first.id
+    result = first.get(timeout=30)
+    after = text_to_image.delay(prompt="x", idempotency_key="order 7")
+    assert (after.id, after.get(timeout=5)) == (first.id, result)
+    with pytest.raises(KeyReusedError, match=first.id):
+        text_to_image.delay(prompt="y", idempotency_key="order 7")
+    assert twin.count == 1
+
+
+@pytest.fixture
+def idle(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A house whose worker has not come yet."""
+    with open_house(tmp_path, parts=("redis", "twin")) as house:
+        point_producer_at(house, _patch)
+        yield house
+        gc.collect()  # results that are collected later would look for their Redis in vain
+
+
+def test_a_message_that_the_broker_loses_is_sent_again(idle: House) -> None:
+    sent = text_to_image.delay(prompt="x")
+    began = time.monotonic()
+    with redis.Redis.from_url(idle.redis_url) as broker:
+        assert broker.delete("generation") == 1
+    idle.start_worker("worker")
+    seen = client.status(sent.id)
+    assert seen and seen.stage == "sent", "the row alone knows of it"
+    assert sent.get(timeout=30)["images"]
+    assert time.monotonic() - began < 16
+    assert Twin(idle.twin_url).count == 1
+    row = producer().row(sent.id)
+    assert row and [note.what for note in row.job.history][:3] == ["sent", "message_sent_again", "accepted"]
+
+
+def test_a_message_that_is_delivered_twice_is_one_job(idle: House) -> None:
+    sent = text_to_image.delay(prompt="x")
+    with redis.Redis.from_url(idle.redis_url) as broker:
+        (message,) = broker.lrange("generation", 0, -1)
+        broker.rpush("generation", message, message)
+    idle.start_worker("worker")
+    assert sent.get(timeout=30)["images"]
+    assert text_to_image.delay(prompt="after").get(timeout=30)["images"]
+    assert Twin(idle.twin_url).count == 2
