@@ -164,6 +164,13 @@ async def test_a_webhook_for_no_row_leaves_none(door: Door) -> None:
     assert await door.ledger.row(JOB) is None
 
 
+async def test_an_attempt_that_the_row_knows_nothing_of_is_not_left_on_it(door: Door) -> None:
+    await door.add(stage=Stage.SUBMITTING, ticket=None)
+    before = await door.row()
+    assert (await door.post(url=door.url(JOB, 2))).json() == {"heard": "unknown_job"}
+    assert await door.row() == before
+
+
 async def test_told_again_the_first_word_stays(door: Door) -> None:
     await door.add(stage=Stage.UNKNOWN, ticket=None)
     await door.post("ok")
