@@ -68,7 +68,8 @@ async def _stop(bench: Bench, job: Job, look: Look) -> Next | None:
         case None:
             return Next(job.move(Stage.WAITING, receipt=receipt), TELL_AGAIN_S, "the provider cannot be told to stop")
     receipt = replace(receipt, told=True, in_time=False if stop is Stop.TOO_LATE else None)
-    return Next(job.move(Stage.WAITING, receipt=receipt), NOW, f"asked to stop: {stop.value}")
+    told = "asked to stop, but it had ended before" if stop is Stop.TOO_LATE else "asked to stop; it may, or may not"
+    return Next(job.move(Stage.WAITING, receipt=receipt), NOW, told)
 
 
 async def _ask(bench: Bench, job: Job) -> Stop | None:
