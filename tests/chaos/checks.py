@@ -173,7 +173,7 @@ def no_silent_swap(seen: History) -> list[Violation]:
 
 
 def money_adds_up(seen: History) -> list[Violation]:
-    """What a row says a run has cost is what the provider billed for it."""
+    """What a row says a run has cost is what the provider billed for it; failed and cancelled work is booked too."""
     billed = {request["request_id"]: request.get("billed") or {} for request in seen.requests}
     return [
         Violation("money_adds_up", job, text)
@@ -187,7 +187,9 @@ def _miscounted(row: Any, attempt: dict[str, Any], billed: dict[str, Any]) -> It
     cost, units = attempt.get("cost"), billed.get("units") or 0.0
     number, model = attempt.get("number"), row.doc.get("step", {}).get("model")
     if cost is None:
-        if row.stage == "completed" and units and attempt is row.doc["attempts"][-1]:
+        receipt = row.doc.get("receipt") or {"in_time": True}
+        is_left = receipt.get("in_time") is None  # a run that was asked to stop, and nobody knows what became of it
+        if row.stage in FINAL_STAGES and units and not (is_left or receipt.get("cost")):
             yield f"attempt {number}: {units:g} units were billed and none booked"
         return
     if cost.get("estimated"):

@@ -135,6 +135,14 @@ def _nothing_booked(seen: History) -> None:
     row(seen, "completed", doc=doc(attempt(cost=None)))
 
 
+def _nothing_booked_for_failed_work(seen: History) -> None:
+    row(seen, "failed", doc=doc(attempt(cost=None), ending="failed"))
+
+
+def _nothing_booked_for_a_cancel_in_vain(seen: History) -> None:
+    row(seen, "cancelled", doc=doc(attempt(cost=None), ending="cancelled") | {"receipt": {"in_time": False}})
+
+
 def _a_key_in_a_log(seen: History) -> None:
     seen.leaks = ["the fal key in worker-1.log"]
 
@@ -168,6 +176,8 @@ BROKEN: list[tuple[str, Callable[[History], None]]] = [
     ("money_adds_up", _too_much_booked),
     ("money_adds_up", _another_price_booked),
     ("money_adds_up", _nothing_booked),
+    ("money_adds_up", _nothing_booked_for_failed_work),
+    ("money_adds_up", _nothing_booked_for_a_cancel_in_vain),
     ("no_secret_out", _a_key_in_a_log),
 ]
 
@@ -191,6 +201,12 @@ def test_an_attempt_that_failed_unbilled_may_be_followed_by_another() -> None:
     row(history, "completed", doc=doc(attempt(1, "request-2", cost=None), attempt(2)))
     history.requests = [request("request-2", billed={"units": 0.0, "usd": 0.0}), request(number=2)]
     assert not any(check(history).values())
+
+
+def test_a_run_that_was_left_after_a_cancel_may_have_been_billed() -> None:
+    history = well()
+    row(history, "cancelled", doc=doc(attempt(cost=None), ending="cancelled") | {"receipt": {"asked_at": 1.0}})
+    assert check(history)["money_adds_up"] == []
 
 
 def test_a_job_that_nobody_knows_to_be_sent_may_be_unknown() -> None:
