@@ -62,6 +62,7 @@ async def test_after_the_end_a_cancel_changes_nothing_and_says_so(job_id: str, r
     seen = client.cancel(job_id, wait_s=5)
     assert seen and (seen.state, seen.receipt) == ("SUCCESS", None)
     assert producer().row(job_id) == before
+    assert before and before.forgotten_at == pytest.approx(producer().now() + 60, abs=5)
     assert client.result(job_id) == {"images": []}
 
 
