@@ -74,15 +74,14 @@ def _course(attempt: Attempt) -> Iterator[str]:
         yield f"request {attempt.ticket.request_id}"
         yield f"taken after {since - attempt.started_at:.1f} s"
     if attempt.ended_at is None:
-        yield "under way"
+        yield "nobody knows of it yet" if attempt.trouble else "under way"
     elif attempt.ticket:
         model = f" ({attempt.inference_s:.1f} s of it the model)" if attempt.inference_s is not None else ""
         yield f"over {attempt.ended_at - since:.1f} s later{model}"
     else:
         yield f"given up after {attempt.ended_at - since:.1f} s"
     if attempt.trouble:
-        status = f" (HTTP {attempt.trouble.status})" if attempt.trouble.status else ""
-        yield f"{attempt.trouble.code}{status}: {attempt.trouble.message}"
+        yield f"{attempt.trouble.code}: {attempt.trouble.message}"
     if attempt.cost:
         yield cost_text(attempt.cost)
 

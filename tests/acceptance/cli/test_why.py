@@ -29,7 +29,7 @@ def test_the_story_of_a_job_that_was_tried_twice(kilnhand: Callable[..., Ran], h
     assert [line for line in lines if "back to be tried again: rate_limited" in line]
     assert f"taken by the provider as request {result['request_id']}" in ran.out
     (first, second) = (line for line in lines if line.startswith("attempt "))
-    assert "rate_limited (HTTP 429)" in first and result["request_id"] in second
+    assert re.search(r"rate_limited: fal: .*\(HTTP 429\)", first) and result["request_id"] in second
     assert "money: billed 0.0030 USD" in lines
     assert re.fullmatch(r"next: nothing: it ended as SUCCESS, and its row is forgotten in [67]\.\d days", lines[-1])
 

@@ -82,6 +82,8 @@ def test_a_row_that_has_just_come_due_asks_for_nothing() -> None:
 def test_a_cancel_that_nobody_has_seen_is_told() -> None:
     found = coming(row(Stage.WAITING, due_in=3.0, held=3.0, strikes=1, signals={"cancel": "1"}), NOW)
     assert found.text.endswith("goes on in 3.0 s (a cancel waits on it)")
+    asked = row(Stage.WAITING, due_in=3.0, signals={"cancel": "1"}, receipt=Receipt(999.0, told=True))
+    assert coming(asked, NOW).text == "in 3.0 s: it is looked at, to see whether it has stopped"
 
 
 def test_claims_that_came_to_nothing_are_told() -> None:

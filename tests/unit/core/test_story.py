@@ -102,7 +102,7 @@ def test_what_was_heard_is_told(signal: str, said: str) -> None:
 
 def test_an_attempt_that_was_refused_and_one_that_may_be_a_duplicate_say_so() -> None:
     lost = Trouble("submit_unknown", "the answer was lost", "fal")
-    refused = Trouble("rate_limited", "slow down", "fal", 429)
+    refused = Trouble("rate_limited", "fal: slow down (HTTP 429)", "fal", 429)
     attempts = (
         attempt(1, ticket=None, submitted_at=None, trouble=lost),
         attempt(2, ticket=None, submitted_at=None, trouble=refused, possible_duplicate=True),
@@ -110,7 +110,7 @@ def test_an_attempt_that_was_refused_and_one_that_may_be_a_duplicate_say_so() ->
     )
     told = story(job(Stage.WAITING, attempts=attempts))
     assert "attempt 1: fal fal-ai/flux/schnell; given up after 2.6 s; submit_unknown: the answer was lost" in told
-    assert [line for line in told if "rate_limited (HTTP 429): slow down; a possible duplicate" in line]
+    assert [line for line in told if "rate_limited: fal: slow down (HTTP 429); a possible duplicate" in line]
     assert [line for line in told if "taken after 0.2 s; under way; a possible duplicate" in line]
     assert money(job(Stage.WAITING, attempts=attempts)) == (
         "no bill has come; attempt 1 may have been taken and billed; attempt 3 is not over"
