@@ -112,6 +112,8 @@ class Fal:
         if response.status_code >= 400:
             return Fault(_run_error(response, output), units)
         if not isinstance(output, dict):
+            if not said_by_fal("GET", response):  # a page in the result's place
+                raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
             return Fault(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
         return Reply(output, units)
 

@@ -154,11 +154,13 @@ async def test_a_result_that_does_not_come_is_asked_for_again(fal: Fal, twin: Tw
 STRANGERS: list[dict[str, Any]] = [
     {"what": "http", "status": 404, "body": "<html>nginx</html>"},
     {"what": "http", "status": 401, "body": {"detail": "no"}},
+    {"what": "garbage"},
+    {"what": "http", "status": 200, "body": "<html>a page</html>"},
     {"what": "http", "status": 400, "body": {"detail": "Request is still in progress"}},
 ]
 
 
-@pytest.mark.parametrize("fault", STRANGERS, ids=lambda fault: str(fault["status"]))
+@pytest.mark.parametrize("fault", STRANGERS, ids=lambda fault: f"{fault['what']} {fault.get('status')}")
 async def test_what_is_not_fals_own_word_about_a_run_says_nothing_of_it(fal: Fal, twin: Twin, fault: Any) -> None:
     ticket = await fal.submit(CALL)
     await until_ended(fal, ticket)
