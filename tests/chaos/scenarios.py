@@ -14,13 +14,16 @@ class Scenario:
 
 
 SCENARIOS: Mapping[str, Scenario] = {
-    "plain": Scenario(("picture", "picture", "chain")),
-    "any job": Scenario(("picture", "picture", "training")),
-    "a lost message": Scenario(("lost", "lost")),
-    "a cancelled job": Scenario(("slow", "slow")),
+    "any job": Scenario(("chain", "training")),
+    "a lost message": Scenario(("lost",)),
+    "a cancelled job": Scenario(("slow",)),
     "a lost answer": Scenario(
-        ("picture", "picture"),
+        ("picture",),
         ({"call": "submit", "what": "drop", "accepted": True, "times": 2, "endpoint": "fal-ai/flux/schnell"},),
+    ),
+    "a refusal for now": Scenario(
+        ("picture",),
+        ({"call": "submit", "what": "http", "status": 429, "times": 2, "endpoint": "fal-ai/flux/schnell"},),
     ),
     "a caller dies": Scenario(()),
 }
@@ -33,6 +36,8 @@ _BY_POINT = {
     "after_write_sent": "a lost message",
     "before_resend": "a lost message",
     "after_resend": "a lost message",
+    "before_write_accepted": "a refusal for now",
+    "after_write_accepted": "a refusal for now",
     "before_write_unknown": "a lost answer",
     "after_write_unknown": "a lost answer",
     "before_stop": "a cancelled job",

@@ -1,7 +1,7 @@
 """The sweep: at every point of `worker.crash` a process kills itself once, and the same promises are proven after it.
 
-One Redis, twin and gateway for all; workers come and go in batches, each armed for another point of the batch. Jobs of
-every scenario that reaches those points are sent first, so that the armed have something to die of.
+One Redis, twin and gateway for all. For each point, jobs of the scenario that reaches it are sent while no worker is
+there; then one comes that is armed for it, alone, and dies. What it leaves is the next one's, and a healthy one's at the end.
 """
 
 import dataclasses
@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,20 +20,19 @@ import redis
 from tests.chaos import collector, load
 from tests.chaos.checks import check
 from tests.chaos.collector import SECRETS
-from tests.chaos.history import FINAL_STAGES, History, Violation
+from tests.chaos.history import History, Violation
 from tests.chaos.load import Ask, Part
 from tests.chaos.producer import Producer, point_at
 from tests.chaos.recorder import Recorder
 from tests.chaos.report import possible_duplicates, tell
 from tests.chaos.scenarios import SCENARIOS, scenario_of
 from worker import crash
+from worker.cli import parts
 from worker.cli.processes import House, open_house
 from worker.client import cancel
 
-TOGETHER = 6  # armed workers at a time
-TRIES = 3  # in smaller and smaller company
-DIE_WITHIN_S = 45.0
-GO_ON_S = 15.0  # after a batch, before the next; what has not ended then ends later
+TRIES = 3
+DIE_WITHIN_S = 30.0
 END_WITHIN_S = 400.0  # an ending that was taken by a dead worker is free again after a minute
 SLOW_S = 25.0  # of a run that is cancelled
 SLOW_FIRST = ("before_post", "after_take", "before_confirm", "before_sent_row", "after_sent_row", "after_message")
@@ -85,9 +83,9 @@ def sweep(folder: Path) -> bool:
         work = Sweep(house, redis.Redis.from_url(house.redis_url, socket_timeout=15))
         recorder = Recorder(house.redis_url, house.folder / "files", work.ids)
         recorder.start()
+        for point in points:
+            _reach(work, point)
         house.start_worker("worker-well")
-        for batch in batches(points):
-            _batch(work, batch)
         _until(lambda: _has_ended(work, recorder), END_WITHIN_S)
         recorder.stop()
         seen = _collect(work, recorder)
@@ -95,49 +93,41 @@ def sweep(folder: Path) -> bool:
     return _judge(points, seen, folder, time.monotonic() - began)
 
 
-def batches(points: list[Point]) -> Iterator[list[Point]]:
-    """Points in groups; what was not reached comes again, in smaller ones."""
-    together = TOGETHER
-    for _ in range(TRIES):
-        todo = [point for point in points if not point.died]
-        for start in range(0, len(todo), together):
-            yield todo[start : start + together]
-        together = max(1, together // 3)
-
-
-def _batch(work: Sweep, batch: list[Point]) -> None:
-    """Send jobs while no worker is there, start the armed, see them die, and let a healthy worker go on."""
+def _reach(work: Sweep, point: Point) -> None:
+    """Have a process die at this point, with a few tries: what it should die of may have been another row's turn."""
     began = time.monotonic()
-    work.house["worker-well"].stop()
-    producer = _send(work, sorted({point.scenario for point in batch}))
-    for point in (point for point in batch if point.scenario == "a caller dies"):
-        _caller(work, point)
-    armed = {point.name: _arm(work, point) for point in batch if not point.died}
-    doomed = [point for point in batch if point.name in armed]
-    while time.monotonic() < began + DIE_WITHIN_S and any(not point.died for point in doomed):
+    while not point.died and point.tries < TRIES:
+        point.tries += 1
+        if point.scenario == "a caller dies":
+            point.died = _caller(work, point)
+        else:
+            point.died = _worker(work, point)
+    point.seconds = round(time.monotonic() - began, 1)
+    print(f"{point.name}: {f'{point.seconds} s' if point.died else 'not reached'}", flush=True)
+
+
+def _worker(work: Sweep, point: Point) -> bool:
+    """Send jobs, start an armed worker, and see it die; True when it did."""
+    producer = _send(work, point.scenario)
+    name = f"worker-{point.name}-{point.tries}"
+    command, is_ready = parts.worker(work.house.folder, name)
+    child = work.house.add(name, command, is_ready, env={"KILNHAND_CRASH_AT": point.name})
+    deadline = time.monotonic() + DIE_WITHIN_S
+    while child.is_alive and time.monotonic() < deadline:
         _cancel_some(work, producer)
-        for point in doomed:
-            if not point.died and work.house[armed[point.name]].returncode == -signal.SIGKILL:
-                point.died, point.seconds = True, round(time.monotonic() - began, 1)
-        time.sleep(0.1)
-    for point in doomed:
-        if not point.died:
-            work.house[armed[point.name]].kill()
-    work.house["worker-well"].start()
-    work.house["worker-well"].wait_ready()
-    _until(lambda: _all_final(work, producer.ids()), GO_ON_S)
-    told = [point.name if point.died else f"{point.name} (not reached)" for point in batch]
-    print(f"{time.monotonic() - began:5.1f} s  {', '.join(told)}", flush=True)
+        time.sleep(0.05)
+    died = child.returncode == -signal.SIGKILL
+    child.kill()
+    return died
 
 
-def _send(work: Sweep, scenarios: list[str]) -> Producer:
-    """Jobs of these scenarios, and some pictures; messages that are to be lost are taken from the queue."""
+def _send(work: Sweep, scenario: str) -> Producer:
+    """Jobs of this scenario, and one picture; messages that are to be lost are taken from the queue."""
     asks: list[Ask] = []
-    for scenario in ["plain", *scenarios]:
-        for kind in SCENARIOS[scenario].kinds:
-            work.number += 1
-            asks.append(Ask(work.number, 0.0, kind, _parts(kind, work.number)))
-    for fault in (fault for scenario in scenarios for fault in SCENARIOS[scenario].faults):
+    for kind in ("picture", *SCENARIOS[scenario].kinds):
+        work.number += 1
+        asks.append(Ask(work.number, 0.0, kind, _parts(kind, work.number)))
+    for fault in SCENARIOS[scenario].faults:
         httpx.post(f"{work.house.twin_url}/_twin/script", json=fault).raise_for_status()
     producer = Producer(asks, work.house.redis_url)
     work.producers.append(producer)
@@ -165,7 +155,7 @@ def _lose(work: Sweep, job: str) -> None:
             work.client.lrem("generation", 1, message)
 
 
-def _caller(work: Sweep, point: Point) -> None:
+def _caller(work: Sweep, point: Point) -> bool:
     """A process that dies while it sends. Nobody knows what it sent; what arrived has to end."""
     work.number += 1
     fields = json.dumps(load.picture(work.number).fields)
@@ -176,18 +166,7 @@ def _caller(work: Sweep, point: Point) -> None:
         check=False,
         timeout=60,
     )
-    point.died, point.seconds = ran.returncode == -signal.SIGKILL, 0.0
-
-
-def _arm(work: Sweep, point: Point) -> str:
-    """Start a worker that will die at this point; returns its name. It may die before it is ready."""
-    from worker.cli import parts
-
-    point.tries += 1
-    name = f"worker-{point.name}-{point.tries}"
-    command, is_ready = parts.worker(work.house.folder, name)
-    work.house.add(name, command, is_ready, env={"KILNHAND_CRASH_AT": point.name})
-    return name
+    return ran.returncode == -signal.SIGKILL
 
 
 def _cancel_some(work: Sweep, producer: Producer) -> None:
@@ -196,11 +175,6 @@ def _cancel_some(work: Sweep, producer: Producer) -> None:
         row = f"kilnhand:job:{wanted.id}"
         if wanted.kind == "slow" and work.client.hget(row, "stage") == b"waiting":
             cancel(str(wanted.id))
-
-
-def _all_final(work: Sweep, ids: list[str]) -> bool:
-    stages = [work.client.hget(f"kilnhand:job:{job}", "stage") or b"" for job in ids]
-    return all(stage.decode() in FINAL_STAGES for stage in stages)
 
 
 def _has_ended(work: Sweep, recorder: Recorder) -> bool:
