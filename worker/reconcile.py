@@ -60,5 +60,6 @@ def _given_up(job: Job, look: Look, waited_s: float) -> Next:
     )
     job = job.with_attempt(ended_at=look.now, trouble=trouble_of(error))
     if may_risk_duplicate(job):
-        return Next(job.move(Stage.ACCEPTED, looks=0, sight=Sight()), NOW, "never found: it may have been taken, and paid for")
+        why = "never found: it may have been taken, and paid for"
+        return Next(job.move(Stage.ACCEPTED, looks=0, sight=Sight()), NOW, why)
     return let_go(fail(job, error, look.now))

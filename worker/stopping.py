@@ -43,7 +43,7 @@ def stopped(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -> 
     """
     if job.receipt is None:
         return None
-    in_time = None if error.kind == "not_found" else job.receipt.in_time is not False
+    in_time = None if error.kind == "not_found" else error.status == 499  # fal's client_cancelled
     return _ended(bench, job, look, replace(job.receipt, in_time=in_time))
 
 

@@ -123,14 +123,17 @@ class Fal:
         The SDK keeps the two good answers to itself, so the request is made with its client.
         """
         response: httpx.Response = await _three_times()(self._http.put, ticket.urls["cancel"])
-        match response.status_code:
-            case 200:
+        body, status = _json(response), response.status_code
+        match body:
+            case {"status": "OK"} if status == 200:
                 return Stop.STOPPED
-            case 202:
-                return Stop.ASKED
-            case 400 | 404:
+            case {"status": "ALREADY_COMPLETED"} | {"status": "NOT_FOUND"}:
                 return Stop.TOO_LATE
-        raise fal_error(response.status_code, _json(response), response.headers)
+            case dict() if status < 300:
+                return Stop.ASKED
+        if status < 300 or status in {400, 404}:  # a page in the answer's place
+            raise ServiceUnavailableError(f"fal: HTTP {status} to a cancel", provider="fal", status=status)
+        raise fal_error(status, body, response.headers)
 
     async def aclose(self) -> None:
         """Close connections; the SDK has no public way to (fal-client 1.0.3)."""

@@ -199,6 +199,25 @@ async def test_cancel_says_whether_it_came_in_time(fal: Fal, twin: Twin) -> None
     assert isinstance(outcome, Fault) and outcome.error.kind == "client_cancelled"
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"what": "garbage"},
+        {"what": "nginx", "status": 404},
+        {"what": "http", "status": 200, "body": "<html>a page</html>"},
+        {"what": "http", "status": 400, "body": {"detail": "no"}},
+    ],
+    ids=lambda fault: f"{fault['what']} {fault.get('status')}",
+)
+async def test_a_page_in_the_place_of_a_cancels_answer_says_nothing(fal: Fal, twin: Twin, fault: Any) -> None:
+    ticket = await fal.submit(CALL)
+    await until_ended(fal, ticket)
+    twin.script(endpoint="*", call="cancel", **fault)
+    with pytest.raises(ServiceUnavailableError):
+        await fal.cancel(ENDPOINT, ticket)
+    assert await fal.cancel(ENDPOINT, ticket) is Stop.TOO_LATE
+
+
 async def test_a_request_that_has_not_begun_is_stopped_at_once(fal: Fal, twin: Twin) -> None:
     twin.pace(seconds=30, queue_seconds=30)
     assert await fal.cancel(ENDPOINT, await fal.submit(CALL)) is Stop.STOPPED

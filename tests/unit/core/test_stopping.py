@@ -134,3 +134,12 @@ async def test_what_ended_before_the_deadline_was_told_is_kept_as_a_success(worl
     await world.accept(deadline_s=1.0)
     row = await world.until(Stage.CLOSING)
     assert row.ending == Stage.COMPLETED
+
+
+async def test_a_run_that_failed_by_itself_was_not_stopped_in_time(world: World) -> None:
+    world.fal.cancels, world.fal.looks = [Stop.ASKED], [Running(), Ended()]
+    world.fal.results = [Fault(RequestRefusedError("bad input", provider="fal", status=422), billed_units=1)]
+    await cancel(world)
+    row = await world.until(Stage.CLOSING, seconds=5)
+    assert (row.ending, row.receipt and row.receipt.in_time) == (Stage.CANCELLED, False)
+    assert row.receipt and row.receipt.cost and row.receipt.cost.usd == 0.003
