@@ -1,4 +1,4 @@
-"""The local stand-in for fal.ai: speaks its wire, draws real files, and misbehaves on order.
+"""The local stand-in for fal.ai, Google and Anthropic: speaks their wire, draws real files, and misbehaves on order.
 
 It shares no code with the worker that it is there to try.
 """

@@ -9,7 +9,7 @@ from twin.server import serve
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and serve until told to stop."""
-    parser = argparse.ArgumentParser(prog="twin", description="A local stand-in for fal.ai.")
+    parser = argparse.ArgumentParser(prog="twin", description="A local stand-in for fal.ai, Google and Anthropic.")
     parser.add_argument("--port", type=int, default=9100, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(

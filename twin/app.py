@@ -1,4 +1,4 @@
-"""The twin as a web application: control calls under `/_twin`, everything else is the imitation of fal."""
+"""The twin as a web application: control calls under `/_twin`, everything else imitates Google, Anthropic or fal."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +11,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from twin.anthropic.access import read_path
+from twin.anthropic.messages import answer_anthropic
+from twin.calls import CallBook
 from twin.control import Control
+from twin.desk import Desk
 from twin.fal.access import Denied
 from twin.fal.address import Service, read_address
 from twin.fal.cdn import answer_cdn
@@ -22,7 +26,10 @@ from twin.fal.realtime import answer_realtime
 from twin.fal.scheduler import MAX_KEPT
 from twin.fal.service import FalService
 from twin.fal.storage import answer_rest
+from twin.fetch import Fetcher
 from twin.files import MAX_UPLOADED, FileStore
+from twin.google.address import read_target
+from twin.google.wire import answer_google
 from twin.pace import Pace
 from twin.script import Script
 
@@ -56,8 +63,15 @@ def create_app(
         trust_env=False, follow_redirects=True, timeout=30, limits=httpx.Limits(max_connections=64)
     )
     fal = FalService(pace, script, files, http, clock, max_kept)
+    book = CallBook(files, clock, max_kept)
+
+    desk = Desk(lambda: fal.pace, script, files, Fetcher(files, http), clock, book)
 
     async def answer(request: Request) -> Response:
+        if target := read_target(request):
+            return await answer_google(desk, request, target)
+        if (path := read_path(request)) is not None:
+            return await answer_anthropic(desk, request, path)
         address = read_address(request, public_url)
         if address.service is None:
             return (
@@ -71,7 +85,7 @@ def create_app(
     async def talk(socket: WebSocket) -> None:
         await answer_realtime(fal, socket, read_address(socket, public_url))
 
-    control = Mount("/_twin", routes=Control(fal, script, files, pace).routes())
+    control = Mount("/_twin", routes=Control(fal, book, script, files, pace).routes())
     rest = [WebSocketRoute("/{path:path}", talk), Route("/{path:path}", answer, methods=METHODS)]
     return Starlette(routes=[control, *rest], lifespan=_closing(fal, http, files))
 

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from twin.calls import CallBook
 from twin.fal.service import FalService, record_of
 from twin.files import FileStore
 from twin.pace import Pace
 from twin.page import render_page
-from twin.script import Fault, Script
+from twin.script import Fault, Provider, Script
 
 PAGE_ROWS = 60
 FAULTS = TypeAdapter(list[Fault])
@@ -24,6 +25,7 @@ class Control:
     """The controlled parts, and the pace to return to at a reset."""
 
     fal: FalService
+    book: CallBook
     script: Script
     files: FileStore
     first_pace: Pace
@@ -44,11 +46,26 @@ class Control:
 
     async def _requests(self, request: Request) -> Response:
         endpoint = request.query_params.get("endpoint")
+        asked = request.query_params.get("provider", Provider.ANY)
+        if asked not in set(Provider):
+            return JSONResponse({"detail": f"provider: one of {', '.join(Provider)}", "errors": []}, 422)
+        provider = Provider(asked)
+        count = {"count": self._count(endpoint, provider)}
         if request.query_params.get("count"):
-            return JSONResponse({"count": self.fal.scheduler.accepted_count(endpoint)})
+            return JSONResponse(count)
+        return JSONResponse(count | {"requests": self._records(endpoint, provider)})
+
+    def _count(self, endpoint: str | None = None, provider: Provider = Provider.ANY) -> int:
+        of_fal = self.fal.scheduler.accepted_count(endpoint) if provider in (Provider.ANY, Provider.FAL) else 0
+        return of_fal + self.book.accepted_count(endpoint, provider)
+
+    def _records(self, endpoint: str | None = None, provider: Provider = Provider.ANY) -> list[dict[str, Any]]:
+        """Return every record of a provider and an endpoint, oldest first."""
         jobs = [job for job in self.fal.scheduler.jobs() if endpoint in (None, job.submission.endpoint)]
-        records = [record_of(job) for job in jobs]
-        return JSONResponse({"count": self.fal.scheduler.accepted_count(endpoint), "requests": records})
+        calls = [call for call in self.book.calls() if endpoint in (None, call.order.endpoint)]
+        records = [*(record_of(job) for job in jobs), *(self.book.record(call) for call in calls)]
+        meant = [record for record in records if provider in (Provider.ANY, record["provider"])]
+        return sorted(meant, key=lambda record: record["accepted_at"])
 
     async def _script(self, request: Request) -> Response:
         if request.method == "POST":
@@ -75,13 +92,13 @@ class Control:
     async def _reset(self, request: Request) -> Response:
         self.script.clear()
         self.fal.clear()
+        self.book.clear()
         self.files.clear()
         self.fal.set_pace(self.first_pace)
         return JSONResponse({"status": "ok"})
 
     async def _page(self, request: Request) -> Response:
-        records = [record_of(job) for job in self.fal.scheduler.jobs()[-PAGE_ROWS:]]
-        return HTMLResponse(render_page(records[::-1], self.fal.scheduler.accepted))
+        return HTMLResponse(render_page(self._records()[: -PAGE_ROWS - 1 : -1], self._count()))
 
 
 async def _checked(request: Request, act: Callable[[Any], dict[str, Any]]) -> Response:

@@ -64,6 +64,8 @@ class Picture:
     """A digest of the input without its seed, so that other inputs give other pictures."""
     loras: tuple[Lora, ...] = ()
     style: Style = Style.SCENE
+    notes: tuple[str, ...] = ()
+    """More lines to be written on it."""
     backdrop: bytes | None = None
     """An input picture, small, to be worked in."""
 
@@ -177,6 +179,7 @@ def _write(image: Image.Image, picture: Picture) -> None:
     prompt = textwrap.wrap(picture.prompt, columns, max_lines=4, placeholder=" …") or ["(no prompt)"]
     notes = [f"{picture.model} · seed {picture.seed}" + (f" · #{picture.index + 1}" if picture.index else "")]
     notes += [f"LoRA {lora}" for lora in picture.loras]
+    notes += picture.notes
     small = max(8, size * 2 // 3)
     top = height - margin - len(prompt) * round(size * 1.25) - len(notes) * round(small * 1.35)
     if picture.backdrop:

@@ -36,11 +36,19 @@ def find_files(value: Any) -> Iterator[Mapping[str, Any]]:
             yield from find_files(entry)
 
 
+def find_text(value: Any) -> str:
+    """Return the first prompt or text in an input, wherever it stands."""
+    if isinstance(value, dict):
+        told = next((value[name] for name in ("prompt", "text") if isinstance(value.get(name), str)), "")
+        return told or next(filter(None, map(find_text, value.values())), "")
+    return next(filter(None, map(find_text, value)), "") if isinstance(value, list) else ""
+
+
 def _row(record: Mapping[str, Any]) -> str:
     status = record["http_status"]
     state = record["state"] if status in (None, 200) else f"failed, HTTP {status}"
     files = " ".join(_file(entry) for entry in find_files(record["output"]))
-    prompt = str(record["input"].get("prompt") or record["input"].get("text") or "")[:200]
+    prompt = find_text(record["input"])[:200]
     return (
         f"<tr><td>{escape(record['endpoint'])}<br><code>{record['request_id']}</code></td>"
         f"<td class='{escape(state.split(',')[0])}'>{escape(state)}</td><td>{escape(prompt)}</td><td>{files}</td></tr>"

@@ -11,6 +11,15 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+class Provider(StrEnum):
+    """Whose wire a fault is meant for."""
+
+    ANY = "*"
+    FAL = "fal"
+    GOOGLE = "google"
+    ANTHROPIC = "anthropic"
+
+
 class Call(StrEnum):
     """The calls of a client at which a fault may strike; direct runs count as submit."""
 
@@ -22,6 +31,7 @@ class Call(StrEnum):
     FILE = "file"
     WEBHOOK = "webhook"
     LIST = "list"
+    AUTH = "auth"
     RUN = "run"
 
 
@@ -45,12 +55,21 @@ class What(StrEnum):
     PAYLOAD_ERROR = "payload_error"
     BAD_SIGNATURE = "bad_signature"
     IGNORED = "ignored"
+    BLOCKED = "blocked"
+    IMAGE_SAFETY = "image_safety"
+    NO_IMAGE = "no_image"
+    TEXT_ONLY = "text_only"
+    MAX_TOKENS = "max_tokens"
+    BAD_SCHEMA = "bad_schema"
 
 
-OF_A_RUN = frozenset({What.BLACK, What.STUCK, What.ERROR})
+OF_AN_ANSWER = frozenset({What.BLOCKED, What.MAX_TOKENS, What.BAD_SCHEMA})
+OF_GOOGLE = frozenset({What.IMAGE_SAFETY, What.NO_IMAGE, What.TEXT_ONLY})
+OF_A_RUN = frozenset({What.BLACK, What.STUCK, What.ERROR}) | OF_AN_ANSWER | OF_GOOGLE
 OF_A_WEBHOOK = frozenset({What.LOST, What.TWICE, What.DELAY, What.PAYLOAD_ERROR, What.BAD_SIGNATURE})
 OF_A_FILE = frozenset({What.WRONG_TYPE})
 OF_A_CANCEL = frozenset({What.IGNORED})
+OF_NO_ENDPOINT = {Call.UPLOAD: "an upload", Call.AUTH: "a token"}
 USUAL_STATUS = {What.NGINX: 502, What.ERROR: 500, What.HTTP: 500}
 FOREVER = -1
 
@@ -60,6 +79,7 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    provider: Provider = Provider.ANY
     endpoint: str = "*"
     call: Call | None = None
     what: What
@@ -81,8 +101,11 @@ class Fault(BaseModel):
             raise ValueError(f"call is missing; {self.what} may strike at: {', '.join(allowed)}")
         if self.call is not None and self.call not in allowed:
             raise ValueError(f"{self.what} cannot strike at {self.call}; allowed: {', '.join(allowed)}")
-        if self.strikes_at is Call.UPLOAD and self.endpoint != "*":
-            raise ValueError("an upload belongs to no endpoint; leave endpoint out")
+        if self.strikes_at in OF_NO_ENDPOINT and self.endpoint != "*":
+            raise ValueError(f"{OF_NO_ENDPOINT[self.strikes_at]} belongs to no endpoint; leave endpoint out")
+        at = providers_of(self.what)
+        if self.provider not in (Provider.ANY, *at):
+            raise ValueError(f"{self.what} cannot happen at {self.provider}; allowed: {', '.join(at)}")
         return self
 
     @property
@@ -100,9 +123,23 @@ class Fault(BaseModel):
         """Whether a submission that meets this fault is taken (and billed) before it strikes."""
         return self.what is not What.HTTP if self.accepted is None else self.accepted
 
-    def matches(self, call: Call, *endpoints: str) -> bool:
+    def matches(self, provider: Provider, call: Call, *endpoints: str) -> bool:
         """Whether this fault is meant for such a call; only a list may name several endpoints."""
-        return self.strikes_at is call and self.endpoint in ("*", *endpoints)
+        is_meant = self.provider in (Provider.ANY, provider) and provider in providers_of(self.what)
+        return is_meant and self.strikes_at is call and self.endpoint in ("*", *endpoints)
+
+
+def providers_of(what: What) -> tuple[Provider, ...]:
+    """Return the providers at which such a fault can happen."""
+    if what in OF_GOOGLE:
+        return (Provider.GOOGLE,)
+    if what in OF_AN_ANSWER:
+        return (Provider.GOOGLE, Provider.ANTHROPIC)
+    if what in OF_A_WEBHOOK | OF_A_CANCEL | OF_A_FILE:
+        return (Provider.FAL,)
+    if what is What.BLACK:
+        return (Provider.FAL, Provider.GOOGLE)
+    return (Provider.FAL, Provider.GOOGLE, Provider.ANTHROPIC)
 
 
 def allowed_calls(what: What) -> tuple[Call, ...]:
@@ -115,7 +152,7 @@ def allowed_calls(what: What) -> tuple[Call, ...]:
         return (Call.WEBHOOK,)
     if what in OF_A_CANCEL:
         return (Call.CANCEL,)
-    return (Call.SUBMIT, Call.STATUS, Call.RESULT, Call.CANCEL, Call.UPLOAD, Call.FILE, Call.LIST)
+    return (Call.SUBMIT, Call.STATUS, Call.RESULT, Call.CANCEL, Call.UPLOAD, Call.FILE, Call.LIST, Call.AUTH)
 
 
 class Script:
@@ -136,10 +173,10 @@ class Script:
         """Forget every fault."""
         self._faults.clear()
 
-    def take(self, call: Call, *endpoints: str) -> Fault | None:
+    def take(self, call: Call, *endpoints: str, provider: Provider = Provider.FAL) -> Fault | None:
         """Return the fault for this call, if one is due, and count it."""
         for place, fault in enumerate(self._faults):
-            if not fault.matches(call, *endpoints):
+            if not fault.matches(provider, call, *endpoints):
                 continue
             if fault.skip:
                 self._faults[place] = fault.model_copy(update={"skip": fault.skip - 1})

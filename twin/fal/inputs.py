@@ -8,7 +8,6 @@ import asyncio
 import base64
 import binascii
 import io
-import ipaddress
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,11 +22,10 @@ from twin.draw import Lora
 from twin.fal.errors import Refused, model_problem
 from twin.fal.references import Kind, Reference, find_references
 from twin.fal.sizes import Size
+from twin.fetch import MAX_BYTES, Fetcher, Unreachable
 from twin.files import FileStore
 from twin.safetensors import NotSafetensors, read_metadata
 
-MAX_BYTES = 64 * 1024 * 1024
-FETCH_SECONDS = 20.0
 AT_ONCE = 8
 BACKDROP_SIDE = 320
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -51,7 +49,7 @@ class InputReader:
     """Reads the references of a job; keeps one HTTP client and a bound on reads at once."""
 
     def __init__(self, files: FileStore, http: httpx.AsyncClient, max_bytes: int = MAX_BYTES) -> None:
-        self._files, self._http, self._max_bytes = files, http, max_bytes
+        self._fetcher = Fetcher(files, http, max_bytes)
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def read(self, values: Mapping[str, Any]) -> Inputs:
@@ -83,39 +81,13 @@ class InputReader:
             if "://" in url or (reference.kind in (Kind.ARCHIVE, Kind.FILE) and reference.loc[-1] != "path"):
                 raise Refused(_cannot_download(reference))
             return None
-        own = await self._files.read(own_path(parts.path), self._max_bytes + 1)
-        data = own if own is not None else await self._fetch(reference) if is_loopback(parts.hostname) else None
-        if data is not None and len(data) > self._max_bytes:
-            raise Refused(_too_large(reference, self._max_bytes))
-        return data
-
-    async def _fetch(self, reference: Reference) -> bytes:
-        data = bytearray()
         try:
-            async with asyncio.timeout(FETCH_SECONDS), self._http.stream("GET", reference.url) as response:
-                response.raise_for_status()
-                async for chunk in response.aiter_bytes():
-                    data += chunk
-                    if len(data) > self._max_bytes:
-                        break
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            data = await self._fetcher.read(url)
+        except Unreachable as error:
             raise Refused(_cannot_download(reference)) from error
-        return bytes(data)
-
-
-def own_path(path: str) -> str:
-    """Return the path that one of our files would have in the store."""
-    return path.lstrip("/").removeprefix("cdn/")
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether this host is our own machine."""
-    if host is None or host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        if data is not None and len(data) > self._fetcher.max_bytes:
+            raise Refused(_too_large(reference, self._fetcher.max_bytes))
+        return data
 
 
 def _decode_data_uri(reference: Reference) -> bytes:

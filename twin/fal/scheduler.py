@@ -9,19 +9,18 @@ import json
 import random
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 from twin.fal.errors import cancelled, start_timeout
 from twin.fal.job import Job, Outcome, Stage, Submission
 from twin.fal.lane import Lane
 from twin.pace import Pace
 from twin.script import Fault
+from twin.shorten import shorten
 
 MAX_KEPT = 5_000
 MAX_KEPT_BYTES = 128 * 1024 * 1024
-MAX_TEXT = 2_000
 MAX_SEED = 2**32
 
 
@@ -203,18 +202,3 @@ class Scheduler:
     def _forget_timer(self, name: str) -> None:
         if timer := self._timers.pop(name, None):
             timer.cancel()
-
-
-def shorten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an input with its long texts cut, so that records stay small."""
-    return {name: _short(value) for name, value in values.items()}
-
-
-def _short(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        return f"{value[:MAX_TEXT]}… ({len(value)} characters)"
-    if isinstance(value, list):
-        return [_short(entry) for entry in value[:1_000]]
-    if isinstance(value, dict):
-        return {key: _short(entry) for key, entry in value.items()}
-    return value

@@ -1,11 +1,19 @@
-"""A twin on a free loopback port, emptied before each test, and a handle to drive it."""
+"""A twin on a free loopback port, emptied before each test, a handle to drive it, and the official SDKs pointed at it."""
 
+import asyncio
+import io
 import time
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
+import anthropic
 import httpx
 import pytest
+from google import genai
+from google.genai import types
+from google.oauth2.credentials import Credentials
+from PIL import Image
 
 from twin.app import create_app
 from twin.server import TwinServer, in_thread
@@ -105,3 +113,73 @@ def twin(session_handle: Handle) -> Handle:
 def until_fixture() -> Callable[..., Any]:
     """Return `until`, since test modules cannot import this one."""
     return until
+
+
+class Sdk:
+    """One client of an SDK, sync or async; a call of it is made by its dotted name and waited for."""
+
+    def __init__(self, client: Any, runner: asyncio.Runner | None) -> None:
+        self.client, self._runner = client, runner
+
+    def __call__(self, name: str, *args: Any, **arguments: Any) -> Any:
+        method = attrgetter(name)(self.client)
+        return self._runner.run(self._await(method, args, arguments)) if self._runner else method(*args, **arguments)
+
+    @staticmethod
+    async def _await(method: Any, args: Any, arguments: Any) -> Any:
+        return await method(*args, **arguments)
+
+
+def google_options(url: str, **more: Any) -> types.HttpOptions:
+    retry = types.HttpRetryOptions(attempts=1)
+    return types.HttpOptions(base_url=f"{url}/google", timeout=20_000, retry_options=retry, **more)
+
+
+def google_sdk(client: genai.Client, kind: str) -> Iterator[Sdk]:
+    with asyncio.Runner() as runner:
+        try:
+            yield Sdk(client.aio, runner) if kind == "async" else Sdk(client, None)
+        finally:
+            runner.run(client.aio.aclose())
+            client.close()
+
+
+@pytest.fixture(params=["sync", "async"])
+def vertex(twin: Handle, request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    """google-genai against Vertex AI in one region, with a token that needs no refresh."""
+    credentials = Credentials("local")  # type: ignore[no-untyped-call]
+    options = google_options(twin.url, api_version="v1")
+    where = {"project": "local", "location": "us-central1", "credentials": credentials}
+    yield from google_sdk(genai.Client(enterprise=True, http_options=options, **where), request.param)
+
+
+@pytest.fixture(params=["sync", "async"])
+def gemini(twin: Handle, request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    """google-genai against the Gemini API, with a key."""
+    yield from google_sdk(genai.Client(api_key="local", http_options=google_options(twin.url)), request.param)
+
+
+@pytest.fixture(params=["sync", "async"])
+def claude(twin: Handle, request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    """The anthropic SDK, without retries of its own."""
+    options: dict[str, Any] = {"api_key": "local", "base_url": f"{twin.url}/anthropic", "max_retries": 0, "timeout": 20}
+    if request.param == "sync":
+        with anthropic.Anthropic(**options) as client:
+            yield Sdk(client, None)
+        return
+    with asyncio.Runner() as runner:
+        later = anthropic.AsyncAnthropic(**options)
+        yield Sdk(later, runner)
+        runner.run(later.close())
+
+
+@pytest.fixture(name="png", scope="session")
+def png_fixture() -> Callable[..., bytes]:
+    """Return a function that gives a picture of one colour."""
+
+    def png(colour: Any, size: tuple[int, int] = (64, 48), kind: str = "png") -> bytes:
+        buffer = io.BytesIO()
+        Image.new("RGB", size, colour).save(buffer, kind)
+        return buffer.getvalue()
+
+    return png

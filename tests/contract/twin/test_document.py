@@ -4,9 +4,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from twin.anthropic.models import MODELS as CLAUDE_MODELS
 from twin.fal.address import SERVICE_OF_HOST, Service
+from twin.google.address import GEMINI_HOST, OAUTH_HOST, VERTEX_HOST
+from twin.google.models import MODELS as GOOGLE_MODELS
 from twin.pace import Pace
-from twin.script import Call, Fault, What, allowed_calls
+from twin.script import Call, Fault, Provider, What, allowed_calls, providers_of
 
 TEXT = (Path(__file__).parents[3] / "docs/twin.md").read_text(encoding="utf-8")
 
@@ -58,3 +61,26 @@ def test_every_field_of_a_record_is_told(twin: Any) -> None:
     (record,) = twin.requests()
 
     assert {name for row in rows("## A record of `/_twin/requests`") for name in names(row[0])} == set(record)
+
+
+def test_every_model_of_google_and_anthropic_is_told() -> None:
+    google = TEXT.split("\n## Google\n")[1].split("\n## ")[0].split("| models | verb |")[1]
+    claude = TEXT.split("\n## Anthropic\n")[1].split("\n## ")[0]
+
+    assert set(re.findall(r"`((?:gemini|veo|virtual)-[\w.-]+)`", google)) == set(GOOGLE_MODELS)
+    assert set(re.findall(r"`(claude-[\w.-]+)`", claude)) == set(CLAUDE_MODELS)
+
+
+def test_every_host_of_google_is_told() -> None:
+    vertex, gemini, oauth = (names(row[0]) for row in rows("## Google")[:3])
+
+    assert all(VERTEX_HOST.fullmatch(host.replace("{region}", "us-central1")) for host in vertex)
+    assert (gemini, oauth) == ([GEMINI_HOST], [OAUTH_HOST])
+
+
+def test_a_fault_that_not_every_provider_has_is_told_with_its_own() -> None:
+    told = {names(row[0])[0]: row[2] for row in rows("## Faults")}
+
+    for what in What:
+        if Provider.FAL not in providers_of(what):
+            assert told[what].startswith(", ".join(provider.title() for provider in providers_of(what))), what

@@ -12,10 +12,10 @@ from twin.draw import Picture
 from twin.fal.address import Base
 from twin.fal.job import Job, Submission
 from twin.fal.payloads import Payloads
-from twin.fal.scheduler import shorten
 from twin.fal.uploads import MAX_OPEN, Uploads
 from twin.files import FileStore, Made
 from twin.server import in_thread
+from twin.shorten import shorten
 
 
 async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:

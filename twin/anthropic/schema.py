@@ -1,0 +1,42 @@
+"""Which schemas Anthropic takes for structured output: closed objects, and no bounds on lengths and numbers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from twin.anthropic.errors import Refused
+
+UNSUPPORTED = {
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "string": ("minLength", "maxLength"),
+    "array": ("maxItems", "uniqueItems"),
+}
+NESTED = ("properties", "$defs", "definitions")
+LISTED = ("anyOf", "allOf", "prefixItems")
+
+
+def check_schema(schema: dict[str, Any], path: str) -> None:
+    """Raise Refused at the first thing that the API does not take."""
+    for at, node in _nodes(schema, path):
+        kind = node.get("type")
+        if kind == "object" and node.get("additionalProperties") is not False:
+            message = "For 'object' type, 'additionalProperties' must be explicitly set to false"
+            raise Refused(400, f"{at}: {message}")
+        bad = [word for word in UNSUPPORTED.get(str(kind), ()) if word in node]
+        if kind == "array" and node.get("minItems", 0) > 1:
+            bad.append("minItems")
+        if bad:
+            raise Refused(400, f"{at}: For '{kind}' type, properties {', '.join(bad)} are not supported")
+
+
+def _nodes(schema: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not isinstance(schema, dict):
+        return
+    yield path, schema
+    for word in NESTED:
+        for name, part in (schema.get(word) or {}).items():
+            yield from _nodes(part, f"{path}.{word}.{name}")
+    for word in LISTED:
+        for number, part in enumerate(schema.get(word) or ()):
+            yield from _nodes(part, f"{path}.{word}.{number}")
+    yield from _nodes(schema.get("items"), f"{path}.items")

@@ -1,0 +1,36 @@
+"""Who may call Google: any token or key is good, except those that say of themselves that they are not."""
+
+import hashlib
+
+from starlette.requests import Request
+
+from twin.google.address import Service, Target
+from twin.google.errors import MESSAGES, TYPE, Refused
+
+TOKEN_TYPE = {"@type": f"{TYPE}ErrorInfo", "reason": "ACCESS_TOKEN_TYPE_UNSUPPORTED", "domain": "googleapis.com"}
+KEY_INVALID = {"@type": f"{TYPE}ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}
+UNREGISTERED = (
+    "Method doesn't allow unregistered callers (callers without established identity). "
+    "Please use API Key or other form of API consumer identity to call this API."
+)
+
+
+def account_of(request: Request, target: Target) -> str:
+    """Return the caller's account, a digest of its token or key; raise Refused.
+
+    What begins with `bad` is not known (401, for an API key 400); what begins with `locked` may not call (403).
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    key = request.headers.get("x-goog-api-key") or request.query_params.get("key", "")
+    token = token.strip() if scheme.lower() == "bearer" else ""
+    if not token and not key:
+        unknown = Refused(403, UNREGISTERED) if target.service is Service.GEMINI else Refused(401, MESSAGES[401])
+        raise unknown
+    if token.startswith("bad"):
+        raise Refused(401, MESSAGES[401], TOKEN_TYPE)
+    if not token and key.startswith("bad"):
+        raise Refused(400, "API key not valid. Please pass a valid API key.", KEY_INVALID)
+    if (token or key).startswith("locked"):
+        what = f"projects/{target.project}/locations/{target.location}" if target.project else target.model
+        raise Refused(403, f"Permission 'aiplatform.endpoints.predict' denied on resource '{what}'.")
+    return hashlib.sha256((token or key).encode()).hexdigest()[:16]

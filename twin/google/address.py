@@ -1,0 +1,67 @@
+"""Which of Google's services a request is meant for, and which model and verb its path names.
+
+By Google's host names, or by `/google` on the twin's own address; there the path alone tells Vertex AI
+(`projects/…` or `publishers/…`) from the Gemini API (`models/…`).
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from starlette.requests import Request
+
+PREFIX = "google"
+GEMINI_HOST = "generativelanguage.googleapis.com"
+OAUTH_HOST = "oauth2.googleapis.com"
+VERTEX_HOST = re.compile(r"(?:[a-z0-9-]+-)?aiplatform\.googleapis\.com|aiplatform\.(?:us|eu)\.rep\.googleapis\.com")
+VERTEX_PATH = re.compile(
+    r"(?P<version>v1|v1beta1)/"
+    r"(?P<parent>(?:projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/)?publishers/google/models/"
+    r"(?P<model>[^/:]+)):(?P<verb>\w+)"
+)
+GEMINI_PATH = re.compile(r"(?P<version>v1|v1beta|v1alpha)/(?P<parent>models/(?P<model>[^/:]+)):(?P<verb>\w+)")
+
+
+class Service(StrEnum):
+    """The three services."""
+
+    VERTEX = "vertex"
+    GEMINI = "gemini"
+    OAUTH = "oauth"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path names; `model` and `verb` are empty where it names nothing that is imitated."""
+
+    service: Service
+    path: str
+    version: str = ""
+    parent: str = ""
+    model: str = ""
+    verb: str = ""
+    project: str | None = None
+    location: str | None = None
+
+
+def read_target(request: Request) -> Target | None:
+    """Return what a request is meant for; None when it is not meant for Google."""
+    host = request.headers.get("host", "").partition(":")[0]
+    path = request.url.path.lstrip("/")
+    if VERTEX_HOST.fullmatch(host):
+        return _read(Service.VERTEX, path)
+    if host == GEMINI_HOST:
+        return _read(Service.GEMINI, path)
+    if host == OAUTH_HOST:
+        return Target(Service.OAUTH, path)
+    prefix, _, rest = path.partition("/")
+    if prefix != PREFIX:
+        return None
+    if rest == "token":
+        return Target(Service.OAUTH, rest)
+    return _read(Service.GEMINI if GEMINI_PATH.fullmatch(rest) else Service.VERTEX, rest)
+
+
+def _read(service: Service, path: str) -> Target:
+    found = (GEMINI_PATH if service is Service.GEMINI else VERTEX_PATH).fullmatch(path)
+    return Target(service, path, **found.groupdict()) if found else Target(service, path)
