@@ -37,7 +37,7 @@ from worker.routing import (
 from worker.served import cost_of, deadline_s, estimated_cost, model_of, promised, route_of
 from worker.sight import sight_of
 from worker.status import result_of
-from worker.stopping import is_stopping, over, stopped
+from worker.stopping import cancelled_instead, is_stopping, over, stopped
 from worker.turn import NOW, RESEND_S, Bench, Look, Next, cancelled, fail, let_go, trouble_of
 
 FETCH_TRIES, BROKEN_TRIES = 30, 2  # a CDN may answer once with a page in the piece's place
@@ -52,6 +52,8 @@ async def advance(bench: Bench, job: Job, look: Look) -> Next:
     if job.ending is not None:  # CLOSING, and nobody confirmed: the dispatcher sends the message again
         return Next(job.move(Stage.CLOSING, looks=job.looks + 1), RESEND_S * 2.0 ** min(job.looks + 1, 6))
     following = await over(bench, job, look) or await _step(bench, job, look)
+    if look.is_cancelled and following.job.ending == Stage.FAILED:
+        return let_go(cancelled_instead(job, following.job, look.now))
     if following.job.ending is not None or job.stage == Stage.SENT:
         return following
     left_s = job.created_at + deadline_s(bench.catalogue, job) - look.now
@@ -179,7 +181,8 @@ def _not_seen(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -
     attempt, model = job.attempts[-1], model_of(bench.catalogue, job)
     is_forgotten = error.kind == "not_found"
     heard = look.heard(attempt.number)
-    if heard and heard.payload is not None and (is_forgotten or (says_nothing(error) and job.looks >= HEARD_LOOKS)):
+    may_be_taken = is_forgotten or (says_nothing(error) and job.looks >= HEARD_LOOKS)
+    if may_be_taken and heard and heard.status == "OK" and heard.payload is not None:
         job = job.with_attempt(cost=estimated_cost(model, job))
         return _answered(bench, job, Reply(heard.payload), look, why="by its webhook; the answer cannot be asked for")
     if says_nothing(error) or (is_forgotten and job.looks < FORGOTTEN_LOOKS):

@@ -7,7 +7,7 @@ What happens to a row is `worker.advance`; what is atomic is the ledger; what a 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from worker import crash
 from worker.advance import advance
 from worker.errors import ClaimLostError, InternalError
+from worker.held import Held
 from worker.history import noted
 from worker.job import Job, Stage, dump_ticket
 from worker.ledger.base import Claim, Ledger
@@ -53,27 +54,12 @@ class Pace:
     monotonic: Callable[[], float] = time.monotonic
 
 
-@dataclass
-class _Held:
-    """A claim in hand, and what was last told of its job."""
-
-    claim: Claim
-    since: float
-    job: Job = field(init=False)
-    written: Job = field(init=False)  # as the ledger has it
-    held_at: float = field(init=False)  # when the lease was last known to begin
-
-    def __post_init__(self) -> None:
-        self.job = self.written = self.claim.job
-        self.held_at = self.since
-
-
 class Dispatcher:
     """Runs until `stop`."""
 
     def __init__(self, ledger: Ledger, bench: Bench, outside: Outside, pace: Pace) -> None:
         self._ledger, self._bench, self._outside, self._pace = ledger, bench, outside, pace
-        self._held: dict[str, tuple[_Held, asyncio.Task[None]]] = {}
+        self._held: dict[str, tuple[Held, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._rounds = 0
         self._stopping = False
@@ -97,7 +83,7 @@ class Dispatcher:
         self._stopping = True
         self._wake.set()
         await _ended([task for _, task in self._held.values()], grace_s)
-        await _ended([task for held, task in self._held.values() if held.job.stage == Stage.SUBMITTING], submit_grace_s)
+        await _ended([task for held, task in self._held.values() if held.is_submitting], submit_grace_s)
         late = [task for _, task in self._held.values()]
         for task in late:
             task.cancel()
@@ -135,26 +121,26 @@ class Dispatcher:
 
     def _take(self, claim: Claim) -> None:
         mine = self._held.get(claim.job.id)
-        if mine and _is_as_we_left_it(claim.job, mine[0]):  # our lease ended while the ledger was away
+        if mine and mine[0].is_where_we_left(claim.job):  # our lease ended while the ledger was away
             mine[0].claim, mine[0].since = claim, self._pace.monotonic()
             return
-        if mine and mine[0].job.stage == Stage.SUBMITTING:
+        if mine and mine[0].written.stage == Stage.SUBMITTING:
             return  # seen through for its ticket's sake; the row comes due again when this lease ends
         if mine:  # somebody else has moved it on
             mine[1].cancel()
         crash.point("after_claim")
-        held = _Held(claim, self._pace.monotonic())
+        held = Held(claim, self._pace.monotonic())
         task = asyncio.create_task(self._mind(held), name=f"job-{claim.job.id}")
         self._held[claim.job.id] = (held, task)
         task.add_done_callback(lambda _: self._let_go(held))
 
-    def _let_go(self, held: _Held) -> None:
+    def _let_go(self, held: Held) -> None:
         if (mine := self._held.get(held.claim.job.id)) and mine[0] is held:
             del self._held[held.claim.job.id]
         if len(self._held) == self._pace.max_claims - 1:
             self._wake.set()
 
-    async def _mind(self, held: _Held) -> None:
+    async def _mind(self, held: Held) -> None:
         """Advance a claimed row as far as it goes now."""
         bound = log.bind(job=held.claim.job.id, task=held.claim.job.task)
         try:
@@ -162,11 +148,14 @@ class Dispatcher:
         except ClaimLostError:
             bound.warning("claim_lost", stage=held.job.stage)
             await self._leave_ticket(held)
+        except asyncio.CancelledError:
+            await self._leave_ticket(held)
+            raise
         except Exception:  # noqa: BLE001  # the outer rim: a defect ends the job after a few tries, never the worker
             bound.exception("advance_failed", stage=held.job.stage, defects=held.job.defects + 1)
             await self._after_defect(held)
 
-    async def _advance(self, held: _Held) -> None:
+    async def _advance(self, held: Held) -> None:
         intent_is_ours = False
         strikes = held.claim.strikes
         while True:
@@ -178,18 +167,26 @@ class Dispatcher:
                 return
             intent_is_ours, strikes = True, 0  # whatever stands on the row from here on, this claim has written it
 
-    async def _still_ours(self, held: _Held) -> None:
+    async def _still_ours(self, held: Held) -> None:
         """Raise `ClaimLostError` when this process slept between the intent and its POST, and the row is another's."""
         if self._pace.monotonic() - held.held_at > self._pace.lease_s / 2:
             await self._persist(held, 0.0)
 
-    async def _leave_ticket(self, held: _Held) -> None:
+    async def _leave_ticket(self, held: Held) -> None:
         """A ticket that came too late to be written is a signal to whoever holds the row now."""
         attempt = held.job.attempt
-        if attempt and attempt.ticket and held.written.stage == Stage.SUBMITTING:
-            await self._ledger.signal(held.job.id, ticket_signal(attempt.number), dump_ticket(attempt.ticket))
+        if not (attempt and attempt.ticket and held.written.stage == Stage.SUBMITTING):
+            return
+        for pause_s in (0.2, 1.0, 2.0, 5.0):
+            try:
+                await self._ledger.signal(held.job.id, ticket_signal(attempt.number), dump_ticket(attempt.ticket))
+            except Exception:  # the outer rim: whatever the ledger's client raises
+                log.warning("ticket_left_behind", job=held.job.id, request_id=attempt.ticket.request_id, exc_info=True)
+                await asyncio.sleep(pause_s)
+            else:
+                return
 
-    async def _write(self, held: _Held, following: Next) -> bool:
+    async def _write(self, held: Held, following: Next) -> bool:
         """Write the next row, then tell the outside. True when the claim is let go, and we have not claimed it anew."""
         before, now = held.job, self._now(held)
         job = noted(before, replace(following.job, defects=0), now, following.why, held.claim.signals)
@@ -209,7 +206,7 @@ class Dispatcher:
             log.warning("not_told", job=job.id, stage=job.stage, exc_info=True)
         return following.due_in_s > 0 and held.claim is wrote  # a signal may make it due while it is still told
 
-    async def _persist(self, held: _Held, due_in_s: float) -> Claim:
+    async def _persist(self, held: Held, due_in_s: float) -> Claim:
         """Write what has happened, however long the ledger is away: a ticket that is not written is a paid job lost.
 
         Returns the claim that it was written by.
@@ -235,7 +232,7 @@ class Dispatcher:
                 await asyncio.sleep(pause_s)
         raise InternalError(f"the ledger could not be written for job {held.job.id}")
 
-    async def _after_defect(self, held: _Held) -> None:
+    async def _after_defect(self, held: Held) -> None:
         """Put the row back as it was last written, with a growing pause, or end it: a job never stays for ever."""
         defects = held.claim.job.defects + 1
         job = replace(held.written, defects=defects)
@@ -265,21 +262,13 @@ class Dispatcher:
     def _drop(self, job_id: str, fence: int) -> None:
         """Leave what somebody else holds; a submission is seen through all the same, for its ticket's sake."""
         mine = self._held.get(job_id)
-        if mine and mine[0].claim.fence == fence and mine[0].job.stage != Stage.SUBMITTING:
+        if mine and mine[0].claim.fence == fence and not mine[0].is_submitting:
             log.warning("claim_lost", job=job_id)
             mine[1].cancel()
 
-    def _now(self, held: _Held) -> float:
+    def _now(self, held: Held) -> float:
         """The ledger's time, without asking it: the claim's, plus what has passed since."""
         return held.claim.now + self._pace.monotonic() - held.since
-
-
-def _is_as_we_left_it(found: Job, held: _Held) -> bool:
-    """Whether a row that we claim again is where we have it in hand; `unknown` is what others make of our POST."""
-    ours = {(row.stage, len(row.attempts)) for row in (held.job, held.written)}
-    if held.job.stage == Stage.SUBMITTING:
-        ours.add((Stage.UNKNOWN, len(held.job.attempts)))
-    return (found.stage, len(found.attempts)) in ours
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]], timeout_s: float) -> None:

@@ -45,7 +45,9 @@ async def _ticket(bench: Bench, job: Job, look: Look) -> tuple[Ticket | None, st
             return provider.ticket_of(attempt.endpoint, heard.request_id), "by its webhook"
         route = route_of(model_of(bench.catalogue, job), attempt)
         arguments = arguments_for(route, marked(attempt, dict(job.step.arguments)), job.step.extra)
-        found = await provider.find(Sought(attempt.endpoint, arguments, attempt.started_at))
+        known = frozenset(before.ticket.request_id for before in job.attempts if before.ticket)
+        sought = Sought(attempt.endpoint, arguments, attempt.started_at, attempt.seed is not None, known)
+        found = await provider.find(sought)
         return found, "in the provider's list" if found else "not in the provider's list yet"
     except ExternalServiceError as error:
         return None, f"the provider's list cannot be read: {error.message}"

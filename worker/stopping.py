@@ -16,6 +16,7 @@ from worker.turn import NOW, Bench, Look, Next, cancelled, fail, let_go
 
 STRIKES = 8  # claims in a row that ended without a write: the row itself kills workers
 TELL_AGAIN_S, TOLD_WAIT_S = 2.0, 30.0  # a provider out of reach is asked to stop again, for so long
+ENDED_WAIT_S = 600.0  # the answer of a run that had ended may take so long to be had
 RUNNING_WAIT_S = 10.0  # a run that was asked to stop may go on for so long before we leave it
 
 
@@ -47,6 +48,14 @@ def stopped(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -> 
     return _ended(bench, job, look, replace(job.receipt, in_time=in_time))
 
 
+def cancelled_instead(job: Job, failed: Job, now: float) -> Job:
+    """A job that would fail ends as cancelled when that was asked for: what it is told of is its receipt."""
+    may_have_run = any(attempt.ticket for attempt in job.attempts) or is_possible_duplicate(failed)
+    asked_at = job.receipt.asked_at if job.receipt else now
+    in_time = None if is_possible_duplicate(failed) else not may_have_run
+    return cancelled(replace(failed, stage=job.stage, trouble=None), Receipt(asked_at, told=True, in_time=in_time), now)
+
+
 def is_stopping(job: Job) -> bool:
     """Whether a run was asked to stop, and its provider has not said what became of it."""
     return job.receipt is not None and job.receipt.in_time is None
@@ -54,9 +63,9 @@ def is_stopping(job: Job) -> bool:
 
 async def _stop(bench: Bench, job: Job, look: Look) -> Next | None:
     receipt = job.receipt or Receipt(look.now)
-    if receipt.in_time is False:
-        return None  # it had ended before: its piece is fetched
     waited_s = look.now - receipt.asked_at
+    if receipt.in_time is False:  # it had ended before: its piece is fetched, unless nobody can get it
+        return _ended(bench, job, look, receipt) if waited_s > ENDED_WAIT_S else None
     if receipt.told:
         return _ended(bench, job, look, receipt) if waited_s > RUNNING_WAIT_S else None
     stop = await _ask(bench, job)

@@ -27,11 +27,17 @@ class Call:
 
 @dataclass(frozen=True)
 class Sought:
-    """A submission whose answer was lost: what was sent, and when at the earliest (seconds since the epoch)."""
+    """A submission whose answer was lost: what was sent, and when at the earliest (seconds since the epoch).
+
+    `is_marked`: the arguments hold something of our choice, by which no other submission can be mistaken for it.
+    `known` are requests of the same job that it cannot be.
+    """
 
     endpoint: str
     arguments: Mapping[str, Any]
     since: float
+    is_marked: bool = False
+    known: frozenset[str] = frozenset()
 
 
 class Stop(Enum):

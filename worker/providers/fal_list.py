@@ -1,8 +1,8 @@
 """A submission whose answer was lost, found again in the list of requests that fal's platform keeps.
 
 The list (`GET /v1/models/requests/by-endpoint`, https://fal.ai/docs/platform-apis) shows ended requests, with their
-input where the account keeps payloads. It knows no id of ours, so the input itself is compared: all that was sent, with
-the seed that we chose. Not being listed proves nothing.
+input where the account keeps payloads. It knows no id of ours, so the input itself is compared: with a seed that we
+chose all that was sent has to be there; without one nothing else may be. Not being listed proves nothing.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from worker.providers.base import Sought
 PATH = "/v1/models/requests/by-endpoint"
 PAGES = 5
 EARLIER_S = 60.0  # the ledger's clock and fal's need not agree
+LATER_S = 180.0  # from the intent to fal's own note of it, at the most: a POST may hang, and wait at fal's door
 
 
 async def find_request(http: httpx.AsyncClient, platform_url: str, sought: Sought) -> str | None:
@@ -52,7 +53,18 @@ async def _page(http: httpx.AsyncClient, platform_url: str, sought: Sought, curs
 def _fits(item: object, sought: Sought) -> bool:
     if not isinstance(item, dict) or item.get("endpoint_id", sought.endpoint) != sought.endpoint:
         return False
-    sent = item.get("json_input")
-    if not isinstance(sent, dict) or not item.get("request_id"):
+    sent, request_id = item.get("json_input"), item.get("request_id")
+    if not isinstance(sent, dict) or not request_id or request_id in sought.known or _is_later(item, sought):
         return False
-    return all(sent.get(name) == value for name, value in sought.arguments.items())
+    if sought.is_marked:  # fal may have written its defaults beside what was sent
+        return all(sent.get(name) == value for name, value in sought.arguments.items())
+    return sent == dict(sought.arguments)
+
+
+def _is_later(item: Mapping[str, Any], sought: Sought) -> bool:
+    """Whether it was sent after ours must have been."""
+    try:
+        sent_at = datetime.fromisoformat(str(item.get("sent_at")))
+    except ValueError:
+        return False
+    return (sent_at if sent_at.tzinfo else sent_at.replace(tzinfo=UTC)).timestamp() > sought.since + LATER_S

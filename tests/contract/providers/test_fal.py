@@ -244,13 +244,35 @@ async def test_of_two_submissions_that_are_alike_none_is_taken_for_the_lost_one(
     assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time())) is None
 
 
+async def test_without_a_mark_only_the_same_input_is_the_lost_one(fal: Fal) -> None:
+    theirs = await fal.submit(replace(CALL, arguments={**CALL.arguments, "guidance_scale": 9}))
+    await until_ended(fal, theirs)
+    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time())) is None
+    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time(), is_marked=True)) == theirs
+
+
+async def test_a_request_that_the_job_knows_already_is_not_found_again(fal: Fal) -> None:
+    first = await fal.submit(CALL)
+    await until_ended(fal, first)
+    known = frozenset({first.request_id})
+    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time(), known=known)) is None
+    second = await fal.submit(CALL)
+    await until_ended(fal, second)
+    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time(), known=known)) == second
+
+
+async def test_what_was_sent_much_later_is_not_the_lost_one(fal: Fal) -> None:
+    await until_ended(fal, await fal.submit(CALL))
+    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time() - 600)) is None
+
+
 async def test_the_list_is_read_page_by_page(fal: Fal) -> None:
     first = await fal.submit(replace(CALL, arguments={**CALL.arguments, "seed": 99}))
     await until_ended(fal, first)
     tickets = [await fal.submit(CALL) for _ in range(101)]
     for ticket in tickets:
         await until_ended(fal, ticket)
-    assert await fal.find(Sought(ENDPOINT, {"seed": 99}, time.time())) == first
+    assert await fal.find(Sought(ENDPOINT, {"seed": 99}, time.time(), is_marked=True)) == first
 
 
 @pytest.mark.parametrize("fault", LOST_LOOKS, ids=lambda fault: fault["what"])

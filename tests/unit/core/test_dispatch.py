@@ -443,7 +443,7 @@ async def test_a_submission_whose_claim_was_lost_is_seen_through_and_other_work_
     world.dispatcher._drop("a", held.claim.fence)
     await asyncio.sleep(0)
     assert not task.cancelled()
-    held.job = replace(held.job, stage=Stage.FETCHED)
+    held.job = held.written = replace(held.job, stage=Stage.FETCHED)
     world.dispatcher._drop("a", held.claim.fence - 1)
     await asyncio.sleep(0)
     assert not task.done(), "an older claim's loss is not this one's"
