@@ -22,6 +22,7 @@ _KEPT = (
     "errbacks", "delivery_info", "hostname", "retries", "ignore_result", "timelimit", "stamped_headers", "stamps",
     "headers", "reply_to", "correlation_id", "origin", "replaced_task_nesting", "shadow", "argsrepr", "kwargsrepr",
 )  # fmt: skip
+_STAMPS = {"stamps", "stamped_headers"}  # a worker drops messages whose stamps were revoked, endings too
 _OPTIONS = {
     "task_id": "id", "group_id": "group", "link": "callbacks", "link_error": "errbacks", "root_id": "root_id",
     "parent_id": "parent_id", "group_index": "group_index", "chord": "chord", "chain": "chain", "headers": "headers",
@@ -69,7 +70,9 @@ def send_again(task: Task, job: Job) -> None:
 
 
 def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
-    context = Context(job.message)
+    closing = SINCE in headers
+    message = {name: value for name, value in job.message.items() if not (closing and name in _STAMPS)}
+    context = Context(message)
     expires_at = job.message.get("expires_at")
     signature = task.signature_from_request(
         context,
@@ -79,7 +82,7 @@ def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
         countdown=0,
         queue=job.queue,
         headers={**(context.headers or {}), **headers},
-        **({"expires": datetime.fromtimestamp(expires_at, UTC)} if expires_at and not headers else {}),
+        **({"expires": datetime.fromtimestamp(expires_at, UTC)} if expires_at and not closing else {}),
     )
     Task.apply_async(task, signature.args, signature.kwargs, **signature.options)
 

@@ -69,9 +69,9 @@ class LoopMinder:
             self._endings.add(job_id)
         return job
 
-    def refuse(self, job_id: str) -> None:
-        """The request of a first delivery cannot be read: Celery has its ending, and its row goes."""
-        self._ask(self._services.ledger.withdraw(job_id))
+    def refuse(self, job_id: str, once: Once | None = None) -> None:
+        """The request of a first delivery cannot be read: Celery has its ending, and its row goes, with its key."""
+        self._ask(self._services.ledger.withdraw(job_id, once))
 
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""

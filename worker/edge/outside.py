@@ -16,6 +16,7 @@ from celery.exceptions import TaskRevokedError
 from worker import crash
 from worker.edge.message import send_again, send_closing
 from worker.edge.states import LiveStates
+from worker.errors import error_class
 from worker.history import receipt_text
 from worker.job import Job, Stage
 from worker.ledger.base import Ledger
@@ -51,6 +52,9 @@ class CeleryOutside:
             await self._in_thread(self._revoke, job)
             crash.point("after_revoked")
             await self._ledger.confirm(job.id, self._forget_s)
+        elif job.task not in self._app.tasks:  # a deploy has removed it, so no worker can take its closing message
+            await self._in_thread(self._store, job)
+            await self._ledger.confirm(job.id, self._forget_s)
         else:
             crash.point("before_closing_message")
             await self._in_thread(send_closing, self._app.tasks[job.task], job)
@@ -67,6 +71,15 @@ class CeleryOutside:
     def _show(self, job: Job, status: JobStatus) -> None:
         shown = {name: value for name in SHOWN if (value := getattr(status, name)) is not None}
         self._send(job, f"task-{status.state.lower()}", result=str(shown))
+
+    def _store(self, job: Job) -> None:
+        """End a job without a task: its result is there for whoever waits, but nothing that followed it is run."""
+        if job.ending == Stage.COMPLETED:
+            self._app.backend.mark_as_done(job.id, dict(job.result or {}), request=Context(job.message))
+        else:
+            message = job.trouble.message if job.trouble else "the job failed"
+            error = error_class(job.trouble.code if job.trouble else "")(message)
+            self._app.backend.mark_as_failure(job.id, error, request=Context(job.message))
 
     def _revoke(self, job: Job) -> None:
         """Unlike `mark_as_revoked`, this also fails the rest of a chain and tells a chord (celery 5.7.0)."""

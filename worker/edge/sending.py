@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from worker import crash
 from worker.edge.message import sent
+from worker.errors import KeyReusedError
 from worker.job import Job, Note, Options, Stage, Step
 from worker.ledger.base import Once, Producer
 from worker.ledger.producer import open_redis_producer
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 WAIT_S = 8.0  # within which a worker usually accepts
 KEY_KEPT_S = 86400.0  # at the least
+_CANVAS = {"chain", "chord", "group_id", "parent_id"}  # options of a task whose id others count on
 
 
 @cache
@@ -50,16 +52,23 @@ def send(
 
     With the idempotency key of an earlier job nothing is sent, and its `AsyncResult` returned. Raises `KeyReusedError`
     when that one asked for something else, and `OperationalError` while Redis is away.
+
+    What goes on from a finished job is published in any case, for its error would become the finished job's: without a
+    row it has Celery's own guarantee, and a key that is taken is refused where the message arrives.
     """
-    options.setdefault("task_id", str(uuid4()))
-    once = once_of(task.name, given)
-    eta_s = _wait_s(options)
+    options["task_id"] = str(options.get("task_id") or uuid4())
+    once = once_of(task.name, given, args)
     crash.point("before_sent_row")
     try:
-        now = producer().now()
-        job = _row(task.name, queue, sent(task.name, queue, args, given, options), now)
-        job_id = producer().send(job, eta_s + WAIT_S, once)
-    except (RedisError, OSError) as error:
+        job = _row(task.name, queue, sent(task.name, queue, args, given, options), producer().now())
+        job_id = producer().send(job, _wait_s(options) + WAIT_S, once)
+        if job_id != job.id and _CANVAS & {name for name, value in options.items() if value}:
+            raise KeyReusedError(f"idempotency_key: job {job_id} has it; a chain, group or chord needs a new one")
+    except (KeyReusedError, RedisError, OSError) as error:
+        if options.get("parent_id"):
+            return publish(**options)
+        if isinstance(error, KeyReusedError):
+            raise
         raise OperationalError(f"the ledger cannot be reached ({type(error).__name__}): nothing was sent") from error
     crash.point("after_sent_row")
     if job_id != job.id:
@@ -73,13 +82,13 @@ def send(
     return result
 
 
-def once_of(task: str, given: Mapping[str, Any]) -> Once | None:
+def once_of(task: str, given: Mapping[str, Any], args: Sequence[Any] = ()) -> Once | None:
     """The idempotency key in a request, of its tenant, with a fingerprint of all the rest."""
     key = given.get("idempotency_key")
     if not key:
         return None
     asked = {name: value for name, value in given.items() if name != "idempotency_key"}
-    of = json.dumps([task, asked], sort_keys=True, default=str)
+    of = json.dumps([task, asked, list(args)], sort_keys=True, default=str)
     own = json.dumps([given.get("tenant"), str(key)])
     keep_s = max(KEY_KEPT_S, Settings().worker.result_days * 86400)
     return Once(_digest(own), _digest(of), keep_s)

@@ -36,7 +36,7 @@ class Minder(Protocol):
         `KeyReusedError` when another job has the idempotency key.
         """
 
-    def refuse(self, job_id: str) -> None:
+    def refuse(self, job_id: str, once: Once | None) -> None:
         """A first delivery cannot be accepted: what was sent of it goes."""
 
     def take(self, job_id: str) -> Job | None:
@@ -83,7 +83,7 @@ class JobTask(Task):
             self._read(given)
             args, kwargs = (), _plain(given)
         elif not options.get("task_id"):  # a link: sent twice by two closing messages, it is one job all the same
-            told = json.dumps([options["parent_id"], self.name, kwargs or {}], sort_keys=True, default=str)
+            told = json.dumps([options["parent_id"], self.name, args or (), kwargs or {}], sort_keys=True, default=str)
             options["task_id"] = str(uuid5(NAMESPACE_URL, told))
         if not {"queue", "exchange", "routing_key"} & options.keys():
             options["queue"] = self.job_queue
@@ -105,10 +105,11 @@ class JobTask(Task):
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
         """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then none is left."""
+        once = once_of(self.name, kwargs, args)
         try:
-            self._minder.accept(self._job(request, args, kwargs), once_of(self.name, kwargs))
+            self._minder.accept(self._job(request, args, kwargs), once)
         except InvalidRequestError:
-            self._minder.refuse(request.id)
+            self._minder.refuse(request.id, once)
             raise
 
     @property

@@ -58,7 +58,10 @@ class Producer(Protocol):
         """
 
     def withdraw(self, job: Job, once: Once | None = None) -> bool:
-        """Remove a row that is still *sent* and was never claimed, its key too; False when it is past that."""
+        """Remove a row that is still *sent* and nobody's concern, its key too.
+
+        False when a worker has claimed it, or another caller has been given it for the same key.
+        """
 
     def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
         """See `Ledger.signal`."""
@@ -107,8 +110,8 @@ class Ledger(Protocol):
     async def hold(self, job_ids: Sequence[str], lease_s: float) -> None:
         """Go on holding endings that were taken."""
 
-    async def withdraw(self, job_id: str) -> bool:
-        """Remove a row that is still *sent*; False when it is past that."""
+    async def withdraw(self, job_id: str, once: Once | None = None) -> bool:
+        """Remove a row that is still *sent*, its key too; False when it is past that."""
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
         """End a row that is closing by its own ending. Any other row stays as it is; safe to repeat."""

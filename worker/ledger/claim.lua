@@ -3,7 +3,7 @@
 -- KEYS[n]  due   zset  <prefix>due:<queue>   one for each queue asked for, in the order of preference
 -- touches  job   hash  <prefix>job:<id>      of every id found due (one Redis, not a cluster)
 -- ARGV     prefix, limit, lease in ms
--- returns  {now in ms, ms until the next is due or -1, {fields of a job hash, flat}, ...}
+-- returns  {now in ms, ms until the next is due or -1, {fields of a job hash and its id, flat}, ...}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local room, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -19,7 +19,9 @@ for _, due in ipairs(KEYS) do
       redis.call('HINCRBY', job, 'strikes', 1)
       redis.call('HSET', job, 'until', now + lease)
       redis.call('ZADD', due, now + lease, id)
-      out[#out + 1] = redis.call('HGETALL', job)
+      local row = redis.call('HGETALL', job)
+      row[#row + 1], row[#row + 2] = 'id', id
+      out[#out + 1] = row
       room = room - 1
     end
   end

@@ -31,8 +31,11 @@ class Keys:
 
     def written(self, job: Job, once: Once | None = None) -> list[str]:
         """Those of a row that is written, its idempotency key among them."""
-        own = [self.job(job.id), self.due(job.queue)]
-        return [*own, f"{self.prefix}once:{once.key}"] if once else own
+        return [self.job(job.id), self.due(job.queue), *self.of_once(once)]
+
+    def of_once(self, once: Once | None) -> list[str]:
+        """That of an idempotency key, if there is one."""
+        return [f"{self.prefix}once:{once.key}"] if once else []
 
 
 def accepted(job: Job, sent: bytes | None, now: float) -> Job:
@@ -44,11 +47,11 @@ def accepted(job: Job, sent: bytes | None, now: float) -> Job:
 
 def claim_of(flat: Any, now: float) -> Claim | None:
     """The claim on a row, from the reply of HGETALL inside a script; None for a row that cannot be read."""
-    row = _fields(flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True))
+    row = _fields(zip(flat[::2], flat[1::2], strict=True))
     try:
         job = load_job(row["doc"])
-    except ValidationError:
-        log.exception("row_unreadable", stage=row["stage"].decode(), strikes=int(row["strikes"]))
+    except ValidationError as error:
+        log.error("row_unreadable", job=row["id"].decode(), stage=row["stage"].decode(), problems=error.error_count())
         return None
     return Claim(job, int(row["fence"]), now, int(row["strikes"]), _signals(row), int(row["heard"]))
 

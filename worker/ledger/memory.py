@@ -113,12 +113,14 @@ class MemoryLedger:
             if (row := self._row(job_id)) and row.job.stage == Stage.CLOSING:
                 row.taken = self._clock() + lease_s
 
-    async def withdraw(self, job_id: str) -> bool:
+    async def withdraw(self, job_id: str, once: Once | None = None) -> bool:
         """Remove a row that is still sent."""
         row = self._row(job_id)
         if row is None or row.job.stage != Stage.SENT:
             return False
         del self._rows[job_id]
+        if once and self._once.get(once.key, ("", ""))[0] == job_id:
+            del self._once[once.key]
         return True
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:

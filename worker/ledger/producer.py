@@ -48,7 +48,7 @@ class RedisProducer:
 
     def withdraw(self, job: Job, once: Once | None = None) -> bool:
         """Remove a row that was only sent, its key too."""
-        keys = [self._keys.job(job.id), *self._keys.written(job, once)[2:]]
+        keys = [self._keys.job(job.id), *self._keys.of_once(once)]
         return bool(self._script["withdraw"](keys=keys, args=[self._keys.prefix, job.id, "untouched"]))
 
     def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:

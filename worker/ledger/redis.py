@@ -67,6 +67,9 @@ class RedisLedger:
         keys = [self._keys.due(queue) for queue in queues]
         now, wait, *rows = await self._script["claim"](keys=keys, args=[self._prefix, limit, int(lease_s * 1000)])
         claims = [claim_of(row, now / 1000) for row in rows]
+        for row, claim in zip(rows, claims, strict=True):
+            if claim is None:  # that we cannot read it is no fault of the row's
+                await self._redis.hincrby(self._keys.job(row[-1].decode()), "strikes", -1)
         return [claim for claim in claims if claim], None if wait < 0 else wait / 1000
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
@@ -104,9 +107,10 @@ class RedisLedger:
         for job_id in job_ids:
             await self._script["take"](keys=[self._keys.job(job_id)], args=[int(lease_s * 1000), "hold"])
 
-    async def withdraw(self, job_id: str) -> bool:
+    async def withdraw(self, job_id: str, once: Once | None = None) -> bool:
         """Remove a row that is still sent."""
-        return bool(await self._script["withdraw"](keys=[self._keys.job(job_id)], args=[self._prefix, job_id, "any"]))
+        keys = [self._keys.job(job_id), *self._keys.of_once(once)]
+        return bool(await self._script["withdraw"](keys=keys, args=[self._prefix, job_id, "any"]))
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
         """End a row that is closing."""

@@ -2,12 +2,15 @@
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>      see accept.lua
 -- KEYS[2]  due   zset  <prefix>due:<queue>
--- KEYS[3]  once  hash  <prefix>once:<key>    job, of                    only with an idempotency key
+-- KEYS[3]  once  hash  <prefix>once:<key>    job, of, shared (a second caller has been given the job): with a key only
 -- ARGV     id, doc, queue, wait in ms, fingerprint, keep in ms
 -- returns  {id, fingerprint} of the job that is to be followed: this one, or the one that has the key
 if KEYS[3] then
   local held = redis.call('HMGET', KEYS[3], 'job', 'of')
-  if held[1] then return held end
+  if held[1] then
+    if held[1] ~= ARGV[1] and held[2] == ARGV[5] then redis.call('HSET', KEYS[3], 'shared', 1) end
+    return held
+  end
 end
 if redis.call('EXISTS', KEYS[1]) == 0 then
   local t = redis.call('TIME')

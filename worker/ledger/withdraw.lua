@@ -1,12 +1,13 @@
 -- Remove a row that is still sent: its message could not go out, or was refused.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
--- KEYS[2]  once  hash  <prefix>once:<key>    only with an idempotency key
+-- KEYS[2]  once  hash  <prefix>once:<key>    job, of, shared: only with an idempotency key
 -- touches  due   zset  <prefix>due:<queue>   of this job
 -- ARGV     prefix, id, 'any' | 'untouched' (only if no worker has claimed it meanwhile)
--- returns  1, or 0 when the row is past that or gone
+-- returns  1, or 0 when the row is past that or gone, or somebody else counts on it
 local row = redis.call('HMGET', KEYS[1], 'stage', 'fence', 'queue')
-if row[1] ~= 'sent' or (ARGV[3] == 'untouched' and row[2] ~= '0') then return 0 end
+if row[1] ~= 'sent' then return 0 end
+if ARGV[3] == 'untouched' and (row[2] ~= '0' or (KEYS[2] and redis.call('HGET', KEYS[2], 'shared'))) then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', ARGV[1] .. 'due:' .. row[3], ARGV[2])
 if KEYS[2] and redis.call('HGET', KEYS[2], 'job') == ARGV[2] then redis.call('DEL', KEYS[2]) end

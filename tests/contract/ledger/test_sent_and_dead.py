@@ -93,6 +93,28 @@ async def test_an_ending_that_is_held_is_nobody_elses_and_one_that_ended_is_not_
     assert await bench.ledger.row("gone") is None
 
 
+async def test_a_refused_row_gives_its_key_back(redis_url: str, producer: RedisProducer) -> None:
+    ledger, once = open_redis_ledger(redis_url), Once("k", "of", 60)
+    producer.send(sent(), 60, once)
+    await ledger.withdraw("a", once)
+    assert (await ledger.accept(job("c"), once))[0]
+    await ledger.aclose()
+
+
+async def test_a_row_that_cannot_be_read_is_not_taken_for_one_that_kills_workers(redis_url: str) -> None:
+    ledger = open_redis_ledger(redis_url)
+    await ledger.accept(job())
+    with redis.Redis.from_url(redis_url) as client:
+        doc = client.hget("kilnhand:job:a", "doc")
+        client.hset("kilnhand:job:a", "doc", '{"from": "the future"}')
+        for _ in range(5):
+            assert (await ledger.claim(["generation"], 10, 0.0))[0] == []
+        client.hset("kilnhand:job:a", "doc", doc or "")
+    (claim,), _ = await ledger.claim(["generation"], 10, LEASE_S)
+    assert claim.strikes == 1
+    await ledger.aclose()
+
+
 async def test_a_signal_reaches_a_sent_row_and_outlasts_its_acceptance(bench: Bench) -> None:
     await bench.send(sent(), 60)
     assert await bench.ledger.signal("a", "cancel")

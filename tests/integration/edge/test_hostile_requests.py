@@ -68,7 +68,7 @@ class Kept:
     def now(self) -> float:
         return 1000.0
 
-    def refuse(self, job_id: str) -> None:
+    def refuse(self, job_id: str, once: object = None) -> None:
         return None
 
     def accept(self, job: Job, once: object = None) -> tuple[bool, Job]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Task
+from celery import Task, group
 from kombu.exceptions import OperationalError
 
 from tasks.generation import text_to_image
@@ -66,6 +66,54 @@ def test_without_a_ledger_nothing_is_sent(redis_server: RedisServer, monkeypatch
     point_producer_at({"KILNHAND_REDIS_URL": "redis://127.0.0.1:1/0"}, monkeypatch)
     with pytest.raises(OperationalError, match="nothing was sent"):
         text_to_image.delay(prompt="x")
+
+
+def test_a_row_that_was_given_to_a_second_caller_stays_when_its_message_cannot_be_sent(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followers: list[str] = []
+
+    def publish(self: Task, args: Any, kwargs: Any, **options: Any) -> None:
+        if not followers:  # the same key, while the first message is on its way
+            followers.append("")
+            followers[0] = text_to_image.delay(prompt="x", idempotency_key="k").id
+        raise OperationalError("the broker is away")
+
+    monkeypatch.setattr(Task, "apply_async", publish)
+    with pytest.raises(OperationalError):
+        text_to_image.delay(prompt="x", idempotency_key="k")
+    row = sending.producer().row(followers[0])
+    assert row and row.job.stage == Stage.SENT and row.due_at
+
+
+@pytest.mark.parametrize(
+    "canvas", [lambda s: s | image_to_video.s(prompt="y"), lambda s: group(s, text_to_image.s(prompt="z"))]
+)
+def test_a_key_that_is_taken_is_refused_in_a_canvas_since_others_count_on_its_ids(
+    client: redis.Redis, canvas: Any
+) -> None:
+    first = text_to_image.delay(prompt="x", idempotency_key="k")
+    with pytest.raises(KeyReusedError, match=f"job {first.id} has it"):
+        canvas(text_to_image.s(prompt="x", idempotency_key="k")).apply_async()
+    assert first.id in messages(client)
+
+
+def test_what_goes_on_from_a_finished_job_is_published_whatever_its_row_meets(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text_to_image.delay(prompt="x", idempotency_key="k")
+    taken = text_to_image.apply_async((), {"prompt": "y", "idempotency_key": "k"}, parent_id="p", task_id="next")
+    assert taken.id == "next"
+    assert "next" in messages(client)
+    assert sending.producer().row("next") is None
+
+    class Away:
+        def now(self) -> float:
+            raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(sending, "producer", Away)
+    assert text_to_image.apply_async((), {"prompt": "y"}, parent_id="p", task_id="other").id == "other"
+    assert "other" in messages(client)
 
 
 def test_a_refused_request_leaves_nothing(client: redis.Redis) -> None:

@@ -1,0 +1,59 @@
+"""How an ending reaches Celery: by a message without stamps, or directly where no task is left to take it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from celery import Celery, Task
+
+from tasks.generation import text_to_image
+from worker.edge.message import SINCE, send_again, send_closing
+from worker.edge.outside import CeleryOutside
+from worker.job import Job, Options, Stage, Step, Trouble
+from worker.ledger.redis import open_redis_ledger
+
+JOB = Job("j", "a.task.that.was.removed", "generation", {}, Step("m", {}, ()), Options(), 5.0, message={"id": "j"})
+
+
+@pytest.fixture
+def app(redis_url: str) -> Iterator[Celery]:
+    app = Celery(
+        "x", broker=redis_url, backend=f"worker.edge.backend.MonotonicRedisBackend+{redis_url}", set_as_current=False
+    )
+    app.conf.update(result_backend_thread_safe=True)
+    yield app
+    app.backend.client.close()
+    app.close()
+
+
+@pytest.mark.parametrize(
+    ("ending", "trouble", "state"),
+    [(Stage.COMPLETED, None, "SUCCESS"), (Stage.FAILED, Trouble("rate_limited", "slow"), "FAILURE")],
+)
+async def test_a_job_whose_task_was_removed_ends_all_the_same(
+    app: Celery, redis_url: str, ending: Stage, trouble: Trouble | None, state: str
+) -> None:
+    ledger = open_redis_ledger(redis_url)
+    await ledger.accept(JOB)
+    (claim,), _ = await ledger.claim(["generation"], 1, 8.0)
+    job = claim.job.move(Stage.CLOSING, ending=ending, trouble=trouble, result={"images": []})
+    await ledger.release(claim, job, 60)
+    outside = CeleryOutside(app, ledger, redis_url, 60.0)
+    await outside.close(job)
+    await outside.aclose()
+    row = await ledger.get("j")
+    assert (app.AsyncResult("j").state, row and row.stage) == (state, ending)
+    await ledger.aclose()
+
+
+def test_an_ending_carries_no_stamps_by_which_a_worker_would_drop_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(Task, "apply_async", lambda self, args, kwargs, **options: sent.append(options))
+    stamped = replace(JOB, message={"id": "j", "stamped_headers": ["shop"], "stamps": {"shop": "7"}})
+    send_again(text_to_image, stamped)
+    send_closing(text_to_image, stamped)
+    first, closing = sent
+    assert (first["stamped_headers"], first["shop"]) == (["shop"], "7")
+    assert "shop" not in closing and not closing.get("stamped_headers")
+    assert (SINCE in closing["headers"], SINCE in first["headers"]) == (True, False)
