@@ -9,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 THUMBNAIL_SIDE = 320
 SHEET_AT_MOST = 8
+MAX_PIXELS = 50_000_000
 COLOURS = {
     "black": (0, 0, 0),
     "white": (255, 255, 255),
@@ -52,6 +53,8 @@ def look(data: bytes) -> Seen:
     try:
         with Image.open(io.BytesIO(data)) as image:
             size, kind = image.size, (image.format or "").lower()
+            if size[0] * size[1] > MAX_PIXELS:
+                raise NotAPicture(f"{size[0]}x{size[1]} pixels are more than {MAX_PIXELS}")
             small = image.convert("RGB")
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise NotAPicture(str(error)) from error

@@ -1,8 +1,8 @@
 """Google's requests as they are read: both spellings of each field, and Google's words where one does not fit."""
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
 from twin.google.errors import TYPE, Refused, invalid
@@ -28,6 +28,11 @@ Category = Literal[
     "HARM_CATEGORY_IMAGE_SEXUALLY_EXPLICIT",
 ]
 People = Literal["ALLOW_ALL", "ALLOW_ADULT", "ALLOW_NONE", "DONT_ALLOW", "allow_all", "allow_adult", "dont_allow"]
+
+Modality = Annotated[
+    Literal["TEXT", "IMAGE", "AUDIO"], BeforeValidator(lambda name: name.upper() if isinstance(name, str) else name)
+]
+"""Google's own examples write `Image`."""
 
 
 class Wire(BaseModel):
@@ -118,7 +123,7 @@ class GenerationConfig(Wire):
     response_mime_type: str | None = None
     response_schema: dict[str, Any] | None = None
     response_json_schema: dict[str, Any] | None = None
-    response_modalities: tuple[Literal["TEXT", "IMAGE", "AUDIO"], ...] | None = None
+    response_modalities: tuple[Modality, ...] | None = None
     image_config: ImageConfig = ImageConfig()
     thinking_config: ThinkingConfig = ThinkingConfig()
     media_resolution: str | None = None

@@ -144,25 +144,35 @@ def google_sdk(client: genai.Client, kind: str) -> Iterator[Sdk]:
             client.close()
 
 
-@pytest.fixture(params=["sync", "async"])
-def vertex(twin: Handle, request: pytest.FixtureRequest) -> Iterator[Sdk]:
-    """google-genai against Vertex AI in one region, with a token that needs no refresh."""
+@pytest.fixture(scope="session", params=["sync", "async"])
+def vertex_client(twin_server: TwinServer, request: pytest.FixtureRequest) -> Iterator[Sdk]:
     credentials = Credentials("local")  # type: ignore[no-untyped-call]
-    options = google_options(twin.url, api_version="v1")
+    options = google_options(twin_server.url, api_version="v1")
     where = {"project": "local", "location": "us-central1", "credentials": credentials}
     yield from google_sdk(genai.Client(enterprise=True, http_options=options, **where), request.param)
 
 
-@pytest.fixture(params=["sync", "async"])
-def gemini(twin: Handle, request: pytest.FixtureRequest) -> Iterator[Sdk]:
+@pytest.fixture
+def vertex(twin: Handle, vertex_client: Sdk) -> Sdk:
+    """google-genai against Vertex AI in one region, with a token that needs no refresh."""
+    return vertex_client
+
+
+@pytest.fixture(scope="session", params=["sync", "async"])
+def gemini_client(twin_server: TwinServer, request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    yield from google_sdk(genai.Client(api_key="local", http_options=google_options(twin_server.url)), request.param)
+
+
+@pytest.fixture
+def gemini(twin: Handle, gemini_client: Sdk) -> Sdk:
     """google-genai against the Gemini API, with a key."""
-    yield from google_sdk(genai.Client(api_key="local", http_options=google_options(twin.url)), request.param)
+    return gemini_client
 
 
-@pytest.fixture(params=["sync", "async"])
-def claude(twin: Handle, request: pytest.FixtureRequest) -> Iterator[Sdk]:
-    """The anthropic SDK, without retries of its own."""
-    options: dict[str, Any] = {"api_key": "local", "base_url": f"{twin.url}/anthropic", "max_retries": 0, "timeout": 20}
+@pytest.fixture(scope="session", params=["sync", "async"])
+def claude_client(twin_server: TwinServer, request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    options: dict[str, Any] = {"api_key": "local", "max_retries": 0, "timeout": 20}
+    options["base_url"] = f"{twin_server.url}/anthropic"
     if request.param == "sync":
         with anthropic.Anthropic(**options) as client:
             yield Sdk(client, None)
@@ -171,6 +181,12 @@ def claude(twin: Handle, request: pytest.FixtureRequest) -> Iterator[Sdk]:
         later = anthropic.AsyncAnthropic(**options)
         yield Sdk(later, runner)
         runner.run(later.close())
+
+
+@pytest.fixture
+def claude(twin: Handle, claude_client: Sdk) -> Sdk:
+    """The anthropic SDK, without retries of its own."""
+    return claude_client
 
 
 @pytest.fixture(name="png", scope="session")

@@ -59,6 +59,13 @@ def test_a_picture_has_the_pixels_of_its_ratio_and_size(vertex: Any, ratio: Any,
     assert response.usage_metadata.traffic_type == "ON_DEMAND"
 
 
+def test_modalities_may_be_written_as_in_googles_examples(vertex: Any) -> None:
+    assert [bool(part.text) for part in draw(vertex, "a fox", response_modalities=["Text", "Image"]).parts] == [
+        True,
+        False,
+    ]
+
+
 def test_the_same_seed_gives_the_same_picture_and_another_another(vertex: Any) -> None:
     first, again, other = (picture_of(draw(vertex, "a fox", seed=seed)) for seed in (7, 7, 8))
 
@@ -167,6 +174,14 @@ def test_a_try_on_is_as_large_as_the_person(vertex: Any, twin: Any, png: Png) ->
     again = try_on(vertex, person, garment, output_mime_type="image/jpeg").generated_images
     assert again[0].image.image_bytes == pictures[0]
     assert [record["billed"] for record in twin.requests()] == [{"units": 2, "usd": 0.12}, {"units": 1, "usd": 0.06}]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3000, 20)])
+def test_odd_sizes_are_drawn(vertex: Any, png: Png, size: tuple[int, int]) -> None:
+    response = try_on(vertex, png("green", size), png("pink", (1, 1)))
+
+    assert look(response.generated_images[0].image.image_bytes) == ("PNG", size)
+    assert draw(vertex, part(png("red", size)), part(png("blue", (5, 900))), "x").parts
 
 
 def test_a_record_tells_what_was_billed_and_shows_the_picture(vertex: Any, twin: Any) -> None:

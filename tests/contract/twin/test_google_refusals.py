@@ -147,7 +147,9 @@ def test_a_body_that_is_no_json_is_refused(twin: Any) -> None:
 @pytest.mark.parametrize("name", [("inlineData", "mimeType"), ("inline_data", "mime_type")])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 def test_both_spellings_and_both_alphabets_are_read(twin: Any, png: Png, name: Any, encode: Any) -> None:
-    blob = {"data": encode(png((250, 251, 252), (9, 9))).decode().rstrip("="), name[1]: "image/png"}
+    data = png((250, 251, 252), (9, 9), "jpeg")
+    assert b"/" in base64.b64encode(data)
+    blob = {"data": encode(data).decode().rstrip("="), name[1]: "image/jpeg"}
     body = {"contents": [{"role": "user", "parts": [{name[0]: blob}]}]}
     answer = twin.http.post(f"{VERTEX}/{FLASH}:generateContent", json=body, headers={"Authorization": "Bearer local"})
 

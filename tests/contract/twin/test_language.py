@@ -46,7 +46,7 @@ def _larger(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[
     return st.one_of(objects, lists, inner.map(lambda one: {"anyOf": [{"type": "null"}, one]}))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(schemas())
 def test_what_is_filled_is_valid_and_the_same_again(schema: dict[str, Any]) -> None:
     value = fill(schema, NONE)
@@ -55,7 +55,7 @@ def test_what_is_filled_is_valid_and_the_same_again(schema: dict[str, Any]) -> N
     assert fill(schema, NONE) == value and json.loads(json.dumps(value)) == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(["caption", "tags", "n"]), schemas(), min_size=1))
 def test_what_is_spoilt_is_not_valid(parts: dict[str, Any]) -> None:
     schema = {"type": "object", "properties": parts, "required": [*parts]}
@@ -121,7 +121,9 @@ def test_a_colour_is_called_by_its_name(png: Png, colour: str, kind: str) -> Non
     assert (seen.colour, seen.width, seen.height, seen.format) == (colour, 50, 40, kind)
 
 
-def test_what_is_no_picture_is_said_to_be_none() -> None:
+def test_what_is_no_picture_or_too_large_a_one_is_refused(png: Png) -> None:
     with pytest.raises(NotAPicture):
         look(b"\x89PNG\r\n")
+    with pytest.raises(NotAPicture, match="7100x7100 pixels are more than"):
+        look(png("red", (7_100, 7_100)))
     assert unread("gs://b/a.png").thumbnail is None
