@@ -13,6 +13,8 @@ from typing import Any
 from twin.caption import Facts
 
 MAX_DEPTH = 12
+MAX_ITEMS = 1_000
+MAX_LENGTH = 100_000
 FORMATS = {
     "date-time": "2026-11-21T12:00:00Z",
     "date": "2026-11-21",
@@ -51,9 +53,16 @@ class Place:
         return Place(self.name, index, self.depth + 1)
 
 
+class BadSchema(ValueError):
+    """No value can be made of this schema."""
+
+
 def fill(schema: Schema, facts: Facts) -> Any:
-    """Return a value of this schema."""
-    return _Filler(schema, facts).value(schema, Place())
+    """Return a value of this schema; raise BadSchema when its keywords do not hold what they must."""
+    try:
+        return _Filler(schema, facts).value(schema, Place())
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError, re.error) as error:
+        raise BadSchema(f"{type(error).__name__}: {error}") from error
 
 
 def spoil(value: Any) -> Any:
@@ -122,7 +131,7 @@ class _Filler:
         return {name: self.value(properties.get(name, {}), place.inside(name)) for name in names}
 
     def _list(self, schema: Schema, place: Place) -> list[Any]:
-        least, most = int(schema.get("minItems", 0)), int(schema.get("maxItems", 1_000))
+        least, most = int(schema.get("minItems", 0)), min(MAX_ITEMS, int(schema.get("maxItems", MAX_ITEMS)))
         wanted = len(self._facts.pictures) or USUAL_ITEMS
         count = min(most, max(least, wanted if place.depth < MAX_DEPTH // 2 else 0))
         fixed = schema.get("prefixItems") or []
@@ -165,8 +174,8 @@ class _Filler:
         wishes = self._wishes(place)
         pattern = schema.get("pattern")
         text = next((wish for wish in wishes if re.search(pattern, wish)), wishes[0]) if pattern else wishes[0]
-        least, most = int(schema.get("minLength", 0)), int(schema.get("maxLength", 100_000))
-        return text.ljust(least, ".")[:most]
+        most = min(MAX_LENGTH, int(schema.get("maxLength", MAX_LENGTH)))
+        return text.ljust(min(most, int(schema.get("minLength", 0))), ".")[:most]
 
     def _wishes(self, place: Place) -> list[str]:
         pictures = self._facts.pictures

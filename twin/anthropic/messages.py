@@ -18,7 +18,7 @@ from twin.body import BadBody, Flaw, read_object
 from twin.calls import Answer, Order, PaidCall
 from twin.caption import Facts, cut_to, facts_of, tokens_of
 from twin.desk import Desk, new_id
-from twin.fill import fill, spoil
+from twin.fill import BadSchema, fill, spoil
 from twin.script import Provider, What
 
 CATEGORY = "language"
@@ -73,11 +73,7 @@ async def _read(desk: Desk, body: dict[str, Any]) -> Asked:
     model = MODELS.get(asked.model)
     if model is None:
         raise Refused(404, f"model: {asked.model[:200]}")
-    if asked.schema_of_answer is not None:
-        check_schema(asked.schema_of_answer, "output_config.format.schema")
-    for number, tool in enumerate(asked.tools):
-        if tool.strict:
-            check_schema(tool.input_schema, f"tools.{number}.custom.input_schema")
+    _check_schemas(asked)
     texts: list[str] = []
     pictures: list[tuple[str, ImageBlock]] = []
     for i, message in enumerate(asked.messages):
@@ -87,6 +83,20 @@ async def _read(desk: Desk, body: dict[str, Any]) -> Asked:
         pictures += found
     seen = await asyncio.gather(*(look_at(desk, block, path) for path, block in pictures))
     return Asked(model, asked, facts_of(seen, texts))
+
+
+def _check_schemas(asked: MessagesRequest) -> None:
+    given = [("output_config.format.schema", asked.schema_of_answer, True)]
+    given += [(f"tools.{i}.custom.input_schema", tool.input_schema, tool.strict) for i, tool in enumerate(asked.tools)]
+    for path, schema, is_strict in given:
+        if schema is None:
+            continue
+        try:
+            fill(schema, facts_of([], []))
+        except BadSchema as bad:
+            raise Refused(400, f"{path}: JSON schema is invalid. {bad}") from bad
+        if is_strict:
+            check_schema(schema, path)
 
 
 def _answer(asked: Asked, call: PaidCall) -> Answer:

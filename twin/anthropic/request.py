@@ -67,7 +67,7 @@ class OtherBlock(BaseModel):
 
 def _kind(block: Any) -> str:
     kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
-    return str(kind) if kind in LOOKED_AT else "other"
+    return kind if isinstance(kind, str) and kind in LOOKED_AT else "other"
 
 
 Block = Annotated[

@@ -23,7 +23,7 @@ def check_schema(schema: dict[str, Any], path: str) -> None:
             message = "For 'object' type, 'additionalProperties' must be explicitly set to false"
             raise Refused(400, f"{at}: {message}")
         bad = [word for word in UNSUPPORTED.get(str(kind), ()) if word in node]
-        if kind == "array" and node.get("minItems", 0) > 1:
+        if kind == "array" and node.get("minItems", 0) not in (0, 1):
             bad.append("minItems")
         if bad:
             raise Refused(400, f"{at}: For '{kind}' type, properties {', '.join(bad)} are not supported")
@@ -34,9 +34,11 @@ def _nodes(schema: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     yield path, schema
     for word in NESTED:
-        for name, part in (schema.get(word) or {}).items():
+        parts = schema.get(word)
+        for name, part in parts.items() if isinstance(parts, dict) else ():
             yield from _nodes(part, f"{path}.{word}.{name}")
     for word in LISTED:
-        for number, part in enumerate(schema.get(word) or ()):
+        parts = schema.get(word)
+        for number, part in enumerate(parts if isinstance(parts, list) else ()):
             yield from _nodes(part, f"{path}.{word}.{number}")
     yield from _nodes(schema.get("items"), f"{path}.items")

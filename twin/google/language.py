@@ -8,8 +8,9 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from twin.caption import cut_to, tokens_of
-from twin.fill import fill, spoil
+from twin.fill import BadSchema, fill, spoil
 from twin.google.asked import Asked
+from twin.google.errors import invalid
 from twin.google.models import Kind
 from twin.google.usage import USUAL_THOUGHTS
 
@@ -24,6 +25,14 @@ class Words:
     text: str
     finish_reason: str
     thoughts: int
+
+
+def check_schema(asked: Asked) -> None:
+    """Raise Refused when the schema that was asked for cannot be filled."""
+    try:
+        _whole(asked, is_bad=False)
+    except BadSchema as bad:
+        raise invalid(f"The specified schema is not valid: {bad}") from bad
 
 
 def write_words(asked: Asked, *, is_cut: bool = False, is_bad: bool = False) -> Words:

@@ -15,6 +15,7 @@ from twin.google.address import Service, Target
 from twin.google.asked import read_asked
 from twin.google.errors import Refused, in_form, invalid
 from twin.google.generate import generate
+from twin.google.language import check_schema
 from twin.google.models import RETIRED, GoogleModel, Kind, find_model
 from twin.google.oauth import answer_token
 from twin.google.predict import TryOnRequest, look_at_try_on, try_on
@@ -85,6 +86,7 @@ def _model(target: Target) -> GoogleModel:
 
 async def _generate(visit: Visit) -> Response:
     asked = await read_asked(visit.desk, visit.target, visit.model, read_body(GenerateRequest, visit.body))
+    check_schema(asked)
     order = visit.order(new_id("twin-"), asked.body.generation_config.seed)
     kind = visit.model.kind.value
     return await visit.desk.serve(visit.request, order, kind, lambda call: generate(visit.desk, asked, call), in_form)
