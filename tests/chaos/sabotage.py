@@ -35,7 +35,11 @@ PATCHES: Mapping[str, tuple[Patch, ...]] = {
     ),
     "fence": (Patch("worker/ledger/write.lua", "if row[1] ~= ARGV[2] then return 0 end\n", ""),),
     "sent": (  # a message is all that there is until a worker has it
-        Patch("worker/edge/sending.py", "job_id = producer().send(job, eta_s + WAIT_S, once)", "job_id = job.id"),
+        Patch(
+            "worker/edge/sending.py",
+            "job_id = producer().send(job, _wait_s(options) + WAIT_S, once)",
+            "job_id = job.id",
+        ),
     ),
     "intent": (  # an intent that a crash has left is taken for one that was never sent
         Patch(

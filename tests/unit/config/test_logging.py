@@ -18,10 +18,11 @@ FAL_KEY = "0f1e2d3c-1111-2222-3333-444455556666:00112233445566778899aabbccddeeff
 def logging_as_it_was() -> Iterator[None]:
     root, level = logging.getLogger(), logging.getLogger().level
     handlers, quiet = list(root.handlers), logging.getLogger("httpx").level
+    kept = structlog.get_config()
     yield
     root.handlers[:], root.level = handlers, level
     logging.getLogger("httpx").setLevel(quiet)
-    structlog.reset_defaults()
+    structlog.configure(**kept)
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
