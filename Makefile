@@ -26,7 +26,7 @@ demo: $(READY) ## everything in one terminal on the twin, no key needed; ONCE=1 
 	@$(BIN)/kilnhand up --demo $(if $(ONCE),--once)
 
 test: $(READY) ## all tests that need neither a browser nor Node
-	$(BIN)/python -m pytest --numprocesses 2 tests/unit tests/contract $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/contract $(ARGS)
 	$(BIN)/python -m pytest tests/integration tests/acceptance $(ARGS)
 
 check: $(READY) ## format, lint, types, import layers, unit and contract tests: under a minute
@@ -34,7 +34,7 @@ check: $(READY) ## format, lint, types, import layers, unit and contract tests: 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest --numprocesses 2 tests/unit tests/contract $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/contract $(ARGS)
 
 test-peers: $(READY) ## tests with Chromium and Node's fal client; installs both on Debian
 	@.ci/peers

@@ -50,7 +50,7 @@ def _twin() -> Iterator[Twin]:
 @pytest.fixture
 def twin(_twin: Twin) -> Twin:
     httpx.post(f"{_twin.url}/_twin/reset").raise_for_status()
-    _twin.pace(seconds=0.2, queue_seconds=0.1)
+    _twin.pace(seconds=0.1, queue_seconds=0.05)
     return _twin
 
 
