@@ -86,8 +86,8 @@ async def test_an_ending_that_is_held_is_nobody_elses_and_one_that_ended_is_not_
     assert await bench.ledger.take("a", 0.3)
     for _ in range(3):
         await bench.passes(0.2)
-        await bench.ledger.hold(["a", "gone"], 0.3)
         assert await bench.ledger.take("a", 0.3) is None
+        await bench.ledger.hold(["a", "gone"], 0.3)
     await bench.passes(0.4)
     assert await bench.ledger.take("a", 0.3)
     assert await bench.ledger.row("gone") is None

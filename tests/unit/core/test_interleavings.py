@@ -48,7 +48,7 @@ async def until(met: Any) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("how", ["claims again", "renews", "stops"])
+@pytest.mark.parametrize("how", ["claims again", "renews", "stops", "stops at once"])
 async def test_a_ticket_that_could_not_be_written_is_not_thrown_away(world: World, how: str) -> None:
     first, cut = cut_off(world)
     await world.accept()
@@ -65,7 +65,7 @@ async def test_a_ticket_that_could_not_be_written_is_not_thrown_away(world: Worl
     elif how == "renews":
         first._drop("a", held.claim.fence)
     else:
-        await first.stop(0.0, 5.0)
+        await first.stop(0.0, 5.0 if how == "stops" else 0.0)
     await asyncio.wait([task], timeout=5)
     for _ in range(5):
         await world.turn()
