@@ -29,7 +29,6 @@ def test_every_wrong_input_by_a_bare_send_task_fails_with_its_lines_and_nothing_
 FAULTS: list[tuple[dict[str, Any], str, int]] = [
     ({"call": "result", "what": "black"}, "content_refused", 1),
     ({"call": "file", "what": "wrong_type", "times": -1}, "broken_piece", 1),
-    ({"call": "submit", "what": "drop"}, "submit_unknown", 1),
     ({"call": "submit", "what": "http", "status": 403, "body": {"detail": "User is locked. Reason: TOP_UP."}}, "account_locked", 0),
     ({"call": "submit", "what": "http", "status": 401, "body": {"detail": "no"}}, "authentication", 0),
     ({"call": "result", "what": "error", "status": 422, "body": {"detail": [{"loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation"}]}}, "content_refused", 1),
@@ -47,6 +46,17 @@ def test_a_fault_ends_the_job_with_its_own_error_and_is_paid_for_at_most_once(
         result.get(timeout=60)
     assert failed.value.code == code
     assert twin.count == submissions
+
+
+@pytest.mark.parametrize("what", ["drop", "truncated", "garbage", "nginx"])
+def test_a_submission_whose_answer_is_lost_is_found_again_and_paid_for_once(
+    bare: Celery, twin: Twin, what: str
+) -> None:
+    twin.pace(seconds=0.2)
+    twin.script(endpoint="*", call="submit", what=what, times=1)
+    result = bare.send_task("generation.text_to_image", kwargs={"prompt": "x"}).get(timeout=60)
+    assert (len(result["images"]), result["possible_duplicate"]) == (1, False)
+    assert twin.count == 1
 
 
 def test_what_was_refused_for_now_is_tried_again(bare: Celery, twin: Twin) -> None:

@@ -89,7 +89,7 @@ def once_of(task: str, given: Mapping[str, Any], args: Sequence[Any] = ()) -> On
         return None
     asked = {name: value for name, value in given.items() if name != "idempotency_key"}
     of = json.dumps([task, asked, list(args)], sort_keys=True, default=str)
-    own = json.dumps([given.get("tenant"), str(key)])
+    own = json.dumps([given.get("tenant"), str(key)], default=str)
     keep_s = max(KEY_KEPT_S, Settings().worker.result_days * 86400)
     return Once(_digest(own), _digest(of), keep_s)
 
