@@ -19,7 +19,7 @@ from worker.errors import (
     RateLimitError,
     ServiceUnavailableError,
 )
-from worker.job import Attempt, Job, Receipt, Sight, Stage
+from worker.job import Attempt, Job, Receipt, Sight, Stage, Ticket
 from worker.looking import estimated_progress, first_look_s, next_look_s
 from worker.providers.base import Call, Ended, Fault, Provider, Reply, Running
 from worker.reconcile import marked, reconcile
@@ -131,11 +131,13 @@ async def _submit(bench: Bench, job: Job, look: Look) -> Next:
     )
     crash.point("before_post")
     try:
-        ticket = await bench.provider(attempt.provider).submit(call)
+        taken = await bench.provider(attempt.provider).submit(call)
     except ExternalServiceError as error:
         return _after(bench, job, error, look)
     crash.point("after_post")
-    job = job.with_attempt(ticket=ticket, submitted_at=look.now)
+    if not isinstance(taken, Ticket):
+        return _answered(bench, job.with_attempt(submitted_at=look.now), taken, look)
+    job = job.with_attempt(ticket=taken, submitted_at=look.now)
     pause_s = first_look_s(model.usual_s, webhooks=bench.webhook is not None)
     return Next(job.move(Stage.WAITING, looks=0), pause_s * (1 + 0.2 * bench.chance()))
 

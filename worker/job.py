@@ -36,7 +36,7 @@ FINAL = frozenset({Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED})
 MOVES: Mapping[Stage, frozenset[Stage]] = {
     Stage.SENT: frozenset({Stage.SENT, Stage.ACCEPTED, Stage.CLOSING}),
     Stage.ACCEPTED: frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.CLOSING}),
-    Stage.SUBMITTING: frozenset({Stage.WAITING, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING}),
+    Stage.SUBMITTING: frozenset({Stage.WAITING, Stage.FETCHED, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING}),
     Stage.UNKNOWN: frozenset({Stage.UNKNOWN, Stage.WAITING, Stage.ACCEPTED, Stage.CLOSING}),
     Stage.WAITING: frozenset({Stage.WAITING, Stage.FETCHED, Stage.ACCEPTED, Stage.CLOSING}),
     Stage.FETCHED: frozenset({Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING}),

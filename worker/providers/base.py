@@ -14,8 +14,19 @@ from worker.job import Priority, Ticket
 
 
 @dataclass(frozen=True)
+class Media:
+    """A file that goes with a call, whole. Its type is what its bytes say."""
+
+    data: bytes
+    content_type: str
+
+
+@dataclass(frozen=True)
 class Call:
-    """One call as the endpoint wants it: its own names and values."""
+    """One call as the endpoint wants it: its own names and values.
+
+    `files` are those that a provider wants inside the call, in the order in which a prompt counts them.
+    """
 
     job_id: str
     endpoint: str
@@ -23,6 +34,7 @@ class Call:
     priority: Priority = "normal"
     attempt: int = 1
     webhook_url: str | None = None  # where its end is to be told
+    files: tuple[Media, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,11 +86,27 @@ Sighting = Queued | Running | Ended
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """What a language model read and wrote. Thoughts count as written."""
+
+    read: int
+    wrote: int
+
+
+@dataclass(frozen=True)
 class Reply:
-    """The provider's answer: its output, and the units it billed when it says so."""
+    """The provider's answer: its output, and the units it billed when it says so.
+
+    `files` came inside the answer, whole: they are stored before anything of it is written to a row. `missing` says of
+    several pictures asked for at once why some did not come. `version` is the model as the provider calls what ran.
+    """
 
     output: Mapping[str, Any]
     billed_units: float | None = None
+    files: tuple[bytes, ...] = ()
+    missing: tuple[ExternalServiceError, ...] = ()
+    tokens: Tokens | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,8 +122,11 @@ class Provider(Protocol):
 
     name: str
 
-    async def submit(self, call: Call) -> Ticket:
-        """Have it taken: exactly one POST. `SubmitUnknownError` when nobody can tell whether it was."""
+    async def submit(self, call: Call) -> Ticket | Reply | Fault:
+        """Have it taken: exactly one POST. `SubmitUnknownError` when nobody can tell whether it was.
+
+        A ticket where the piece is asked for later; a synchronous provider answers here. What raises did not run.
+        """
 
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
         """How far it is. Safe to repeat."""
