@@ -8,6 +8,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Catalogue(BaseModel):
         Raises `UnknownModelError`, whose message names the nearest models.
         """
         wanted = name.strip()
-        for names in (self._names(), self._endpoints()):
+        for names in (self._names, self._endpoints):
             if model := names.get(wanted.casefold()):
                 return model
         if len(wanted) <= 200 and _ENDPOINT.fullmatch(wanted):
@@ -75,14 +76,16 @@ class Catalogue(BaseModel):
         others = [other.name for other in self.models if set(other.task) & set(model.task) and other.takes(name)]
         return f"; these models have it: {', '.join(others)}" if others else ""
 
+    @cached_property
     def _names(self) -> dict[str, Model]:
         return {name.casefold(): model for model, name in _all_names(self.models)}
 
+    @cached_property
     def _endpoints(self) -> dict[str, Model]:
         return {route.endpoint.casefold(): model for model in self.models for route in model.routes}
 
     def _unknown(self, name: str) -> str:
-        near = difflib.get_close_matches(name.strip().casefold(), self._names(), n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name.strip().casefold(), self._names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(m.name for m in self.models)};"
         return f"no model {name[:200]!r}: {hint} an endpoint id like owner/name is passed through as it is"
 

@@ -23,7 +23,7 @@ def next_look_s(usual_s: float, elapsed_s: float, running: bool, chance: float, 
     A job still queued at the provider cannot end before it has run, so it is not looked at sooner than half of that.
     """
     live = usual_s > LIVE_FROM_S and elapsed_s < 2 * usual_s
-    step = _live_step(usual_s) if live else max(STEP_MIN_S, elapsed_s / (2 if webhooks else 4))
+    step = _live_step(usual_s) if live else max(STEP_MIN_S, elapsed_s / (2 if webhooks else 3))
     if not running:
         step = max(step, min(usual_s / 2, 5.0))
     return min(step, STEP_MAX_S) * (0.85 + 0.3 * chance)
