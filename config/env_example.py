@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from config.settings import GROUPS
+from config.settings import GROUPS, variable
 
 _HEAD = """\
 # Copy to .env and set what differs. The environment counts more than this file.
@@ -41,10 +41,9 @@ def _group(group: type[BaseSettings]) -> str:
 
 
 def _lines(group: type[BaseSettings]) -> Iterator[str]:
-    prefix = group.model_config.get("env_prefix", "")
     for name, field in group.model_fields.items():
         yield f"# {field.description}"
-        yield f"#{(prefix + name).upper()}={_default(field)}"
+        yield f"#{variable(group, name)}={_default(field)}"
 
 
 def _default(field: FieldInfo) -> str:

@@ -132,6 +132,62 @@ class FalSettings(BaseSettings):
         return url.rstrip("/") if url else None
 
 
+class AnthropicSettings(BaseSettings):
+    """Anthropic. Without a key it is disabled, but for the twin."""
+
+    model_config = SettingsConfigDict(**{**_OURS, "populate_by_name": True})
+
+    anthropic_api_key: SecretStr | None = Field(
+        None, validation_alias="ANTHROPIC_API_KEY", description="Anthropic's key; without one, Anthropic is disabled"
+    )
+    anthropic_base_url: str | None = Field(
+        None, description="a stand-in for Anthropic (the twin), as http://host:port/anthropic"
+    )
+    anthropic_timeout_s: float = Field(
+        120, gt=0, le=600, description="longest wait for one answer of Anthropic, in seconds"
+    )
+
+    @field_validator("anthropic_api_key")
+    @classmethod
+    def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
+        word = key.get_secret_value().strip() if key else ""
+        if any(not "!" <= sign <= "~" for sign in word):  # it becomes a header
+            raise ValueError("allowed: one word of ASCII")
+        return SecretStr(word) if word else None
+
+    @field_validator("anthropic_base_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc):
+            raise ValueError("allowed: http://host:port/path or https://host:port/path")
+        return url.rstrip("/") if url else None
+
+
+class GoogleSettings(BaseSettings):
+    """Google: Vertex AI and the Gemini API. Access itself is found by `config.google`."""
+
+    model_config = _OURS
+
+    google_base_url: str | None = Field(None, description="a stand-in for Google (the twin), as http://host:port/google")
+    google_timeout_s: float = Field(180, gt=0, le=900, description="longest wait for one answer of Google, in seconds")
+    google_region: str = Field(
+        "us-central1", pattern=r"^[a-z]+(-[a-z]+\d+)?$", description="where Vertex AI runs try-on and video"
+    )
+    google_safety: Literal["strict", "default", "fashion", "open"] = Field(
+        "fashion", description="what Google's filters let through: strict, default (its own), fashion or open"
+    )
+    google_memory_mb: int = Field(
+        256, ge=16, description="memory that answers of Google under way may take in one process, in MB"
+    )
+
+    @field_validator("google_base_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(url).scheme not in {"http", "https"}:
+            raise ValueError("allowed: http://host:port/google or https://host:port/google")
+        return url.rstrip("/") if url else None
+
+
 class Settings(BaseModel):
     """All settings, grouped by concern. Frozen: a change is a new process."""
 
@@ -142,6 +198,21 @@ class Settings(BaseModel):
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     fal: FalSettings = Field(default_factory=FalSettings)
+    google: GoogleSettings = Field(default_factory=GoogleSettings)
+    anthropic: AnthropicSettings = Field(default_factory=AnthropicSettings)
 
 
-GROUPS: tuple[type[BaseSettings], ...] = (RedisSettings, StoreSettings, GatewaySettings, WorkerSettings, FalSettings)
+GROUPS: tuple[type[BaseSettings], ...] = (
+    RedisSettings,
+    StoreSettings,
+    GatewaySettings,
+    WorkerSettings,
+    FalSettings,
+    AnthropicSettings,
+)
+
+
+def variable(group: type[BaseSettings], name: str) -> str:
+    """The environment variable of a setting: its vendor's own name where it has one, else ours."""
+    vendors = group.model_fields[name].validation_alias
+    return vendors if isinstance(vendors, str) else f"{group.model_config.get('env_prefix', '')}{name}".upper()

@@ -12,13 +12,13 @@ import jsonschema
 import pytest
 import yaml
 
-from config.settings import GROUPS
+from config.settings import GROUPS, variable
 from tests.unit.deploy.compose_file import NEEDED, ROOT, TEXT, Refused, environment, read
 
 SCHEMA = json.loads((Path(__file__).parent / "compose_spec.json").read_text(encoding="utf-8"))
-SETTINGS = {f"KILNHAND_{name}".upper() for group in GROUPS for name in group.model_fields}
+SETTINGS = {variable(group, name) for group in GROUPS for name in group.model_fields}
 COMPOSE_ONLY = {"KILNHAND_WORKERS", "KILNHAND_GATEWAY_PUBLISH"}
-VENDORS = {"FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY"}
+VENDORS = {"FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY", "ANTHROPIC_API_KEY"}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from config.catalogue import load_catalogue
-from config.settings import GROUPS
+from config.settings import GROUPS, variable
 from tasks import generation, training, video
 from worker.cli.main import app as cli
 from worker.edge.app import celery_config
@@ -155,7 +155,7 @@ def test_every_error_is_in_the_readme_and_in_operations() -> None:
 def test_operations_has_every_setting_with_its_default() -> None:
     told = {row[0].strip("`"): row[1].strip("`") for row in rows(OPERATIONS, "Settings")}
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    ours = {f"KILNHAND_{name}".upper() for group in GROUPS for name in group.model_fields}
+    ours = {variable(group, name) for group in GROUPS for name in group.model_fields}
 
     assert set(told) == ours
     for name, default in told.items():
