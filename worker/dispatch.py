@@ -142,17 +142,16 @@ class Dispatcher:
 
     async def _mind(self, held: Held) -> None:
         """Advance a claimed row as far as it goes now."""
-        bound = log.bind(job=held.claim.job.id, task=held.claim.job.task)
         try:
             await self._advance(held)
         except ClaimLostError:
-            bound.warning("claim_lost", stage=held.job.stage)
+            log.warning("claim_lost", job=held.job.id, stage=held.job.stage)
             await self._leave_ticket(held)
         except asyncio.CancelledError:
             await self._leave_ticket(held)
             raise
         except Exception:  # noqa: BLE001  # the outer rim: a defect ends the job after a few tries, never the worker
-            bound.exception("advance_failed", stage=held.job.stage, defects=held.job.defects + 1)
+            log.exception("advance_failed", job=held.job.id, stage=held.job.stage, defects=held.job.defects + 1)
             await self._after_defect(held)
 
     async def _advance(self, held: Held) -> None:

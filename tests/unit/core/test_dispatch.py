@@ -453,7 +453,7 @@ async def test_a_submission_whose_claim_was_lost_is_seen_through_and_other_work_
 
 
 async def test_time_in_the_providers_queue_is_no_progress(world: World) -> None:
-    world.fal.looks = [Queued(3)] * 5 + [Running()]
+    world.fal.looks = [Queued(3)] * 4 + [Running()]
     await world.accept()
     await world.turn()
     while (row := await world.turn()).sight.running is False:
