@@ -19,7 +19,18 @@ _VENDORS = """\
 #FAL_KEY=<id>:<secret>
 #FAL_KEY_ID=
 #FAL_KEY_SECRET=
-#FAL_API_KEY="""
+#FAL_API_KEY=
+
+# Vertex AI, the first found of: GOOGLE_APPLICATION_CREDENTIALS (a service account's key file); GOOGLE_CLOUD_PROJECT
+# with the machine's own login; GOOGLE_API_KEY with GOOGLE_GENAI_USE_ENTERPRISE=true. Without one, it is disabled.
+#GOOGLE_APPLICATION_CREDENTIALS=
+#GOOGLE_CLOUD_PROJECT=
+# where Vertex AI runs all but try-on and video; global when it is not set
+#GOOGLE_CLOUD_LOCATION=
+#GOOGLE_API_KEY=
+#GOOGLE_GENAI_USE_ENTERPRISE=
+# The Gemini API: GEMINI_API_KEY, or GOOGLE_API_KEY without GOOGLE_GENAI_USE_ENTERPRISE. Without one, it is disabled.
+#GEMINI_API_KEY="""
 
 _COMPOSE = """\
 # Read by docker-compose.yml alone.

@@ -168,7 +168,9 @@ class GoogleSettings(BaseSettings):
 
     model_config = _OURS
 
-    google_base_url: str | None = Field(None, description="a stand-in for Google (the twin), as http://host:port/google")
+    google_base_url: str | None = Field(
+        None, description="a stand-in for Google (the twin), as http://host:port/google"
+    )
     google_timeout_s: float = Field(180, gt=0, le=900, description="longest wait for one answer of Google, in seconds")
     google_region: str = Field(
         "us-central1", pattern=r"^[a-z]+(-[a-z]+\d+)?$", description="where Vertex AI runs try-on and video"
@@ -216,3 +218,4 @@ def variable(group: type[BaseSettings], name: str) -> str:
     """The environment variable of a setting: its vendor's own name where it has one, else ours."""
     vendors = group.model_fields[name].validation_alias
     return vendors if isinstance(vendors, str) else f"{group.model_config.get('env_prefix', '')}{name}".upper()
+    GoogleSettings,

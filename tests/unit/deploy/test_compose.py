@@ -18,7 +18,11 @@ from tests.unit.deploy.compose_file import NEEDED, ROOT, TEXT, Refused, environm
 SCHEMA = json.loads((Path(__file__).parent / "compose_spec.json").read_text(encoding="utf-8"))
 SETTINGS = {variable(group, name) for group in GROUPS for name in group.model_fields}
 COMPOSE_ONLY = {"KILNHAND_WORKERS", "KILNHAND_GATEWAY_PUBLISH"}
-VENDORS = {"FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY", "ANTHROPIC_API_KEY"}
+VENDORS = {
+    "FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY",
+    "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION",
+    "GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_GENAI_USE_VERTEXAI",
+}  # fmt: skip
 
 
 @pytest.fixture

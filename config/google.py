@@ -1,0 +1,108 @@
+"""Where access to Google is found: Vertex AI's account or express key, and the Gemini API's key. Nothing is connected.
+
+Google's own variables, from the environment or `.env`. Vertex AI, the first found of: GOOGLE_APPLICATION_CREDENTIALS
+(a service account's key file); GOOGLE_CLOUD_PROJECT with the machine's own login; GOOGLE_API_KEY, when
+GOOGLE_GENAI_USE_ENTERPRISE or GOOGLE_GENAI_USE_VERTEXAI says that it is an express key. The Gemini API: GEMINI_API_KEY,
+or GOOGLE_API_KEY otherwise. Against a stand-in no real access is looked for, so none can be sent to it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import SecretStr
+
+from config.settings import GoogleSettings
+
+GLOBAL = "global"
+STAND_IN = "the stand-in at KILNHAND_GOOGLE_BASE_URL"
+_STAND_IN_WAY = "without an account, KILNHAND_GOOGLE_BASE_URL points at the twin"
+VERTEX_HOW_TO_SET = (
+    "no access to Vertex AI: set GOOGLE_APPLICATION_CREDENTIALS=<a service account's key file>, "
+    "or GOOGLE_CLOUD_PROJECT after `gcloud auth application-default login`, "
+    f"or GOOGLE_API_KEY with GOOGLE_GENAI_USE_ENTERPRISE=true; {_STAND_IN_WAY}"
+)
+GEMINI_HOW_TO_SET = f"no key for the Gemini API: set GEMINI_API_KEY; {_STAND_IN_WAY}"
+
+
+@dataclass(frozen=True)
+class VertexAccess:
+    """How Vertex AI is entered: an express key, or a project with credentials (a file's, else the machine's own)."""
+
+    source: str
+    project: str | None = None  # None: the credentials name it, or an express key needs none
+    location: str = GLOBAL
+    file: Path | None = None
+    key: SecretStr | None = None
+
+
+@dataclass(frozen=True)
+class GeminiAccess:
+    """The key of the Gemini API, and where it came from."""
+
+    source: str
+    key: SecretStr = field(repr=False)
+
+
+@dataclass(frozen=True)
+class NoAccess:
+    """Disabled, and what would change that."""
+
+    how_to_set: str
+
+
+def find_vertex(
+    settings: GoogleSettings, folder: Path | None = None, env: Mapping[str, str] | None = None
+) -> VertexAccess | NoAccess:
+    """How Vertex AI may be used, or what to set. `folder` holds `.env`; `env` stands in for the environment."""
+    if settings.google_base_url:
+        return VertexAccess(STAND_IN, project="local")
+    known = _known(folder, env)
+    project, location = known.get("GOOGLE_CLOUD_PROJECT"), known.get("GOOGLE_CLOUD_LOCATION") or GLOBAL
+    if name := known.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            return NoAccess(f"GOOGLE_APPLICATION_CREDENTIALS names {name}, which is no file")
+        return VertexAccess("GOOGLE_APPLICATION_CREDENTIALS", project, location, file=path)
+    if project:
+        return VertexAccess("GOOGLE_CLOUD_PROJECT and the machine's own login", project, location)
+    if (key := known.get("GOOGLE_API_KEY")) and _is_express(known):
+        return VertexAccess("GOOGLE_API_KEY", key=SecretStr(key)) if _is_one_word(key) else _odd("GOOGLE_API_KEY")
+    return NoAccess(VERTEX_HOW_TO_SET)
+
+
+def find_gemini(
+    settings: GoogleSettings, folder: Path | None = None, env: Mapping[str, str] | None = None
+) -> GeminiAccess | NoAccess:
+    """How the Gemini API may be used, or what to set. The same arguments."""
+    if settings.google_base_url:
+        return GeminiAccess(STAND_IN, SecretStr("local"))
+    known = _known(folder, env)
+    name = "GOOGLE_API_KEY" if "GEMINI_API_KEY" not in known and not _is_express(known) else "GEMINI_API_KEY"
+    if key := known.get(name):
+        return GeminiAccess(name, SecretStr(key)) if _is_one_word(key) else _odd(name)
+    return NoAccess(GEMINI_HOW_TO_SET)
+
+
+def _known(folder: Path | None, env: Mapping[str, str] | None) -> dict[str, str]:
+    """The variables that are set; an empty one is not. The environment counts more than `.env`."""
+    file = dotenv_values((folder or Path.cwd()) / ".env")
+    found = (*file.items(), *(os.environ if env is None else env).items())
+    return {name: value.strip() for name, value in found if value and value.strip()}
+
+
+def _is_one_word(key: str) -> bool:
+    """A key becomes a header."""
+    return all("!" <= sign <= "~" for sign in key)
+
+
+def _odd(name: str) -> NoAccess:
+    return NoAccess(f"{name} is no key: allowed is one word of ASCII")
+
+
+def _is_express(known: Mapping[str, str]) -> bool:
+    """Google's newer word counts more than its older one, as in its SDK."""
+    word = known.get("GOOGLE_GENAI_USE_ENTERPRISE") or known.get("GOOGLE_GENAI_USE_VERTEXAI") or ""
+    return word.lower() in {"true", "1"}
