@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.openings import Opening, read_openings
+
 _OURS = SettingsConfigDict(
     env_prefix="KILNHAND_",
     env_file=".env",
@@ -74,6 +76,28 @@ class StoreSettings(BaseSettings):
         if "://" in url and urlsplit(url).scheme not in {"file", "s3", "gs"}:
             raise ValueError("allowed: file:///path, s3://bucket/prefix, gs://bucket/prefix or a folder")
         return url if "://" in url else Path(url).resolve().as_uri()
+
+
+class ForeignSettings(BaseSettings):
+    """Files of foreign URLs: where they may be fetched from."""
+
+    model_config = _OURS
+
+    allow_inside: str = Field(
+        "",
+        description="not public, yet files may be fetched from there: host[:port] or network/bits, with commas",
+    )
+
+    @property
+    def openings(self) -> tuple[Opening, ...]:
+        """What is opened beside the public internet."""
+        return read_openings(self.allow_inside)
+
+    @field_validator("allow_inside")
+    @classmethod
+    def _is_readable(cls, text: str) -> str:
+        read_openings(text)
+        return text
 
 
 class GatewaySettings(BaseSettings):
@@ -197,6 +221,7 @@ class Settings(BaseModel):
 
     redis: RedisSettings = Field(default_factory=RedisSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    foreign: ForeignSettings = Field(default_factory=ForeignSettings)
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     fal: FalSettings = Field(default_factory=FalSettings)
@@ -207,9 +232,11 @@ class Settings(BaseModel):
 GROUPS: tuple[type[BaseSettings], ...] = (
     RedisSettings,
     StoreSettings,
+    ForeignSettings,
     GatewaySettings,
     WorkerSettings,
     FalSettings,
+    GoogleSettings,
     AnthropicSettings,
 )
 
@@ -218,4 +245,3 @@ def variable(group: type[BaseSettings], name: str) -> str:
     """The environment variable of a setting: its vendor's own name where it has one, else ours."""
     vendors = group.model_fields[name].validation_alias
     return vendors if isinstance(vendors, str) else f"{group.model_config.get('env_prefix', '')}{name}".upper()
-    GoogleSettings,

@@ -17,7 +17,7 @@ import aiohttp
 import httpx
 from yarl import URL
 
-from worker.inside import InsideError, PublicResolver, refuse_inside
+from worker.inside import ForeignAddressError, Gate, GatedResolver
 
 _KEEPALIVE_S = 15.0  # well below the minute after which servers hang up: a POST into a dying connection ends unknown
 _OURS_TO_ADD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp would add its own
@@ -35,14 +35,15 @@ def open_transport(limit: int) -> httpx.AsyncBaseTransport:
 
 
 def open_downloads(
-    limit: int, connect_s: float = 10, read_s: float = 60, *, public_only: bool = False
+    limit: int, connect_s: float = 10, read_s: float = 60, *, gate: Gate | None = None
 ) -> httpx.AsyncClient:
     """A client for files of foreign servers: no cookies, no redirects by itself, a bounded wait for every chunk.
 
-    With `public_only` it connects to public addresses alone, and raises `httpx.UnsupportedProtocol` for any other.
+    It connects only where the gate lets it, and raises `httpx.UnsupportedProtocol` for any other URL. Without a gate it
+    connects anywhere: for addresses that an operator has set.
     """
     return httpx.AsyncClient(
-        transport=_AiohttpTransport(limit, public_only),
+        transport=_AiohttpTransport(limit, gate),
         timeout=httpx.Timeout(read_s, connect=connect_s, pool=None),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers={"user-agent": "kilnhand"},
@@ -52,16 +53,16 @@ def open_downloads(
 
 
 class _AiohttpTransport(httpx.AsyncBaseTransport):
-    def __init__(self, limit: int, public_only: bool = False) -> None:
-        self._limit, self._public_only = limit, public_only
+    def __init__(self, limit: int, gate: Gate | None = None) -> None:
+        self._limit, self._gate = limit, gate
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._session = self._session or _open_session(self._limit, self._public_only)
+        self._session = self._session or _open_session(self._limit, self._gate)
         timeout = request.extensions.get("timeout", {})
         with _as_httpx_errors(request):
-            if self._public_only:
-                refuse_inside(request.url.host)
+            if self._gate:
+                self._gate.check(request.url)
             async with asyncio.timeout(_sending_s(timeout)):
                 response = await self._session.request(
                     request.method,
@@ -99,12 +100,13 @@ class _Body(httpx.AsyncByteStream):
         self._response.release()  # a body not read to its end closes the connection
 
 
-def _open_session(limit: int, public_only: bool) -> aiohttp.ClientSession:
+def _open_session(limit: int, gate: Gate | None) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=limit,
         keepalive_timeout=_KEEPALIVE_S,
         ssl=httpx.create_ssl_context(),
-        resolver=PublicResolver() if public_only else None,
+        resolver=GatedResolver(gate) if gate else None,
+        socket_factory=gate.open_socket if gate else None,
     )
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
@@ -136,7 +138,7 @@ def _sending_s(timeout: dict[str, float | None]) -> float | None:
 def _as_httpx_errors(request: httpx.Request) -> Iterator[None]:
     try:
         yield
-    except InsideError as error:
+    except ForeignAddressError as error:
         raise httpx.UnsupportedProtocol(str(error), request=request) from error
     except _BELOW as error:
         raise _as_httpx(error)(str(error) or type(error).__name__, request=request) from error

@@ -8,11 +8,13 @@ from functools import partial
 
 from config.catalogue import load_catalogue
 from config.fal_key import HOW_TO_SET, FalKey
+from config.openings import opening_of
 from config.settings import Settings
 from worker.artefacts.fetch import Fetcher, FetchLimits
 from worker.artefacts.store import open_store
 from worker.artefacts.verify import Verifier, VerifyLimits
 from worker.http import open_downloads, open_transport
+from worker.inside import Gate
 from worker.ledger.base import Ledger
 from worker.ledger.redis import open_redis_ledger
 from worker.providers.base import Provider
@@ -40,7 +42,7 @@ async def open_services(settings: Settings, fal_key: FalKey | None) -> AsyncIter
 
 async def _bench(stack: AsyncExitStack, settings: Settings, fal_key: FalKey | None) -> Bench:
     store = open_store(settings.store, settings.gateway)
-    downloads = await stack.enter_async_context(open_downloads(32, public_only=settings.fal.fal_base_url is None))
+    downloads = await stack.enter_async_context(open_downloads(32, gate=_gate(settings)))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
     limits = FetchLimits(settings.store.max_file_mb * 1_000_000)
@@ -54,6 +56,12 @@ async def _bench(stack: AsyncExitStack, settings: Settings, fal_key: FalKey | No
         chance=random.random,
         webhook=_webhook(settings),
     )
+
+
+def _gate(settings: Settings) -> Gate:
+    """Files come from public addresses, from what an operator has opened, and from fal's stand-in."""
+    stand_ins = [opening_of(url) for url in (settings.fal.fal_base_url,) if url]
+    return Gate([*settings.foreign.openings, *stand_ins])
 
 
 def _webhook(settings: Settings) -> Callable[[str, str, int], str] | None:
