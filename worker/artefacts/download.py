@@ -1,7 +1,8 @@
 """Brings one file from its URL into a spool, and says by its error whether another try may help.
 
 Nothing here depends on how the client was set up: redirects are followed by hand, so that each address is checked,
-and no encoding is asked for.
+and no encoding is asked for. Where a URL may lead is the idea of `worker.inside`. No message holds a query, a login, or
+a word of what a server sent.
 """
 
 import asyncio
@@ -14,65 +15,80 @@ import httpx
 from worker.artefacts.pieces import Found
 from worker.artefacts.spool import Spool
 from worker.errors import BrokenPieceError, ExternalServiceError, RateLimitError, ServiceUnavailableError
+from worker.inside import InsideError
 
 _REDIRECTS = 5
 _CHUNK_BYTES = 256 << 10
+_LONGEST_URL = 4096
 _HEADERS = {"accept": "*/*", "accept-encoding": "identity"}
 _PASSING = frozenset({404, 408, 425})  # 404: a CDN may not have it yet, seconds after the model ended
+_SAFE_WORDS = (httpx.ConnectError, httpx.ConnectTimeout)  # of others the text may hold a URL, or what a server sent
 
 
 async def download(client: httpx.AsyncClient, found: Found, spool: Spool, total_s: float) -> None:
     """Bring all of the file within `total_s` seconds.
 
     Raises `ServiceUnavailableError` or `RateLimitError` when a later try may succeed, `BrokenPieceError` when none
-    will.
+    will; its `kind` is `inside`, `address`, `redirects`, `status`, `encoding` or `too_large`.
     """
     if found.url.startswith("data:"):
         return await _inline(found, spool)
     try:
         async with asyncio.timeout(total_s):
             await _follow(client, found, spool)
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise BrokenPieceError(f"{found.label}: {error}") from error
+    except httpx.UnsupportedProtocol as error:
+        kind = "inside" if isinstance(error.__cause__, InsideError) else "address"
+        raise BrokenPieceError(f"{found.label}: {error}", kind=kind) from error
     except TimeoutError as error:
-        raise ServiceUnavailableError(f"{found.label}: {_shown(found.url)} took more than {total_s:g} s") from error
+        message = f"{found.label}: {_shown(found.url)} took more than {total_s:g} s"
+        raise ServiceUnavailableError(message, kind="too_slow") from error
     except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
+        reason = (str(error) if isinstance(error, _SAFE_WORDS) else "") or type(error).__name__
         raise ServiceUnavailableError(f"{found.label}: {_shown(found.url)} could not be fetched ({reason})") from error
 
 
 async def _follow(client: httpx.AsyncClient, found: Found, spool: Spool) -> None:
-    url = httpx.URL(found.url)
+    url = _checked(found.url)
     for _ in range(_REDIRECTS + 1):
-        _check_address(url)
         async with client.stream("GET", url, headers=_HEADERS, follow_redirects=False) as response:
             if not response.has_redirect_location:
                 return await _take(response, found, spool)
-            url = url.join(response.headers["location"])
-    raise BrokenPieceError(f"{found.label}: {_shown(found.url)} redirects more than {_REDIRECTS} times")
+            url = _checked(response.headers["location"], url)
+    message = f"{found.label}: {_shown(found.url)} redirects more than {_REDIRECTS} times"
+    raise BrokenPieceError(message, kind="redirects")
 
 
-def _check_address(url: httpx.URL) -> None:
+def _checked(text: str, base: httpx.URL | None = None) -> httpx.URL:
+    """A URL that may be asked for, with every client alike. Raises `httpx.UnsupportedProtocol`."""
+    try:
+        if len(text) > _LONGEST_URL or not text.isprintable() or "\\" in text:
+            raise ValueError("longer than may be, or with characters that no URL has")
+        url = base.join(text) if base else httpx.URL(text)
+    except (httpx.InvalidURL, ValueError) as error:  # a ValueError of idna's, too
+        raise httpx.UnsupportedProtocol(f"{_shown(text)!r} is no URL") from error
     if url.scheme not in {"http", "https"} or not url.host:
-        raise httpx.UnsupportedProtocol(
-            f"the answer's file has the address {_shown(str(url))!r}; allowed: http, https, data"
-        )
+        raise httpx.UnsupportedProtocol(f"the file has the address {_shown(str(url))!r}; allowed: http, https, data")
     if url.userinfo:
         raise httpx.UnsupportedProtocol(f"the address {_shown(str(url))!r} carries a login")
+    return url
 
 
 async def _take(response: httpx.Response, found: Found, spool: Spool) -> None:
     if response.status_code != 200:
         raise _refusal(response, found)
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise BrokenPieceError(f"{found.label}: sent in an encoding that was not asked for")
-    promised = response.headers.get("content-length", "")
-    if promised.isdecimal():
-        spool.expect(int(promised))
+        raise BrokenPieceError(f"{found.label}: sent in an encoding that was not asked for", kind="encoding")
+    promised = _length(response)
+    spool.expect(promised or 0)
     async for chunk in response.aiter_bytes(_CHUNK_BYTES):
         await spool.write(chunk)
-    if promised.isdecimal() and spool.bytes != int(promised):
+    if promised is not None and spool.bytes != promised:
         raise ServiceUnavailableError(f"{found.label}: cut short, {spool.bytes} of {promised} bytes")
+
+
+def _length(response: httpx.Response) -> int | None:
+    announced = response.headers.get("content-length", "")
+    return int(announced) if announced.isdecimal() and len(announced) < 20 else None
 
 
 def _refusal(response: httpx.Response, found: Found) -> ExternalServiceError:
@@ -83,7 +99,7 @@ def _refusal(response: httpx.Response, found: Found) -> ExternalServiceError:
         return RateLimitError(message, status=status, retry_after_s=float(wait) if wait.isdecimal() else None)
     if status >= 500 or status in _PASSING:
         return ServiceUnavailableError(message, status=status)
-    return BrokenPieceError(message, status=status)
+    return BrokenPieceError(message, status=status, kind="status")
 
 
 async def _inline(found: Found, spool: Spool) -> None:
@@ -94,13 +110,14 @@ async def _inline(found: Found, spool: Spool) -> None:
     try:
         content = await asyncio.to_thread(base64.b64decode if is_base64 else unquote_to_bytes, data)
     except (binascii.Error, ValueError) as error:
-        raise BrokenPieceError(f"{found.label}: a data URI that does not decode ({error})") from error
+        raise BrokenPieceError(f"{found.label}: a data URI that does not decode ({error})", kind="address") from error
     if not comma:
-        raise BrokenPieceError(f"{found.label}: a data URI without data")
+        raise BrokenPieceError(f"{found.label}: a data URI without data", kind="address")
     await spool.write(content)
 
 
 def _shown(url: str) -> str:
     """A URL as messages may show it: a query or a login can hold a token."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].partition('#')[0].rpartition('@')[2]}"[:200]
+    plain = "".join(sign if sign.isprintable() else "?" for sign in url[:_LONGEST_URL])
+    scheme, colon, rest = plain.partition("?")[0].partition("#")[0].partition(":")
+    return f"{scheme}{colon}{'//' if rest.startswith('//') else ''}{rest.lstrip('/').rpartition('@')[2]}"[:200]

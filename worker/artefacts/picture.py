@@ -38,17 +38,20 @@ def limit_pixels(most: int) -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `see_picture` refuses, and says the limit
 
 
-def see_picture(file: BinaryIO, form: Format, most_pixels: int) -> Seen:
-    """Its size in pixels. Raises `DefectError` when it does not decode, has too many pixels, or is entirely black."""
+def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool = False) -> Seen:
+    """Its size in pixels. Raises `DefectError` when it does not decode, has too many pixels, or is entirely black.
+
+    A picture that a caller gives may be black.
+    """
     try:
         with Image.open(file, formats=[form.reader]) as picture:
             width, height = picture.size
             if width * height > most_pixels:
-                raise DefectError(_too_many(most_pixels))
+                raise DefectError(_too_many(most_pixels), "too_many_pixels")
             picture.load()
-            black = _is_black(picture)
+            black = not may_be_black and _is_black(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DefectError(_too_many(most_pixels)) from error
+        raise DefectError(_too_many(most_pixels), "too_many_pixels") from error
     except _UNREADABLE as error:
         raise DefectError(f"does not decode as {form.content_type} ({error})") from error
     if black:

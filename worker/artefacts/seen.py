@@ -6,7 +6,11 @@ from worker.artefacts.formats import Format
 
 
 class DefectError(Exception):
-    """What is wrong with a file, as the end of a sentence; `verify` says of which piece."""
+    """What is wrong with a file, as the end of a sentence; `verify` says of which piece. `kind` is one word for it."""
+
+    def __init__(self, message: str, kind: str = "broken") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)

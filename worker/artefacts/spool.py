@@ -19,9 +19,11 @@ _IN_MEMORY_BYTES = 2 << 20
 class Spool:
     """Bytes received so far, with their number and sha256."""
 
-    def __init__(self, label: str, limit_bytes: int, folder: Path | None = None) -> None:
-        """Refuse more than `limit_bytes`; large files go to `folder`, the system's temporary one by default."""
-        self._label, self._limit_bytes = label, limit_bytes
+    def __init__(
+        self, label: str, limit_bytes: int, folder: Path | None = None, setting: str = " (KILNHAND_MAX_FILE_MB)"
+    ) -> None:
+        """Refuse more than `limit_bytes`, which `setting` says; large files go to `folder`, or a temporary one."""
+        self._label, self._limit_bytes, self._setting = label, limit_bytes, setting
         self._hash = hashlib.sha256()
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES, dir=str(folder) if folder else None)  # noqa: SIM115 - closed in __exit__
         self.bytes = 0
@@ -39,9 +41,8 @@ class Spool:
     def expect(self, size: int) -> None:
         """Raise `BrokenPieceError` when a file of so many bytes is too large."""
         if size > self._limit_bytes:
-            raise BrokenPieceError(
-                f"{self._label}: larger than the limit of {self._limit_bytes / 1e6:g} MB (KILNHAND_MAX_FILE_MB)"
-            )
+            limit = f"{self._limit_bytes / 1e6:g} MB{self._setting}"
+            raise BrokenPieceError(f"{self._label}: larger than the limit of {limit}", kind="too_large")
 
     @property
     def file(self) -> BinaryIO:

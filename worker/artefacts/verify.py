@@ -53,10 +53,10 @@ class Verifier:
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="verify")
         limit_pixels(limits.most_pixels)
 
-    async def check(self, found: Found, file: BinaryIO) -> Seen:
+    async def check(self, found: Found, file: BinaryIO, *, may_be_black: bool = False) -> Seen:
         """What the file is; `BrokenPieceError` says what was promised and what was found instead."""
         return await asyncio.get_running_loop().run_in_executor(
-            self._threads, verify, found, file, self._limits.most_pixels
+            self._threads, verify, found, file, self._limits.most_pixels, may_be_black
         )
 
     def close(self) -> None:
@@ -64,19 +64,19 @@ class Verifier:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def verify(found: Found, file: BinaryIO, most_pixels: int) -> Seen:
+def verify(found: Found, file: BinaryIO, most_pixels: int, may_be_black: bool = False) -> Seen:
     """`Verifier.check`, in the caller's thread."""
     file.seek(0)
     head = file.read(HEAD_BYTES)
     try:
         if not head:
-            raise DefectError("an empty file")
+            raise DefectError("an empty file", "wrong_type")
         form = _form(found, head)
         file.seek(0)
-        seen = _see(file, form, most_pixels)
+        seen = _see(file, form, most_pixels, may_be_black)
         _check_size(found.piece, seen)
     except DefectError as error:
-        raise BrokenPieceError(f"{found.label}: {error}") from error
+        raise BrokenPieceError(f"{found.label}: {error}", kind=error.kind) from error
     return seen
 
 
@@ -88,7 +88,7 @@ def _form(found: Found, head: bytes) -> Format:
     form = sniff(head) if kind in {"image", "video"} else _ONLY[kind]
     fits = {"weights": head[8:9] == b"{", "json": sniff(head) is ANYTHING and not head.lstrip().startswith(b"<")}
     if form.kind != kind or not fits.get(kind, True):
-        raise DefectError(f"promised {_ARTICLES[kind]}, got {describe(head, found.content_type)}")
+        raise DefectError(f"promised {_ARTICLES[kind]}, got {describe(head, found.content_type)}", "wrong_type")
     return form
 
 
@@ -99,10 +99,10 @@ def _any_file(found: Found) -> Format:
     return replace(by_ending(name), kind="file", ending=ending if _ENDING.fullmatch(ending) else ANYTHING.ending)
 
 
-def _see(file: BinaryIO, form: Format, most_pixels: int) -> Seen:
+def _see(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool) -> Seen:
     match form.kind:
         case "image":
-            return see_picture(file, form, most_pixels)
+            return see_picture(file, form, most_pixels, may_be_black)
         case "video":
             return see_video(file, form, most_pixels)
         case "weights":

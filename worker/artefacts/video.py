@@ -36,7 +36,7 @@ def _seen(container: "InputContainer", stream: "VideoStream", form: Format, most
     if stream.codec_context is None:  # then PyAV's stream has no width either
         raise DefectError("is in a codec that nothing here decodes")
     if stream.width * stream.height > most_pixels:
-        raise DefectError(f"{stream.width} x {stream.height} pixels a picture is too large")
+        raise DefectError(f"{stream.width} x {stream.height} pixels a picture is too large", "too_many_pixels")
     stream.thread_type = "NONE"  # verifying has its own threads
     duration_s = (container.duration or 0) / 1_000_000
     if duration_s <= 0:
