@@ -173,7 +173,8 @@ async def _look(bench: Bench, job: Job, look: Look) -> Next:
     running = isinstance(sighting, Running)
     working_s = look.now - job.sight.queued_at if job.sight.queued_at else elapsed
     sight = sight_of(sighting, job.sight, estimated_progress(model.usual_s, working_s), look.now)
-    pause = next_look_s(model.usual_s, elapsed, running, bench.chance(), webhooks=bench.webhook is not None)
+    webhooks = bench.webhook is not None
+    pause = next_look_s(model.usual_s, elapsed, running, bench.chance(), webhooks, look.late_s)
     pause = min(pause, STOPPING_LOOK_S) if is_stopping(job) else pause
     return Next(job.move(Stage.WAITING, sight=sight, looks=job.looks + 1), pause)
 

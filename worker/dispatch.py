@@ -158,7 +158,7 @@ class Dispatcher:
         intent_is_ours = False
         strikes = held.claim.strikes
         while True:
-            look = Look(self._now(held), held.claim.signals, strikes, intent_is_ours)
+            look = Look(self._now(held), held.claim.signals, strikes, intent_is_ours, held.claim.late_s)
             if intent_is_ours and held.job.stage == Stage.SUBMITTING:
                 await self._still_ours(held)
             following = await advance(self._bench, held.job, look)

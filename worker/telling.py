@@ -31,11 +31,20 @@ def is_worth_telling(before: Job, job: Job, now: float) -> bool:
     """Every milestone and every new attempt; what the provider says at most once a second, an estimate every five."""
     if job.ending is not None or job.stage in {Stage.SENT, Stage.SUBMITTING}:  # an intent is followed by its POST
         return False
+    if _passes(before, job):
+        return False
     if job.told_at is None or is_milestone(before, job) or len(job.attempts) != len(before.attempts):
         return True
     if job.sight == before.sight:
         return False
     return now - job.told_at >= (TELL_ESTIMATE_S if _said(job.sight) == _said(before.sight) else TELL_S)
+
+
+def _passes(before: Job, job: Job) -> bool:
+    """Whether a row passes a stage on its way to its end: pictures are stored in a moment, and what stays is told."""
+    on_its_way = job.stage in {Stage.FETCHED, Stage.STORED} and job.stage != before.stage
+    is_known = job.told_at is not None and state_of(job) == state_of(before)
+    return on_its_way and is_known and all(piece.kind == "image" for piece in job.step.pieces)
 
 
 def _said(sight: Sight) -> Sight:

@@ -28,6 +28,7 @@ class Look:
     signals: Mapping[str, str]
     strikes: int = 1
     intent_is_ours: bool = False
+    late_s: float = 0.0  # how long the row had been due when it was claimed
 
     @property
     def is_cancelled(self) -> bool:

@@ -23,6 +23,7 @@ class Claim:
     strikes: int = 1  # claims in a row, this one included, since the last write
     signals: Mapping[str, str] = field(default_factory=dict)
     heard: int = 0  # how many signals had come when the claim was made
+    late_s: float = 0.0  # how long it had been due
 
 
 @dataclass(frozen=True)

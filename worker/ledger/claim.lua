@@ -3,14 +3,15 @@
 -- KEYS[n]  due   zset  <prefix>due:<queue>   one for each queue asked for, in the order of preference
 -- touches  job   hash  <prefix>job:<id>      of every id found due (one Redis, not a cluster)
 -- ARGV     prefix, limit, lease in ms
--- returns  {now in ms, ms until the next is due or -1, {fields of a job hash and its id, flat}, ...}
+-- returns  {now in ms, ms until the next is due or -1, {fields of a job hash, late (ms past due) and its id, flat}, ...}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local room, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
 local out = {now, -1}
 for _, due in ipairs(KEYS) do
-  local ids = room > 0 and redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, room) or {}
-  for _, id in ipairs(ids) do
+  local ids = room > 0 and redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, room, 'WITHSCORES') or {}
+  for i = 1, #ids, 2 do
+    local id = ids[i]
     local job = ARGV[1] .. 'job:' .. id
     if redis.call('EXISTS', job) == 0 then
       redis.call('ZREM', due, id)
@@ -20,6 +21,7 @@ for _, due in ipairs(KEYS) do
       redis.call('HSET', job, 'until', now + lease)
       redis.call('ZADD', due, now + lease, id)
       local row = redis.call('HGETALL', job)
+      row[#row + 1], row[#row + 2] = 'late', now - tonumber(ids[i + 1])
       row[#row + 1], row[#row + 2] = 'id', id
       out[#out + 1] = row
       room = room - 1

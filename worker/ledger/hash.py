@@ -53,7 +53,8 @@ def claim_of(flat: Any, now: float) -> Claim | None:
     except ValidationError as error:
         log.error("row_unreadable", job=row["id"].decode(), stage=row["stage"].decode(), problems=error.error_count())
         return None
-    return Claim(job, int(row["fence"]), now, int(row["strikes"]), _signals(row), int(row["heard"]))
+    signals, late_s = _signals(row), int(row["late"]) / 1000
+    return Claim(job, int(row["fence"]), now, int(row["strikes"]), signals, int(row["heard"]), late_s)
 
 
 def row_of(found: Mapping[bytes, bytes], due_ms: float | None, expires_ms: int = -1) -> Row:

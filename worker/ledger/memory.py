@@ -54,8 +54,9 @@ class MemoryLedger:
         ready = sorted((row for row in waiting if row.due <= now), key=lambda r: (queues.index(r.job.queue), r.due))
         claims = []
         for row in ready[:limit]:
+            late_s = now - row.due
             row.fence, row.strikes, row.until, row.due = row.fence + 1, row.strikes + 1, now + lease_s, now + lease_s
-            claims.append(Claim(row.job, row.fence, now, row.strikes, dict(row.signals), row.heard))
+            claims.append(Claim(row.job, row.fence, now, row.strikes, dict(row.signals), row.heard, late_s))
         return claims, min((max(0.0, row.due - now) for row in waiting), default=None)
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:

@@ -37,6 +37,7 @@ async def test_a_claimed_row_is_nobody_elses_until_its_lease_ends(bench: Bench) 
     (again,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert again.fence > claim.fence
     assert again.strikes == 2
+    assert claim.late_s < 0.1 <= again.late_s < 1, "how late a claim is counts from when the row was due"
 
 
 async def test_whoever_lost_the_claim_cannot_write(bench: Bench) -> None:

@@ -33,6 +33,12 @@ def test_a_look_costs_a_short_job_at_most_two_fifths_of_its_own_duration() -> No
         assert at - duration <= max(0.6, duration * 0.4)
 
 
+def test_a_process_that_comes_late_looks_less_often() -> None:
+    steps = [next_look_s(1, 6, True, 0.5, late_s=late_s) for late_s in (0.0, 0.2, 0.3, 30.0)]
+    assert steps == [2, 2, 4, 4]
+    assert next_look_s(120, 60, True, 0.5, late_s=1.0) == 3, "what is followed stays followed"
+
+
 def test_chance_spreads_jobs_that_were_submitted_together() -> None:
     assert next_look_s(1, 8, True, 0.0) < next_look_s(1, 8, True, 0.99)
 

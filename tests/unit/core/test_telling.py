@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from worker.job import Attempt, Job, Options, Sight, Stage, Step
+from worker.job import Attempt, Job, Kind, Options, Piece, Sight, Stage, Step
 from worker.telling import is_worth_telling
 
 BEFORE = Job(
@@ -36,3 +36,12 @@ def test_a_place_in_the_queue_is_told_when_it_changes_and_not_because_time_has_p
     queued = replace(BEFORE, sight=Sight(queue_position=3, queued_at=99.0))
     assert not is_worth_telling(queued, replace(queued, sight=Sight(queue_position=3, queued_at=101.5)), 101.5)
     assert is_worth_telling(queued, replace(queued, sight=Sight(queue_position=2, queued_at=101.5)), 101.5)
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [("image", False), ("weights", True)])
+def test_pictures_on_their_way_to_the_store_are_not_told_of(kind: Kind, is_told: bool) -> None:
+    waiting = replace(BEFORE, step=Step("flux-schnell", {}, (Piece("files", kind, "files.*"),)))
+    fetched = replace(waiting, stage=Stage.FETCHED, sight=Sight(True, progress=1.0, progress_estimated=False))
+    assert is_worth_telling(waiting, fetched, 100.1) is is_told
+    again = replace(fetched, looks=1, sight=Sight(True, progress=1.0, progress_estimated=False, logs=("x",)))
+    assert is_worth_telling(fetched, again, 101.5), "what stays there is told"
