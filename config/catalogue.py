@@ -68,8 +68,8 @@ class Catalogue(BaseModel):
         if (limit := model.limits.get(name)) and (message := limit.problem(value)):
             return f"{message} ({model.name})"
         if name == "image_size":
-            messages = [route.shape_problem(value) for route in model.routes]
-            return f"{messages[0]} ({model.name})" if all(messages) else None
+            message = model.own.shape_problem(value)
+            return f"{message} ({model.name})" if message else None
         return None
 
     def _who_takes(self, name: str, model: Model) -> str:
@@ -82,7 +82,7 @@ class Catalogue(BaseModel):
 
     @cached_property
     def _endpoints(self) -> dict[str, Model]:
-        return {route.endpoint.casefold(): model for model in self.models for route in model.routes}
+        return {model.own.endpoint.casefold(): model for model in self.models}
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name.strip().casefold(), self._names, n=3, cutoff=0.5)
@@ -97,25 +97,46 @@ class Catalogue(BaseModel):
                 raise ValueError(f"{name!r} names both {owner[name.casefold()].name} and {model.name}")
         return self
 
+    @model_validator(mode="after")
+    def _no_route_is_retired(self) -> "Catalogue":
+        retired = {name for model in self.models for name in model.retired}
+        if dead := sorted(retired & {route.endpoint for model in self.models for route in model.routes}):
+            raise ValueError(f"retired, but still on a route: {', '.join(dead)}")
+        return self
+
 
 def load_catalogue(path: Path | None = None) -> Catalogue:
     """The catalogue from its file, ours by default. Raises `CatalogueError` naming the model and the field."""
     path = path or Path(__file__).with_name("catalogue.toml")
     try:
-        stanzas = tomllib.loads(path.read_text(encoding="utf-8")).get("models", {})
+        file = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"{path.name}: {error}") from error
+    stanzas, shared = file.get("models", {}), file.get("routes", {})
     try:
-        return Catalogue(models=tuple(_model(path, name, stanza) for name, stanza in stanzas.items()))
+        return Catalogue(models=tuple(_model(path, name, stanza, shared) for name, stanza in stanzas.items()))
     except ValidationError as error:
         raise CatalogueError(f"{path.name}: {_first(error)}") from error
 
 
-def _model(path: Path, name: str, stanza: Mapping[str, Any]) -> Model:
+def _model(path: Path, name: str, stanza: Mapping[str, Any], shared: Mapping[str, Any]) -> Model:
     try:
-        return Model.model_validate({"name": name, **stanza})
+        routes = {"routes": [_route(route, shared) for route in stanza["routes"]]} if "routes" in stanza else {}
+    except CatalogueError as error:
+        raise CatalogueError(f"{path.name}: model {name}: {error}") from error
+    try:
+        return Model.model_validate({"name": name, **stanza, **routes})
     except ValidationError as error:
         raise CatalogueError(f"{path.name}: model {name}: {_first(error)}") from error
+
+
+def _route(given: Any, shared: Mapping[str, Any]) -> Any:
+    """A route with what it takes over from the shared one that it is `like`; its own words win."""
+    if not isinstance(given, dict) or "like" not in given:
+        return given
+    if given["like"] not in shared:
+        raise CatalogueError(f"routes: like {given['like']!r}; known: {', '.join(shared) or 'none'}")
+    return {**shared[given["like"]], **{key: value for key, value in given.items() if key != "like"}}
 
 
 def _first(error: ValidationError) -> str:
@@ -124,7 +145,7 @@ def _first(error: ValidationError) -> str:
 
 
 def _all_names(models: tuple[Model, ...]) -> Iterator[tuple[Model, str]]:
-    return ((model, name) for model in models for name in (model.name, *model.aliases))
+    return ((model, name) for model in models for name in model.names)
 
 
 def _passthrough(endpoint: str) -> Model:

@@ -68,7 +68,7 @@ def takes(model: Model) -> list[str]:
     """What it takes beside a prompt: for pictures, those parameters that models differ in."""
     if any(name.startswith("generation.") for name in model.task):
         return [word for name, word in PICTURES.items() if model.takes(name)]
-    return list(dict.fromkeys(name for route in model.routes for name in route.takes if name != "prompt"))
+    return [name for name in model.own.takes if name != "prompt"]
 
 
 def _plain(model: Model) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _plain(model: Model) -> dict[str, Any]:
         "endpoints": [{"provider": route.provider, "endpoint": route.endpoint} for route in model.routes],
         "price": model.price.model_dump() if model.price else None,
         "usual_s": model.usual_s,
-        "takes": sorted({name for route in model.routes for name in route.takes}),
+        "takes": sorted(model.own.takes),
         "limits": {name: limit.model_dump(exclude_none=True) for name, limit in model.limits.items()},
         "note": model.note,
     }

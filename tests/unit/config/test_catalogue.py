@@ -174,7 +174,10 @@ takes = ["prompt"]
         (STANZA + "size = 3", "model kiln: routes.0.size: Extra inputs are not permitted"),
         (STANZA + 'shape = "aspect_ratio"', "model kiln: routes.0: .*shape, ratios and resolutions belong together"),
         (STANZA + 'write = { seed = { to = "s" } }', "model kiln: routes.0: .*write names what takes does not: seed"),
-        (STANZA + "[models.kiln.limits]\nseed = { min = 1 }", "model kiln: as a whole: .*what no route takes: seed"),
+        (
+            STANZA + "[models.kiln.limits]\nseed = { min = 1 }",
+            "model kiln: as a whole: .*what the first route does not take: seed",
+        ),
         (STANZA + STANZA.replace("models.kiln", "models.KILN"), "as a whole: .*'KILN' names both kiln and KILN"),
         ("[models", "toml: "),
     ],

@@ -77,5 +77,5 @@ def test_a_look_that_failed_says_nothing_about_the_job_unless_the_provider_denie
 def test_the_first_enabled_route_is_taken_and_a_disabled_one_says_what_to_set() -> None:
     model = load_catalogue().find("flux-dev")
     assert route_for(model, {"fal"}, "set FAL_KEY").endpoint == "fal-ai/flux/dev"
-    with pytest.raises(ProviderDisabledError, match="flux-dev needs fal: set FAL_KEY"):
+    with pytest.raises(ProviderDisabledError, match="flux-dev needs fal, vertex: set FAL_KEY"):
         route_for(model, set(), "set FAL_KEY")

@@ -1,0 +1,186 @@
+"""Fallbacks in the catalogue: they change nothing about the model itself, and dead ids keep working."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.catalogue import Catalogue, CatalogueError, Model, load_catalogue
+from config.model import Price
+
+CATALOGUE = load_catalogue()
+PICTURES = CATALOGUE.for_task("generation.text_to_image")
+
+
+def alone(model: Model) -> Model:
+    """The model without its fallbacks."""
+    return model.model_copy(update={"routes": model.routes[:1]})
+
+
+ALONE = Catalogue(models=tuple(alone(model) for model in CATALOGUE.models))
+
+
+@pytest.mark.parametrize("model", CATALOGUE.models, ids=lambda model: model.name)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"prompt": "a", "negative_prompt": "b", "loras": [], "seed": 2**62, "num_images": 4, "strength": 0.5},
+        {
+            "image_size": {"width": 100, "height": 3000},
+            "output_format": "webp",
+            "duration_s": 7,
+            "aspect_ratio": "9:16",
+        },
+        {"image_size": {"width": 9000, "height": 9000}, "output_format": "png", "duration_s": 15},
+        {"image_size": "landscape_16_9", "num_inference_steps": 500, "guidance_scale": 99},
+    ],
+)
+def test_what_a_model_accepts_is_the_same_with_and_without_its_fallbacks(
+    model: Model, arguments: dict[str, Any]
+) -> None:
+    assert CATALOGUE.problems(model, arguments) == ALONE.problems(alone(model), arguments)
+    assert {name: model.takes(name) for name in arguments} == {name: alone(model).takes(name) for name in arguments}
+
+
+def test_a_parameter_that_only_a_fallback_has_is_refused() -> None:
+    model = CATALOGUE.find("flux-schnell")
+
+    assert any(route.understands("negative_prompt") for route in model.routes)
+    assert CATALOGUE.problems(model, {"negative_prompt": "smoke"}) == [
+        ("negative_prompt", "is not a parameter of flux-schnell; these models have it: sdxl, sd-3.5-large")
+    ]
+
+
+def test_no_fallback_takes_a_word_from_the_callers_extra() -> None:
+    renamed = {
+        say.to for model in CATALOGUE.models for route in model.routes[1:] for say in route.write.values() if say.to
+    }
+
+    assert renamed == set()
+
+
+@pytest.mark.parametrize("model", PICTURES, ids=lambda model: model.name)
+def test_every_picture_can_be_drawn_by_google(model: Model) -> None:
+    assert any(route.provider == "vertex" for route in model.routes)
+
+
+def test_training_has_no_fallback() -> None:
+    assert [len(model.routes) for model in CATALOGUE.for_task("training.lora")] == [1]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("gemini-3-pro-image", "nano-banana-pro"),
+        ("gemini-3-pro-image-preview", "nano-banana-pro"),
+        ("Gemini-3.1-flash-image", "nano-banana-2"),
+        ("gemini-3.1-flash-image-preview", "nano-banana-2"),
+        ("gemini-nano-banana-2.1", "nano-banana-2.1"),
+        ("veo-3.1-lite-generate-001", "veo-3.1-lite"),
+        ("veo-3.1-fast-generate-001", "veo-3.1-fast-audio"),
+    ],
+)
+def test_an_id_of_google_finds_its_model_dead_or_alive(said: str, meant: str) -> None:
+    assert CATALOGUE.find(said).name == meant
+
+
+@pytest.mark.parametrize("model", CATALOGUE.models, ids=lambda model: model.name)
+def test_the_endpoint_of_every_route_finds_a_model_that_has_it(model: Model) -> None:
+    for route in model.routes:
+        found = CATALOGUE.find(route.endpoint)
+        assert not found.passthrough
+        assert route.endpoint in {other.endpoint for other in found.routes} | set(found.names)
+
+
+@pytest.mark.parametrize(
+    ("name", "endpoint", "resolution", "usd"),
+    [
+        ("flux-pro", "fal-ai/flux-pro/v1.1", None, None),
+        ("flux-dev", "fal-ai/flux/dev", None, 0.025),
+        ("flux-dev", "gemini-nano-banana-2.1", None, 0.0336),
+        ("flux-dev", "gemini-nano-banana-2.1", "2K", 0.0504),
+        ("flux-dev", "gemini-nano-banana-2.1", "4K", 0.113),
+        ("flux-pro", "gemini-3-pro-image", "1K", 0.134),
+        ("flux-pro", "gemini-3-pro-image", "2K", 0.134),
+        ("nano-banana-pro", "gemini-3-pro-image", "4K", 0.24),
+        ("nano-banana-2", "gemini-3.1-flash-image", "4K", 0.151),
+        ("veo-3.1-fast", "veo-3.1-lite-generate-001", None, 0.05),
+        ("veo-3.1-fast", "veo-3.1-lite-generate-001", "1080p", 0.08),
+    ],
+)
+def test_a_unit_costs_what_its_route_costs(name: str, endpoint: str, resolution: str | None, usd: float | None) -> None:
+    model = CATALOGUE.find(name)
+    (route,) = (route for route in model.routes if route.endpoint == endpoint)
+    price = model.price_on(route)
+
+    assert (price.usd_for(resolution) if price else None) == usd
+
+
+def test_a_fallback_without_a_price_does_not_cost_what_the_model_costs() -> None:
+    dev = CATALOGUE.find("flux-dev")
+    unpriced = dev.routes[1].model_copy(update={"price": None})
+
+    assert dev.price == Price(usd=0.025, per="megapixel") and dev.price_on(unpriced) is None
+
+
+FILE = """
+[routes.shared]
+provider = "vertex"
+endpoint = "c"
+equivalence = "close"
+takes = ["prompt", "seed"]
+
+[models.kiln]
+title = "Kiln"
+task = ["generation.text_to_image"]
+usual_s = 1
+retired = ["old-kiln"]
+[[models.kiln.routes]]
+provider = "fal"
+endpoint = "a/b"
+takes = ["prompt"]
+[[models.kiln.routes]]
+like = "shared"
+takes = ["prompt"]
+"""
+
+
+def written(folder: Path, text: str) -> Catalogue:
+    path = folder / "catalogue.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_catalogue(path)
+
+
+def test_a_route_takes_over_what_it_does_not_say_from_the_one_that_it_is_like(tmp_path: Path) -> None:
+    model = written(tmp_path, FILE).find("old-kiln")
+
+    assert (model.routes[1].endpoint, model.routes[1].equivalence, model.routes[1].takes) == ("c", "close", ("prompt",))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (FILE.replace('like = "shared"', 'like = "none"'), "model kiln: routes: like 'none'; known: shared"),
+        (FILE.replace('equivalence = "close"', ""), "model kiln: as a whole: .*needs equivalence, exact or close: c"),
+        (
+            FILE.replace('equivalence = "close"', 'equivalence = "degraded"'),
+            "routes.1.equivalence: .*'exact' or 'close'",
+        ),
+        (
+            FILE.replace('endpoint = "a/b"', 'endpoint = "a/b"\nequivalence = "exact"'),
+            "first route is the model itself",
+        ),
+        (
+            FILE.replace('endpoint = "c"', 'endpoint = "old-kiln"'),
+            "as a whole: .*retired, but still on a route: old-kiln",
+        ),
+        (FILE + "[models.kiln.limits]\nseed = { min = 1 }", "limits names what the first route does not take: seed"),
+        (FILE + 'files = ["image"]', "routes.1: .*files names what takes does not: image"),
+        (FILE + "limits = { seed = { min = 1 } }", "routes.1: .*limits names what takes does not: seed"),
+        (FILE + 'write = { prompt = { into = "text" } }', "routes.1: .*in what takes does not name: text"),
+        (FILE + 'write = { prompt = { into = "prompt", to = "t" } }', "to and into exclude each other"),
+    ],
+)
+def test_a_wrong_fallback_is_refused_with_what_is_wrong(tmp_path: Path, wrong: str, message: str) -> None:
+    with pytest.raises(CatalogueError, match=message):
+        written(tmp_path, wrong)
