@@ -10,6 +10,7 @@ from worker.cli import terminal
 from worker.cli.asked import find_task, read_fields
 from worker.cli.configured import read_settings
 from worker.cli.follow import follow
+from worker.cli.local import with_files
 from worker.cli.reach import redis_needed
 from worker.cli.results import show_files, took
 from worker.cli.screen import open_screen
@@ -69,9 +70,10 @@ def _send(name: str, given: dict[str, Any], as_json: bool) -> str | None:
     from worker.errors import InvalidRequestError
 
     task = find_task(name)
+    request = with_files(task.asks, given)
     try:
         with redis_needed("the job was not sent"):
-            return str(task.delay(**given).id)
+            return str(task.delay(**request).id)
     except InvalidRequestError as error:
         if as_json:
             _print_json({"error": {"code": error.code, "message": error.message}})
