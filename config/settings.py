@@ -5,11 +5,12 @@ environment. Where fal's key is looked for is the one idea of `config.fal_key`; 
 `config.logging`.
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.openings import Opening, read_openings
@@ -214,6 +215,51 @@ class GoogleSettings(BaseSettings):
         return url.rstrip("/") if url else None
 
 
+class HealthSettings(BaseSettings):
+    """The health of providers: when a circuit opens, and how much a provider is given at a time."""
+
+    model_config = _OURS
+
+    breaker_window_s: float = Field(30, ge=1, le=3600, description="failures are counted over so long, in seconds")
+    breaker_failures: int = Field(5, ge=1, le=1000, description="fewer failures than this open no circuit")
+    breaker_ratio: float = Field(0.5, gt=0, le=1, description="nor does a smaller part of the answers")
+    breaker_open_s: float = Field(5, gt=0, le=3600, description="how long a circuit opens the first time, in seconds")
+    breaker_open_max_s: float = Field(120, gt=0, le=3600, description="and at most, after probes that failed")
+    provider_concurrency: str = Field(
+        "", description="submissions under way at once, of all workers, by provider: fal=20,vertex=10"
+    )
+    provider_rate_per_s: str = Field("", description="submissions a second, of all workers, by provider: fal=5")
+
+    @property
+    def concurrency(self) -> dict[str, float]:
+        """Submissions under way at once, by provider; those that are not named have no limit."""
+        return _limits(self.provider_concurrency, at_least=1)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Submissions a second, by provider."""
+        return _limits(self.provider_rate_per_s)
+
+    @field_validator("provider_concurrency", "provider_rate_per_s")
+    @classmethod
+    def _is_readable(cls, text: str, info: ValidationInfo) -> str:
+        _limits(text, at_least=1 if info.field_name == "provider_concurrency" else 0)
+        return text
+
+
+def _limits(text: str, at_least: int = 0) -> dict[str, float]:
+    """Numbers by provider, as in fal=20,vertex=10; 0 or no mention is no limit."""
+    found = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*", name) or not re.fullmatch(r"\d{1,6}(\.\d+)?", number):
+            raise ValueError("allowed: provider=number, with commas between")
+        if at_least and float(number) % 1:
+            raise ValueError("allowed: whole numbers")
+        found[name] = float(number)
+    return {name: number for name, number in found.items() if number}
+
+
 class Settings(BaseModel):
     """All settings, grouped by concern. Frozen: a change is a new process."""
 
@@ -224,6 +270,7 @@ class Settings(BaseModel):
     foreign: ForeignSettings = Field(default_factory=ForeignSettings)
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    health: HealthSettings = Field(default_factory=HealthSettings)
     fal: FalSettings = Field(default_factory=FalSettings)
     google: GoogleSettings = Field(default_factory=GoogleSettings)
     anthropic: AnthropicSettings = Field(default_factory=AnthropicSettings)
@@ -235,6 +282,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     ForeignSettings,
     GatewaySettings,
     WorkerSettings,
+    HealthSettings,
     FalSettings,
     GoogleSettings,
     AnthropicSettings,

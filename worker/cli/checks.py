@@ -16,13 +16,14 @@ from redis.exceptions import RedisError
 
 from config.fal_key import HOW_TO_SET, find_fal_key
 from config.logging import mask_text
-from config.settings import FalSettings, GatewaySettings, RedisSettings, StoreSettings
+from config.settings import FalSettings, GatewaySettings, RedisSettings, Settings, StoreSettings
 from worker.artefacts.store import folder_of, open_store
 from worker.errors import KilnhandError
 
 Verdict = Literal["ok", "note", "off", "broken"]
 TIMEOUT_S = 3.0
 DEAD_COUNTED = 100
+ACT_ON = {"locked", "forbidden"}  # causes that no waiting mends
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,22 @@ def check_dead(settings: RedisSettings) -> Iterator[Check]:
     if count := asyncio.run(dead()):
         detail = f"{count}{' or more' if count == DEAD_COUNTED else ''} failed job{'s' if count > 1 else ''}"
         yield Check("dead", "note", detail, "`kilnhand dead list` shows them; replay or drop what is seen to")
+
+
+def check_health(settings: Settings) -> Iterator[Check]:
+    """Providers and models that nobody is sent to for now. They mend by themselves, but for what an alert has told."""
+    from worker.cli.providers import clock, read_states
+
+    ill = [state for state in read_states(settings) if state.stand != "closed" or state.paused_until]
+    for state in ill:
+        name = f"{state.provider}: {state.model}" if state.model else state.provider
+        stand = f"circuit {state.stand.replace('_', ' ')} ({state.cause})" if state.cause else "paused"
+        until = state.open_until or state.paused_until
+        detail = f"{name}: {stand}" + (f" until {clock(until)}" if until else ", one probe at a time")
+        advice = "see to the key or the account, then wait for the probe" if state.cause in ACT_ON else ""
+        yield Check("health", "note", detail, advice or "`kilnhand providers` shows more")
+    if not ill:
+        yield Check("health", "ok", "no provider's circuit is open")
 
 
 def check_secret(settings: GatewaySettings) -> Check:

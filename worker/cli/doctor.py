@@ -5,24 +5,26 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from pydantic_settings import BaseSettings
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from config.logging import mask_text
-from config.settings import GROUPS, Settings
+from config.settings import Settings, variable
 from worker.cli import terminal
 from worker.cli.checks import (
     Check,
     check_dead,
     check_fal,
     check_gateway,
+    check_health,
     check_redis,
     check_secret,
     check_store,
     check_workers,
 )
-from worker.cli.configured import PREFIX, read_settings, source_of
+from worker.cli.configured import read_settings, source_of
 
 MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "off": ("–", "yellow"), "broken": ("✗", "red")}
 
@@ -49,6 +51,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield check_fal(settings.fal)
     if not any(check.verdict == "broken" and "ledger" in check.name for check in redis):
         yield from check_dead(settings.redis)
+        yield from check_health(settings)
     if any(check.verdict == "broken" and "broker" in check.name for check in redis):
         yield Check("workers", "broken", "cannot be asked without the broker")
     else:
@@ -57,14 +60,14 @@ def _checks(settings: Settings) -> Iterator[Check]:
 
 def _configured(settings: Settings, joined: Collection[str]) -> Iterator[dict[str, Any]]:
     """Every setting that somebody has set, with its origin; secrets and passwords masked."""
-    groups = (settings.redis, settings.store, settings.gateway, settings.worker, settings.fal)
-    for kind, group in zip(GROUPS, groups, strict=True):
-        for field in kind.model_fields:
+    for part in Settings.model_fields:
+        group: BaseSettings = getattr(settings, part)
+        for field in type(group).model_fields:
             value = getattr(group, field)
             if field in group.model_fields_set:
                 shown = "***" if field == "secret" else mask_text(str(value))
                 source = source_of(field, joined)
-                yield {"variable": f"{PREFIX}{field}".upper(), "value": shown, "source": source}
+                yield {"variable": variable(type(group), field), "value": shown, "source": source}
 
 
 def _show(out: Console, configured: list[dict[str, Any]], checks: list[Check]) -> None:

@@ -118,6 +118,15 @@ def models(
 
 
 @app.command()
+def providers(json: AsJson = False) -> None:
+    """Show how well each provider is, as all workers know it: circuits, failures, submissions under way, pauses."""
+    _join_house()
+    from worker.cli import providers as command
+
+    raise typer.Exit(command.providers(json))
+
+
+@app.command()
 def doctor(json: AsJson = False) -> None:
     """Tell what is configured, reachable or disabled, and what to do about it."""
     joined = _join_house()

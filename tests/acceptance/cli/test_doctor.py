@@ -13,6 +13,7 @@ def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], house: House) -> No
     assert ran.status == 0, ran.out
     assert {name: check["verdict"] for name, check in found.items()} == {
         "redis (broker, results, ledger)": "ok", "secret": "ok", "store": "ok", "gateway": "ok", "fal": "ok",
+        "health": "ok",
         "worker": "ok",
     }  # fmt: skip
     assert "takes from celery, generation, training, video" in found["worker"]["detail"]

@@ -42,6 +42,7 @@ def test_every_command_is_in_the_help() -> None:
         "why",
         "dead",
         "models",
+        "providers",
         "doctor",
         "worker",
         "gateway",

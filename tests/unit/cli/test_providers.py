@@ -1,0 +1,94 @@
+"""`kilnhand providers`, and what `kilnhand doctor` says of health. The circuits are in a real Redis."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from config.settings import Settings
+from tests.conftest import free_port
+from worker.cli.checks import check_health
+from worker.cli.complaint import Complaint
+from worker.cli.main import app
+from worker.health.base import Policy
+from worker.health.redis import open_redis_health
+from worker.health.verdict import GOOD, Verdict
+
+RUN = CliRunner(env={"COLUMNS": "160"})
+SHUT = Verdict("locked")
+
+
+@pytest.fixture(autouse=True)
+def _house(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A folder without a `.env`, a home without keys, and this Redis."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY", "KILNHAND_FAL_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KILNHAND_REDIS_URL", redis_url)
+    yield
+
+
+def told(redis_url: str, *tellings: tuple[str, Verdict]) -> None:
+    async def tell() -> None:
+        health = open_redis_health(redis_url, Policy())
+        for model, verdict in tellings:
+            await health.tell("fal", model, verdict, None)
+        await health.ask("fal", "flying", 60)
+        await health.aclose()
+
+    asyncio.run(tell())
+
+
+def test_a_provider_that_nobody_was_told_of_is_shown_with_what_to_set() -> None:
+    ran = RUN.invoke(app, ["providers"])
+    assert ran.exit_code == 0
+    assert re.search(r"^fal +no +closed +– +– +0 +–", ran.stdout, re.MULTILINE)
+    assert "fal: no fal key: set FAL_KEY=<id>:<secret>" in ran.stdout
+
+
+def test_circuits_failures_and_pauses_are_shown(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", "name:0123456789abcdef")
+    monkeypatch.setenv("KILNHAND_PROVIDER_CONCURRENCY", "fal=20")
+    told(redis_url, *[("flux-dev", Verdict("bad"))] * 5, ("sdxl", GOOD), ("sdxl", Verdict("limited", 60)))
+    ran = RUN.invoke(app, ["providers"])
+    time = r"\d\d:\d\d:\d\d UTC"
+    assert re.search(rf"^fal +yes +closed +– +5 of 6 +0 of 20 +{time} *$", ran.stdout, re.MULTILINE), ran.stdout
+    assert re.search(rf"^  flux-dev +open \(failures\) +{time} +5 of 5 +– *$", ran.stdout, re.MULTILINE)
+    assert re.search(r"^  sdxl +closed +– +0 of 1 +– *$", ran.stdout, re.MULTILINE)
+    assert "0123456789abcdef" not in ran.stdout
+
+
+def test_as_json_it_is_one_object(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KILNHAND_FAL_BASE_URL", "http://127.0.0.1:1")
+    told(redis_url, ("m", Verdict("forbidden")))
+    (fal,) = json.loads(RUN.invoke(app, ["providers", "--json"]).stdout)["providers"]
+    (model,) = fal.pop("models")
+    assert fal == {
+        "enabled": True, "what_to_set": None, "provider": "fal", "stand": "closed", "cause": None, "open_until": None,
+        "failures": 0, "answers": 0, "paused_until": None, "in_flight": 1,
+    }  # fmt: skip
+    assert model.pop("open_until") > 1e9
+    assert model == {
+        "model": "m", "stand": "open", "cause": "forbidden", "failures": 0, "answers": 0, "paused_until": None,
+    }  # fmt: skip
+
+
+def test_without_redis_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KILNHAND_REDIS_URL", f"redis://:hunter22@127.0.0.1:{free_port()}/0")
+    ran = RUN.invoke(app, ["providers"])
+    assert isinstance(ran.exception, Complaint)
+    assert "set KILNHAND_REDIS_URL" in ran.exception.message and "hunter22" not in ran.exception.message
+
+
+def test_doctor_names_what_is_not_well_and_who_has_to_act(redis_url: str) -> None:
+    assert [(check.name, check.verdict) for check in check_health(Settings())] == [("health", "ok")]
+    told(redis_url, ("m", SHUT), ("n", Verdict("retired")), ("n", Verdict("limited", 60)))
+    locked, retired = check_health(Settings())
+    assert re.fullmatch(r"fal: circuit open \(locked\) until \d\d:\d\d:\d\d UTC", locked.detail)
+    assert locked.verdict == "note" and "the key or the account" in locked.advice
+    assert retired.detail.startswith("fal: n: circuit open (retired) until")

@@ -1,0 +1,51 @@
+"""What each error says about its provider's health."""
+
+import pytest
+
+from worker.errors import (
+    AccountLockedError,
+    AuthenticationError,
+    BrokenPieceError,
+    ContentRefusedError,
+    ExternalServiceError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+    _tree,
+)
+from worker.health.verdict import GOOD, IGNORED, MODEL_RETIRED, Verdict, verdict_of
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (None, GOOD),
+        (RateLimitError(), Verdict("limited")),
+        (RateLimitError(retry_after_s=7), Verdict("limited", 7)),
+        (RateLimitError(status=529), Verdict("limited")),
+        (ServiceUnavailableError(), Verdict("bad")),
+        (ServiceUnavailableError(status=503, retry_after_s=30), Verdict("bad", 30)),
+        (SubmitUnknownError(), Verdict("bad")),
+        (AuthenticationError(), Verdict("locked")),
+        (AuthenticationError(status=401), Verdict("locked")),
+        (AuthenticationError(status=403), Verdict("forbidden")),
+        (AccountLockedError(status=403), Verdict("locked")),
+        (AccountLockedError(status=402), Verdict("locked")),
+        (RequestRefusedError(kind=MODEL_RETIRED, status=404), Verdict("retired")),
+        (RequestRefusedError(status=404), IGNORED),
+        (RequestRefusedError(status=422, kind="value_error"), IGNORED),
+        (ContentRefusedError(), IGNORED),
+        (ContentRefusedError(kind=MODEL_RETIRED), Verdict("retired")),
+        (BrokenPieceError(), IGNORED),
+        (ExternalServiceError(), IGNORED),
+    ],
+)
+def test_what_an_error_says(error: ExternalServiceError | None, verdict: Verdict) -> None:
+    assert verdict_of(error) == verdict
+
+
+def test_every_class_of_an_outside_error_has_its_row() -> None:
+    rows = {type(mark) for mark, _ in test_what_an_error_says.pytestmark[0].args[1] if mark}  # type: ignore[attr-defined]
+
+    assert {cls for cls in _tree(ExternalServiceError) if cls.__module__ == "worker.errors"} <= rows

@@ -1,0 +1,1 @@
+"""How well providers are, shared by all workers: one interface, in Redis and in memory."""

@@ -1,0 +1,17 @@
+"""The policy that an operator has set."""
+
+from config.settings import HealthSettings
+from worker.health.base import Policy
+
+
+def policy_of(settings: HealthSettings) -> Policy:
+    """What the settings say, and the defaults of what they say nothing of."""
+    return Policy(
+        window_s=settings.breaker_window_s,
+        failures=settings.breaker_failures,
+        ratio=settings.breaker_ratio,
+        open_s=settings.breaker_open_s,
+        open_max_s=max(settings.breaker_open_s, settings.breaker_open_max_s),
+        concurrency={name: int(most) for name, most in settings.concurrency.items()},
+        rate_per_s=dict(settings.rates),
+    )

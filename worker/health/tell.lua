@@ -1,0 +1,118 @@
+-- Count what came of a submission, and open or close the circuits before its provider and its model.
+--
+-- KEYS[1]  circuit  hash  <prefix>health:circuit:<provider>
+-- KEYS[2]  circuit  hash  <prefix>health:circuit:<provider>:<model>
+--     until: open till then, half open after it, absent when closed; opens: how often in a row; cause
+--     probe, probe_until: who probes, and till when; alerted: the telling that was given the alert; closed: when it closed
+--     paused: nobody asks before; pauses: how often in a row without being told for how long
+--     good:<slot>, bad:<slot>: answers in a tenth of the window; of a provider also last, last_at: the model that failed
+--     last, and when; mixed: when that was last another one than before. Times in ms since the epoch by Redis's clock
+-- KEYS[3]  flight   zset  <prefix>health:flight:<provider>           token -> when its lease ends
+-- KEYS[4]  known    zset  <prefix>health:known                       <provider>, <provider>:<model> -> when it was last heard of
+-- ARGV     token ('' for none), asked at in ms, verdict, hint in ms, id of this telling, provider, model,
+--          window, least failures, ratio, open, longest open, lock, retired, backoff, longest backoff, keep; times in ms
+-- returns  {kind, 1 the provider's | 2 the model's, cause, open for in ms}, ... for each change
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local token, asked, verdict, hint, telling, provider, model =
+  ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+local window, least, ratio, open_ms, open_max = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local lock, retired, backoff, backoff_max, keep = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local slot = math.floor(now / (window / 10))
+local changes = {}
+
+local function read(key)
+  local flat, c = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do c[flat[i]] = flat[i + 1] end
+  return c
+end
+
+local function open(which, cause, ms)
+  redis.call('HSET', KEYS[which], 'until', now + ms, 'cause', cause)
+  redis.call('HDEL', KEYS[which], 'probe', 'probe_until')
+  changes[#changes + 1] = {'opened', which, cause, ms}
+end
+
+local function fail(which)
+  local opens = redis.call('HINCRBY', KEYS[which], 'opens', 1)
+  open(which, 'failures', math.max(hint, math.min(open_max, open_ms * 2 ^ (opens - 1))))
+end
+
+local function shut(which, c, cause, ms)
+  local is_open = tonumber(c['until'] or 0) > now
+  if not is_open or (c.cause ~= cause and tonumber(c['until']) < now + ms) then open(which, cause, ms) end
+  if cause == 'retired' or (c.alerted and c.alerted ~= telling) then return end
+  redis.call('HSET', KEYS[which], 'alerted', telling)
+  changes[#changes + 1] = {'alert', which, cause, ms}
+end
+
+local function close(which, c)
+  for name in pairs(c) do
+    if name ~= 'paused' and name ~= 'pauses' and name ~= 'tokens' and name ~= 'filled' then redis.call('HDEL', KEYS[which], name) end
+  end
+  redis.call('HSET', KEYS[which], 'closed', now)
+  changes[#changes + 1] = {'closed', which, '', 0}
+end
+
+local function count(which, c)
+  local good, bad = verdict == 'good' and 1 or 0, verdict == 'bad' and 1 or 0
+  for name, n in pairs(c) do
+    local kind, at = name:match('^(%a+):(%d+)$')
+    if at and tonumber(at) <= slot - 10 then
+      redis.call('HDEL', KEYS[which], name)
+    elseif kind == 'good' then
+      good = good + tonumber(n)
+    elseif kind == 'bad' then
+      bad = bad + tonumber(n)
+    end
+  end
+  redis.call('HINCRBY', KEYS[which], verdict .. ':' .. slot, 1)
+  if verdict == 'good' then return end
+  -- What ails one model alone opens that model's circuit: the others would only wait for nothing.
+  local mixed = which == 2 or tonumber(c.mixed or 0) > now - window
+  if which == 1 then
+    if c.last ~= model and tonumber(c.last_at or 0) > now - window then
+      mixed = true
+      redis.call('HSET', KEYS[1], 'mixed', now)
+    end
+    redis.call('HSET', KEYS[1], 'last', model, 'last_at', now)
+  end
+  if mixed and bad >= least and bad / (good + bad) >= ratio then fail(which) end
+end
+
+local circuits = {read(KEYS[1]), read(KEYS[2])}
+for which, c in ipairs(circuits) do
+  local till, mine = tonumber(c['until'] or 0), token ~= '' and c.probe == token
+  local stale = asked > 0 and asked < tonumber(c.closed or 0)
+  if mine then redis.call('HDEL', KEYS[which], 'probe', 'probe_until') end
+  if (verdict == 'locked' and which == 1) or (verdict == 'forbidden' and which == 2) then
+    if not stale then shut(which, c, verdict, lock) end
+  elseif verdict == 'retired' and which == 2 then
+    if not stale then shut(which, c, verdict, retired) end
+  elseif verdict == 'good' or verdict == 'bad' then
+    if till == 0 then
+      if not stale then count(which, c) end
+    elseif till <= now and mine then
+      if verdict == 'good' then close(which, c) else fail(which) end
+    end
+  end
+end
+
+local c = circuits[1]
+if verdict == 'good' and c.pauses then redis.call('HDEL', KEYS[1], 'pauses') end
+local which, pause = verdict == 'limited' and 1 or 2, hint
+if verdict == 'limited' and hint == 0 and tonumber(c.paused or 0) <= now then
+  pause = math.min(backoff_max, backoff * 2 ^ (redis.call('HINCRBY', KEYS[1], 'pauses', 1) - 1))
+end
+if (verdict == 'limited' or verdict == 'bad') and pause > 0 and now + pause > tonumber(circuits[which].paused or 0) then
+  redis.call('HSET', KEYS[which], 'paused', now + pause)
+end
+
+if token ~= '' then redis.call('ZREM', KEYS[3], token) end
+for which, name in ipairs({provider, provider .. ':' .. model}) do
+  local till = tonumber(redis.call('HGET', KEYS[which], 'until') or 0)
+  if redis.call('PEXPIREAT', KEYS[which], math.max(now, till) + keep) == 1 then redis.call('ZADD', KEYS[4], now, name) end
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - retired - keep)
+redis.call('PEXPIRE', KEYS[4], retired + keep)
+return changes
