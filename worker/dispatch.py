@@ -75,21 +75,25 @@ class Dispatcher:
         while not self._stopping:
             await self._round()
 
-    async def stop(self, grace_s: float, submit_grace_s: float) -> None:
-        """Take no more rows; give those in hand `grace_s`, and a submission under way `submit_grace_s`, to be written.
+    async def stop(self, grace_s: float, call_grace_s: float) -> None:
+        """Take no more rows; give those in hand `grace_s`, and a call that is seen through `call_grace_s`.
 
-        What is left comes due again elsewhere. A submission that is broken off is one that nobody knows the answer of.
+        What is left comes due again elsewhere. A submission that is broken off is one that nobody knows the answer of;
+        an upload that is broken off is begun anew.
         """
         self._stopping = True
         self._wake.set()
         await _ended([task for _, task in self._held.values()], grace_s)
-        await _ended([task for held, task in self._held.values() if held.is_submitting], submit_grace_s)
+        await _ended([task for held, task in self._held.values() if self._is_seen_through(held)], call_grace_s)
         late = [task for _, task in self._held.values()]
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         if self._renewing:
             self._renewing.cancel()
+
+    def _is_seen_through(self, held: Held) -> bool:
+        return held.is_submitting or self._bench.fetcher.is_uploading(held.job.id)
 
     async def _round(self) -> None:
         """Claim once, then sleep until there may be more to do."""
@@ -150,7 +154,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             await self._leave_ticket(held)
             raise
-        except Exception:  # noqa: BLE001  # the outer rim: a defect ends the job after a few tries, never the worker
+        except Exception:  # the outer rim: a defect ends the job after a few tries, never the worker
             log.exception("advance_failed", job=held.job.id, stage=held.job.stage, defects=held.job.defects + 1)
             await self._after_defect(held)
 

@@ -5,7 +5,9 @@ When to look again after these few tries is the dispatcher's.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,7 @@ class Fetcher:
     ) -> None:
         self._client, self._store, self._verifier, self._limits = client, store, verifier, limits
         self._slots = asyncio.Semaphore(limits.concurrent)
+        self._uploads: Counter[str] = Counter()
         self._again = AsyncRetrying(
             retry=retry_if_exception_type(ServiceUnavailableError),
             stop=stop_after_attempt(3),
@@ -68,6 +71,10 @@ class Fetcher:
                 fetch.cancel()
             await asyncio.gather(*fetches, return_exceptions=True)
 
+    def is_uploading(self, job_id: str) -> bool:
+        """Whether a piece of this job is on its way into the store at this moment."""
+        return self._uploads[job_id] > 0
+
     async def fetch(self, job_id: str, found: Found) -> Artefact:
         """One piece, in our store: up to three tries, 1 to 10 s apart."""
         return await self._again.copy()(self._once, job_id, found)
@@ -80,7 +87,8 @@ class Fetcher:
                 seen = await self._verifier.check(found, spool.file)
                 key = key_of(job_id, found.piece.name, found.n, seen.form.ending)
                 crash.point("before_put")
-                await self._store.put(key, spool.file, seen.form.content_type)
+                with self._upload(job_id):
+                    await self._store.put(key, spool.file, seen.form.content_type)
                 crash.point("after_put")
                 return Artefact(
                     name=found.piece.name,
@@ -93,3 +101,13 @@ class Fetcher:
                     height=seen.height,
                     duration_s=seen.duration_s,
                 )
+
+    @contextmanager
+    def _upload(self, job_id: str) -> Iterator[None]:
+        self._uploads[job_id] += 1
+        try:
+            yield
+        finally:
+            self._uploads[job_id] -= 1
+            if not self._uploads[job_id]:
+                del self._uploads[job_id]

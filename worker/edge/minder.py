@@ -40,7 +40,7 @@ class LoopMinder:
             max_claims=settings.worker.max_claims,
         )
         self._forget_s = settings.worker.result_days * 86400
-        self._submit_grace_s = settings.worker.stop_s  # a POST under way: nobody else will get its answer
+        self._call_grace_s = settings.worker.stop_s  # a POST under way: nobody else will get its answer; an upload
         self._endings: set[str] = set()  # taken and not confirmed; Celery stores them and runs their callbacks
         self._thread = LoopThread()
         self._stopped = asyncio.Event()
@@ -96,7 +96,7 @@ class LoopMinder:
         """Stop the dispatcher, close the services, end the loop."""
         self._thread.loop.call_soon_threadsafe(self._stopped.set)
         try:
-            self._running.result(STOP_GRACE_S + self._submit_grace_s + 3)
+            self._running.result(STOP_GRACE_S + self._call_grace_s + 3)
         except TimeoutError:
             log.warning("dispatcher_stopped_late")
         self._thread.close()
@@ -113,7 +113,7 @@ class LoopMinder:
             stopping = asyncio.create_task(self._stopped.wait())
             await asyncio.wait({minding, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-            await dispatcher.stop(STOP_GRACE_S, self._submit_grace_s)
+            await dispatcher.stop(STOP_GRACE_S, self._call_grace_s)
             await minding
             holding.cancel()
             await outside.aclose()

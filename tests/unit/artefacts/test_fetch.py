@@ -226,6 +226,25 @@ async def test_a_flagged_picture_is_refused_without_fetching_it(bench: Make) -> 
     assert one.asked == []
 
 
+async def test_an_upload_is_known_while_it_lasts(bench: Make) -> None:
+    one = bench(picture())
+    put, seen = one.store.put, []
+
+    async def slow(key: str, *file: Any) -> None:
+        seen.append((one.fetcher.is_uploading("j1"), one.fetcher.is_uploading("j2")))
+        if len(seen) == 2:
+            raise OSError("the disk is full")
+        await put(key, *file)
+
+    one.store.put = slow  # type: ignore[method-assign]
+    await one.fetch()
+    with pytest.raises(OSError, match="full"):
+        await one.fetch()
+    assert seen == [(True, False)] * 2
+    assert not one.fetcher.is_uploading("j1")
+    assert not one.fetcher._uploads, "nothing is remembered"
+
+
 async def test_one_broken_picture_ends_them_all(bench: Make) -> None:
     one = bench(lambda r: httpx.Response(403) if r.url.path == "/1" else httpx.Response(200, content=picture()))
     answer = {"images": [{"url": f"https://cdn/{n}"} for n in range(4)]}

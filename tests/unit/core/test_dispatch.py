@@ -428,6 +428,19 @@ async def test_a_submission_under_way_gets_its_ticket_written_before_the_worker_
     assert (await world.row()).attempts[0].ticket == Ticket("r-1")
 
 
+@pytest.mark.parametrize(("grace_s", "stage"), [(5.0, Stage.CLOSING), (0.05, Stage.FETCHED)])
+async def test_an_upload_under_way_is_seen_through_for_so_long(world: World, grace_s: float, stage: Stage) -> None:
+    world.fetcher.upload_s = 0.3
+    await world.accept()
+    await world.turn()
+    world.now += 5
+    await world.dispatcher._round()
+    while not world.fetcher.uploading:
+        await asyncio.sleep(0.01)
+    await world.dispatcher.stop(0.0, grace_s)
+    assert (await world.row()).stage == stage
+
+
 async def test_a_submission_whose_claim_was_lost_is_seen_through_and_other_work_is_dropped(world: World) -> None:
     await world.accept()
     gate = asyncio.Event()

@@ -70,8 +70,17 @@ class FakeFal:
 class FakeFetcher:
     def __init__(self) -> None:
         self.errors: list[ExternalServiceError] = []
+        self.upload_s: float | None = None
+        self.uploading: set[str] = set()
+
+    def is_uploading(self, job_id: str) -> bool:
+        return job_id in self.uploading
 
     async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+        if self.upload_s:
+            self.uploading.add(job_id)
+            await asyncio.sleep(self.upload_s)
+            self.uploading.remove(job_id)
         if self.errors:
             raise self.errors.pop(0)
         return (Artefact("images", f"jobs/{job_id}/images-0.png", "image", "image/png", 3, "00", 10, 10),)
