@@ -157,6 +157,17 @@ def test_a_route_takes_over_what_it_does_not_say_from_the_one_that_it_is_like(tm
     assert (model.routes[1].endpoint, model.routes[1].equivalence, model.routes[1].takes) == ("c", "close", ("prompt",))
 
 
+def test_an_endpoint_is_the_model_that_it_is_and_not_one_that_falls_back_to_it(tmp_path: Path) -> None:
+    itself = FILE.partition("[models.kiln]")[2].partition("[[models.kiln.routes]]\nlike")[0]
+    first = "[models.cee]" + itself.replace("models.kiln", "models.cee").replace("a/b", "c/d").replace(
+        "old-kiln", "sea"
+    )
+
+    found = written(tmp_path, first + FILE.replace('endpoint = "c"', 'endpoint = "c/d"'))
+
+    assert (found.find("c/d").name, found.find("a/b").name) == ("cee", "kiln")
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
