@@ -1,5 +1,6 @@
 """Enough of S3 on a loopback port for a store's contract: objects, multipart uploads, 403 on order."""
 
+import asyncio
 import re
 import threading
 import time
@@ -19,6 +20,8 @@ class S3Wire:
         self.objects: dict[str, bytes] = {}
         self.types: dict[str, str] = {}
         self.refusing = False
+        self.pause_s = 0.0  # before an object is taken
+        self.puts: list[str] = []  # begun
         self._uploads: dict[str, dict[int, bytes]] = {}
         self._upload_types: dict[str, str] = {}
         self._app = Starlette(
@@ -52,6 +55,8 @@ class S3Wire:
                 self._uploads[upload][int(request.query_params["partNumber"])] = await request.body()
                 return Response(headers={"etag": '"part"'})
             case "PUT":
+                self.puts.append(path)
+                await asyncio.sleep(self.pause_s)
                 return self._keep(path, await request.body(), request.headers.get("content-type", ""))
             case "POST" if upload:
                 parts = self._uploads.pop(upload)
