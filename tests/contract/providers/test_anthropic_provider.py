@@ -1,0 +1,393 @@
+"""Anthropic's provider through the official SDK over its wire: answers, refusals, and exactly one POST whatever happens."""
+
+import asyncio
+import io
+import json
+import socket
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from config.settings import AnthropicSettings
+from tests.contract.providers.conftest import Twin as Shared
+from worker.errors import (
+    AccountLockedError,
+    AuthenticationError,
+    BrokenPieceError,
+    ContentRefusedError,
+    ExternalServiceError,
+    InternalError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)
+from worker.job import Ticket
+from worker.providers.anthropic import Anthropic, open_anthropic
+from worker.providers.base import Call, Fault, Media, Reply, Sought, Stop
+
+HAIKU = "claude-haiku-5-5"
+SCHEMA = {
+    "type": "object",
+    "properties": {"colours": {"type": "array", "items": {"type": "string"}}, "width": {"type": "integer"}},
+    "required": ["colours", "width"],
+    "additionalProperties": False,
+}
+CALL = Call("job-1", HAIKU, {"prompt": "What is this?"})
+
+
+class Twin:
+    """The twin's control calls over one kept connection, emptied and quick."""
+
+    def __init__(self, url: str, http: httpx.Client) -> None:
+        self.url, self._http = url, http
+        self._http.post("/_twin/reset")
+        self._http.post("/_twin/pace", json={"seconds": 0.01})
+
+    def script(self, **fault: Any) -> None:
+        answer = self._http.post("/_twin/script", json=fault)
+        assert answer.status_code == 200, answer.text
+
+    @property
+    def count(self) -> int:
+        return int(self._http.get("/_twin/requests", params={"count": 1}).json()["count"])
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The body of the one request that it has."""
+        (record,) = self._http.get("/_twin/requests").json()["requests"]
+        return dict(record["input"])
+
+
+@pytest.fixture(scope="module")
+def _control(_twin: Shared) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=_twin.url, verify=False, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def twin(_control: httpx.Client) -> Twin:
+    return Twin(str(_control.base_url).rstrip("/"), _control)
+
+
+def picture(colour: Any, size: tuple[int, int] = (64, 48), kind: str = "png", **more: Any) -> Media:
+    spool = io.BytesIO()
+    Image.new("RGB", size, colour).save(spool, kind, **more)
+    return Media(spool.getvalue(), f"image/{kind}")
+
+
+async def opened(url: str, key: str = "sk-ant", timeout_s: float = 1.0) -> Anthropic:
+    settings = AnthropicSettings(anthropic_base_url=url, anthropic_timeout_s=timeout_s, anthropic_api_key=key)
+    return await open_anthropic(settings)
+
+
+@pytest.fixture
+async def claude(twin: Twin) -> AsyncIterator[Anthropic]:
+    provider = await opened(f"{twin.url}/anthropic")
+    yield provider
+    await provider.aclose()
+
+
+async def test_words_come_with_what_was_read_and_written(claude: Anthropic, twin: Twin) -> None:
+    reply = await claude.submit(replace(CALL, arguments={**CALL.arguments, "system": "be brief", "max_tokens": 99}))
+
+    assert isinstance(reply, Reply) and isinstance(reply.output["text"], str) and reply.output["text"]
+    assert reply.version == HAIKU
+    assert reply.tokens is not None and reply.tokens.read > 0 and reply.tokens.wrote > 0
+    body = twin.sent
+    assert (body["system"], body["max_tokens"]) == ("be brief", 99)
+
+
+async def test_pictures_come_first_in_order_each_with_its_number(claude: Anthropic, twin: Twin) -> None:
+    files = (picture("red"), picture("blue", kind="jpeg"), picture("green", kind="webp", lossless=True))
+    reply = await claude.submit(replace(CALL, files=files))
+
+    assert isinstance(reply, Reply)
+    assert [word in reply.output["text"] for word in ("Picture 1: red", "Picture 2: blue", "Picture 3: green")] == [
+        True
+    ] * 3
+    content = twin.sent["messages"][0]["content"]
+    assert [block.get("text", block["type"]) for block in content] == [
+        "Image 1:", "image", "Image 2:", "image", "Image 3:", "image", "What is this?",
+    ]  # fmt: skip
+
+
+async def test_a_schema_is_answered_with_json_of_it(claude: Anthropic) -> None:
+    call = replace(CALL, arguments={"prompt": "x", "schema": SCHEMA}, files=(picture("red"), picture("blue")))
+    reply = await claude.submit(call)
+
+    assert isinstance(reply, Reply) and reply.output == {"json": {"colours": ["red", "blue"], "width": 64}}
+
+
+async def test_what_else_the_caller_gives_is_sent_as_it_is(claude: Anthropic, twin: Twin) -> None:
+    extra = {"output_config": {"effort": "low"}, "stop_sequences": ["END"]}
+    assert isinstance(await claude.submit(replace(CALL, arguments={"prompt": "x", "schema": SCHEMA, **extra})), Reply)
+
+    body = twin.sent
+    assert body["output_config"] == {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}}
+    assert body["stop_sequences"] == ["END"] and not {"prompt", "schema"} & body.keys()
+
+
+AMBIGUOUS: list[dict[str, Any]] = [
+    {"what": "drop"},
+    {"what": "truncated"},
+    {"what": "hang", "seconds": 3},
+    {"what": "garbage"},
+    {"what": "nginx", "status": 502},
+    {"what": "nginx", "status": 503},
+    {"what": "nginx", "status": 504},
+    {"what": "nginx", "status": 408},
+    {"what": "nginx", "status": 409},
+    {"what": "nginx", "status": 529},
+    {"what": "http", "status": 200, "body": {"hello": "wifi"}, "accepted": True},
+    {"what": "http", "status": 200, "body": [1], "accepted": True},
+    {"what": "http", "status": 307, "headers": {"location": "/anthropic/v1/messages"}, "accepted": True},
+]
+
+
+@pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault['what']}-{fault.get('status', '')}")
+async def test_a_lost_answer_is_never_asked_for_again(twin: Twin, fault: dict[str, Any]) -> None:
+    claude = await opened(f"{twin.url}/anthropic", timeout_s=0.3)
+    assert isinstance(await claude.submit(CALL), Reply)  # the connection is warm, which invites a second try
+    twin.script(endpoint="*", call="submit", times=1, **fault)
+    with pytest.raises(SubmitUnknownError) as lost:
+        await claude.submit(CALL)
+    await claude.aclose()
+
+    assert lost.value.provider == "anthropic" and "sk-ant" not in str(lost.value)
+    assert twin.count == 2
+
+
+OWN_WORD: list[tuple[dict[str, Any], type[ExternalServiceError], str]] = [
+    ({"status": 429, "seconds": 7}, RateLimitError, "rate_limit_error"),
+    ({"status": 529, "seconds": 3}, ServiceUnavailableError, "overloaded_error"),
+    ({"status": 500}, ServiceUnavailableError, "api_error"),
+    ({"status": 503}, ServiceUnavailableError, "api_error"),
+    ({"status": 504}, ServiceUnavailableError, "timeout_error"),
+    ({"status": 408}, ServiceUnavailableError, "api_error"),
+    ({"status": 409}, ServiceUnavailableError, "api_error"),
+    ({"status": 402}, AccountLockedError, "billing_error"),
+    ({"status": 403}, AccountLockedError, "permission_error"),
+    ({"status": 413}, RequestRefusedError, "request_too_large"),
+    ({"status": 422}, RequestRefusedError, "api_error"),
+]
+
+
+@pytest.mark.parametrize(("fault", "cls", "kind"), OWN_WORD, ids=[str(row[0]["status"]) for row in OWN_WORD])
+async def test_anthropics_own_word_is_told_by_its_reaction_after_one_post(
+    claude: Anthropic, twin: Twin, fault: dict[str, Any], cls: type[ExternalServiceError], kind: str
+) -> None:
+    twin.script(endpoint="*", call="submit", times=1, what="http", accepted=True, **fault)
+    with pytest.raises(ExternalServiceError) as refused:
+        await claude.submit(CALL)
+
+    assert (type(refused.value), refused.value.kind) == (cls, kind)
+    assert refused.value.retry_after_s == fault.get("seconds")
+    assert twin.count == 1
+
+
+@pytest.mark.parametrize(("key", "cls"), [("bad-key", AuthenticationError), ("locked-key", AccountLockedError)])
+async def test_a_bad_key_and_a_locked_account_are_two_things(twin: Twin, key: str, cls: type[Exception]) -> None:
+    claude = await opened(f"{twin.url}/anthropic", key=key)
+    with pytest.raises(cls) as refused:
+        await claude.submit(CALL)
+    await claude.aclose()
+
+    assert type(refused.value) is cls and key not in str(refused.value)
+
+
+async def test_a_retired_model_is_named_as_such(claude: Anthropic) -> None:
+    with pytest.raises(RequestRefusedError, match="claude-2") as refused:
+        await claude.submit(replace(CALL, endpoint="claude-2"))
+
+    assert (refused.value.kind, refused.value.status) == ("model_retired", 404)
+
+
+async def test_a_schema_that_the_vendor_does_not_take_is_refused(claude: Anthropic) -> None:
+    with pytest.raises(RequestRefusedError, match="additionalProperties"):
+        await claude.submit(replace(CALL, arguments={"prompt": "x", "schema": {"type": "object", "properties": {}}}))
+
+
+STOPPED: list[tuple[dict[str, Any], dict[str, Any], type[ExternalServiceError], str]] = [
+    ({"what": "blocked", "body": "bio"}, {}, ContentRefusedError, "bio"),
+    ({"what": "max_tokens"}, {}, RequestRefusedError, "max_tokens"),
+    ({"what": "max_tokens"}, {"schema": SCHEMA}, RequestRefusedError, "max_tokens"),
+]
+
+
+@pytest.mark.parametrize(("fault", "more", "cls", "kind"), STOPPED, ids=range(len(STOPPED)))
+async def test_a_good_status_without_a_whole_answer_is_no_success(
+    claude: Anthropic, twin: Twin, fault: dict[str, Any], more: dict[str, Any], cls: type[Exception], kind: str
+) -> None:
+    twin.script(endpoint="*", times=1, **fault)
+    outcome = await claude.submit(replace(CALL, arguments={**CALL.arguments, **more}))
+
+    assert isinstance(outcome, Fault) and (type(outcome.error), outcome.error.kind) == (cls, kind)
+    assert twin.count == 1
+
+
+def message(text: str, **more: Any) -> dict[str, Any]:
+    usage = {"input_tokens": 3, "cache_creation_input_tokens": 20, "cache_read_input_tokens": 100, "output_tokens": 5}
+    whole = {"type": "message", "model": HAIKU, "content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}
+    return whole | {"usage": usage} | more
+
+
+async def answered(claude: Anthropic, twin: Twin, body: Any, **arguments: Any) -> Any:
+    twin.script(endpoint="*", call="submit", times=1, what="http", status=200, accepted=True, body=body)
+    return await claude.submit(replace(CALL, arguments={**CALL.arguments, **arguments}))
+
+
+@pytest.mark.parametrize("text", ["{", "", "sure: {}", '{"width": NaN}', "[" * 100_000, "1" * 5000])
+async def test_what_is_no_json_is_a_broken_piece(claude: Anthropic, twin: Twin, text: str) -> None:
+    fault = await answered(claude, twin, message(text), schema=SCHEMA)
+
+    assert isinstance(fault.error, BrokenPieceError) and fault.error.kind == "bad_json"
+
+
+async def test_an_empty_answer_or_an_unknown_stop_is_a_broken_piece(claude: Anthropic, twin: Twin) -> None:
+    for body, kind in ((message(" "), "empty"), (message("x", stop_reason="pause_turn"), "stop_reason")):
+        fault = await answered(claude, twin, body)
+        assert isinstance(fault.error, BrokenPieceError) and fault.error.kind == kind
+
+
+async def test_what_was_read_from_a_cache_counts_as_read(claude: Anthropic, twin: Twin) -> None:
+    reply = await answered(claude, twin, message("hello"))
+
+    assert (reply.tokens.read, reply.tokens.wrote) == (123, 5)
+
+
+async def test_half_a_surrogate_pair_can_be_stored(claude: Anthropic, twin: Twin) -> None:
+    body = json.dumps(message("half \ud83d of a pair"))
+    assert (await answered(claude, twin, body)).output["text"] == "half ? of a pair"
+
+    body = json.dumps(message('{"width": "\\ud83d"}'))
+    assert (await answered(claude, twin, body, schema=SCHEMA)).output == {"json": {"width": "?"}}
+
+
+async def test_thoughts_are_no_part_of_the_answer(claude: Anthropic, twin: Twin) -> None:
+    thoughts = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    body = message("x", content=[thoughts, {"type": "text", "text": "a "}, {"type": "text", "text": "b"}])
+
+    assert (await answered(claude, twin, body)).output == {"text": "a b"}
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (replace(CALL, arguments={"prompt": "x", "stream": True}), "stream cannot be set through extra"),
+        (replace(CALL, arguments={"prompt": "x", "model": "claude-opus-5-5"}), "model cannot be set"),
+        (replace(CALL, files=(Media(b"heic", "image/heic"),)), "image 1 is image/heic; allowed: image/gif"),
+        (replace(CALL, files=(picture("red"), Media(b"x" * 99, "image/png"))), "image 2 cannot be decoded"),
+    ],
+)
+async def test_what_can_only_be_refused_is_not_sent(claude: Anthropic, twin: Twin, call: Call, says: str) -> None:
+    with pytest.raises(RequestRefusedError, match=says):
+        await claude.submit(call)
+
+    assert twin.count == 0
+
+
+def noise(size: tuple[int, int]) -> Media:
+    """A PNG that does not compress."""
+    spool = io.BytesIO()
+    Image.effect_noise(size, 100).save(spool, "png", compress_level=0)
+    return Media(spool.getvalue(), "image/png")
+
+
+@pytest.mark.parametrize("file", [noise((2100, 1900)), picture("blue", (9000, 100))], ids=["bytes", "side"])
+async def test_a_picture_over_the_vendors_limits_is_sent_smaller(claude: Anthropic, twin: Twin, file: Media) -> None:
+    reply = await claude.submit(replace(CALL, files=(file,)))
+
+    assert isinstance(reply, Reply) and ("2000x1810" in reply.output["text"] or "2000x22" in reply.output["text"])
+
+
+async def test_where_many_pictures_come_each_may_be_less_wide(claude: Anthropic, twin: Twin) -> None:
+    reply = await claude.submit(replace(CALL, files=(picture("blue", (2100, 10)),) * 21))
+
+    assert isinstance(reply, Reply) and "Picture 21: blue, 2000x10" in reply.output["text"]
+
+
+async def test_nobody_there_is_said_before_anything_was_sent() -> None:
+    claude = await opened("http://127.0.0.1:1/anthropic")
+    with pytest.raises(ServiceUnavailableError):
+        await claude.submit(CALL)
+    await claude.aclose()
+
+
+@contextmanager
+def peer(behave: Callable[[socket.socket], None]) -> Iterator[tuple[str, list[int]]]:
+    """A server that reads a whole request and then does as told; counts the requests that came."""
+    server, seen = socket.create_server(("127.0.0.1", 0)), list[int]()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(5)
+                head = b""
+                while b"\r\n\r\n" not in head or len(head.split(b"\r\n\r\n", 1)[1]) < _length(head):
+                    head += connection.recv(65536)
+                seen.append(1)
+                behave(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", seen
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(5)
+
+
+def _length(head: bytes) -> int:
+    lines = head.lower().split(b"\r\n")
+    return next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length")), 0)
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def trickle(connection: socket.socket) -> None:
+    """A byte every 50 ms: no single wait is long, the whole would be for ever."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n")
+    pause = threading.Event()
+    try:
+        while not pause.wait(0.05):
+            connection.sendall(b" ")
+    except OSError:
+        return
+
+
+@pytest.mark.parametrize("behave", [reset, trickle])
+async def test_a_reset_or_an_endless_answer_is_a_lost_one_after_one_post(
+    behave: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.providers.anthropic.CONNECT_S", 0.2)
+    with peer(behave) as (url, seen):
+        claude = await opened(url, timeout_s=0.2)
+        with pytest.raises(SubmitUnknownError):
+            async with asyncio.timeout(5):
+                await claude.submit(CALL)
+        await claude.aclose()
+
+    assert len(seen) == 1
+
+
+async def test_there_is_never_a_ticket(claude: Anthropic) -> None:
+    assert await claude.find(Sought(HAIKU, {}, 0.0)) is None
+    assert await claude.cancel(HAIKU, Ticket("x")) is Stop.TOO_LATE
+    for ask in (claude.look, claude.result):
+        with pytest.raises(InternalError, match="no tickets"):
+            await ask(HAIKU, Ticket("x"))
