@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import to_json
 
 from worker.errors import BrokenPieceError, ContentRefusedError, RequestRefusedError, SubmitUnknownError
 from worker.providers.anthropic_errors import NAME
@@ -48,8 +49,8 @@ class _Message(BaseModel):
     usage: _Usage
 
 
-def message_of(call: Call) -> dict[str, Any]:
-    """The arguments of the SDK's `messages.create`. Raises `RequestRefusedError` for what can only be refused."""
+def body_of(call: Call) -> bytes:
+    """The body of the POST. Raises `RequestRefusedError` for what can only be refused. Blocks where pictures come."""
     given, rest = dict(call.arguments), {k: v for k, v in call.arguments.items() if k not in _OURS}
     if wrong := _NEVER & rest.keys():
         raise _refused(f"{', '.join(sorted(wrong))} cannot be set through extra")
@@ -61,9 +62,11 @@ def message_of(call: Call) -> dict[str, Any]:
     if given.get("system"):
         body["system"] = given["system"]
     if schema := given.get("schema"):
-        format_ = {"type": "json_schema", "schema": schema}
-        body["output_config"] = {**rest.pop("output_config", {}), "format": format_}
-    return body | ({"extra_body": rest} if rest else {})
+        more = rest.pop("output_config", {})
+        if not isinstance(more, Mapping):
+            raise _refused("output_config must be an object")
+        body["output_config"] = {**more, "format": {"type": "json_schema", "schema": schema}}
+    return to_json(body | rest)
 
 
 def _pictures(files: tuple[Media, ...]) -> list[dict[str, Any]]:

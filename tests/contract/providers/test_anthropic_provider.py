@@ -283,6 +283,7 @@ async def test_thoughts_are_no_part_of_the_answer(claude: Anthropic, twin: Twin)
     [
         (replace(CALL, arguments={"prompt": "x", "stream": True}), "stream cannot be set through extra"),
         (replace(CALL, arguments={"prompt": "x", "model": "claude-opus-5-5"}), "model cannot be set"),
+        (replace(CALL, arguments={"prompt": "x", "schema": SCHEMA, "output_config": "low"}), "must be an object"),
         (replace(CALL, files=(Media(b"heic", "image/heic"),)), "image 1 is image/heic; allowed: image/gif"),
         (replace(CALL, files=(picture("red"), Media(b"x" * 99, "image/png"))), "image 2 cannot be decoded"),
     ],
