@@ -83,10 +83,7 @@ async def _step(bench: Bench, job: Job, look: Look) -> Next:
 
 
 def _send_again(job: Job, look: Look) -> Next:
-    """The message of a row that no worker has accepted goes out again, unless the caller no longer wants it."""
-    expires_at = job.message.get("expires_at")
-    if expires_at and look.now > expires_at:
-        return let_go(cancelled(job, Receipt(look.now, in_time=True), look.now))
+    """The message of a row that no worker has accepted goes out again."""
     if job.looks >= SENDINGS:
         return let_go(fail(job, InternalError(f"sent {job.looks + 1} times, and no worker accepted it"), look.now))
     return Next(job.move(Stage.SENT, looks=job.looks + 1), min(RESEND_S * 2.0 ** (job.looks + 1), PAUSE_MAX_S))

@@ -24,6 +24,8 @@ async def over(bench: Bench, job: Job, look: Look) -> Next | None:
     """The row's next step when it is cancelled, past its deadline, or deadly to workers; None when it goes on."""
     if look.strikes > STRIKES:
         return let_go(fail(job, InternalError("the job ended workers again and again; given up"), look.now))
+    if _has_expired(job, look.now):
+        return let_go(cancelled(job, Receipt(look.now, in_time=True), look.now))
     late = job.stage != Stage.SENT and look.now > job.created_at + deadline_s(bench.catalogue, job)
     if not (late or look.is_cancelled):
         return None
@@ -92,6 +94,12 @@ async def _ask(bench: Bench, job: Job) -> Stop | None:
         return None
     finally:
         crash.point("after_stop")
+
+
+def _has_expired(job: Job, now: float) -> bool:
+    """Whether the caller's `expires` has passed before anything was begun."""
+    expires_at = job.message.get("expires_at")
+    return expires_at is not None and now > expires_at and not job.attempts
 
 
 def _ended(bench: Bench, job: Job, look: Look, receipt: Receipt) -> Next:

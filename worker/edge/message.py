@@ -36,8 +36,11 @@ def kept(request: Context) -> dict[str, Any]:
     return _plain({name: getattr(request, name, None) for name in _KEPT})
 
 
-def sent(task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a message that is about to be sent, from the options of `apply_async`; `expires_at` if it expires."""
+def sent(task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """The same of a message that is about to be sent, from the options of `apply_async`.
+
+    `expires_at` is by the ledger's clock, which says `now`: that of the caller may be wrong, and so may any worker's.
+    """
     found = {field: options.get(name) for name, field in _OPTIONS.items()}
     for name in ("callbacks", "errbacks"):
         one = found[name]
@@ -51,7 +54,8 @@ def sent(task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, An
         "delivery_info": delivery,
         "stamps": stamps or None,
     }
-    return _plain({**found, **more, "expires_at": _expires_at(options.get("expires"))})
+    left_s = _left_s(options.get("expires"))
+    return _plain({**found, **more, "expires_at": None if left_s is None else now + left_s})
 
 
 def is_closing(request: Context) -> bool:
@@ -73,7 +77,6 @@ def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
     closing = SINCE in headers
     message = {name: value for name, value in job.message.items() if not (closing and name in _STAMPS)}
     context = Context(message)
-    expires_at = job.message.get("expires_at")
     signature = task.signature_from_request(
         context,
         context.args or (),
@@ -82,7 +85,6 @@ def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
         countdown=0,
         queue=job.queue,
         headers={**(context.headers or {}), **headers},
-        **({"expires": datetime.fromtimestamp(expires_at, UTC)} if expires_at and not closing else {}),
     )
     Task.apply_async(task, signature.args, signature.kwargs, **signature.options)
 
@@ -92,10 +94,10 @@ def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _expires_at(expires: Any) -> float | None:
-    """Seconds since the epoch; Celery takes seconds from now, a datetime, or its ISO form."""
+def _left_s(expires: Any) -> float | None:
+    """Seconds from now; Celery takes these, a datetime (by the caller's clock), or its ISO form."""
     if isinstance(expires, str):
         expires = datetime.fromisoformat(expires)
     if isinstance(expires, datetime):
-        return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
-    return time.time() + float(expires) if expires is not None else None
+        return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp() - time.time()
+    return float(expires) if expires is not None else None

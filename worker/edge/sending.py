@@ -60,7 +60,8 @@ def send(
     once = once_of(task.name, given, args)
     crash.point("before_sent_row")
     try:
-        job = _row(task.name, queue, sent(task.name, queue, args, given, options), producer().now())
+        now = producer().now()
+        job = _row(task.name, queue, sent(task.name, queue, args, given, options, now), now)
         job_id = producer().send(job, _wait_s(options) + WAIT_S, once)
         if job_id != job.id and _CANVAS & {name for name, value in options.items() if value}:
             raise KeyReusedError(f"idempotency_key: job {job_id} has it; a chain, group or chord needs a new one")
@@ -73,6 +74,7 @@ def send(
     crash.point("after_sent_row")
     if job_id != job.id:
         return task.AsyncResult(job_id)
+    options.pop("expires", None)  # the row has it; Celery would judge it by the worker's clock
     try:
         result = publish(**options)
     except Exception:

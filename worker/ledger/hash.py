@@ -42,7 +42,9 @@ def accepted(job: Job, sent: bytes | None, now: float) -> Job:
     """The job as it is accepted, with what is known of its sending."""
     before = load_job(sent) if sent else job
     history = (*before.history, Note(now, "accepted"))
-    return replace(job, created_at=now, sent_at=before.sent_at, history=history)
+    expires = {name: value for name, value in before.message.items() if name == "expires_at"}
+    message = {**job.message, **expires}
+    return replace(job, created_at=now, sent_at=before.sent_at, history=history, message=message)
 
 
 def claim_of(flat: Any, now: float) -> Claim | None:

@@ -1,8 +1,10 @@
 """What `delay()` leaves behind: a row first, then a message; with an idempotency key one job, however often asked."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -176,6 +178,21 @@ def test_a_link_that_is_sent_twice_is_one_job_and_two_links_are_two(client: redi
     given = image_to_video.apply_async(result, {"prompt": "it moves"}, parent_id="p", task_id="given")
     assert given.id == "given"
     assert len(list(client.scan_iter("kilnhand:job:*"))) == 3
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_when_a_row_expires_is_by_the_ledgers_clock_whatever_the_callers_says(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, as_text: bool
+) -> None:
+    an_hour_slow = time.time() - 3600
+    expires = datetime.fromtimestamp(an_hour_slow + 60, UTC)
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.edge.message.time.time", lambda: an_hour_slow)
+        job = text_to_image.apply_async(kwargs={"prompt": "x"}, expires=expires.isoformat() if as_text else expires)
+    row = sending.producer().row(job.id)
+    assert row and 55 < row.job.message["expires_at"] - row.job.created_at < 65
+    (message,) = client.lrange("generation", 0, -1)
+    assert json.loads(message)["headers"]["expires"] is None, "no worker's clock judges it"
 
 
 def test_a_row_keeps_all_that_its_message_said(client: redis.Redis) -> None:

@@ -74,6 +74,22 @@ async def test_a_row_whose_message_has_expired_ends(world: World) -> None:
     assert (await world.turn()).ending == Stage.CANCELLED
 
 
+async def test_what_expired_before_it_was_accepted_is_not_begun(world: World) -> None:
+    await send(world, expires_at=1005.0)
+    world.now += 6
+    await world.accept()
+    row = await world.turn()
+    assert (row.ending, world.fal.calls) == (Stage.CANCELLED, [])
+
+
+async def test_what_was_begun_in_time_goes_on(world: World) -> None:
+    await send(world, expires_at=1005.0)
+    await world.accept()
+    assert (await world.turn()).stage == Stage.WAITING
+    world.now += 60
+    assert (await world.until(Stage.CLOSING)).ending == Stage.COMPLETED
+
+
 async def test_a_row_that_no_worker_ever_accepts_ends_as_a_failure(world: World) -> None:
     await send(world)
     row = await world.until(Stage.CLOSING, seconds=10_000)
