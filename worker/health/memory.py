@@ -119,7 +119,7 @@ class MemoryHealth:
                 yield from circuit.shut(cause, for_s, now)
         elif verdict.kind in {"good", "bad"} and not circuit.until and not is_stale:
             yield from circuit.count(verdict.kind == "good", model, now, hint_s)
-        elif verdict.kind in {"good", "bad"} and circuit.until and circuit.until <= now and is_mine:
+        elif verdict.kind in {"good", "bad"} and circuit.until and is_mine:
             yield from [circuit.close(now)] if verdict.kind == "good" else circuit.fail(now, hint_s)
 
     def _pause(self, pair: tuple[Circuit, Circuit], verdict: Verdict, now: float) -> None:

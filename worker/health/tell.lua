@@ -92,7 +92,7 @@ for which, c in ipairs(circuits) do
   elseif verdict == 'good' or verdict == 'bad' then
     if till == 0 then
       if not stale then count(which, c) end
-    elseif till <= now and mine then
+    elseif mine then
       if verdict == 'good' then close(which, c) else fail(which) end
     end
   end
