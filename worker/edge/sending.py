@@ -18,6 +18,7 @@ import structlog
 from celery import Task
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from config.settings import Settings
 from worker import crash
@@ -30,6 +31,7 @@ from worker.ledger.producer import open_redis_producer
 log = structlog.get_logger(__name__)
 
 WAIT_S = 8.0  # within which a worker usually accepts
+AWAY_S = 10.0  # what goes on from a finished job waits so long for the ledger
 KEY_KEPT_S = 86400.0  # at the least
 _CANVAS = {"chain", "chord", "group_id", "parent_id"}  # options of a task whose id others count on
 
@@ -53,14 +55,15 @@ def send(
     With the idempotency key of an earlier job nothing is sent, and its `AsyncResult` returned. Raises `KeyReusedError`
     when that one asked for something else, and `OperationalError` while Redis is away.
 
-    What goes on from a finished job is published in any case, for its error would become the finished job's: without a
-    row it has Celery's own guarantee, and a key that is taken is refused where the message arrives.
+    What goes on from a finished job has no caller who could try again: it waits a little for a ledger that is away, and
+    is published in any case, for its error would become the finished job's. Without a row it has Celery's own
+    guarantee, and a key that is taken is refused where the message arrives.
     """
     options["task_id"] = str(options.get("task_id") or uuid4())
     once = once_of(task.name, given, args)
     crash.point("before_sent_row")
     try:
-        now = producer().now()
+        now = _now(patient=bool(options.get("parent_id")))
         job = _row(task.name, queue, sent(task.name, queue, args, given, options, now), now)
         job_id = producer().send(job, _wait_s(options) + WAIT_S, once)
         if job_id != job.id and _CANVAS & {name for name, value in options.items() if value}:
@@ -111,6 +114,17 @@ def _row(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
         history=(Note(now, "sent", f"to the queue {queue}"),),
         message=message,
     )
+
+
+def _now(patient: bool) -> float:
+    """The ledger's clock."""
+    again = Retrying(
+        retry=retry_if_exception_type((RedisError, OSError)),
+        stop=stop_after_delay(AWAY_S if patient else 0.0),
+        wait=wait_fixed(0.5),
+        reraise=True,
+    )
+    return again(lambda: producer().now())
 
 
 def _take_back(job: Job, once: Once | None) -> None:

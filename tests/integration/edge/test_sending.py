@@ -109,13 +109,28 @@ def test_what_goes_on_from_a_finished_job_is_published_whatever_its_row_meets(
     assert "next" in messages(client)
     assert sending.producer().row("next") is None
 
-    class Away:
-        def now(self) -> float:
-            raise redis.ConnectionError("away")
+    real = sending.producer()
 
-    monkeypatch.setattr(sending, "producer", Away)
-    assert text_to_image.apply_async((), {"prompt": "y"}, parent_id="p", task_id="other").id == "other"
-    assert "other" in messages(client)
+    class Away:
+        left = 1
+
+        def now(self) -> float:
+            self.left -= 1
+            if self.left >= 0:
+                raise redis.ConnectionError("away")
+            return real.now()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+    for name, how_often in (("soon back", 1), ("away for long", 1_000_000)):
+        away = Away()
+        away.left = how_often
+        monkeypatch.setattr(sending, "producer", lambda away=away: away)
+        monkeypatch.setattr(sending, "AWAY_S", 1.2)
+        assert text_to_image.apply_async((), {"prompt": "y"}, parent_id="p", task_id=name).id == name
+        assert name in messages(client)
+        assert bool(real.row(name)) is (name == "soon back")
 
 
 def test_a_refused_request_leaves_nothing(client: redis.Redis) -> None:
