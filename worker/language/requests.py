@@ -1,0 +1,163 @@
+"""What may be asked of the language tasks, and the step that each request is."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from config.catalogue import Model
+from worker.job import Step
+from worker.language.answers import Analysis, Answer, Asked, Captions, Outfits
+from worker.language.prompts import Prompt, analyse_prompt, caption_prompt, style_prompt
+from worker.language.schema import schema_of
+from worker.request import BaseRequest, file_url
+
+MAX_IMAGES = 20
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=2_000, strip_whitespace=True)]
+Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z -]{1,40}$")]
+Trigger = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\s\"]+( [^\s\"]+)*$", strip_whitespace=True)]
+ImageUrl = Annotated[str, AfterValidator(file_url)]
+
+
+class LanguageRequest(BaseRequest):
+    """The base of the three. `language` is that of the answer, by code or name: "en", "Portuguese"."""
+
+    language: Language = "en"
+    max_tokens: int = Field(4096, ge=256, le=32_000)  # written; a model's thoughts count
+
+    answer: ClassVar[type[Answer]]
+
+    @property
+    def asked(self) -> Asked:
+        """What an answer is held against."""
+        raise NotImplementedError
+
+    @property
+    def prompt(self) -> Prompt:
+        """The words."""
+        raise NotImplementedError
+
+    @property
+    def pictures(self) -> list[str]:
+        """The images that go with them, in the order in which the words count them."""
+        raise NotImplementedError
+
+    def step(self, model: Model) -> Step:
+        """The one call that this request is; it promises no files."""
+        arguments: dict[str, Any] = {
+            "system": self.prompt.system,
+            "prompt": self.prompt.text,
+            "schema": schema_of(self.answer),
+            "max_tokens": self.max_tokens,
+        }
+        if self.pictures:
+            arguments["images"] = self.pictures
+        return Step(model.name, arguments, (), self.extra)
+
+
+class CaptionRequest(LanguageRequest):
+    """A product description of each image, for training data. `about` is what the images cannot tell."""
+
+    model: Name = "claude-haiku-5-5"
+    images: list[ImageUrl] = Field(min_length=1, max_length=MAX_IMAGES)
+    trigger_word: Trigger | None = None
+    about: Line | None = None
+    max_words: int = Field(60, ge=10, le=300)
+
+    answer = Captions
+
+    @property
+    def asked(self) -> Asked:
+        """A caption for each image."""
+        return Asked(images=len(self.images), trigger_word=self.trigger_word)
+
+    @property
+    def prompt(self) -> Prompt:
+        """See `caption_prompt`."""
+        more = {"trigger_word": self.trigger_word, "about": self.about}
+        return caption_prompt(len(self.images), max_words=self.max_words, language=self.language, **more)
+
+    @property
+    def pictures(self) -> list[str]:
+        """All of them."""
+        return list(self.images)
+
+
+class Garment(BaseModel):
+    """A piece of a wardrobe: words, an image, or better both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Line
+    image: ImageUrl | None = None
+
+
+class StyleRequest(LanguageRequest):
+    """Outfits from a wardrobe. Garments are counted from 1, in the order given."""
+
+    model: Name = "gemini-3.8-flash"
+    wardrobe: list[Garment] = Field(min_length=1, max_length=100)
+    outfits: int = Field(3, ge=1, le=10)
+    occasion: Line | None = None
+    wishes: Line | None = None
+
+    answer = Outfits
+
+    @model_validator(mode="after")
+    def _images_fit_one_call(self) -> "StyleRequest":
+        if len(self.pictures) > MAX_IMAGES:
+            raise ValueError(f"wardrobe: at most {MAX_IMAGES} garments may have an image")
+        return self
+
+    @property
+    def asked(self) -> Asked:
+        """Outfits of these garments."""
+        return Asked(images=len(self.pictures), garments=len(self.wardrobe), outfits=self.outfits)
+
+    @property
+    def prompt(self) -> Prompt:
+        """See `style_prompt`; images are counted where there are some."""
+        count, lines = 0, list[tuple[str, int | None]]()
+        for garment in self.wardrobe:
+            count += garment.image is not None
+            lines.append((garment.name, count if garment.image else None))
+        more = {"occasion": self.occasion, "wishes": self.wishes, "language": self.language}
+        return style_prompt(lines, outfits=self.outfits, **{k: v for k, v in more.items() if v})
+
+    @property
+    def pictures(self) -> list[str]:
+        """Those of the garments that have one."""
+        return [garment.image for garment in self.wardrobe if garment.image]
+
+
+class AnalyseRequest(LanguageRequest):
+    """Several images held against questions."""
+
+    model: Name = "claude-sonnet-5-5"
+    images: list[ImageUrl] = Field(min_length=1, max_length=MAX_IMAGES)
+    questions: list[Line] = Field(min_length=1, max_length=20)
+
+    answer = Analysis
+
+    @property
+    def asked(self) -> Asked:
+        """An answer to each question."""
+        return Asked(images=len(self.images), questions=len(self.questions))
+
+    @property
+    def prompt(self) -> Prompt:
+        """See `analyse_prompt`."""
+        return analyse_prompt(len(self.images), self.questions, language=self.language)
+
+    @property
+    def pictures(self) -> list[str]:
+        """All of them."""
+        return list(self.images)
+
+
+REQUESTS: Mapping[str, type[LanguageRequest]] = {
+    "language.caption": CaptionRequest,
+    "language.style": StyleRequest,
+    "language.analyse": AnalyseRequest,
+}
