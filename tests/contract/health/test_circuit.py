@@ -71,6 +71,7 @@ async def test_a_good_probe_closes_and_what_failed_before_is_forgotten(bench: Be
     assert await bench.health.tell("fal", "m", GOOD, await bench.go()) == (Change("closed", "fal", "m"),)
     assert not (await bench.go()).probe
     assert await bench.told(BAD, POLICY.failures - 1) == ()
+    assert await bench.told(BAD) == (Change("opened", "fal", "m", "failures", POLICY.open_s),)
 
 
 async def test_a_bad_probe_opens_for_twice_as_long_up_to_the_longest(bench: Bench) -> None:
