@@ -1,0 +1,47 @@
+"""What the tests of Google's providers share: providers on the twin, calls, a picture to send."""
+
+import io
+from typing import Any
+
+from PIL import Image
+
+from config.settings import GoogleSettings
+from tests.contract.providers.conftest import Twin
+from worker.providers.base import Call, Media
+from worker.providers.gemini import Gemini, open_gemini
+from worker.providers.vertex import Vertex, open_vertex
+
+PRO, FLASH, TRY_ON, VEO = "gemini-3-pro-image", "gemini-3.8-flash", "virtual-try-on-001", "veo-3.1-lite-generate-001"
+CAPTION = {"type": "object", "properties": {"caption": {"type": "string"}}, "required": ["caption"]}
+
+
+async def opened(name: str, twin: Twin, timeout_s: float = 10.0, **more: Any) -> Vertex | Gemini:
+    open_one = {"vertex": open_vertex, "gemini": open_gemini}[name]
+    settings = GoogleSettings(google_base_url=f"{twin.url}/google", google_timeout_s=timeout_s)
+    return await open_one(settings, **more)  # type: ignore[operator]
+
+
+def picture_call(**arguments: Any) -> Call:
+    return Call("job-1", PRO, {"prompt": "a kiln", **arguments})
+
+
+def words_call(*files: Media, **arguments: Any) -> Call:
+    return Call("job-1", FLASH, {"prompt": "caption", **arguments}, files=files)
+
+
+def shown(colour: str, size: tuple[int, int] = (96, 128)) -> Media:
+    data = io.BytesIO()
+    Image.new("RGB", size, colour).save(data, "PNG")
+    return Media(data.getvalue(), "image/png")
+
+
+def look(data: bytes) -> tuple[str | None, tuple[int, int]]:
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()
+        return picture.format, picture.size
+
+
+def sent(twin: Twin) -> list[dict[str, Any]]:
+    """What the twin was asked, oldest first."""
+    requests = twin.http.get("/_twin/requests").json()["requests"]
+    return sorted(requests, key=lambda request: request["accepted_at"])

@@ -1,0 +1,72 @@
+"""The Gemini API through google-genai: words and pictures, each answered by the call itself.
+
+The same calls as `vertex`, without the fields that only Vertex AI knows. Importing this module imports the SDK: only
+whoever opens the provider does.
+"""
+
+from config.google import GeminiAccess, NoAccess, find_gemini
+from config.settings import GoogleSettings
+from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
+from worker.job import Ticket
+from worker.providers.base import Call, Fault, Reply, Sighting, Sought, Stop
+from worker.providers.google_budget import MemoryBudget
+from worker.providers.google_language import write_words
+from worker.providers.google_models import Makes, made_by
+from worker.providers.google_pictures import make_pictures
+from worker.providers.google_safety import PROFILES, Safety
+from worker.providers.google_sdk import GoogleSdk
+
+NAME = "gemini"
+
+
+async def open_gemini(
+    settings: GoogleSettings, access: GeminiAccess | None = None, memory: MemoryBudget | None = None
+) -> "Gemini":
+    """The Gemini API; nothing is connected before the first call. Without a key raises `ProviderDisabledError`."""
+    found = access or find_gemini(settings)
+    if isinstance(found, NoAccess):
+        raise ProviderDisabledError(found.how_to_set)
+    return Gemini(GoogleSdk(NAME, settings, found, memory), PROFILES[settings.google_safety])
+
+
+class Gemini:
+    """See `worker.providers.base.Provider`."""
+
+    name = NAME
+
+    def __init__(self, sdk: GoogleSdk, safety: Safety) -> None:
+        self._sdk, self._safety = sdk, safety
+
+    async def submit(self, call: Call) -> Reply | Fault:
+        """One POST, or one for each picture."""
+        match made_by(call.endpoint):
+            case Makes.PICTURE:
+                return await make_pictures(self._sdk, call, self._safety, is_vertex=False)
+            case Makes.WORDS:
+                return await write_words(self._sdk, call, self._safety)
+        text = f"{NAME}: {call.endpoint} runs on Vertex AI only"
+        raise RequestRefusedError(text, provider=NAME, kind="endpoint")
+
+    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+        """There is never a ticket."""
+        raise InternalError(f"{NAME}: {endpoint} answers at once")
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+        """There is never a ticket."""
+        raise InternalError(f"{NAME}: {endpoint} answers at once")
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+        """A call is over when it is answered."""
+        return Stop.TOO_LATE
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """A request that cannot be asked for again."""
+        return Ticket(request_id)
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        """Google does not list what was asked."""
+        return None
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._sdk.aclose()

@@ -1,0 +1,49 @@
+"""What Google's filters are asked to let through: profiles by name. Its filters against child abuse cannot be set.
+
+`strict` blocks from a low probability on, `default` sends nothing, `fashion` blocks only what is highly probable and
+leaves bare skin to the caller (swimwear, lingerie), on adults; `open` blocks nothing that can be set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from google.genai import types
+
+Profile = Literal["strict", "default", "fashion", "open"]
+_LOW, _HIGH = types.HarmBlockThreshold.BLOCK_LOW_AND_ABOVE, types.HarmBlockThreshold.BLOCK_ONLY_HIGH
+_NONE = types.HarmBlockThreshold.BLOCK_NONE
+_ADJUSTABLE = (
+    types.HarmCategory.HARM_CATEGORY_HARASSMENT,
+    types.HarmCategory.HARM_CATEGORY_HATE_SPEECH,
+    types.HarmCategory.HARM_CATEGORY_DANGEROUS_CONTENT,
+)
+_BODY = types.HarmCategory.HARM_CATEGORY_SEXUALLY_EXPLICIT
+
+
+@dataclass(frozen=True)
+class Safety:
+    """A profile in the words of each call; None where Google's own default holds."""
+
+    settings: tuple[types.SafetySetting, ...] | None = None
+    people: types.PersonGeneration | None = None  # Vertex AI only
+    filter_level: types.SafetyFilterLevel | None = None  # predict's one setting for all categories
+
+
+def _thresholds(
+    all_but_body: types.HarmBlockThreshold, body: types.HarmBlockThreshold
+) -> tuple[types.SafetySetting, ...]:
+    rest = [types.SafetySetting(category=category, threshold=all_but_body) for category in _ADJUSTABLE]
+    return (*rest, types.SafetySetting(category=_BODY, threshold=body))
+
+
+PROFILES: Mapping[Profile, Safety] = {
+    "strict": Safety(
+        _thresholds(_LOW, _LOW), types.PersonGeneration.ALLOW_ADULT, types.SafetyFilterLevel.BLOCK_LOW_AND_ABOVE
+    ),
+    "default": Safety(),
+    "fashion": Safety(
+        _thresholds(_HIGH, _NONE), types.PersonGeneration.ALLOW_ADULT, types.SafetyFilterLevel.BLOCK_ONLY_HIGH
+    ),
+    "open": Safety(_thresholds(_NONE, _NONE), types.PersonGeneration.ALLOW_ALL, types.SafetyFilterLevel.BLOCK_NONE),
+}

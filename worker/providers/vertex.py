@@ -1,0 +1,84 @@
+"""Vertex AI through google-genai: pictures, editing, try-on and words at once, video as a long operation.
+
+One POST a call (`google_guard`), read in the SDK's own thread (`google_thread`), within a budget of memory. Importing
+this module imports the SDK: only whoever opens the provider does.
+"""
+
+from config.google import NoAccess, VertexAccess, find_vertex
+from config.settings import GoogleSettings
+from worker.errors import ProviderDisabledError, RequestRefusedError
+from worker.job import Ticket
+from worker.providers.base import Call, Fault, Reply, Sighting, Sought, Stop
+from worker.providers.google_budget import MemoryBudget
+from worker.providers.google_language import write_words
+from worker.providers.google_models import Makes, made_by
+from worker.providers.google_pictures import make_pictures
+from worker.providers.google_safety import PROFILES, Safety
+from worker.providers.google_sdk import GoogleSdk
+from worker.providers.google_try_on import try_on
+from worker.providers.google_video import look_at_video, start_video, stop_video, video_of
+
+NAME = "vertex"
+
+
+async def open_vertex(
+    settings: GoogleSettings, access: VertexAccess | None = None, memory: MemoryBudget | None = None
+) -> "Vertex":
+    """Vertex AI; nothing is connected before the first call. Without access raises `ProviderDisabledError`.
+
+    `memory` may be shared with other providers of the same event loop.
+    """
+    found = access or find_vertex(settings)
+    if isinstance(found, NoAccess):
+        raise ProviderDisabledError(found.how_to_set)
+    sdk = GoogleSdk(NAME, settings, found, memory)
+    return Vertex(sdk, PROFILES[settings.google_safety], None if found.key else settings.google_region)
+
+
+class Vertex:
+    """See `worker.providers.base.Provider`."""
+
+    name = NAME
+
+    def __init__(self, sdk: GoogleSdk, safety: Safety, region: str | None) -> None:
+        """`region` is where try-on and video run; an express key has none."""
+        self._sdk, self._safety, self._region = sdk, safety, region
+
+    async def submit(self, call: Call) -> Ticket | Reply | Fault:
+        """One POST a picture; a ticket for a video."""
+        match made_by(call.endpoint):
+            case Makes.PICTURE:
+                return await make_pictures(self._sdk, call, self._safety, is_vertex=True)
+            case Makes.TRY_ON:
+                return await try_on(self._sdk, call, self._safety, self._region)
+            case Makes.VIDEO:
+                return await start_video(self._sdk, call, self._safety, self._region)
+            case Makes.WORDS:
+                return await write_words(self._sdk, call, self._safety)
+
+    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+        """Whether an operation is done."""
+        return await look_at_video(self._sdk, ticket)
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+        """What came of an operation."""
+        try:
+            return await video_of(self._sdk, ticket)
+        except RequestRefusedError as error:  # Google's own word that there is no such operation
+            return Fault(error)
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+        """Google stops no operation: it goes on, and is billed."""
+        return await stop_video(self._sdk, ticket)
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """The name is all that is needed."""
+        return Ticket(request_id)
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        """Google lists no operations of its own models."""
+        return None
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._sdk.aclose()
