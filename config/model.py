@@ -16,15 +16,29 @@ class _Frozen(BaseModel):
 
 
 class Price(_Frozen):
-    """What one unit costs. An estimate: the units that the provider billed settle it."""
+    """What one unit costs. An estimate: the units that the provider billed settle it.
+
+    Of tokens `usd` is the price of a million that are read, `usd_out` of a million that are written.
+    """
 
     usd: float = Field(ge=0)
-    per: Literal["megapixel", "image", "second", "step", "request"]
+    per: Literal["megapixel", "image", "second", "step", "request", "token"]
+    usd_out: float | None = Field(None, ge=0)
     usd_at: Mapping[str, Annotated[float, Field(ge=0)]] = {}
 
     def usd_for(self, resolution: str | None) -> float:
         """Dollars for a unit at this resolution ("4K"), as the endpoint is told it; None is the endpoint's own."""
         return self.usd_at.get(resolution or "", self.usd)
+
+    def usd_of_tokens(self, read: int, wrote: int) -> float | None:
+        """Dollars for tokens; None where the price is not one of tokens."""
+        return round((read * self.usd + wrote * self.usd_out) / 1_000_000, 9) if self.usd_out is not None else None
+
+    @model_validator(mode="after")
+    def _tokens_have_two_prices(self) -> "Price":
+        if (self.per == "token") != (self.usd_out is not None):
+            raise ValueError("usd_out belongs to a price per token, and to no other")
+        return self
 
 
 class Limit(_Frozen):

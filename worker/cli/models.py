@@ -12,6 +12,7 @@ from worker.cli import terminal
 from worker.cli.complaint import Complaint
 
 PICTURES = {"loras": "LoRAs", "negative_prompt": "negative prompt", "num_images": "several", "seed": "seed"}
+WORDS = frozenset({"prompt", "system", "schema"})  # every one of its kind takes them
 
 
 def models(task: str | None, as_json: bool) -> int:
@@ -51,7 +52,7 @@ def _show(found: tuple[Model, ...]) -> None:
 
 def _about(model: Model) -> Text:
     endpoints = [route.endpoint for route in model.routes]
-    text = Text(", ".join(endpoints))
+    text = Text(", ".join(dict.fromkeys(endpoints)))
     if others := [alias for alias in model.aliases if alias not in endpoints]:
         text.append(f"\nalso {', '.join(others)}", style="dim")
     if model.note:
@@ -61,6 +62,8 @@ def _about(model: Model) -> Text:
 
 def price(price: Price | None) -> str:
     """What one unit costs, as far as anybody says."""
+    if price and price.usd_out is not None:
+        return f"${price.usd:g} in, ${price.usd_out:g} out /M tokens"
     return f"${price.usd:g}/{price.per}" if price else "–"
 
 
@@ -68,7 +71,7 @@ def takes(model: Model) -> list[str]:
     """What it takes beside a prompt: for pictures, those parameters that models differ in."""
     if any(name.startswith("generation.") for name in model.task):
         return [word for name, word in PICTURES.items() if model.takes(name)]
-    return [name for name in model.own.takes if name != "prompt"]
+    return [name for name in model.own.takes if name not in WORDS]
 
 
 def _plain(model: Model) -> dict[str, Any]:
