@@ -73,15 +73,16 @@ class Gate:
 
     def check(self, url: httpx.URL) -> None:
         """Raise `ForeignAddressError` for what is no plain http(s) URL, `InsideError` for what is not outside."""
-        if url.scheme not in {"http", "https"} or not url.host:
+        host = url.raw_host.decode()  # as it goes to the resolver; `host` is decoded for people
+        if url.scheme not in {"http", "https"} or not host:
             raise ForeignAddressError("only http:// and https:// URLs are fetched")
         if url.userinfo:
             raise ForeignAddressError("a URL with a login is not fetched")
         port = port_of(url)
         if not 0 < port < 65536:
             raise ForeignAddressError(f"{port} is not a port")
-        if not self._may_ask_for(url.host.lower(), port):
-            raise InsideError(f"{url.host} is not public")
+        if not self._may_ask_for(host.lower(), port):
+            raise InsideError(f"{host} is not public")
 
     def check_addresses(self, host: str, port: int, addresses: Collection[str]) -> None:
         """Raise `InsideError` unless every address of the name may be connected to."""

@@ -39,6 +39,8 @@ async def download(client: httpx.AsyncClient, found: Found, spool: Spool, total_
     except httpx.UnsupportedProtocol as error:
         kind = "inside" if isinstance(error.__cause__, InsideError) else "address"
         raise BrokenPieceError(f"{found.label}: {error}", kind=kind) from error
+    except (httpx.InvalidURL, UnicodeError) as error:  # the client, too, reads where a redirect leads
+        raise BrokenPieceError(f"{found.label}: {_shown(found.url)} leads to no URL", kind="address") from error
     except TimeoutError as error:
         message = f"{found.label}: {_shown(found.url)} took more than {total_s:g} s"
         raise ServiceUnavailableError(message, kind="too_slow") from error
@@ -66,7 +68,7 @@ def _checked(text: str, base: httpx.URL | None = None) -> httpx.URL:
         url = base.join(text) if base else httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:  # a ValueError of idna's, too
         raise httpx.UnsupportedProtocol(f"{_shown(text)!r} is no URL") from error
-    if url.scheme not in {"http", "https"} or not url.host:
+    if url.scheme not in {"http", "https"} or not url.raw_host:
         raise httpx.UnsupportedProtocol(f"the file has the address {_shown(str(url))!r}; allowed: http, https, data")
     if url.userinfo:
         raise httpx.UnsupportedProtocol(f"the address {_shown(str(url))!r} carries a login")
