@@ -1,6 +1,7 @@
 """What a language model answers with, one class a task: the source of its schema, and the judge of what came.
 
 A schema cannot say how many captions there must be, nor which garments exist: `faults` does, against what was asked.
+What is said beyond that (a caption of an image that is not there) is left out: it is not worth asking again.
 Images, garments and questions are counted from 1, as the prompt counts them.
 """
 
@@ -26,7 +27,7 @@ class Asked:
 
 
 class Answer(BaseModel):
-    """The base of all answers. What is said besides is left out: it is not worth asking again."""
+    """The base of all answers."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -54,13 +55,13 @@ class Captions(Answer):
     captions: list[Caption] = Field(description="exactly one entry for every image, in the order of the images")
 
     def faults(self, asked: Asked) -> Iterator[str]:
-        """Every image once, and no other."""
+        """Every image once."""
         yield from _each_once("image", (caption.image for caption in self.captions), asked.images)
 
     def settled(self, asked: Asked) -> Self:
         """In the order of the images; a caption that lacks the trigger word gets it in front."""
         word = asked.trigger_word
-        captions = sorted(self.captions, key=lambda caption: caption.image)
+        captions = sorted((c for c in self.captions if c.image <= asked.images), key=lambda caption: caption.image)
         if word:
             captions = [c if word in c.text else c.model_copy(update={"text": f"{word}, {c.text}"}) for c in captions]
         return self.model_copy(update={"captions": captions})
@@ -116,9 +117,9 @@ class Analysis(Answer):
     summary: Words = Field(description="how the images compare, in one to three sentences")
 
     def faults(self, asked: Asked) -> Iterator[str]:
-        """Every question once, and no image that does not exist."""
+        """Every question once, shown by images that exist."""
         yield from _each_once("question", (finding.question for finding in self.findings), asked.questions)
-        for finding in self.findings:
+        for finding in self._asked_for(asked):
             if strangers := sorted({number for number in finding.images if number > asked.images}):
                 yield (
                     f"the answer to question {finding.question} names image {_listed(strangers)}, "
@@ -127,16 +128,18 @@ class Analysis(Answer):
 
     def settled(self, asked: Asked) -> Self:
         """In the order of the questions."""
-        return self.model_copy(update={"findings": sorted(self.findings, key=lambda finding: finding.question)})
+        findings = sorted(self._asked_for(asked), key=lambda finding: finding.question)
+        return self.model_copy(update={"findings": findings})
+
+    def _asked_for(self, asked: Asked) -> list[Finding]:
+        return [finding for finding in self.findings if finding.question <= asked.questions]
 
 
 def _each_once(thing: str, found: Iterable[int], count: int) -> Iterator[str]:
     numbers, wanted = list(found), range(1, count + 1)
     if missing := [number for number in wanted if number not in numbers]:
         yield f"{thing} {_listed(missing)} is missing"
-    if strangers := sorted(set(numbers) - set(wanted)):
-        yield f"{thing} {_listed(strangers)} does not exist: there are {count}"
-    if twice := sorted({number for number in numbers if numbers.count(number) > 1}):
+    if twice := [number for number in wanted if numbers.count(number) > 1]:
         yield f"{thing} {_listed(twice)} comes more than once"
 
 
