@@ -51,6 +51,7 @@ class GoogleSdk:
         self._clients: dict[str | None, genai.Client] = {}
         self._opened = AsyncExitStack()
         self._http: httpx.AsyncClient | None = None
+        self._entry: tuple[Credentials | None, str | None] | None = None
 
     async def ask(self, use: Use[T], memory_bytes: int, location: str | None = None) -> T:
         """What `use` makes of the client, with one POST. It runs in the SDK's thread, and what it raises is ours."""
@@ -109,7 +110,7 @@ class GoogleSdk:
                 is_vertex = isinstance(self._access, VertexAccess)
                 return genai.Client(enterprise=is_vertex, api_key=key.get_secret_value(), http_options=self._options())
             case VertexAccess() as access:
-                credentials, project = self._credentials(access)
+                credentials, project = self._entry = self._entry or self._credentials(access)
                 return genai.Client(
                     enterprise=True,
                     project=project,

@@ -1,0 +1,289 @@
+"""What only Vertex AI has, over the wire: try-on, video as a long operation, its fields, its ways in."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import SecretStr
+
+from config.google import VERTEX_HOW_TO_SET, VertexAccess
+from config.settings import GoogleSettings
+from tests.contract.providers.conftest import Twin
+from tests.contract.providers.google import PRO, TRY_ON, VEO, look, opened, picture_call, sent, shown, words_call
+from worker.errors import (
+    AuthenticationError,
+    BrokenPieceError,
+    ContentRefusedError,
+    ExternalServiceError,
+    ProviderDisabledError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)
+from worker.job import Ticket
+from worker.providers.base import Call, Ended, Fault, Reply, Running, Sought, Stop
+from worker.providers.vertex import Vertex, open_vertex
+
+WORN = (shown("red"), shown("blue", (64, 48)))
+FILM = Call(
+    "job-1", VEO, {"prompt": "a kiln", "duration_s": 4, "aspect_ratio": "16:9", "seed": 1}, files=(shown("red"),)
+)
+
+
+@pytest.fixture(scope="module")
+def _vertex(_twin: Twin) -> Iterator[Vertex]:
+    provider = asyncio.run(opened("vertex", _twin))
+    assert isinstance(provider, Vertex)
+    yield provider
+    asyncio.run(provider.aclose())
+
+
+@pytest.fixture
+def vertex(_vertex: Vertex, twin: Twin) -> Vertex:
+    twin.pace(seconds=0)
+    return _vertex
+
+
+async def ended(vertex: Vertex, ticket: Ticket) -> None:
+    async with asyncio.timeout(10):
+        while not isinstance(await vertex.look(VEO, ticket), Ended):
+            await asyncio.sleep(0.01)
+
+
+async def test_try_on_puts_the_garment_on_the_person_in_a_region(vertex: Vertex, twin: Twin) -> None:
+    reply = await vertex.submit(
+        Call("job-1", TRY_ON, {"num_images": 2, "seed": 3, "output_format": "jpeg"}, files=WORN)
+    )
+
+    assert isinstance(reply, Reply) and reply.billed_units == 2
+    assert [look(file) for file in reply.files] == [("JPEG", (96, 128))] * 2
+    (record,) = sent(twin)
+    assert record["input"]["parameters"]["safetySetting"] == "BLOCK_ONLY_HIGH"
+    assert record["input"]["parameters"]["addWatermark"] is False and record["input"]["parameters"]["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "cls", "kind"),
+    [
+        ({"what": "image_safety"}, ContentRefusedError, "rai_filtered"),
+        ({"what": "no_image"}, BrokenPieceError, "no_image"),
+    ],
+)
+async def test_a_try_on_that_was_filtered_is_a_fault(
+    vertex: Vertex, twin: Twin, fault: Any, cls: type[ExternalServiceError], kind: str
+) -> None:
+    twin.script(call="run", times=1, **fault)
+    outcome = await vertex.submit(Call("job-1", TRY_ON, {}, files=WORN))
+
+    assert isinstance(outcome, Fault) and type(outcome.error) is cls and outcome.error.kind == kind
+
+
+async def test_of_a_try_on_those_that_came_are_kept(vertex: Vertex, twin: Twin) -> None:
+    body = {"predictions": [{"mimeType": "image/png", "bytesBase64Encoded": "AQ=="}, {"raiFilteredReason": "No."}]}
+    twin.script(call="submit", what="http", status=200, body=body, accepted=True)
+    reply = await vertex.submit(Call("job-1", TRY_ON, {"num_images": 3}, files=WORN))
+
+    assert isinstance(reply, Reply) and reply.files == (b"\x01",) and reply.billed_units == 1
+    assert [type(error) for error in reply.missing] == [ContentRefusedError, BrokenPieceError]
+
+
+@pytest.mark.parametrize("call", [Call("j", TRY_ON, {}, files=WORN), FILM], ids=["try-on", "video"])
+@pytest.mark.parametrize("fault", [{"what": "drop"}, {"what": "garbage"}, {"what": "nginx", "status": 503}], ids=str)
+async def test_a_lost_answer_is_never_asked_for_again(vertex: Vertex, twin: Twin, call: Call, fault: Any) -> None:
+    twin.script(call="submit", times=-1, **fault)
+    with pytest.raises(SubmitUnknownError):
+        await vertex.submit(call)
+    assert twin.count == 1
+
+
+async def test_a_video_is_found_by_its_name_alone_in_another_process(vertex: Vertex, twin: Twin) -> None:
+    twin.pace(seconds=0.3)
+    ticket = await vertex.submit(FILM)
+    assert isinstance(ticket, Ticket) and "/locations/us-central1/" in ticket.request_id and not ticket.urls
+    assert isinstance(await vertex.look(VEO, ticket), Running)
+    assert await vertex.cancel(VEO, ticket) is Stop.ASKED
+
+    settings = GoogleSettings(google_base_url=f"{twin.url}/google", google_region="europe-west4")
+    other = await open_vertex(settings)
+    again = other.ticket_of(VEO, ticket.request_id)
+    await ended(other, again)
+    reply = await other.result(VEO, again)
+
+    assert isinstance(reply, Reply) and reply.files[0][4:8] == b"ftyp" and reply.output == {"videos": 1}
+    assert await other.cancel(VEO, again) is Stop.TOO_LATE
+    assert await other.find(Sought(VEO, {}, 0.0)) is None
+    assert twin.count == 1
+    asked = sent(twin)[0]["input"]
+    assert asked["parameters"]["durationSeconds"] == 4 and "image" in asked["instances"][0]
+    await other.aclose()
+
+
+@pytest.mark.parametrize(
+    ("fault", "cls", "kind"),
+    [
+        ({"what": "image_safety"}, ContentRefusedError, "rai_filtered"),
+        ({"what": "no_image"}, BrokenPieceError, "no_video"),
+        ({"what": "error", "status": 500}, ServiceUnavailableError, None),
+        ({"what": "error", "status": 429}, RateLimitError, None),
+        ({"what": "error", "status": 504}, ServiceUnavailableError, None),
+        ({"what": "error", "status": 400, "body": {"code": 3, "message": "It violates Vertex AI's usage guidelines."}}, ContentRefusedError, None),
+    ],
+    ids=lambda row: f"{row['what']}-{row.get('status')}" if isinstance(row, dict) else "",
+)  # fmt: skip
+async def test_a_video_that_did_not_come_says_why(
+    vertex: Vertex, twin: Twin, fault: Any, cls: type[ExternalServiceError], kind: str | None
+) -> None:
+    twin.script(call="run", times=1, **fault)
+    ticket = await vertex.submit(FILM)
+    assert isinstance(ticket, Ticket)
+    await ended(vertex, ticket)
+    outcome = await vertex.result(VEO, ticket)
+
+    assert isinstance(outcome, Fault) and type(outcome.error) is cls and outcome.error.kind == kind
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"what": "drop"}, {"what": "garbage"}, {"what": "nginx", "status": 404}, {"what": "http", "status": 504},
+     {"what": "http", "status": 200, "body": {}}],
+    ids=str,
+)  # fmt: skip
+async def test_a_look_that_fails_says_nothing_about_the_run(vertex: Vertex, twin: Twin, fault: Any) -> None:
+    ticket = await vertex.submit(FILM)
+    assert isinstance(ticket, Ticket)
+    twin.script(call="status", times=2, **fault)
+    with pytest.raises(ServiceUnavailableError):
+        await vertex.look(VEO, ticket)
+    with pytest.raises(ServiceUnavailableError):
+        await vertex.result(VEO, ticket)
+    await ended(vertex, ticket)
+
+
+async def test_an_operation_that_google_does_not_know_is_forgotten(vertex: Vertex) -> None:
+    ticket = vertex.ticket_of(VEO, f"projects/local/locations/us-central1/publishers/google/models/{VEO}/operations/no")
+    with pytest.raises(RequestRefusedError) as unknown:
+        await vertex.look(VEO, ticket)
+    outcome = await vertex.result(VEO, ticket)
+
+    assert unknown.value.kind == "not_found"
+    assert isinstance(outcome, Fault) and outcome.error.kind == "not_found"
+
+
+async def test_the_profile_and_the_fields_of_vertex_are_sent(vertex: Vertex, twin: Twin) -> None:
+    reply = await vertex.submit(picture_call(output_format="jpeg"))
+
+    assert isinstance(reply, Reply) and look(reply.files[0])[0] == "JPEG"
+    (record,) = sent(twin)
+    assert record["input"]["generationConfig"]["imageConfig"] == {
+        "personGeneration": "ALLOW_ADULT",
+        "imageOutputOptions": {"mimeType": "image/jpeg"},
+    }
+    said = {
+        item["category"].removeprefix("HARM_CATEGORY_"): item["threshold"] for item in record["input"]["safetySettings"]
+    }
+    assert said.pop("SEXUALLY_EXPLICIT") == "BLOCK_NONE"
+    assert said == dict.fromkeys(("HARASSMENT", "HATE_SPEECH", "DANGEROUS_CONTENT"), "BLOCK_ONLY_HIGH")
+    assert record["headers"]["x-server-timeout"] == "10"  # seconds, as set
+
+
+async def test_with_googles_own_profile_nothing_is_sent_of_it(twin: Twin) -> None:
+    plain = await open_vertex(GoogleSettings(google_base_url=f"{twin.url}/google", google_safety="default"))
+    await plain.submit(picture_call())
+    await plain.aclose()
+
+    assert "safetySettings" not in sent(twin)[0]["input"]
+    assert "imageConfig" not in sent(twin)[0]["input"]["generationConfig"]
+
+
+@pytest.mark.parametrize("model", ["gemini-3-pro-image-preview", "imagen-4.0-generate-001", "veo-3.0-generate-001"])
+async def test_a_retired_model_is_told_as_such(vertex: Vertex, twin: Twin, model: str) -> None:
+    with pytest.raises(RequestRefusedError) as refused:
+        await vertex.submit(Call("job-1", model, {"prompt": "a kiln"}))
+    assert refused.value.kind == "model_retired" and twin.count == 0
+
+
+async def test_too_few_and_too_many_files_are_refused_in_words(vertex: Vertex, twin: Twin) -> None:
+    for call in (Call("j", TRY_ON, {}, files=WORN[:1]), Call("j", VEO, {"prompt": "x"}, files=WORN)):
+        with pytest.raises(RequestRefusedError, match=r"takes (two files|one file)"):
+            await vertex.submit(call)
+    assert twin.count == 0
+
+
+def key_file(folder: Path, twin: Twin, **more: str) -> Path:
+    private = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    facts = {"type": "service_account", "project_id": "kilns", "private_key_id": "1", "private_key": private.decode(),
+             "client_email": "kiln@kilns.example", "token_uri": f"{twin.url}/google/token"}  # fmt: skip
+    (folder / "key.json").write_text(json.dumps(facts | more))
+    return folder / "key.json"
+
+
+async def test_a_service_account_signs_in_once_and_names_its_project(twin: Twin, tmp_path: Path) -> None:
+    vertex = await opened("vertex", twin, access=VertexAccess("a test", file=key_file(tmp_path, twin)))
+    assert isinstance(await vertex.submit(words_call()), Reply)
+    twin.script(call="auth", what="http", status=500, times=-1)  # the token is kept
+    assert isinstance(await vertex.submit(words_call()), Reply)
+    ticket = await vertex.submit(FILM)
+    await vertex.aclose()
+
+    assert isinstance(ticket, Ticket) and ticket.request_id.startswith("projects/kilns/locations/us-central1/")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cls"),
+    [
+        (400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}, AuthenticationError),
+        (401, {"error": "deleted_client"}, AuthenticationError),
+    ],
+)
+async def test_a_refused_token_is_no_bad_input_and_nothing_was_sent(
+    twin: Twin, tmp_path: Path, status: int, body: Any, cls: type[ExternalServiceError]
+) -> None:
+    vertex = await opened("vertex", twin, access=VertexAccess("a test", file=key_file(tmp_path, twin)))
+    twin.script(call="auth", what="http", status=status, body=body, times=-1)
+    with pytest.raises(cls, match="no access token"):
+        await vertex.submit(words_call())
+    await vertex.aclose()
+    assert twin.count == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"type": "service_account"}', '{"type": "service_account", "private_key": "secret"}']
+)
+async def test_a_broken_key_file_is_told_by_its_variable(twin: Twin, tmp_path: Path, text: str) -> None:
+    (tmp_path / "key.json").write_text(text)
+    access = VertexAccess("GOOGLE_APPLICATION_CREDENTIALS", file=tmp_path / "key.json")
+    vertex = await opened("vertex", twin, access=access)
+    with pytest.raises(AuthenticationError, match="GOOGLE_APPLICATION_CREDENTIALS cannot be used") as refused:
+        await vertex.submit(picture_call())
+    await vertex.aclose()
+    assert "secret" not in str(refused.value)
+
+
+async def test_an_express_key_needs_no_project(twin: Twin) -> None:
+    vertex = await opened("vertex", twin, access=VertexAccess("a test", key=SecretStr("AQ.key")))
+    for call in (picture_call(), Call("job-1", TRY_ON, {}, files=WORN)):
+        assert isinstance(await vertex.submit(call), Reply)
+    await vertex.aclose()
+
+
+async def test_without_access_it_does_not_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ProviderDisabledError) as disabled:
+        await open_vertex(GoogleSettings())
+    assert disabled.value.message == VERTEX_HOW_TO_SET
+
+
+async def test_only_a_call_for_a_model_that_draws_is_read_as_one(vertex: Vertex) -> None:
+    with pytest.raises(RequestRefusedError, match="aspect_ratio"):
+        await vertex.submit(Call("job-1", "gemini-3.8-flash", {"prompt": "a kiln", "aspect_ratio": "1:1"}))
+    assert isinstance(await vertex.submit(Call("job-1", PRO, {"prompt": "a kiln", "aspect_ratio": "1:1"})), Reply)

@@ -1,0 +1,56 @@
+"""The guard lets one request of a call through, whatever the SDK above it would like."""
+
+import httpx
+import pytest
+
+from worker.errors import InternalError, ServiceUnavailableError, SubmitUnknownError
+from worker.providers.google_guard import GoogleGuard, Passage, passage
+
+URL = "http://127.0.0.1/v1/models/m:generateContent"
+
+
+def client(answer: httpx.MockTransport) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=GoogleGuard(answer, "vertex", 1))
+
+
+async def test_a_second_request_of_one_call_is_never_sent() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={})
+
+    passage.set(now := Passage())
+    async with client(httpx.MockTransport(answer)) as http:
+        await http.post(URL)
+        assert now.is_paid and now.is_sent and now.is_answered
+        with pytest.raises(InternalError, match="twice"):
+            await http.post(URL)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "cls"),
+    [
+        (httpx.ConnectError("x"), ServiceUnavailableError),
+        (httpx.ConnectTimeout("x"), ServiceUnavailableError),
+        (httpx.PoolTimeout("x"), ServiceUnavailableError),
+        (httpx.ReadTimeout("x"), SubmitUnknownError),
+        (httpx.WriteTimeout("x"), SubmitUnknownError),
+        (httpx.ReadError("x"), SubmitUnknownError),
+        (httpx.RemoteProtocolError("x"), SubmitUnknownError),
+        (httpx.DecodingError("x"), SubmitUnknownError),
+        (TimeoutError(), SubmitUnknownError),
+    ],
+    ids=lambda row: type(row).__name__ if isinstance(row, Exception) else "",
+)
+async def test_only_what_was_surely_not_sent_may_be_sent_again(error: Exception, cls: type) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    for url, expected in ((URL, cls), (f"{URL.rpartition(':')[0]}:fetchPredictOperation", ServiceUnavailableError)):
+        passage.set(Passage())
+        async with client(httpx.MockTransport(fail)) as http:
+            with pytest.raises(expected) as told:
+                await http.post(url)
+        assert type(told.value) is expected and "vertex" in told.value.message
