@@ -154,7 +154,7 @@ AMBIGUOUS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault['what']}-{fault.get('status', '')}")
 async def test_a_lost_answer_is_never_asked_for_again(twin: Twin, fault: dict[str, Any]) -> None:
-    claude = await opened(f"{twin.url}/anthropic", timeout_s=0.3)
+    claude = await opened(f"{twin.url}/anthropic", timeout_s=0.8)
     assert isinstance(await claude.submit(CALL), Reply)  # the connection is warm, which invites a second try
     twin.script(endpoint="*", call="submit", times=1, **fault)
     with pytest.raises(SubmitUnknownError) as lost:
