@@ -123,6 +123,15 @@ async def test_our_own_url_opens_its_file_only_while_it_is_signed(bench: Make) -
     assert one.asked == {}
 
 
+@pytest.mark.parametrize("root", ["https://gateway.example:8080", "http://gateway.example", "http://cdn.example:8080"])
+async def test_a_url_like_ours_somewhere_else_is_fetched_from_there(bench: Make, root: str) -> None:
+    one = bench()
+    url = await one.keep("jobs/j1/images-0.jpg", JPEG)
+
+    assert (await one.bring(url.replace(ROOT, root)))[0].data == PNG
+    assert len(one.asked) == 1
+
+
 async def test_a_file_that_the_store_has_lost_is_missing(bench: Make) -> None:
     error = await bench().refusal("jobs/j1/images-0.png")
     assert (error.kind, error.message) == ("missing", "files.0: our store has no file jobs/j1/images-0.png")
