@@ -33,8 +33,10 @@ class Gemini:
     """See `worker.providers.base.Provider`."""
 
     name = NAME
+    lists_requests = False
 
     def __init__(self, sdk: GoogleSdk, safety: Safety) -> None:
+        self.call_s = sdk.call_s
         self._sdk, self._safety = sdk, safety
 
     async def submit(self, call: Call) -> Reply | Fault:

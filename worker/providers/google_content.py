@@ -17,6 +17,7 @@ from worker.errors import (
     RequestRefusedError,
 )
 from worker.providers.base import Media
+from worker.providers.google_cargo import Cargo
 from worker.providers.google_errors import one_line
 
 M = TypeVar("M", bound=BaseModel)
@@ -53,9 +54,9 @@ def read_arguments(provider: str, kind: type[M], arguments: Mapping[str, Any]) -
         raise RequestRefusedError(f"{provider}: {'; '.join(lines)}", provider=provider, kind="arguments") from error
 
 
-def parts_of(files: Sequence[Media], prompt: str) -> list[types.Part]:
+def parts_of(files: Sequence[Media], prompt: str, cargo: Cargo) -> list[types.Part]:
     """The files in the order in which the prompt counts them, then the prompt."""
-    shown = [types.Part.from_bytes(data=file.data, mime_type=file.content_type) for file in files]
+    shown = [types.Part.from_bytes(data=cargo.stow(file.data), mime_type=file.content_type) for file in files]
     return [*shown, types.Part.from_text(text=prompt)]
 
 
@@ -65,10 +66,11 @@ def check_answer(response: types.GenerateContentResponse) -> None:
         raise ValueError("an answer without candidates, feedback and usage")
 
 
-def pictures_of(response: types.GenerateContentResponse) -> list[bytes]:
+def pictures_of(response: types.GenerateContentResponse, cargo: Cargo) -> list[bytes]:
     """The pictures that are no interim thoughts, in order."""
     found = [part.inline_data for part in _parts(response) if not part.thought and part.inline_data]
-    return [blob.data for blob in found if blob.data and (blob.mime_type or "image/").startswith("image/")]
+    pictures = [blob.data for blob in found if blob.data and (blob.mime_type or "image/").startswith("image/")]
+    return [cargo.unstow(data) for data in pictures]
 
 
 def words_of(response: types.GenerateContentResponse) -> str:

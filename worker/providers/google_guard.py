@@ -8,12 +8,13 @@ switches that off; should it try again all the same, or continue an answer by it
 import asyncio
 import json
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import httpx
 
 from worker.errors import ExternalServiceError, InternalError, ServiceUnavailableError, SubmitUnknownError
+from worker.providers.google_cargo import LARGE, Cargo
 from worker.providers.google_errors import google_error
 
 CONNECT_S = 10.0
@@ -28,6 +29,7 @@ class Passage:
     is_paid: bool = True
     is_sent: bool = False
     is_answered: bool = False
+    cargo: Cargo = field(default_factory=Cargo)
 
 
 passage: ContextVar[Passage] = ContextVar("passage")
@@ -46,14 +48,13 @@ class GoogleGuard(httpx.AsyncBaseTransport):
         if now.is_sent:
             raise InternalError(f"{self._provider}: the SDK would have sent one call twice")
         now.is_sent, now.is_paid = True, not request.url.path.endswith(LOOK)
-        request.extensions = {**request.extensions, "timeout": self._timeouts()}
-        response = await self._answer(request, now)
+        response = await self._answer(await _loaded(request, now.cargo, self._timeouts()), now)
         if response.status_code != 200:
             raise google_error(
                 self._provider, response.status_code, _json(response), response.headers, is_paid=now.is_paid
             )
         now.is_answered = True
-        return response
+        return await _unloaded(request, response, now.cargo)
 
     async def aclose(self) -> None:
         """Close what it guards."""
@@ -86,6 +87,23 @@ def unreadable(provider: str, now: Passage) -> ExternalServiceError:
     """The error of a 200 that nobody can read: a piece may have been made, unless it was only looked for."""
     cls = SubmitUnknownError if now.is_paid else ServiceUnavailableError
     return cls(f"{provider}: the answer cannot be read", provider=provider, status=200)
+
+
+async def _loaded(request: httpx.Request, cargo: Cargo, timeouts: dict[str, float]) -> httpx.Request:
+    content = request.content
+    if not cargo.is_empty:
+        content = await asyncio.to_thread(cargo.load, content)
+    headers = [(name, value) for name, value in request.headers.multi_items() if name != "content-length"]
+    more = {**request.extensions, "timeout": timeouts}
+    return httpx.Request(request.method, request.url, headers=headers, content=content, extensions=more)
+
+
+async def _unloaded(request: httpx.Request, response: httpx.Response, cargo: Cargo) -> httpx.Response:
+    if len(response.content) < LARGE:
+        return response
+    field_name = b"data" if request.url.path.endswith(":generateContent") else b"bytesBase64Encoded"
+    content = await asyncio.to_thread(cargo.unload, response.content, field_name)
+    return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
 
 
 def _json(response: httpx.Response) -> Any:

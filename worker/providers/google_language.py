@@ -10,6 +10,7 @@ from pydantic import Field
 from worker.errors import BrokenPieceError
 from worker.providers.base import Call, Fault, Reply, Tokens
 from worker.providers.google_budget import MB, WORDS_MB, input_bytes
+from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import (
     Arguments,
     check_answer,
@@ -39,8 +40,8 @@ async def write_words(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | Fau
     """Text, or parsed JSON where a schema was given."""
     asked = read_arguments(sdk.name, WordsArguments, call.arguments)
 
-    async def use(client: AsyncClient) -> Reply | Fault:
-        contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt))
+    async def use(client: AsyncClient, cargo: Cargo) -> Reply | Fault:
+        contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
         config = _config(asked, safety)
         response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
         return _read(sdk.name, response, is_json=asked.json_schema is not None)

@@ -15,6 +15,7 @@ from pydantic import Field
 from worker.errors import ExternalServiceError, SubmitUnknownError
 from worker.providers.base import Call, Fault, Reply
 from worker.providers.google_budget import picture_bytes
+from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import (
     Arguments,
     check_answer,
@@ -59,11 +60,11 @@ async def make_pictures(sdk: GoogleSdk, call: Call, safety: Safety, *, is_vertex
     memory_bytes = picture_bytes(asked.resolution, call.files)
 
     async def one(number: int) -> Outcome:
-        async def use(client: AsyncClient) -> Picture | Fault:
+        async def use(client: AsyncClient, cargo: Cargo) -> Picture | Fault:
             config = _config(asked, number, safety, is_vertex)
-            contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt))
+            contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
             response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
-            return _read(sdk.name, response)
+            return _read(sdk.name, response, cargo)
 
         try:
             return await sdk.ask(use, memory_bytes)
@@ -88,10 +89,10 @@ def _config(asked: PictureArguments, number: int, safety: Safety, is_vertex: boo
     )
 
 
-def _read(provider: str, response: types.GenerateContentResponse) -> Picture | Fault:
+def _read(provider: str, response: types.GenerateContentResponse, cargo: Cargo) -> Picture | Fault:
     """The last picture; those before it are drafts."""
     check_answer(response)
-    found = pictures_of(response)
+    found = pictures_of(response, cargo)
     if not found:
         return Fault(refusal_of(provider, response, missing="no_image"))
     return Picture(found[-1], words_of(response), response.model_version)

@@ -1,9 +1,10 @@
 """google-genai as both of Google's providers use it: a client for each location, one POST a call, our errors alone.
 
-Clients are built at the first call, in the SDK's own thread: building reads certificates and key files. Where access is
-found is `config.google`; what a good answer says is read by those who ask.
+Clients are built at the first call, in a thread: building reads certificates and key files. Where access is found is
+`config.google`; what a good answer says is read by those who ask.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -27,12 +28,12 @@ from worker.errors import (
 )
 from worker.http import open_transport
 from worker.providers.google_budget import MB, MemoryBudget
+from worker.providers.google_cargo import Cargo
 from worker.providers.google_errors import google_error, one_line
-from worker.providers.google_guard import GoogleGuard, Passage, passage, unreadable
-from worker.providers.google_thread import LoopThread
+from worker.providers.google_guard import CONNECT_S, GoogleGuard, Passage, passage, unreadable
 
 T = TypeVar("T")
-Use = Callable[[genai.client.AsyncClient], Awaitable[T]]
+Use = Callable[[genai.client.AsyncClient, Cargo], Awaitable[T]]
 _CONNECTIONS = 1000  # the memory budget and the dispatcher's claims bound them sooner
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
@@ -44,30 +45,30 @@ class GoogleSdk:
     def __init__(
         self, name: str, settings: GoogleSettings, access: VertexAccess | GeminiAccess, memory: MemoryBudget | None
     ) -> None:
-        self.name = name
+        self.name, self.call_s = name, CONNECT_S + settings.google_timeout_s
         self._settings, self._access = settings, access
         self._memory = memory or MemoryBudget(settings.google_memory_mb * MB)
-        self._thread = LoopThread(name)
         self._clients: dict[str | None, genai.Client] = {}
         self._opened = AsyncExitStack()
+        self._building = asyncio.Lock()
         self._http: httpx.AsyncClient | None = None
         self._entry: tuple[Credentials | None, str | None] | None = None
 
     async def ask(self, use: Use[T], memory_bytes: int, location: str | None = None) -> T:
-        """What `use` makes of the client, with one POST. It runs in the SDK's thread, and what it raises is ours."""
+        """What `use` makes of the client, with one POST; large files go by the cargo. What it raises is ours."""
+        client = await self._client(location)
         async with self._memory.room(memory_bytes):
-            return await self._thread.run(self._ask(use, location))
+            return await self._ask(use, client)
 
     async def aclose(self) -> None:
-        """Close connections, and end the thread."""
-        await self._thread.run(self._opened.aclose())
-        await self._thread.aclose()
+        """Close connections."""
+        await self._opened.aclose()
 
-    async def _ask(self, use: Use[T], location: str | None) -> T:
+    async def _ask(self, use: Use[T], client: genai.Client) -> T:
         now = Passage()
-        passage.set(now)
+        mark = passage.set(now)
         try:
-            return await use(self._client(location).aio)
+            return await use(client.aio, now.cargo)
         except errors.APIError as error:
             raise self._of_api(error, now) from error
         except auth.GoogleAuthError as error:
@@ -76,6 +77,8 @@ class GoogleSdk:
             if now.is_answered:
                 raise unreadable(self.name, now) from error
             raise RequestRefusedError(f"{self.name}: {one_line(error)}", provider=self.name) from error
+        finally:
+            passage.reset(mark)
 
     def _of_api(self, error: errors.APIError, now: Passage) -> ExternalServiceError:
         """Where the SDK finds an error in a good answer."""
@@ -90,12 +93,13 @@ class GoogleSdk:
             raise ServiceUnavailableError(text, provider=self.name) from error
         raise AuthenticationError(text, provider=self.name) from error
 
-    def _client(self, location: str | None) -> genai.Client:
-        if location not in self._clients:
-            client = self._let_in(location)
-            self._opened.callback(client.close)
-            self._clients[location] = client
-        return self._clients[location]
+    async def _client(self, location: str | None) -> genai.Client:
+        async with self._building:
+            if location not in self._clients:
+                client = await asyncio.to_thread(self._let_in, location)
+                self._opened.callback(client.close)
+                self._clients[location] = client
+            return self._clients[location]
 
     def _let_in(self, location: str | None) -> genai.Client:
         try:

@@ -9,6 +9,7 @@ from pydantic import Field
 from worker.errors import BrokenPieceError, ContentRefusedError, ExternalServiceError, RequestRefusedError
 from worker.providers.base import Call, Fault, Media, Reply
 from worker.providers.google_budget import picture_bytes
+from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import Arguments, read_arguments
 from worker.providers.google_errors import one_line
 from worker.providers.google_safety import Safety
@@ -30,23 +31,23 @@ async def try_on(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None)
     if len(call.files) != 2:
         text = f"{sdk.name}: {call.endpoint} takes two files, the person and the garment; there are {len(call.files)}"
         raise RequestRefusedError(text, provider=sdk.name, kind="arguments")
-    person, garment = (image_of(file) for file in call.files)
 
-    async def use(client: AsyncClient) -> Reply | Fault:
+    async def use(client: AsyncClient, cargo: Cargo) -> Reply | Fault:
+        person, garment = (image_of(file, cargo) for file in call.files)
         worn = types.ProductImage(product_image=garment)
         response = await client.models.recontext_image(
             model=call.endpoint,
             source=types.RecontextImageSource(person_image=person, product_images=[worn]),
             config=_config(asked, safety),
         )
-        return _read(sdk.name, response, asked.num_images)
+        return _read(sdk.name, response, asked.num_images, cargo)
 
     return await sdk.ask(use, asked.num_images * picture_bytes("2K", ()) + picture_bytes("1K", call.files), region)
 
 
-def image_of(file: Media) -> types.Image:
+def image_of(file: Media, cargo: Cargo) -> types.Image:
     """A file as predict takes it."""
-    return types.Image(image_bytes=file.data, mime_type=file.content_type)
+    return types.Image(image_bytes=cargo.stow(file.data), mime_type=file.content_type)
 
 
 def _config(asked: TryOnArguments, safety: Safety) -> types.RecontextImageConfig:
@@ -61,9 +62,9 @@ def _config(asked: TryOnArguments, safety: Safety) -> types.RecontextImageConfig
     )
 
 
-def _read(provider: str, response: types.RecontextImageResponse, wanted: int) -> Reply | Fault:
+def _read(provider: str, response: types.RecontextImageResponse, wanted: int, cargo: Cargo) -> Reply | Fault:
     made = response.generated_images or []
-    files = tuple(item.image.image_bytes for item in made if item.image and item.image.image_bytes)
+    files = tuple(cargo.unstow(item.image.image_bytes) for item in made if item.image and item.image.image_bytes)
     reasons = [item.rai_filtered_reason for item in made if item.rai_filtered_reason]
     lacking = max(0, wanted - len(files))
     missing = tuple(_missing(provider, reason) for reason in [*reasons, *[None] * lacking][:lacking])

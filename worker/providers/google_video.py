@@ -14,6 +14,7 @@ from worker.errors import BrokenPieceError, ContentRefusedError, ExternalService
 from worker.job import Ticket
 from worker.providers.base import Call, Ended, Fault, Reply, Running, Sighting, Stop
 from worker.providers.google_budget import MB, VIDEO_MB, WORDS_MB, input_bytes
+from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import Arguments, read_arguments
 from worker.providers.google_errors import one_line, operation_error
 from worker.providers.google_safety import Safety
@@ -42,11 +43,11 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
         text = f"{sdk.name}: {call.endpoint} takes one file, its first frame; there are {len(call.files)}"
         raise RequestRefusedError(text, provider=sdk.name, kind="arguments")
 
-    async def use(client: AsyncClient) -> Ticket:
+    async def use(client: AsyncClient, cargo: Cargo) -> Ticket:
         operation = await client.models.generate_videos(
             model=call.endpoint,
             source=types.GenerateVideosSource(
-                prompt=asked.prompt, image=image_of(call.files[0]) if call.files else None
+                prompt=asked.prompt, image=image_of(call.files[0], cargo) if call.files else None
             ),
             config=_config(asked, safety),
         )
@@ -59,18 +60,18 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
 
 async def look_at_video(sdk: GoogleSdk, ticket: Ticket) -> Sighting:
     """Whether it is done. An operation that is done brings its bytes along each time."""
-    operation = await _fetch(sdk, ticket)
+    operation, _ = await _fetch(sdk, ticket)
     return Ended() if operation.done else Running()
 
 
 async def video_of(sdk: GoogleSdk, ticket: Ticket) -> Reply | Fault:
     """The video, or what it ended with."""
-    operation = await _fetch(sdk, ticket)
+    operation, cargo = await _fetch(sdk, ticket)
     if operation.error:
         return Fault(operation_error(sdk.name, operation.error))
     response = operation.response or types.GenerateVideosResponse()
     videos = [made.video for made in response.generated_videos or [] if made.video]
-    files = tuple(video.video_bytes for video in videos if video.video_bytes)
+    files = tuple(cargo.unstow(video.video_bytes) for video in videos if video.video_bytes)
     if files:
         return Reply({"videos": len(files)}, files=files)
     return Fault(_refusal(sdk.name, response))
@@ -81,15 +82,15 @@ async def stop_video(sdk: GoogleSdk, ticket: Ticket) -> Stop:
     return Stop.TOO_LATE if isinstance(await look_at_video(sdk, ticket), Ended) else Stop.ASKED
 
 
-async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> types.GenerateVideosOperation:
+async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOperation, Cargo]:
     where = _LOCATION.search(ticket.request_id)
 
-    async def use(client: AsyncClient) -> types.GenerateVideosOperation:
+    async def use(client: AsyncClient, cargo: Cargo) -> tuple[types.GenerateVideosOperation, Cargo]:
         asked = types.GenerateVideosOperation.model_validate({"name": ticket.request_id})
         found = await client.operations.get(asked)
         if found.name is None:
             raise ValueError("an operation without a name")
-        return found
+        return found, cargo
 
     return await sdk.ask(use, VIDEO_MB * MB, where[1] if where else None)
 

@@ -1,7 +1,7 @@
 """Vertex AI through google-genai: pictures, editing, try-on and words at once, video as a long operation.
 
-One POST a call (`google_guard`), read in the SDK's own thread (`google_thread`), within a budget of memory. Importing
-this module imports the SDK: only whoever opens the provider does.
+One POST a call (`google_guard`), files past the SDK (`google_cargo`), within a budget of memory. Importing this module
+imports the SDK: only whoever opens the provider does.
 """
 
 from config.google import NoAccess, VertexAccess, find_vertex
@@ -39,9 +39,11 @@ class Vertex:
     """See `worker.providers.base.Provider`."""
 
     name = NAME
+    lists_requests = False
 
     def __init__(self, sdk: GoogleSdk, safety: Safety, region: str | None) -> None:
         """`region` is where try-on and video run; an express key has none."""
+        self.call_s = sdk.call_s
         self._sdk, self._safety, self._region = sdk, safety, region
 
     async def submit(self, call: Call) -> Ticket | Reply | Fault:

@@ -1,6 +1,7 @@
 """What the tests of Google's providers share: providers on the twin, calls, a picture to send."""
 
 import io
+import os
 from typing import Any
 
 from PIL import Image
@@ -29,9 +30,13 @@ def words_call(*files: Media, **arguments: Any) -> Call:
     return Call("job-1", FLASH, {"prompt": "caption", **arguments}, files=files)
 
 
-def shown(colour: str, size: tuple[int, int] = (96, 128)) -> Media:
+def shown(colour: str | None, size: tuple[int, int] = (96, 128)) -> Media:
+    """A picture of one colour, or of noise, which is large."""
     data = io.BytesIO()
-    Image.new("RGB", size, colour).save(data, "PNG")
+    picture = (
+        Image.new("RGB", size, colour) if colour else Image.frombytes("RGB", size, os.urandom(size[0] * size[1] * 3))
+    )
+    picture.save(data, "PNG")
     return Media(data.getvalue(), "image/png")
 
 

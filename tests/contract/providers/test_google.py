@@ -1,13 +1,17 @@
 """What Vertex AI and the Gemini API have in common, over the wire: one POST whatever happens, and no empty success."""
 
 import asyncio
+import base64
+import hashlib
+import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 
 from config.google import GeminiAccess, VertexAccess
@@ -29,17 +33,18 @@ from worker.providers.gemini import Gemini
 from worker.providers.google_budget import MB, MemoryBudget
 from worker.providers.vertex import Vertex
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 NAMES = ("vertex", "gemini")
 both = pytest.mark.parametrize("name", NAMES)
 
 
-@pytest.fixture(scope="module")
-def _opened(_twin: Twin) -> Iterator[dict[str, Vertex | Gemini]]:
-    """Opened once: a client takes 0.1 s to build, and is of no one loop."""
-    found = {name: asyncio.run(opened(name, _twin)) for name in NAMES}
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _opened(_twin: Twin) -> AsyncIterator[dict[str, Vertex | Gemini]]:
+    """Opened once: a client takes 0.1 s to build."""
+    found = {name: await opened(name, _twin) for name in NAMES}
     yield found
     for provider in found.values():
-        asyncio.run(provider.aclose())
+        await provider.aclose()
 
 
 @pytest.fixture(params=NAMES)
@@ -233,6 +238,19 @@ async def test_thoughts_are_never_the_picture_and_the_last_one_counts(google: An
 
     assert isinstance(reply, Reply) and reply.files == (b"\x03",)
     assert isinstance(outcome, Fault) and outcome.error.kind == "no_image"
+
+
+async def test_large_files_arrive_whole_both_ways(google: Any, twin: Twin) -> None:
+    noise = shown(None, (512, 512))
+    edited = await google.submit(Call("job-1", PRO, {"prompt": "keep"}, files=(shown("red"), noise)))
+    picture = os.urandom(1_000_000)
+    body = answer({"text": "here"}, inline(base64.b64encode(picture).decode()))
+    twin.script(call="submit", what="http", status=200, body=body, accepted=True)
+    reply = await google.submit(picture_call())
+
+    digest = hashlib.sha256(noise.data).hexdigest()[:8]
+    assert len(noise.data) > 500_000 and isinstance(edited, Reply) and f"512x512, {digest}" in edited.output["text"]
+    assert isinstance(reply, Reply) and reply.files == (picture,)
 
 
 async def test_a_cut_answer_is_not_continued_by_the_sdk(google: Any, twin: Twin) -> None:

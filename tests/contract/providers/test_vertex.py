@@ -1,12 +1,15 @@
 """What only Vertex AI has, over the wire: try-on, video as a long operation, its fields, its ways in."""
 
 import asyncio
+import base64
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
@@ -28,20 +31,22 @@ from worker.errors import (
 )
 from worker.job import Ticket
 from worker.providers.base import Call, Ended, Fault, Reply, Running, Sought, Stop
+from worker.providers.google_cargo import LARGE
 from worker.providers.vertex import Vertex, open_vertex
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 WORN = (shown("red"), shown("blue", (64, 48)))
 FILM = Call(
     "job-1", VEO, {"prompt": "a kiln", "duration_s": 4, "aspect_ratio": "16:9", "seed": 1}, files=(shown("red"),)
 )
 
 
-@pytest.fixture(scope="module")
-def _vertex(_twin: Twin) -> Iterator[Vertex]:
-    provider = asyncio.run(opened("vertex", _twin))
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _vertex(_twin: Twin) -> AsyncIterator[Vertex]:
+    provider = await opened("vertex", _twin)
     assert isinstance(provider, Vertex)
     yield provider
-    asyncio.run(provider.aclose())
+    await provider.aclose()
 
 
 @pytest.fixture
@@ -91,6 +96,18 @@ async def test_of_a_try_on_those_that_came_are_kept(vertex: Vertex, twin: Twin) 
 
     assert isinstance(reply, Reply) and reply.files == (b"\x01",) and reply.billed_units == 1
     assert [type(error) for error in reply.missing] == [ContentRefusedError, BrokenPieceError]
+
+
+async def test_large_files_of_a_try_on_arrive_whole_both_ways(vertex: Vertex, twin: Twin) -> None:
+    noise, garment = shown(None, (512, 512)), shown(None, (400, 400))
+    worn = await vertex.submit(Call("job-1", TRY_ON, {}, files=(noise, garment)))
+    picture = os.urandom(1_000_000)
+    body = {"predictions": [{"mimeType": "image/png", "bytesBase64Encoded": base64.b64encode(picture).decode()}]}
+    twin.script(call="submit", what="http", status=200, body=body, accepted=True)
+    reply = await vertex.submit(Call("job-1", TRY_ON, {}, files=(noise, garment)))
+
+    assert len(garment.data) > LARGE and isinstance(worn, Reply) and look(worn.files[0])[1] == (512, 512)
+    assert isinstance(reply, Reply) and reply.files == (picture,)
 
 
 @pytest.mark.parametrize("call", [Call("j", TRY_ON, {}, files=WORN), FILM], ids=["try-on", "video"])
