@@ -130,7 +130,7 @@ def redirects(add: Add, outside: Outside, port: int) -> None:
                    "javascript:alert(1)", f"http://u:{SECRET}@{HOST}/", f"http://{HOST}:99999/", "http://[::1", "http://", f"http://{HOST}:0/"):  # fmt: skip
         add(outside.redirect(target), "inside", "address", "status", "redirects", None)
     add(outside.redirect(outside.redirect(outside.redirect(f"http://127.0.0.1:{port}/"))), "inside")
-    outside.pages["loop"] = b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n"
+    outside.pages["loop"] = b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     add(outside.url("loop"), "redirects")
     long = outside.answer("end.png", picture())
     for _ in range(6):
@@ -162,7 +162,9 @@ def sizes(add: Add, outside: Outside, port: int) -> None:
 
     async def slow_redirect(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.1)
-        writer.write(b"HTTP/1.1 302 Found\r\nLocation: /slow-redirect\r\nContent-Length: 0\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 302 Found\r\nLocation: /slow-redirect\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
 
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
     outside.pages |= {

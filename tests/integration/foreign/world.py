@@ -65,14 +65,18 @@ class Outside:
         """The URL of a redirect to `target`."""
         name = f"to-{len(self.pages)}"
         self.pages[name] = (
-            f"HTTP/1.1 {status} {SECRET}\r\nLocation: ".encode() + target.encode() + b"\r\nContent-Length: 0\r\n\r\n"
+            f"HTTP/1.1 {status} {SECRET}\r\nLocation: ".encode()
+            + target.encode()
+            + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         )
         return self.url(name)
 
     def answer(self, name: str, body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> str:
         """The URL of a page with this body."""
         sized = [f"Content-Length: {len(body) if length is None else length}"] if length != -1 else []
-        self.pages[name] = "\r\n".join([f"HTTP/1.1 {status}", *sized, *headers, "", ""]).encode() + body
+        self.pages[name] = (
+            "\r\n".join([f"HTTP/1.1 {status}", "Connection: close", *sized, *headers, "", ""]).encode() + body
+        )
         return self.url(name)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
