@@ -107,6 +107,8 @@ class GoogleSdk:
         except (OSError, ValueError) as error:  # among them google-auth's MalformedError
             text = f"{self.name}: {self._access.source} cannot be used: {one_line(error)}"
             raise AuthenticationError(text, provider=self.name) from error
+        except auth.GoogleAuthError as error:
+            self._not_let_in(error)
 
     def _open(self, location: str | None) -> genai.Client:
         match self._access:

@@ -63,7 +63,9 @@ def _config(asked: TryOnArguments, safety: Safety) -> types.RecontextImageConfig
 
 
 def _read(provider: str, response: types.RecontextImageResponse, wanted: int, cargo: Cargo) -> Reply | Fault:
-    made = response.generated_images or []
+    if response.generated_images is None:
+        raise ValueError("an answer without predictions")
+    made = response.generated_images
     files = tuple(cargo.unstow(item.image.image_bytes) for item in made if item.image and item.image.image_bytes)
     reasons = [item.rai_filtered_reason for item in made if item.rai_filtered_reason]
     lacking = max(0, wanted - len(files))

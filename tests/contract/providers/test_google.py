@@ -256,11 +256,11 @@ async def test_large_files_arrive_whole_both_ways(google: Any, twin: Twin) -> No
 async def test_a_cut_answer_is_not_continued_by_the_sdk(google: Any, twin: Twin) -> None:
     cut = answer({"text": "The kiln"}, reason="CONTINUATION")
     cut["candidates"][0]["continuationToken"] = "bW9yZQ=="
-    twin.script(call="submit", what="http", status=200, body=cut, accepted=True)
-    outcome = await google.submit(words_call())
-
-    assert isinstance(outcome, Fault) and outcome.error.kind == "max_tokens"
-    assert twin.count == 1
+    twin.script(call="submit", what="http", status=200, body=cut, accepted=True, times=2)
+    for call in (words_call(), picture_call()):
+        outcome = await google.submit(call)
+        assert isinstance(outcome, Fault) and outcome.error.kind == "max_tokens"
+    assert twin.count == 2
 
 
 async def test_words_that_are_cut_or_no_json_are_faults(google: Any, twin: Twin) -> None:

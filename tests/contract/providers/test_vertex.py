@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.genai import types
 from pydantic import SecretStr
 
 from config.google import VERTEX_HOW_TO_SET, VertexAccess
@@ -31,7 +32,9 @@ from worker.errors import (
 )
 from worker.job import Ticket
 from worker.providers.base import Call, Ended, Fault, Reply, Running, Sought, Stop
-from worker.providers.google_cargo import LARGE
+from worker.providers.google_cargo import LARGE, Cargo
+from worker.providers.google_sdk import GoogleSdk
+from worker.providers.google_video import _fetch
 from worker.providers.vertex import Vertex, open_vertex
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -111,7 +114,16 @@ async def test_large_files_of_a_try_on_arrive_whole_both_ways(vertex: Vertex, tw
 
 
 @pytest.mark.parametrize("call", [Call("j", TRY_ON, {}, files=WORN), FILM], ids=["try-on", "video"])
-@pytest.mark.parametrize("fault", [{"what": "drop"}, {"what": "garbage"}, {"what": "nginx", "status": 503}], ids=str)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"what": "drop"},
+        {"what": "garbage"},
+        {"what": "nginx", "status": 503},
+        {"what": "http", "status": 200, "body": {}, "accepted": True},
+    ],
+    ids=str,
+)
 async def test_a_lost_answer_is_never_asked_for_again(vertex: Vertex, twin: Twin, call: Call, fault: Any) -> None:
     twin.script(call="submit", times=-1, **fault)
     with pytest.raises(SubmitUnknownError):
@@ -223,6 +235,22 @@ async def test_a_retired_model_is_told_as_such(vertex: Vertex, twin: Twin, model
     with pytest.raises(RequestRefusedError) as refused:
         await vertex.submit(Call("job-1", model, {"prompt": "a kiln"}))
     assert refused.value.kind == "model_retired" and twin.count == 0
+
+
+class Elsewhere(GoogleSdk):
+    """Tells only where it is asked."""
+
+    async def ask(self, use: Any, memory_bytes: int, location: str | None = None) -> Any:
+        return types.GenerateVideosOperation.model_validate({"name": location}), Cargo()
+
+
+async def test_an_operation_is_asked_for_where_its_name_says(_twin: Twin) -> None:
+    sdk = Elsewhere("vertex", GoogleSettings(), VertexAccess("a test"), None)
+    operation, _ = await _fetch(
+        sdk, Ticket("projects/p/locations/europe-west4/publishers/google/models/m/operations/1")
+    )
+
+    assert operation.name == "europe-west4"
 
 
 async def test_too_few_and_too_many_files_are_refused_in_words(vertex: Vertex, twin: Twin) -> None:

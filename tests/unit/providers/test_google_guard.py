@@ -1,5 +1,8 @@
 """The guard lets one request of a call through, whatever the SDK above it would like."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
@@ -27,6 +30,26 @@ async def test_a_second_request_of_one_call_is_never_sent() -> None:
         with pytest.raises(InternalError, match="twice"):
             await http.post(URL)
     assert len(seen) == 1
+
+
+class Drip(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+    """An answer that goes on for ever, a byte at a time."""
+
+    async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+
+async def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.providers.google_guard.CONNECT_S", 0.05)  # the bound is the sum of both waits
+    passage.set(Passage())
+    async with httpx.AsyncClient(transport=GoogleGuard(Drip(), "vertex", 0.05)) as http, asyncio.timeout(5):
+        with pytest.raises(SubmitUnknownError):
+            await http.post(URL)
 
 
 @pytest.mark.parametrize(
