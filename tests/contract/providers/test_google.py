@@ -323,6 +323,12 @@ async def test_arguments_that_google_does_not_have_are_refused_in_words(
     assert twin.count == 0
 
 
+async def test_what_the_sdk_refuses_itself_is_the_request_s_fault(google: Any, twin: Twin) -> None:
+    with pytest.raises(RequestRefusedError, match="invalid model"):
+        await google.submit(Call("job-1", "gemini..flash", {"prompt": "x"}))
+    assert twin.count == 0
+
+
 @both
 async def test_nobody_there_is_said_before_anything_was_sent(name: str) -> None:
     google = await opened(name, Twin("http://127.0.0.1:1"))

@@ -64,6 +64,7 @@ def test_an_answer_is_read_with_its_files_aside(encode: Any, spaces: tuple[str, 
     "body",
     [
         b'{"data": "' + b"A" * LARGE * 2,  # cut short
+        b'{"data": "' + b"A" * (LARGE - 1) + b"=" + b"A" * LARGE + b'"}',  # the end of a step
         b'{"data": "' + b"A" * LARGE + b"=" + b"A" * LARGE * 2 + b'"}',
         b'{"data": "' + b"A" * LARGE + rb"\u003d" + b'"}',
         b'{"data": "' + b"A" * LARGE + b"A" + b'"}',  # no length that base64 has
@@ -71,7 +72,7 @@ def test_an_answer_is_read_with_its_files_aside(encode: Any, spaces: tuple[str, 
         b'{"other": "' + b"A" * LARGE * 2 + b'"}',
         b'"data"' * LARGE,
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_what_is_no_plain_base64_is_left_as_it_is(body: bytes) -> None:
     cargo = Cargo()
