@@ -132,7 +132,10 @@ class WorkerSettings(BaseSettings):
     lease_s: float = Field(8, ge=1, le=300, description="a worker silent for so long loses its claims, in seconds")
     max_claims: int = Field(64, ge=1, le=1000, description="rows that one process advances at the same time")
     stop_s: float = Field(
-        30, ge=0, le=3600, description="how long a stopping worker waits for a submission or an upload under way, in seconds"
+        30,
+        ge=0,
+        le=3600,
+        description="how long a stopping worker waits for a submission or an upload under way, in seconds",
     )
     result_days: float = Field(7, gt=0, le=365, description="how long a finished job and its result are kept, in days")
     heartbeat_file: Path | None = Field(None, description="touched every 2 s by a healthy worker, for health checks")

@@ -14,6 +14,7 @@ import structlog
 
 from worker import crash
 from worker.advance import advance
+from worker.choosing import tell
 from worker.errors import ClaimLostError, InternalError
 from worker.held import Held
 from worker.history import noted
@@ -21,7 +22,7 @@ from worker.job import Job, Stage, dump_ticket
 from worker.ledger.base import Claim, Ledger
 from worker.status import JobStatus, status_of
 from worker.telling import is_milestone, is_worth_telling, note
-from worker.turn import Bench, Look, Next, fail, ticket_signal
+from worker.turn import Bench, Hand, Look, Next, fail, ticket_signal
 
 log = structlog.get_logger(__name__)
 
@@ -159,14 +160,17 @@ class Dispatcher:
             await self._after_defect(held)
 
     async def _advance(self, held: Held) -> None:
-        intent_is_ours = False
+        intent_is_ours, hand = False, Hand()
         strikes = held.claim.strikes
         while True:
-            look = Look(self._now(held), held.claim.signals, strikes, intent_is_ours, held.claim.late_s)
+            look = Look(self._now(held), held.claim.signals, strikes, intent_is_ours, held.claim.late_s, hand)
             if intent_is_ours and held.job.stage == Stage.SUBMITTING:
                 await self._still_ours(held)
             following = await advance(self._bench, held.job, look)
-            if await self._write(held, following):
+            is_let_go = await self._write(held, following)
+            if hand.verdict and held.job.attempt:
+                await tell(self._bench, held.job.attempt, hand)
+            if is_let_go:
                 return
             intent_is_ours, strikes = True, 0  # whatever stands on the row from here on, this claim has written it
 

@@ -35,6 +35,8 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
             return "message_sent_again", why
         case Stage.ACCEPTED if before.stage != Stage.ACCEPTED:
             return "again_later", why or _said(after)
+        case Stage.ACCEPTED if why:
+            return "held_back", why
         case Stage.SUBMITTING if attempt and len(before.attempts) != len(after.attempts):
             risk = ", a possible duplicate" if attempt.possible_duplicate else ""
             return "submitting", f"attempt {attempt.number}: {attempt.provider} {attempt.endpoint}{risk}"

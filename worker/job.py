@@ -36,9 +36,11 @@ FINAL = frozenset({Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED})
 MOVES: Mapping[Stage, frozenset[Stage]] = {
     Stage.SENT: frozenset({Stage.SENT, Stage.ACCEPTED, Stage.CLOSING}),
     Stage.ACCEPTED: frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.CLOSING}),
-    Stage.SUBMITTING: frozenset({Stage.WAITING, Stage.FETCHED, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING}),
+    Stage.SUBMITTING: frozenset(
+        {Stage.WAITING, Stage.FETCHED, Stage.STORED, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING}
+    ),
     Stage.UNKNOWN: frozenset({Stage.UNKNOWN, Stage.WAITING, Stage.ACCEPTED, Stage.CLOSING}),
-    Stage.WAITING: frozenset({Stage.WAITING, Stage.FETCHED, Stage.ACCEPTED, Stage.CLOSING}),
+    Stage.WAITING: frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING}),
     Stage.FETCHED: frozenset({Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING}),
     Stage.STORED: frozenset({Stage.CLOSING}),
     Stage.CLOSING: frozenset({Stage.CLOSING, *FINAL}),
@@ -78,6 +80,12 @@ class Options:
     deadline_s: float | None = None
     priority: Priority = "normal"
     idempotency_key: str | None = None
+    provider: str | None = None  # who is tried first
+    providers: tuple[str, ...] | None = None  # who is tried, and nobody else
+    fallback: bool = True
+    allow_degraded: bool = False
+    fallback_on_policy: bool = False
+    max_queue_s: float | None = None  # in a provider's queue, before another route is tried
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,11 @@ class Attempt:
     trouble: Trouble | None = None
     seed: int | None = None  # of our choice, where the caller left it open: it makes the submission findable
     possible_duplicate: bool = False  # the attempt before it may have been taken and paid for, unseen by us
+    equivalence: str = "exact"  # how near its route comes to what was asked (`config.plan`)
+    answered: bool = False  # the provider answered at once, without a ticket
+    leaving: bool = False  # it was asked to leave its provider's queue, for another route
+    version: str | None = None  # what ran, as the provider calls it
+    missing: tuple[Trouble, ...] = ()  # why some of several pictures did not come
 
 
 @dataclass(frozen=True)
@@ -190,6 +203,9 @@ class Job:
     looks: int = 0  # since the ticket
     defects: int = 0  # unexpected errors of ours in a row
     sight: Sight = Sight()
+    given_up: tuple[str, ...] = ()  # routes that are not tried any more, as `worker.routing` names them
+    held_back_at: float | None = None  # since when no provider may be asked
+    bad: Mapping[str, Any] | None = None  # a language model's answer that cannot be used, for it to mend
     answer: Mapping[str, Any] | None = None  # the provider's, from FETCHED on
     artefacts: tuple[Artefact, ...] = ()
     result: Mapping[str, Any] | None = None  # what the caller reads, once completed

@@ -5,13 +5,13 @@ webhook names the request; the provider may list it. If nobody tells within a bo
 marked as a possible duplicate: that is the one window that nothing closes.
 """
 
-from config.mapping import arguments_for
 from worker.errors import ExternalServiceError, SubmitUnknownError
-from worker.job import Attempt, Job, Sight, Stage, Ticket, load_ticket
+from worker.job import Cost, Job, Sight, Stage, Ticket, load_ticket
+from worker.judging import told
 from worker.looking import search_again_s, unknown_wait_s
 from worker.providers.base import Sought
 from worker.routing import may_risk_duplicate
-from worker.served import model_of, route_of
+from worker.served import estimated_cost, model_of
 from worker.turn import NOW, Bench, Look, Next, fail, let_go, ticket_signal, trouble_of
 
 
@@ -21,17 +21,11 @@ async def reconcile(bench: Bench, job: Job, look: Look) -> Next:
     if found:
         job = job.with_attempt(ticket=found, submitted_at=job.attempts[-1].started_at, trouble=None)
         return Next(job.move(Stage.WAITING, looks=0), NOW, f"the submission is found: {how}")
-    model = model_of(bench.catalogue, job)
-    waited_s, allowed_s = look.now - job.attempts[-1].started_at, unknown_wait_s(model.usual_s)
+    waited_s, allowed_s = look.now - job.attempts[-1].started_at, _allowed_s(bench, job)
     if waited_s < allowed_s:
         pause_s = min(search_again_s(waited_s), allowed_s - waited_s + 0.1)
         return Next(job.move(Stage.UNKNOWN, looks=job.looks + 1), pause_s, how)
-    return _given_up(job, look, waited_s)
-
-
-def marked(attempt: Attempt, arguments: dict[str, object]) -> dict[str, object]:
-    """The arguments with the seed that makes this submission findable."""
-    return arguments if attempt.seed is None else {**arguments, "seed": attempt.seed}
+    return _given_up(bench, job, look, waited_s)
 
 
 async def _ticket(bench: Bench, job: Job, look: Look) -> tuple[Ticket | None, str]:
@@ -43,8 +37,7 @@ async def _ticket(bench: Bench, job: Job, look: Look) -> tuple[Ticket | None, st
         provider = bench.provider(attempt.provider)
         if heard := look.heard(attempt.number):
             return provider.ticket_of(attempt.endpoint, heard.request_id), "by its webhook"
-        route = route_of(model_of(bench.catalogue, job), attempt)
-        arguments = arguments_for(route, marked(attempt, dict(job.step.arguments)), job.step.extra)
+        arguments = told(model_of(bench.catalogue, job), job)
         known = frozenset(before.ticket.request_id for before in job.attempts if before.ticket)
         sought = Sought(attempt.endpoint, arguments, attempt.started_at, attempt.seed is not None, known)
         found = await provider.find(sought)
@@ -53,15 +46,30 @@ async def _ticket(bench: Bench, job: Job, look: Look) -> tuple[Ticket | None, st
         return None, f"the provider's list cannot be read: {error.message}"
 
 
-def _given_up(job: Job, look: Look, waited_s: float) -> Next:
+def _allowed_s(bench: Bench, job: Job) -> float:
+    """How long a submission is looked for. Where nobody lists it, only until its call must be over."""
+    attempt = job.attempts[-1]
+    provider = bench.providers.get(attempt.provider)
+    if provider is None or provider.lists_requests:
+        return unknown_wait_s(model_of(bench.catalogue, job).usual_s)
+    return 0.0 if attempt.trouble else provider.call_s
+
+
+def _given_up(bench: Bench, job: Job, look: Look, waited_s: float) -> Next:
     attempt = job.attempts[-1]
     said = f" ({attempt.trouble.message})" if attempt.trouble else ""
     error = SubmitUnknownError(
         f"the answer to the submit was lost{said}, and for {waited_s:.0f} s nobody could say whether it was taken",
         provider=attempt.provider,
     )
-    job = job.with_attempt(ended_at=look.now, trouble=trouble_of(error))
+    job = job.with_attempt(ended_at=look.now, trouble=trouble_of(error), cost=_possible_cost(bench, job))
     if may_risk_duplicate(job):
         why = "never found: it may have been taken, and paid for"
         return Next(job.move(Stage.ACCEPTED, looks=0, sight=Sight()), NOW, why)
     return let_go(fail(job, error, look.now))
+
+
+def _possible_cost(bench: Bench, job: Job) -> Cost | None:
+    """What a call that answers at once may have cost; a queue that lists its requests would have shown it."""
+    provider = bench.providers.get(job.attempts[-1].provider)
+    return None if provider is None or provider.lists_requests else estimated_cost(model_of(bench.catalogue, job), job)

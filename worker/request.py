@@ -80,10 +80,17 @@ class JobOptions(BaseModel):
     deadline_s: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
     priority: Priority = "normal"
     idempotency_key: Label | None = None
+    provider: Label | None = None
+    providers: Annotated[list[Label], Field(min_length=1, max_length=8)] | None = None
+    fallback: bool = True
+    allow_degraded: bool = False
+    fallback_on_policy: bool = False
+    max_queue_s: Annotated[float, Field(gt=0, le=86400)] | None = None
 
     def values(self) -> Options:
         """As the row keeps them."""
-        return Options(**self.model_dump())
+        given = self.model_dump()
+        return Options(**{**given, "providers": tuple(self.providers) if self.providers else None})
 
 
 def read(task: str, asks: type[T], given: Mapping[str, Any]) -> tuple[T, JobOptions]:

@@ -6,9 +6,11 @@ Pure. A catalogue changes with a deploy; a job that was submitted before goes on
 import math
 from dataclasses import replace
 
-from config.catalogue import Catalogue, Model, Route, UnknownModelError
+from config.catalogue import Catalogue, Model, Price, Route, UnknownModelError
+from config.mapping import arguments_for
 from config.shape import dimensions
 from worker.job import Attempt, Cost, Job, Piece, Step
+from worker.providers.base import Fault, Reply
 
 DEADLINE_MIN_S = 7200.0  # a job without a deadline of its own may take two hours,
 DEADLINE_USUALS = 60.0  # or so many times what its model usually takes, if that is more
@@ -53,32 +55,46 @@ def deadline_s(catalogue: Catalogue, job: Job) -> float:
     return job.options.deadline_s or max(DEADLINE_MIN_S, DEADLINE_USUALS * model_of(catalogue, job).usual_s)
 
 
-def cost_of(model: Model, job: Job, units: float | None) -> Cost | None:
-    """Billed units times the catalogue's price; nothing is made up where either is unknown."""
-    if units is None:
+def cost_of(model: Model, job: Job, outcome: Reply | Fault) -> Cost | None:
+    """Billed units, or tokens, times the price of the route; nothing is made up where either is unknown."""
+    route = route_of(model, job.attempts[-1])
+    price = model.price_on(route)
+    if isinstance(outcome, Reply) and outcome.tokens:
+        read, wrote = outcome.tokens.read, outcome.tokens.wrote
+        usd = price.usd_of_tokens(read, wrote) if price else None
+        return Cost(usd, read + wrote, "token", estimated=usd is None)
+    if outcome.billed_units is None:
         return None
-    if model.price is None:
-        return Cost(None, units, None, estimated=True)
-    return Cost(round(units * model.price.usd, 6), units, model.price.per, estimated=bool(job.step.extra))
+    if price is None or price.per == "token":
+        return Cost(None, outcome.billed_units, None, estimated=True)
+    usd = round(outcome.billed_units * _unit_usd(price, route, job.step), 6)
+    return Cost(usd, outcome.billed_units, price.per, estimated=bool(job.step.extra))
 
 
 def estimated_cost(model: Model, job: Job) -> Cost | None:
     """What the run should have cost, where the provider cannot be asked; None where the catalogue leaves it open."""
-    units, usd = _units(model, job.step), estimate_usd(model, job.step)
-    return Cost(usd, units, model.price.per, estimated=True) if model.price and usd is not None else None
+    route = route_of(model, job.attempts[-1])
+    price, usd = model.price_on(route), estimate_usd(model, job.step, route)
+    return Cost(usd, _units(price, job.step), price.per, estimated=True) if price and usd is not None else None
 
 
-def estimate_usd(model: Model, step: Step) -> float | None:
+def estimate_usd(model: Model, step: Step, route: Route | None = None) -> float | None:
     """What a step would cost, from its arguments and the catalogue's price; None where either leaves it open."""
-    units = _units(model, step) if model.price else None
-    return round(units * model.price.usd, 6) if model.price and units is not None else None
+    route = route or model.own
+    price = model.price_on(route)
+    units = _units(price, step) if price else None
+    return round(units * _unit_usd(price, route, step), 6) if price and units is not None else None
 
 
-def _units(model: Model, step: Step) -> float | None:
+def _unit_usd(price: Price, route: Route, step: Step) -> float:
+    return price.usd_for(arguments_for(route, step.arguments, step.extra).get("resolution"))
+
+
+def _units(price: Price | None, step: Step) -> float | None:
     """Units as the price counts them. A picture is billed by whole megapixels; one of no given size counts as one."""
     given = step.arguments
     images = int(given.get("num_images") or 1)
-    match model.price.per if model.price else None:
+    match price.per if price else None:
         case "megapixel":
             size = given.get("image_size")
             return images * math.ceil(math.prod(dimensions(size)) / 1_000_000) if size else images

@@ -1,19 +1,24 @@
 """The one composition root: settings in, objects out. Whoever opens closes, in reverse."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from config.access import what_to_set
 from config.catalogue import load_catalogue
-from config.fal_key import HOW_TO_SET, FalKey
+from config.fal_key import find_fal_key
 from config.openings import opening_of
 from config.settings import Settings
 from worker.artefacts.fetch import Fetcher, FetchLimits
 from worker.artefacts.store import open_store
 from worker.artefacts.verify import Verifier, VerifyLimits
+from worker.health.policy import policy_of
+from worker.health.redis import open_redis_health
 from worker.http import open_downloads, open_transport
+from worker.inputs.bring import Inputs
+from worker.inputs.refs import Own
 from worker.inside import Gate
 from worker.ledger.base import Ledger
 from worker.ledger.redis import open_redis_ledger
@@ -32,29 +37,34 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, fal_key: FalKey | None) -> AsyncIterator[Services]:
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything on the running loop, and close it in the end."""
     async with AsyncExitStack() as stack:
         ledger = open_redis_ledger(settings.redis.ledger)
         stack.push_async_callback(ledger.aclose)
-        yield Services(ledger, await _bench(stack, settings, fal_key))
+        yield Services(ledger, await _bench(stack, settings))
 
 
-async def _bench(stack: AsyncExitStack, settings: Settings, fal_key: FalKey | None) -> Bench:
-    store = open_store(settings.store, settings.gateway)
-    downloads = await stack.enter_async_context(open_downloads(32, gate=_gate(settings)))
+async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
+    store, gate = open_store(settings.store, settings.gateway), _gate(settings)
+    downloads = await stack.enter_async_context(open_downloads(32, gate=gate))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
     limits = FetchLimits(settings.store.max_file_mb * 1_000_000)
+    health = open_redis_health(settings.redis.ledger, policy_of(settings.health))
+    stack.push_async_callback(health.aclose)
+    lacking = what_to_set(settings)
     return Bench(
         catalogue=load_catalogue(),
-        providers=await _providers(stack, settings, fal_key),
-        disabled_why=HOW_TO_SET,
+        providers=await _providers(stack, settings, [name for name, lacks in lacking.items() if lacks is None]),
+        disabled={name: lacks for name, lacks in lacking.items() if lacks is not None},
         fetcher=Fetcher(downloads, store, verifier, limits),
         store=store,
         url_s=settings.store.url_days * 86400,
         chance=random.random,
         webhook=_webhook(settings),
+        health=health,
+        inputs=Inputs(downloads, store, verifier, Own(settings.gateway), gate),
     )
 
 
@@ -71,10 +81,27 @@ def _webhook(settings: Settings) -> Callable[[str, str, int], str] | None:
     return partial(webhook_url, settings.gateway.public_url, settings.gateway.secret.get_secret_value())
 
 
-async def _providers(stack: AsyncExitStack, settings: Settings, fal_key: FalKey | None) -> dict[str, Provider]:
-    """Those that are configured; a provider without a key is not opened."""
-    if fal_key is None and settings.fal.fal_base_url is None:
-        return {}
-    fal = await open_fal(settings.fal, fal_key, open_transport(settings.worker.max_claims))
-    stack.push_async_callback(fal.aclose)
-    return {fal.name: fal}
+async def _providers(stack: AsyncExitStack, settings: Settings, names: Sequence[str]) -> dict[str, Provider]:
+    """These providers, opened. The SDKs of others are not imported: they cost a second and 40 MB each."""
+    found = [await _open(name, settings) for name in names]
+    for provider in found:
+        stack.push_async_callback(provider.aclose)
+    return {provider.name: provider for provider in found}
+
+
+async def _open(name: str, settings: Settings) -> Provider:
+    match name:
+        case "vertex":
+            from worker.providers.vertex import open_vertex
+
+            return await open_vertex(settings.google)
+        case "gemini":
+            from worker.providers.gemini import open_gemini
+
+            return await open_gemini(settings.google)
+        case "anthropic":
+            from worker.providers.anthropic import open_anthropic
+
+            return await open_anthropic(settings.anthropic)
+        case _:
+            return await open_fal(settings.fal, find_fal_key(), open_transport(settings.worker.max_claims))

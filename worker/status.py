@@ -68,6 +68,35 @@ class Timings(BaseModel):
     total_s: float
 
 
+class Tried(BaseModel):
+    """One attempt: on whom, how it failed (its error's code) if it did, how long it took, what it cost."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    model: str
+    error: str | None = None
+    seconds: float | None = None
+    cost: Cost | None = None
+
+
+class Provenance(BaseModel):
+    """Where the piece comes from: nothing is swapped in silence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    asked_for: str = Field(description="the model, in the caller's words")
+    provider: str = Field(description="who served it")
+    model: str = Field(description="the provider's name for what served it")
+    version: str | None = Field(None, description="what ran, as the provider says")
+    equivalence: str = Field(description="exact, close or degraded")
+    approximated: dict[str, str] = Field(default_factory=dict, description="parameters told otherwise, and how")
+    dropped: list[str] = Field(default_factory=list, description="parameters that it was not told")
+    prompt: str | None = Field(None, description="as it was really sent")
+    missing: list[str] = Field(default_factory=list, description="why some of several pictures did not come")
+    tried: list[Tried] = Field(default_factory=list, description="every attempt, the last one brought the piece")
+
+
 class JobResult(BaseModel):
     """What `AsyncResult.get()` returns, as a dict. A task adds its pieces by name: `images`, `video`, `weights`, …"""
 
@@ -86,6 +115,7 @@ class JobResult(BaseModel):
     possible_duplicate: bool = Field(
         False, description="an earlier submission was lost from sight, and may be paid too"
     )
+    provenance: Provenance
     tenant: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 
@@ -126,7 +156,7 @@ def state_of(job: Job) -> State:
     return "IN_PROGRESS" if working else "QUEUED"
 
 
-def result_of(job: Job, urls: Mapping[str, str], now: float) -> dict[str, Any]:
+def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: float) -> dict[str, Any]:
     """The result of a job whose pieces are stored. `urls` by store key."""
     attempt = job.attempts[-1]
     ticket, submitted = attempt.ticket, attempt.submitted_at or attempt.started_at
@@ -148,6 +178,7 @@ def result_of(job: Job, urls: Mapping[str, str], now: float) -> dict[str, Any]:
         ),
         attempts=len(job.attempts),
         possible_duplicate=any(attempt.possible_duplicate for attempt in job.attempts),
+        provenance=provenance,
         tenant=job.options.tenant,
         labels=dict(job.options.labels),
     )
@@ -156,7 +187,7 @@ def result_of(job: Job, urls: Mapping[str, str], now: float) -> dict[str, Any]:
 
 def _pieces(job: Job, urls: Mapping[str, str]) -> dict[str, Any]:
     """The files by the names that the task promised: a list where there may be several, else the file itself."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {} if job.step.pieces else {"answer": dict(job.answer or {})}
     for piece in job.step.pieces:
         files = [_file(artefact, urls[artefact.key]) for artefact in job.artefacts if artefact.name == piece.name]
         found[piece.name] = files if "*" in piece.at else files[0]

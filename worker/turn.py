@@ -1,14 +1,17 @@
 """What one step of a row sees, works with and returns; and how a row is sent to its end. Used by `worker.advance`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from config.catalogue import Catalogue
 from worker.artefacts.base import Store
 from worker.artefacts.fetch import Fetcher
 from worker.errors import ExternalServiceError, KilnhandError, ServiceUnavailableError
+from worker.health.base import Go, Health
+from worker.health.verdict import Verdict
+from worker.inputs.bring import Inputs
 from worker.job import Cost, Job, Receipt, Stage, Trouble
-from worker.providers.base import Provider
+from worker.providers.base import Media, Provider
 from worker.webhook import Heard, webhook_signal
 
 NOW = 0.0  # go on in the same claim
@@ -20,6 +23,15 @@ def ticket_signal(attempt: int) -> str:
     return f"ticket:{attempt}"
 
 
+@dataclass
+class Hand:
+    """What a claim has in hand from one step to the next, and no row should hold."""
+
+    go: Go | None = None  # of the provider's health, for the submission to come
+    verdict: Verdict | None = None  # on it, to be told once the row is written
+    files: tuple[Media, ...] = ()  # that go with the call
+
+
 @dataclass(frozen=True)
 class Look:
     """What one step sees beside the row: the ledger's time, signals, and whether this claim wrote the intent."""
@@ -29,6 +41,7 @@ class Look:
     strikes: int = 1
     intent_is_ours: bool = False
     late_s: float = 0.0  # how long the row had been due when it was claimed
+    hand: Hand = field(default_factory=Hand)
 
     @property
     def is_cancelled(self) -> bool:
@@ -56,18 +69,24 @@ class Bench:
 
     catalogue: Catalogue
     providers: Mapping[str, Provider]
-    disabled_why: str  # what to set, when a provider is missing
+    disabled: Mapping[str, str]  # what to set, by provider, for those that are missing
     fetcher: Fetcher
     store: Store
     url_s: float
     chance: Callable[[], float]
     webhook: Callable[[str, str, int], str] | None = None  # of provider, job id, attempt; None: polling alone
+    health: Health | None = None  # None: everybody may always be asked
+    inputs: Inputs | None = None  # None: no route here wants files inside its calls
 
     def provider(self, name: str) -> Provider:
         """The provider. Raises `ServiceUnavailableError` when it is disabled here."""
-        if name not in self.providers:
-            raise ServiceUnavailableError(f"{name} is disabled on this worker: {self.disabled_why}", provider=name)
+        if lack := self.lacks(name):
+            raise ServiceUnavailableError(f"{name} is disabled on this worker: {lack}", provider=name)
         return self.providers[name]
+
+    def lacks(self, name: str) -> str | None:
+        """What to set for this provider; None for one that is enabled."""
+        return None if name in self.providers else self.disabled.get(name, f"this version has no provider {name}")
 
 
 def let_go(job: Job) -> Next:

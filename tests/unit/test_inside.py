@@ -41,7 +41,9 @@ def test_what_is_no_name_of_the_public_internet_is_not_even_resolved(name: str) 
     assert not is_public_name(name)
 
 
-@pytest.mark.parametrize("name", ["cdn.example", "CDN.Example.", "xn--mnchen-3ya.example", "a_b.example", "v3.fal.media"])
+@pytest.mark.parametrize(
+    "name", ["cdn.example", "CDN.Example.", "xn--mnchen-3ya.example", "a_b.example", "v3.fal.media"]
+)
 def test_other_names_are(name: str) -> None:
     assert is_public_name(name)
 
@@ -51,7 +53,7 @@ def test_other_names_are(name: str) -> None:
 )  # fmt: skip
 async def test_a_download_does_not_even_connect_to_the_inside(url: str) -> None:
     async with open_downloads(2, gate=Gate()) as client:
-        with pytest.raises(httpx.UnsupportedProtocol, match="not public|login"):
+        with pytest.raises(httpx.UnsupportedProtocol, match=r"not public|login"):
             await client.get(url)
 
 

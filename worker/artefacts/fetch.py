@@ -71,6 +71,15 @@ class Fetcher:
                 fetch.cancel()
             await asyncio.gather(*fetches, return_exceptions=True)
 
+    async def keep_all(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+        """Files that came inside an answer, in our store; fewer than promised where not all came.
+
+        Raises as `fetch_all` does.
+        """
+        places = [(piece, n) for piece in pieces for n in range(piece.count)]
+        found = [Found(piece, n, "") for piece, n in places[: len(files)]]
+        return tuple([await self._keep(job_id, one, data) for one, data in zip(found, files, strict=False)])
+
     def is_uploading(self, job_id: str) -> bool:
         """Whether a piece of this job is on its way into the store at this moment."""
         return self._uploads[job_id] > 0
@@ -84,23 +93,33 @@ class Fetcher:
         async with self._slots:
             with Spool(found.label, limits.most_bytes, limits.folder) as spool:
                 await download(self._client, found, spool, limits.total_s)
-                seen = await self._verifier.check(found, spool.file)
-                key = key_of(job_id, found.piece.name, found.n, seen.form.ending)
-                crash.point("before_put")
-                with self._upload(job_id):
-                    await self._store.put(key, spool.file, seen.form.content_type)
-                crash.point("after_put")
-                return Artefact(
-                    name=found.piece.name,
-                    key=key,
-                    kind=found.piece.kind,
-                    content_type=seen.form.content_type,
-                    bytes=spool.bytes,
-                    sha256=spool.sha256,
-                    width=seen.width,
-                    height=seen.height,
-                    duration_s=seen.duration_s,
-                )
+                return await self._store_whole(job_id, found, spool)
+
+    async def _keep(self, job_id: str, found: Found, data: bytes) -> Artefact:
+        async with self._slots:
+            with Spool(found.label, self._limits.most_bytes, self._limits.folder) as spool:
+                await spool.write(data)
+                return await self._store_whole(job_id, found, spool)
+
+    async def _store_whole(self, job_id: str, found: Found, spool: Spool) -> Artefact:
+        """What is in the spool, once it is known to be whole."""
+        seen = await self._verifier.check(found, spool.file)
+        key = key_of(job_id, found.piece.name, found.n, seen.form.ending)
+        crash.point("before_put")
+        with self._upload(job_id):
+            await self._store.put(key, spool.file, seen.form.content_type)
+        crash.point("after_put")
+        return Artefact(
+            name=found.piece.name,
+            key=key,
+            kind=found.piece.kind,
+            content_type=seen.form.content_type,
+            bytes=spool.bytes,
+            sha256=spool.sha256,
+            width=seen.width,
+            height=seen.height,
+            duration_s=seen.duration_s,
+        )
 
     @contextmanager
     def _upload(self, job_id: str) -> Iterator[None]:

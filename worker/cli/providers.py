@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from rich.table import Table
 from rich.text import Text
 
-from config.fal_key import HOW_TO_SET, find_fal_key
+from config.access import what_to_set
 from config.logging import mask_text
 from config.settings import Settings
 from worker.cli import terminal
@@ -32,18 +32,11 @@ class Access:
     what_to_set: str | None
 
 
-def _fal(settings: Settings) -> str | None:
-    return None if settings.fal.fal_base_url or find_fal_key() else HOW_TO_SET
-
-
-WIRED: dict[str, Callable[[Settings], str | None]] = {"fal": _fal}  # those that `worker.services` opens
-
-
 def providers(as_json: bool) -> int:
     """Show every provider that is wired, with the circuits that are remembered of it."""
     settings = read_settings()
     states = read_states(settings)
-    accesses = [Access(name, disabled_why(settings)) for name, disabled_why in WIRED.items()]
+    accesses = [Access(name, lacks) for name, lacks in what_to_set(settings).items()]
     if as_json:
         print(json.dumps({"providers": [_plain(access, states) for access in accesses]}, ensure_ascii=False, indent=2))
     else:

@@ -11,7 +11,6 @@ from celery.platforms import EX_FAILURE
 from celery.worker import state as celery_state
 from redis.exceptions import RedisError
 
-from config.fal_key import find_fal_key
 from config.settings import Settings
 from worker import crash
 from worker.dispatch import Dispatcher, Pace
@@ -102,11 +101,11 @@ class LoopMinder:
         self._thread.close()
 
     async def _run(self) -> None:
-        async with open_services(self._settings, find_fal_key()) as services:
+        async with open_services(self._settings) as services:
             outside = CeleryOutside(self._app, services.ledger, self._settings.redis.results, self._forget_s)
             dispatcher = Dispatcher(services.ledger, services.bench, outside, self._pace)
-            if not services.bench.providers:
-                log.warning("provider_disabled", provider="fal", why=services.bench.disabled_why)
+            for name, why in services.bench.disabled.items():
+                log.info("provider_disabled", provider=name, why=why)
             self._ready.set_result((services, dispatcher))
             minding = asyncio.create_task(dispatcher.run())
             holding = asyncio.create_task(self._hold_endings(services))

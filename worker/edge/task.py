@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
+from config.order import OrderError, order
+from config.plan import Equivalence, plan
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.message import is_closing, kept
 from worker.edge.sending import once_of, send
@@ -24,7 +26,7 @@ from worker.edge.tracer import accepting
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
 from worker.job import Job, Options, Stage, Step
 from worker.ledger.base import Once
-from worker.request import BaseRequest, read, refusal
+from worker.request import BaseRequest, JobOptions, read, refusal
 
 
 class Minder(Protocol):
@@ -181,11 +183,11 @@ class JobTask(Task):
             names = ", ".join(other.name for other in catalogue().for_task(self.name))
             raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
         step = type(self).order(request, model)
-        decided = set(self.asks.model_fields) | {to for r in model.routes for s in r.write.values() if (to := s.to)}
+        decided = set(self.asks.model_fields) | {to for s in model.own.write.values() if (to := s.to)}
         twice = [
             (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
         ]
-        if problems := twice + catalogue().problems(model, step.arguments):
+        if problems := twice + catalogue().problems(model, step.arguments) + _order_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
 
@@ -210,6 +212,19 @@ def job_task(name: str, *, queue: str, asks: type[BaseRequest], gives: type[Base
         return task
 
     return make
+
+
+def _order_problems(model: Model, options: JobOptions, step: Step) -> list[tuple[str, str]]:
+    """Why the providers that the caller names cannot serve the request."""
+    try:
+        first = order(model, options.provider, options.providers, options.fallback)[0]
+    except OrderError as error:
+        return [(error.field, error.problem)]
+    found = plan(model, first, step.arguments, step.extra)
+    if first is model.own or found.may_follow(allow_degraded=options.allow_degraded):
+        return []
+    leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded takes it all the same"
+    return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
 
 
 def _ending(job: Job) -> dict[str, Any]:

@@ -44,9 +44,11 @@ class Anthropic:
     """See `worker.providers.base.Provider`."""
 
     name = "anthropic"
+    lists_requests = False
 
     def __init__(self, client: AsyncAnthropic, deadline_s: float) -> None:
         """`deadline_s` bounds a whole call: the client's own timeout starts anew with every byte that comes."""
+        self.call_s = deadline_s
         self._client, self._deadline_s = client, deadline_s
 
     async def submit(self, call: Call) -> Reply | Fault:

@@ -121,6 +121,8 @@ class Provider(Protocol):
     """One who makes pieces. No method repeats a call that may cost money."""
 
     name: str
+    call_s: float  # the longest that `submit` takes
+    lists_requests: bool  # whether `find` can ever find
 
     async def submit(self, call: Call) -> Ticket | Reply | Fault:
         """Have it taken: exactly one POST. `SubmitUnknownError` when nobody can tell whether it was.

@@ -43,7 +43,8 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
     )
     http = await client._client
     http._transport = FalGuard(transport, settings.fal_base_url)
-    return Fal(client, http, f"{settings.fal_base_url}/api" if settings.fal_base_url else PLATFORM_URL)
+    platform_url = f"{settings.fal_base_url}/api" if settings.fal_base_url else PLATFORM_URL
+    return Fal(client, http, platform_url, settings.fal_timeout_s)
 
 
 def point_sdk_at(base: str) -> None:
@@ -57,8 +58,12 @@ class Fal:
     """See `worker.providers.base.Provider`."""
 
     name = "fal"
+    lists_requests = True
 
-    def __init__(self, client: fal_client.AsyncClient, http: httpx.AsyncClient, platform_url: str) -> None:
+    def __init__(
+        self, client: fal_client.AsyncClient, http: httpx.AsyncClient, platform_url: str, call_s: float
+    ) -> None:
+        self.call_s = call_s
         self._client, self._http, self._platform_url = client, http, platform_url
 
     async def submit(self, call: Call) -> Ticket:

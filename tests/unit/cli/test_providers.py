@@ -20,13 +20,20 @@ from worker.health.verdict import GOOD, Verdict
 
 RUN = CliRunner(env={"COLUMNS": "160"})
 SHUT = Verdict("locked")
+GOOGLE = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_API_KEY",
+    "GEMINI_API_KEY",
+    "ANTHROPIC_API_KEY",
+)
 
 
 @pytest.fixture(autouse=True)
 def _house(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A folder without a `.env`, a home without keys, and this Redis."""
     monkeypatch.chdir(tmp_path)
-    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY", "KILNHAND_FAL_BASE_URL"):
+    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY", "KILNHAND_FAL_BASE_URL", *GOOGLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KILNHAND_REDIS_URL", redis_url)
@@ -66,7 +73,10 @@ def test_circuits_failures_and_pauses_are_shown(redis_url: str, monkeypatch: pyt
 def test_as_json_it_is_one_object(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILNHAND_FAL_BASE_URL", "http://127.0.0.1:1")
     told(redis_url, ("m", Verdict("forbidden")))
-    (fal,) = json.loads(RUN.invoke(app, ["providers", "--json"]).stdout)["providers"]
+    fal, *others = json.loads(RUN.invoke(app, ["providers", "--json"]).stdout)["providers"]
+    assert [(other["provider"], other["enabled"]) for other in others] == [
+        ("vertex", False), ("gemini", False), ("anthropic", False)
+    ]  # fmt: skip
     (model,) = fal.pop("models")
     assert fal == {
         "enabled": True, "what_to_set": None, "provider": "fal", "stand": "closed", "cause": None, "open_until": None,

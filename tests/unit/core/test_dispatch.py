@@ -80,16 +80,19 @@ async def test_after_a_minute_of_refusals_the_job_fails_with_the_last(world: Wor
     row = await world.until(Stage.CLOSING)
     assert world.fal.calls == ["submit"] * 10
     assert row.closed_at and 60 < row.closed_at - row.created_at < 120
-    assert (row.ending, row.trouble and row.trouble.message) == (Stage.FAILED, "away")
+    assert (row.ending, row.trouble and row.trouble.message) == (Stage.FAILED, "away; vertex is disabled")
 
 
-@pytest.mark.parametrize("error", [AuthenticationError("bad key"), ContentRefusedError("no")])
-async def test_what_is_final_is_not_tried_again(world: World, error: ExternalServiceError) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(AuthenticationError("bad key"), "bad key; vertex is disabled"), (ContentRefusedError("no"), "no")],
+)
+async def test_what_is_final_is_not_tried_again(world: World, error: ExternalServiceError, told: str) -> None:
     world.fal.submits = [error]
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert world.fal.calls == ["submit"]
-    assert row.trouble and row.trouble.message == error.message
+    assert row.trouble and row.trouble.message == told
 
 
 async def test_without_a_provider_the_job_fails_at_once_and_says_what_to_set(world: World) -> None:

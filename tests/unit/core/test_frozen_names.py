@@ -28,7 +28,10 @@ def test_states_and_stages() -> None:
 
 
 def test_options() -> None:
-    assert " ".join(JobOptions.model_fields) == "tenant labels deadline_s priority idempotency_key"
+    assert " ".join(JobOptions.model_fields) == (
+        "tenant labels deadline_s priority idempotency_key provider providers fallback allow_degraded fallback_on_policy "
+        "max_queue_s"
+    )
     assert get_args(Priority) == ("low", "normal", "high")
 
 
@@ -38,7 +41,8 @@ def test_status_and_result() -> None:
         "attempt tenant labels created_at updated_at error receipt"
     )
     assert " ".join(JobResult.model_fields) == (
-        "job_id task provider model endpoint request_id seed cost timings attempts possible_duplicate tenant labels"
+        "job_id task provider model endpoint request_id seed cost timings attempts possible_duplicate provenance tenant "
+        "labels"
     )
     assert " ".join(FileOut.model_fields) == "url content_type bytes sha256 width height duration_s key"
     assert {"images"} == set(generation.Pictures.model_fields) - set(JobResult.model_fields)

@@ -23,6 +23,8 @@ class FakeFal:
     """A provider that answers from lists; the last answer stays."""
 
     name = "fal"
+    call_s = 30.0
+    lists_requests = True
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -128,6 +130,9 @@ class World:
     fetcher: FakeFetcher = field(default_factory=FakeFetcher)
     outside: FakeOutside = field(default_factory=FakeOutside)
     providers: dict[str, Any] = field(default_factory=dict)
+    disabled: dict[str, str] = field(
+        default_factory=lambda: {"vertex": "set GOOGLE_CLOUD_PROJECT", "fal": "set FAL_KEY"}
+    )
 
     def __post_init__(self) -> None:
         self.ledger = MemoryLedger(lambda: self.now)
@@ -137,7 +142,7 @@ class World:
     def another(self) -> Dispatcher:
         fetcher: Any = self.fetcher
         store: Any = FakeStore()
-        bench = Bench(load_catalogue(), self.providers, "set FAL_KEY", fetcher, store, 60.0, chance=lambda: 0.5)
+        bench = Bench(load_catalogue(), self.providers, self.disabled, fetcher, store, 60.0, chance=lambda: 0.5)
         pace = Pace(["generation"], LEASE_S, 10, monotonic=lambda: self.now)
         return Dispatcher(self.ledger, bench, self.outside, pace)
 

@@ -1,0 +1,139 @@
+"""From accepted to the intent: which route, whether its provider may be asked now, and the files that go with the call.
+
+What becomes of the request on a route is `config.plan`; how well providers are, `worker.health`. A job that nobody may
+serve just now is held back, and goes elsewhere as soon as it may.
+"""
+
+from dataclasses import replace
+
+from config.mapping import arguments_for, files_for
+from worker.errors import (
+    ExternalServiceError,
+    KilnhandError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    error_class,
+)
+from worker.health.base import Go, Wait
+from worker.health.report import report
+from worker.health.verdict import IGNORED
+from worker.job import Attempt, Job, Sight, Stage
+from worker.providers.base import Media
+from worker.routing import PAUSE_MAX_S, Way, Ways, backoff_s, is_possible_duplicate, name_of, nowhere, ways
+from worker.served import model_of
+from worker.turn import Bench, Hand, Look, Next, fail, let_go
+
+BRIEF_S = 2.0  # a provider that may be asked again so soon is waited for, rather than going elsewhere
+HELD_MAX_S = 75.0  # a job waits so long for a circuit to close; ten refusals take as long
+FILE_TRIES = 5  # of bringing the files of a call, before anything is sent
+FILES_MOST_BYTES = 100_000_000  # of one call together
+ASK_LEASE_S = 5.0  # on top of the call's own time
+
+
+async def choose(bench: Bench, job: Job, look: Look) -> Next:
+    """Pick the route and write the intent."""
+    model = model_of(bench.catalogue, job)
+    found = ways(model, job, bench.lacks)
+    if not found.open:
+        error = why_nowhere(job, nowhere(model, job, found), found)
+        return let_go(fail(job, error, look.now))
+    waits = list[Wait]()
+    for way in found.open:
+        answer = await _may_go(bench, way)
+        if isinstance(answer, Go):
+            return await _intend(bench, job, look, way, answer)
+        waits.append(answer)
+        if answer.after_s <= BRIEF_S and answer.why in {"full", "paused"}:
+            break
+    return _held_back(bench, job, look, found, waits)
+
+
+async def tell(bench: Bench, attempt: Attempt, hand: Hand) -> None:
+    """What came of a call, for the health that all workers share. A row is written first: its ticket is worth money."""
+    verdict, go = hand.verdict, hand.go
+    if bench.health is None or verdict is None:
+        return
+    hand.verdict = hand.go = None
+    report(await bench.health.tell(attempt.provider, attempt.endpoint, verdict, go))
+
+
+def why_nowhere(job: Job, error: KilnhandError, found: Ways) -> KilnhandError:
+    """The error that a job ends with when no route is left: the first route's, and why no other was taken."""
+    first = next((attempt for attempt in job.attempts if attempt.trouble), None)
+    if first is None or first.trouble is None:
+        return error
+    told = first.trouble
+    later = [a for a in job.attempts if a.trouble and name_of(a) != name_of(first)]
+    notes = [f"{a.provider} failed too: {a.trouble.message}" for a in later[-1:] if a.trouble] + list(found.shut)
+    last = [a for a in job.attempts if a.trouble and name_of(a) == name_of(first)][-1]
+    told = last.trouble or told
+    message = "; ".join([told.message, *notes])
+    cls = error_class(told.code)
+    if issubclass(cls, ExternalServiceError):
+        return cls(message, provider=told.provider, status=told.status, kind=told.kind)
+    return cls(message)
+
+
+async def _may_go(bench: Bench, way: Way) -> Go | Wait:
+    if bench.health is None:
+        return Go()
+    lease_s = bench.provider(way.route.provider).call_s + ASK_LEASE_S
+    return await bench.health.ask(way.route.provider, way.route.endpoint, lease_s)
+
+
+async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
+    """The intent, with what the call needs and no row should hold kept in hand."""
+    route = way.route
+    arguments_for(route, job.step.arguments, job.step.extra)  # what cannot be written is found before the intent is
+    attempt = Attempt(
+        len(job.attempts) + 1,
+        route.provider,
+        route.endpoint,
+        started_at=look.now,
+        seed=_seed(bench, way, job),
+        possible_duplicate=is_possible_duplicate(job),
+        equivalence=way.plan.equivalence,
+    )
+    try:
+        look.hand.files = await _files(bench, job, way)
+    except ExternalServiceError as error:
+        await tell(bench, attempt, Hand(go, verdict=IGNORED))
+        if isinstance(error, ServiceUnavailableError | RateLimitError) and job.looks < FILE_TRIES:
+            pause_s = backoff_s(job.looks + 1)
+            return Next(job.move(Stage.ACCEPTED, looks=job.looks + 1), pause_s, f"a file of it: {error.message}")
+        return let_go(fail(job, error, look.now))
+    look.hand.go = go
+    return Next(
+        job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), looks=0, sight=Sight(), held_back_at=None)
+    )
+
+
+async def _files(bench: Bench, job: Job, way: Way) -> tuple[Media, ...]:
+    refs = files_for(way.route, job.step.arguments)
+    if not refs:
+        return ()
+    name = "images" if len(refs) > 1 else "image"
+    if bench.inputs is None:
+        raise RequestRefusedError(f"{name}: files cannot be brought on this worker", kind="inputs")
+    return await bench.inputs.bring(refs, most_bytes=FILES_MOST_BYTES, name=name)
+
+
+def _seed(bench: Bench, way: Way, job: Job) -> int | None:
+    """A seed where the caller left it open: by it a submission can be told from others with the same words."""
+    if "seed" not in way.route.takes or "seed" in job.step.arguments or "seed" in job.step.extra:
+        return None
+    return int(bench.chance() * 2**31)
+
+
+def _held_back(bench: Bench, job: Job, look: Look, found: Ways, waits: list[Wait]) -> Next:
+    since = job.held_back_at if job.held_back_at is not None else look.now
+    first, provider = waits[0], found.open[0].route.provider
+    most_s = {"full": None, "paused": PAUSE_MAX_S}.get(first.why, HELD_MAX_S)
+    if most_s is not None and look.now - since > most_s:
+        words = "its circuit is open" if first.why in {"open", "probing"} else f"it is {first.why}"
+        error = ServiceUnavailableError(f"{provider} may not be asked: {words}", provider=provider)
+        return let_go(fail(job, why_nowhere(job, error, found), look.now))
+    pause_s = max(0.2, min(wait.after_s for wait in waits)) * (1 + 0.5 * bench.chance())
+    why = "; ".join(f"{way.route.provider} is {wait.why}" for way, wait in zip(found.open, waits, strict=False))
+    return Next(replace(job.move(Stage.ACCEPTED), held_back_at=since), pause_s, why)
