@@ -12,8 +12,10 @@ from pydantic import AfterValidator, BaseModel
 
 from worker.artefacts.formats import HEAD_BYTES, by_ending, sniff
 from worker.cli.complaint import Complaint
+from worker.language.images import image_ref
 from worker.request import MAX_BYTES, file_url
 
+_TAKE_FILES = (file_url, image_ref)
 _ROOM_BYTES = 8 << 10  # of a request, for all that is not the file
 MOST_BYTES = min(7_000_000, (MAX_BYTES - _ROOM_BYTES) * 3 // 4)  # 7 MB: what providers take inline; base64 makes 4 of 3
 
@@ -26,7 +28,7 @@ def with_files(asks: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any
 
 def _takes_url(parts: Any) -> bool:
     return any(
-        part.func is file_url if isinstance(part, AfterValidator) else _takes_url(get_args(part)) for part in parts
+        part.func in _TAKE_FILES if isinstance(part, AfterValidator) else _takes_url(get_args(part)) for part in parts
     )
 
 

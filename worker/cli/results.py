@@ -1,5 +1,6 @@
-"""The result of a job for a person: its files, each URL whole on a line of its own, and what it took."""
+"""The result of a job for a person: its files, each URL whole on a line of its own, or its answer; and what it took."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,13 @@ def files_in(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
         elif isinstance(value, list):
             found = [item for item in value if isinstance(item, Mapping) and "url" in item]
             yield from ((f"{name}.{number}", item) for number, item in enumerate(found))
+
+
+def show_result(console: Console, result: Mapping[str, Any]) -> None:
+    """Its files; of a task without files the answer, as JSON."""
+    show_files(console, result)
+    if isinstance(result.get("answer"), Mapping):
+        console.print(Text(json.dumps(result["answer"], ensure_ascii=False, indent=2)), soft_wrap=True)
 
 
 def show_files(console: Console, result: Mapping[str, Any], indent: str = "") -> None:
@@ -43,8 +51,13 @@ def took(result: Mapping[str, Any]) -> str:
     if (total := timings.get("total_s")) is not None:
         parts.append(f"{total:.1f} s")
     if cost.get("usd") is not None:
-        parts.append(f"{'about ' if cost.get('estimated') else ''}${cost['usd']:.4f}")
+        parts.append(f"{'about ' if cost.get('estimated') else ''}${_usd(cost['usd'])}")
     return ", ".join(parts)
+
+
+def _usd(usd: float) -> str:
+    """Four places, and for what is less than a cent's tenth as many as say something."""
+    return f"{usd:.4f}" if usd == 0 or usd >= 0.001 else f"{usd:.6f}"
 
 
 def _bytes(count: int) -> str:

@@ -12,7 +12,7 @@ from worker.cli import terminal
 from worker.cli.complaint import Complaint
 from worker.cli.configured import read_settings
 from worker.cli.reach import redis_needed
-from worker.cli.results import show_files, took
+from worker.cli.results import show_result, took
 from worker.cli.screen import COLOURS
 from worker.cli.submit import wait_for
 from worker.cli.watch import Seen, Watched, see
@@ -70,7 +70,7 @@ def _show(status: JobStatus, result: Any, as_json: bool) -> None:
     for line in status.logs:
         out.print(Text(f"  {line}", style="dim"), soft_wrap=True)
     if result:
-        show_files(out, result)
+        show_result(out, result)
 
 
 def _style(name: str, state: str) -> str:
@@ -119,4 +119,4 @@ def _show_seen(job_id: str, seen: Seen, as_json: bool) -> None:
     if seen.error:
         out.print(Text(seen.error["message"], style="red"))
     if seen.result:
-        show_files(out, seen.result)
+        show_result(out, seen.result)

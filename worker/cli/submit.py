@@ -12,7 +12,7 @@ from worker.cli.configured import read_settings
 from worker.cli.follow import follow
 from worker.cli.local import with_files
 from worker.cli.reach import redis_needed
-from worker.cli.results import show_files, took
+from worker.cli.results import show_result, took
 from worker.cli.screen import open_screen
 from worker.cli.watch import Seen, Watched, see
 
@@ -61,7 +61,7 @@ def show_ending(job: Watched, seen: Seen, as_json: bool) -> int:
         _tell(job, dict(seen.result), as_json)
     else:
         terminal.err().print(Text(took(seen.result), style="green"))
-        show_files(terminal.out(), seen.result)
+        show_result(terminal.out(), seen.result)
     return 0
 
 

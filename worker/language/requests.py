@@ -3,21 +3,22 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from config.catalogue import Model
 from worker.job import Step
 from worker.language.answers import Analysis, Answer, Asked, Captions, Outfits
+from worker.language.images import Image, Images
 from worker.language.prompts import Prompt, analyse_prompt, caption_prompt, style_prompt
 from worker.language.schema import schema_of
-from worker.request import BaseRequest, file_url
+from worker.request import BaseRequest
 
 MAX_IMAGES = 20
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=2_000, strip_whitespace=True)]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z -]{1,40}$")]
 Trigger = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\s\"]+( [^\s\"]+)*$", strip_whitespace=True)]
-ImageUrl = Annotated[str, AfterValidator(file_url)]
+_MADE_HERE = frozenset({"prompt", "schema"})  # with others in their place no answer could be judged
 
 
 class LanguageRequest(BaseRequest):
@@ -27,6 +28,13 @@ class LanguageRequest(BaseRequest):
     max_tokens: int = Field(4096, ge=256, le=32_000)  # written; a model's thoughts count
 
     answer: ClassVar[type[Answer]]
+
+    @field_validator("extra")
+    @classmethod
+    def _words_are_ours(cls, extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if ours := sorted(_MADE_HERE & extra.keys()):
+            raise ValueError(f"cannot hold {', '.join(ours)}: this task writes them itself")
+        return extra
 
     @property
     def asked(self) -> Asked:
@@ -60,12 +68,13 @@ class CaptionRequest(LanguageRequest):
     """A product description of each image, for training data. `about` is what the images cannot tell."""
 
     model: Name = "claude-haiku-5-5"
-    images: list[ImageUrl] = Field(min_length=1, max_length=MAX_IMAGES)
+    images: Images = Field(min_length=1, max_length=MAX_IMAGES)
     trigger_word: Trigger | None = None
     about: Line | None = None
     max_words: int = Field(60, ge=10, le=300)
 
     answer = Captions
+    follows: ClassVar[Mapping[str, str]] = {"images": "images"}  # in a chain, every picture of a generation
 
     @property
     def asked(self) -> Asked:
@@ -90,7 +99,7 @@ class Garment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Line
-    image: ImageUrl | None = None
+    image: Image | None = None
 
 
 class StyleRequest(LanguageRequest):
@@ -135,10 +144,11 @@ class AnalyseRequest(LanguageRequest):
     """Several images held against questions."""
 
     model: Name = "claude-sonnet-5-5"
-    images: list[ImageUrl] = Field(min_length=1, max_length=MAX_IMAGES)
+    images: Images = Field(min_length=1, max_length=MAX_IMAGES)
     questions: list[Line] = Field(min_length=1, max_length=20)
 
     answer = Analysis
+    follows: ClassVar[Mapping[str, str]] = {"images": "images"}  # in a chain, every picture of a generation
 
     @property
     def asked(self) -> Asked:

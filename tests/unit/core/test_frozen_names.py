@@ -2,20 +2,25 @@
 
 from typing import get_args
 
-from tasks import generation, training, video
+from tasks import generation, language, training, video
 from worker.edge.app import DEFAULT_QUEUE
 from worker.errors import KilnhandError, _tree
 from worker.job import Priority, Stage
+from worker.language.answers import Analysis, Caption, Captions, Finding, Outfit, Outfits
 from worker.request import JobOptions
 from worker.status import FileOut, JobResult, JobStatus, State
 
 
 def test_tasks_and_queues() -> None:
-    tasks = {task.name: task.job_queue for task in (generation.text_to_image, training.lora, video.image_to_video)}
-    assert tasks == {
+    files = (generation.text_to_image, training.lora, video.image_to_video)
+    words = (language.caption, language.style, language.analyse)
+    assert {task.name: task.job_queue for task in (*files, *words)} == {
         "generation.text_to_image": "generation",
         "training.lora": "training",
         "video.image_to_video": "video",
+        "language.caption": "language",
+        "language.style": "language",
+        "language.analyse": "language",
     }
     assert DEFAULT_QUEUE == "celery"
 
@@ -48,6 +53,17 @@ def test_status_and_result() -> None:
     assert {"images"} == set(generation.Pictures.model_fields) - set(JobResult.model_fields)
     assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)
     assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)
+    for result in (language.Captioned, language.Styled, language.Analysed):
+        assert {"answer"} == set(result.model_fields) - set(JobResult.model_fields)
+
+
+def test_answers() -> None:
+    """What is inside `answer`."""
+    assert " ".join((*Captions.model_fields, *Caption.model_fields)) == "captions image text"
+    assert " ".join((*Outfits.model_fields, *Outfit.model_fields)) == "outfits title garments reason"
+    assert " ".join((*Analysis.model_fields, *Finding.model_fields)) == (
+        "findings summary question answer images confidence"
+    )
 
 
 def test_error_codes() -> None:

@@ -1,0 +1,47 @@
+"""Words about pictures: captions for training data, outfits from a wardrobe, pictures held against questions.
+
+What may be asked and what is answered is `worker.language`; the result of these has an `answer` and no files.
+"""
+
+from config.catalogue import Model
+from worker.edge.task import job_task
+from worker.job import Step
+from worker.language.answers import Analysis, Captions, Outfits
+from worker.language.requests import AnalyseRequest, CaptionRequest, StyleRequest
+from worker.status import JobResult
+
+
+class Captioned(JobResult):
+    """The result of a captioning: a caption for every image, in their order."""
+
+    answer: Captions
+
+
+class Styled(JobResult):
+    """The result of a styling: outfits of the wardrobe's garments, by their numbers."""
+
+    answer: Outfits
+
+
+class Analysed(JobResult):
+    """The result of an analysis: a finding for every question, and how the images compare."""
+
+    answer: Analysis
+
+
+@job_task("language.caption", queue="language", asks=CaptionRequest, gives=Captioned)
+def caption(request: CaptionRequest, model: Model) -> Step:
+    """Describe each of up to twenty images of a product, as training data wants it."""
+    return request.step(model)
+
+
+@job_task("language.style", queue="language", asks=StyleRequest, gives=Styled)
+def style(request: StyleRequest, model: Model) -> Step:
+    """Put outfits together from a wardrobe, and from nothing else."""
+    return request.step(model)
+
+
+@job_task("language.analyse", queue="language", asks=AnalyseRequest, gives=Analysed)
+def analyse(request: AnalyseRequest, model: Model) -> Step:
+    """Compare images by questions about them."""
+    return request.step(model)

@@ -1,0 +1,234 @@
+"""Words about pictures, from `delay()` to a judged answer: real workers, the vendors' own SDKs, the twin in their place."""
+
+import base64
+import gc
+import hashlib
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+from celery import Celery, chain
+
+from tasks import language
+from tasks.generation import text_to_image
+from tests.acceptance.conftest import Twin, point_producer_at
+from tests.unit.artefacts.files import picture
+from worker.cli.processes import House, open_house
+from worker.errors import (
+    AuthenticationError,
+    ContentRefusedError,
+    ExternalServiceError,
+    RateLimitError,
+    RequestRefusedError,
+)  # fmt: skip
+from worker.status import Tried
+
+RED, BLUE = picture("PNG", colour="red"), picture("JPEG", colour="blue")
+CLAUDE, GEMINI = "anthropic", "google"
+
+
+@pytest.fixture(scope="module")
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with open_house(tmp_path_factory.mktemp("words"), parts=("redis", "twin")) as house:
+        vendors = {f"KILNHAND_{name.upper()}_BASE_URL": f"{house.twin_url}/{name}" for name in (GEMINI, CLAUDE)}
+        house.start_worker("worker", env=vendors)
+        yield house
+        gc.collect()  # results that are collected later would look for their Redis in vain
+
+
+@pytest.fixture
+def house(_home: House, _patch: pytest.MonkeyPatch) -> House:
+    """A house whose worker knows the language vendors, with nobody's health remembered and the twin forgetful."""
+    point_producer_at(_home, _patch)
+    Twin(_home.twin_url).reset()
+    with redis.Redis.from_url(_home.redis_url) as client:
+        if known := list(client.scan_iter("kilnhand:health:*")):
+            client.delete(*known)
+    return _home
+
+
+def uri(data: bytes, content_type: str = "image/png") -> str:
+    return f"data:{content_type};base64,{base64.b64encode(data).decode()}"
+
+
+def digest(data: bytes) -> str:
+    """As the twin's models tell a picture."""
+    return hashlib.sha256(data).hexdigest()[:8]
+
+
+def asked(twin: Twin, vendor: str) -> list[dict[str, Any]]:
+    """What a vendor was asked, in order."""
+    found = [request for request in twin.requests() if request["provider"] == vendor]
+    return sorted(found, key=lambda request: request["accepted_at"])
+
+
+def still_to_come(twin: Twin) -> int:
+    """How often the one fault that is left would strike: what it struck is in no list of requests."""
+    (fault,) = httpx.get(f"{twin.url}/_twin/script").json()["script"]
+    return int(fault["times"])
+
+
+def tried(result: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [(each.provider, each.error) for each in map(Tried.model_validate, result["provenance"]["tried"])]
+
+
+CASES = {
+    "caption": (language.caption, {"images": [uri(RED), uri(BLUE, "image/jpeg")]}, "anthropic", "claude-haiku-5-5"),
+    "style": (
+        language.style,
+        {"wardrobe": [{"name": "red coat", "image": uri(RED)}, {"name": "jeans"}], "outfits": 1},
+        "gemini",
+        "gemini-3.8-flash",
+    ),
+    "analyse": (
+        language.analyse,
+        {"images": [uri(RED), uri(BLUE, "image/jpeg")], "questions": ["Which is warmer?", "Which is blue?"]},
+        "anthropic",
+        "claude-sonnet-5-5",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_task_is_answered_by_the_vendor_of_the_table(house: House, twin: Twin, name: str) -> None:
+    task, request, provider, model = CASES[name]
+    result = task.delay(**request).get(timeout=60)
+
+    read = task.gives.model_validate(result)
+    origin = read.provenance
+    assert (origin.provider, origin.model, origin.equivalence) == (provider, model, "exact")
+    assert (read.provider, read.attempts, origin.tried[0].error) == (provider, 1, None)
+    assert read.cost.per == "token" and read.cost.usd > 0 and not read.cost.estimated
+    (record,) = twin.requests()
+    assert record["billed"]["usd"] == pytest.approx(read.cost.usd, rel=0.01)
+    assert origin.prompt in json.dumps(record["input"], ensure_ascii=False).replace("\\n", "\n")
+    assert digest(RED) in json.dumps(result["answer"]), "the picture was looked at"
+
+
+def test_a_bare_celery_gets_the_same(house: House, twin: Twin) -> None:
+    bare = Celery("backend", broker=house.redis_url, backend=house.redis_url, set_as_current=False)
+    result = bare.send_task("language.caption", kwargs={"images": [uri(RED)], "trigger_word": "ohwx"}).get(timeout=60)
+
+    (caption,) = result["answer"]["captions"]
+    assert caption["image"] == 1 and caption["text"].startswith("ohwx, ") and digest(RED) in caption["text"]
+
+
+def test_a_caption_follows_a_generation_and_sees_every_picture_of_it(house: House, twin: Twin) -> None:
+    pictures = text_to_image.s(prompt="two mugs", image_size="square", num_images=2)
+    last = chain(pictures, language.caption.s(trigger_word="KILNMUG")).apply_async()
+    captions = last.get(timeout=60)["answer"]["captions"]
+
+    shown = last.parent.get(timeout=5)["images"]
+    assert [caption["image"] for caption in captions] == [1, 2]
+    assert all(file["sha256"][:8] in captions[0]["text"] for file in shown), "our own files, byte for byte"
+
+
+def test_our_own_files_go_by_url_and_by_key(house: House, twin: Twin) -> None:
+    file = text_to_image.delay(prompt="a mug", image_size="square").get(timeout=60)["images"][0]
+    result = language.caption.delay(images=[file["url"], file["key"]]).get(timeout=60)
+
+    assert result["answer"]["captions"][0]["text"].count(file["sha256"][:8]) == 2
+    forged = language.caption.delay(images=[file["url"][:-4] + "AAAA"])
+    with pytest.raises(RequestRefusedError, match="image"):
+        forged.get(timeout=60)
+    assert len(asked(twin, CLAUDE)) == 1
+
+
+def test_when_claude_is_overloaded_gemini_answers_and_the_result_says_so(house: House, twin: Twin) -> None:
+    twin.script(provider=CLAUDE, call="submit", what="http", status=529, times=4)
+    result = language.caption.delay(images=[uri(RED)]).get(timeout=60)
+
+    origin = result["provenance"]
+    assert (origin["asked_for"], origin["provider"]) == ("claude-haiku-5-5", "gemini")
+    assert (origin["model"], origin["equivalence"]) == ("gemini-3.5-flash-lite", "close")
+    assert tried(result) == [("anthropic", "service_unavailable")] * 3 + [("gemini", None)]
+    assert still_to_come(twin) == 1
+    assert digest(RED) in result["answer"]["captions"][0]["text"]
+
+
+def test_an_answer_that_breaks_its_schema_is_mended_by_the_same_vendor(house: House, twin: Twin) -> None:
+    twin.script(provider=CLAUDE, what="bad_schema")
+    result = language.caption.delay(images=[uri(RED)]).get(timeout=60)
+
+    first, second = (json.dumps(request["input"]) for request in asked(twin, CLAUDE))
+    assert "It cannot be used" not in first
+    assert "It cannot be used:\\n- captions: Input should be a valid" in second and digest(RED) in second
+    assert tried(result) == [("anthropic", "broken_piece"), ("anthropic", None)]
+    assert result["provenance"]["equivalence"] == "exact" and len(twin.requests()) == 2
+
+
+def test_an_answer_that_is_bad_twice_is_left_to_the_other_vendor(house: House, twin: Twin) -> None:
+    twin.script(provider=CLAUDE, what="bad_schema", times=-1)
+    result = language.analyse.delay(images=[uri(RED)], questions=["Is it red?"]).get(timeout=60)
+
+    assert tried(result) == [("anthropic", "broken_piece")] * 2 + [("gemini", None)]
+    (question,) = asked(twin, GEMINI)
+    assert "It cannot be used" not in json.dumps(question["input"]), "a vendor is not told of another's fault"
+    spent = [each["cost"]["usd"] for each in result["provenance"]["tried"]]
+    assert all(usd > 0 for usd in spent), "what was paid for in vain is on the bill"
+
+
+def test_a_refusal_for_content_is_final_unless_the_caller_says_otherwise(house: House, twin: Twin) -> None:
+    twin.script(provider=CLAUDE, what="blocked", times=-1)
+    with pytest.raises(ContentRefusedError, match="anthropic: refused for its content"):
+        language.caption.delay(images=[uri(RED)]).get(timeout=60)
+    assert len(twin.requests()) == 1
+
+    result = language.caption.delay(images=[uri(RED)], fallback_on_policy=True).get(timeout=60)
+    assert tried(result) == [("anthropic", "content_refused"), ("gemini", None)]
+
+
+def test_an_image_inside_our_network_is_refused_and_nothing_is_sent(house: House, twin: Twin) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        inside.setblocking(False)
+        url = f"http://127.0.0.1:{inside.getsockname()[1]}/admin.png"
+        with pytest.raises(RequestRefusedError, match=r"images\.1: .* is not public"):
+            language.caption.delay(images=[uri(RED), url]).get(timeout=60)
+        with pytest.raises(BlockingIOError):
+            inside.accept()
+    assert twin.count == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"), [({"status": 401}, AuthenticationError), ({"status": 429, "seconds": 900}, RateLimitError)]
+)
+def test_errors_reach_the_backend_as_themselves(
+    house: House, twin: Twin, fault: dict[str, Any], error: type[ExternalServiceError]
+) -> None:
+    twin.script(provider=CLAUDE, call="submit", what="http", times=5, **fault)
+    with pytest.raises(ExternalServiceError, match="anthropic: ") as raised:
+        language.caption.delay(images=[uri(RED)], fallback=False).get(timeout=60)
+
+    assert type(raised.value) is error
+    assert "fallback refused: fallback=false" in raised.value.message
+    assert (still_to_come(twin), twin.requests()) == (4, []), "asked once, and nobody else"
+
+
+def test_the_command_line_takes_a_photo_and_shows_the_answer(house: House, twin: Twin, tmp_path: Path) -> None:
+    (tmp_path / "red.png").write_bytes(RED)
+    command = [sys.executable, "-P", "-m", "worker.cli"]
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [*command, *arguments],
+            env=dict(house.environment),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    shown = run("submit", "language.caption", "images=@red.png")
+    assert digest(RED) in json.loads(shown)["captions"][0]["text"]
+    result = json.loads(run("submit", "language.caption", "images=@red.png", "--json"))
+    assert json.loads(shown) == result["answer"]
+    assert digest(RED) in run("status", result["job_id"])
