@@ -4,6 +4,8 @@ What becomes of the request on a route is `config.plan`; how well providers are,
 serve just now is held back, and goes elsewhere as soon as it may.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from config.mapping import arguments_for, files_for
@@ -22,7 +24,7 @@ from worker.job import Attempt, Job, Sight, Stage
 from worker.providers.base import Media
 from worker.routing import PAUSE_MAX_S, Way, Ways, backoff_s, is_possible_duplicate, name_of, nowhere, ways
 from worker.served import model_of
-from worker.turn import Bench, Hand, Look, Next, fail, let_go
+from worker.turn import Bench, Hand, Look, Next, fail, let_go, trouble_of
 
 BRIEF_S = 2.0  # a provider that may be asked again so soon is waited for, rather than going elsewhere
 HELD_MAX_S = 75.0  # a job waits so long for a circuit to close; ten refusals take as long
@@ -36,8 +38,8 @@ async def choose(bench: Bench, job: Job, look: Look) -> Next:
     model = model_of(bench.catalogue, job)
     found = ways(model, job, bench.lacks)
     if not found.open:
-        error = why_nowhere(job, nowhere(model, job, found), found)
-        return let_go(fail(job, error, look.now))
+        error = nowhere(model, job, found)
+        return let_go(fail(job, why_nowhere(job, error, found.shut) if job.attempts else error, look.now))
     waits = list[Wait]()
     for way in found.open:
         answer = await _may_go(bench, way)
@@ -58,20 +60,14 @@ async def tell(bench: Bench, attempt: Attempt, hand: Hand) -> None:
     report(await bench.health.tell(attempt.provider, attempt.endpoint, verdict, go))
 
 
-def why_nowhere(job: Job, error: KilnhandError, found: Ways) -> KilnhandError:
-    """The error that a job ends with when no route is left: the first route's, and why no other was taken."""
-    first = next((attempt for attempt in job.attempts if attempt.trouble), None)
-    if first is None or first.trouble is None:
-        return error
-    told = first.trouble
-    later = [a for a in job.attempts if a.trouble and name_of(a) != name_of(first)]
-    notes = [f"{a.provider} failed too: {a.trouble.message}" for a in later[-1:] if a.trouble] + list(found.shut)
-    last = [a for a in job.attempts if a.trouble and name_of(a) == name_of(first)][-1]
-    told = last.trouble or told
-    message = "; ".join([told.message, *notes])
-    cls = error_class(told.code)
+def why_nowhere(job: Job, error: KilnhandError, shut: Sequence[str] = ()) -> KilnhandError:
+    """The error that a job ends with: the first route's last one, or `error` before any; and why no other served it."""
+    last = {name_of(attempt): attempt for attempt in job.attempts if attempt.trouble}
+    first, *others = [attempt.trouble for attempt in last.values() if attempt.trouble] or [trouble_of(error)]
+    notes = [f"{name.split()[0]} failed too: {each.message}" for name, each in zip([*last][1:], others, strict=True)]
+    message, cls = "; ".join([first.message, *notes, *shut]), error_class(first.code)
     if issubclass(cls, ExternalServiceError):
-        return cls(message, provider=told.provider, status=told.status, kind=told.kind)
+        return cls(message, provider=first.provider, status=first.status, kind=first.kind)
     return cls(message)
 
 
@@ -84,29 +80,37 @@ async def _may_go(bench: Bench, way: Way) -> Go | Wait:
 
 async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
     """The intent, with what the call needs and no row should hold kept in hand."""
-    route = way.route
-    arguments_for(route, job.step.arguments, job.step.extra)  # what cannot be written is found before the intent is
     attempt = Attempt(
         len(job.attempts) + 1,
-        route.provider,
-        route.endpoint,
+        way.route.provider,
+        way.route.endpoint,
         started_at=look.now,
         seed=_seed(bench, way, job),
         possible_duplicate=is_possible_duplicate(job),
         equivalence=way.plan.equivalence,
     )
     try:
+        arguments_for(way.route, job.step.arguments, job.step.extra)  # found before the intent
         look.hand.files = await _files(bench, job, way)
     except ExternalServiceError as error:
         await tell(bench, attempt, Hand(go, verdict=IGNORED))
-        if isinstance(error, ServiceUnavailableError | RateLimitError) and job.looks < FILE_TRIES:
-            pause_s = backoff_s(job.looks + 1)
-            return Next(job.move(Stage.ACCEPTED, looks=job.looks + 1), pause_s, f"a file of it: {error.message}")
-        return let_go(fail(job, error, look.now))
+        return _without_files(job, look, way, error)
+    except BaseException:
+        await tell(bench, attempt, Hand(go, verdict=IGNORED))  # nothing is sent: its flight is over
+        raise
     look.hand.go = go
-    return Next(
-        job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), looks=0, sight=Sight(), held_back_at=None)
-    )
+    bad = job.bad if job.attempts and name_of(job.attempts[-1]) == name_of(attempt) else None
+    fresh = {"looks": 0, "sight": Sight(), "held_back_at": None, "bad": bad}
+    return Next(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), **fresh))
+
+
+def _without_files(job: Job, look: Look, way: Way, error: ExternalServiceError) -> Next:
+    """A file of the call cannot be had: now, or at all."""
+    if isinstance(error, ServiceUnavailableError | RateLimitError) and job.looks < FILE_TRIES:
+        pause_s = backoff_s(job.looks + 1)
+        return Next(job.move(Stage.ACCEPTED, looks=job.looks + 1), pause_s, f"a file of it: {error.message}")
+    why = f"{way.route.provider} was not asked: {error.message}"
+    return let_go(fail(job, why_nowhere(job, error, [why]) if job.attempts else error, look.now))
 
 
 async def _files(bench: Bench, job: Job, way: Way) -> tuple[Media, ...]:
@@ -127,13 +131,27 @@ def _seed(bench: Bench, way: Way, job: Job) -> int | None:
 
 
 def _held_back(bench: Bench, job: Job, look: Look, found: Ways, waits: list[Wait]) -> Next:
-    since = job.held_back_at if job.held_back_at is not None else look.now
-    first, provider = waits[0], found.open[0].route.provider
-    most_s = {"full": None, "paused": PAUSE_MAX_S}.get(first.why, HELD_MAX_S)
-    if most_s is not None and look.now - since > most_s:
-        words = "its circuit is open" if first.why in {"open", "probing"} else f"it is {first.why}"
-        error = ServiceUnavailableError(f"{provider} may not be asked: {words}", provider=provider)
-        return let_go(fail(job, why_nowhere(job, error, found), look.now))
+    """Nobody may be asked just now: the job waits, within bounds."""
+    most_s = _patience_s(waits)
+    since = None if most_s is None else job.held_back_at if job.held_back_at is not None else look.now
+    left_s = math.inf if most_s is None or since is None else since + most_s - look.now
+    if left_s <= 0:
+        return let_go(fail(job, _held_too_long(job, found, waits[0]), look.now))
     pause_s = max(0.2, min(wait.after_s for wait in waits)) * (1 + 0.5 * bench.chance())
     why = "; ".join(f"{way.route.provider} is {wait.why}" for way, wait in zip(found.open, waits, strict=False))
-    return Next(replace(job.move(Stage.ACCEPTED), held_back_at=since), pause_s, why)
+    return Next(replace(job.move(Stage.ACCEPTED), held_back_at=since), min(pause_s, left_s + 0.1), why)
+
+
+def _patience_s(waits: list[Wait]) -> float | None:
+    """How long the job is held back; None for one that only waits for its turn, which comes."""
+    whys = {wait.why for wait in waits}
+    if "full" in whys:
+        return None
+    return PAUSE_MAX_S if "paused" in whys else HELD_MAX_S
+
+
+def _held_too_long(job: Job, found: Ways, first: Wait) -> KilnhandError:
+    provider = found.open[0].route.provider
+    words = "its circuit is open" if first.why in {"open", "probing"} else f"it is {first.why}"
+    error = ServiceUnavailableError(f"{provider} may not be asked: {words}", provider=provider)
+    return why_nowhere(job, error, [error.message, *found.shut] if job.attempts else found.shut)

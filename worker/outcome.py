@@ -31,6 +31,7 @@ from worker.turn import NOW, Bench, Look, Next, fail, let_go, trouble_of
 
 LEFT = 499  # fal's word for a run that was cancelled before it ended
 LEAVING_LOOK_S = 1.0
+LISTEN_S = 0.001  # after a long call its row is claimed anew: a claim knows only of cancels that came before it
 KEEP_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 60.0, 60.0)  # a store that is away for longer loses the piece
 
 
@@ -44,14 +45,14 @@ def after(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -> Ne
         return _elsewhere(ended, left, error)
     match after_attempt(error, job, elsewhere=bool(others.open)):
         case Again(after_s):
-            return Next(ended.move(Stage.ACCEPTED, answer=None, sight=Sight()), after_s)
+            return Next(ended.move(Stage.ACCEPTED, answer=None, sight=Sight(), looks=0), after_s)
         case Elsewhere():
             return _elsewhere(ended, left, error)
         case Unknown(unknown):
             return Next(job.with_attempt(trouble=trouble_of(unknown)).move(Stage.UNKNOWN, looks=0))
         case Failed(final):
-            reasons = others if leads_elsewhere(error, job) else Ways(())
-            return let_go(fail(job, why_nowhere(ended, final, reasons), look.now))
+            shut = others.shut if leads_elsewhere(error, job) else ()
+            return let_go(fail(ended, why_nowhere(ended, final, shut), look.now))
 
 
 async def leave_queue(bench: Bench, job: Job, queued_s: float, look: Look) -> Next | None:
@@ -101,7 +102,8 @@ async def answered(bench: Bench, job: Job, outcome: Reply | Fault, look: Look, w
     judgement = judge(job, outcome.output)
     if judgement.error:
         return after(bench, replace(job, bad=judgement.bad), judgement.error, look)
-    return Next(job.move(Stage.FETCHED, **{**changes, "answer": judgement.answer, "bad": None}), NOW, why)
+    changes["answer"] = judgement.answer  # `bad` stays: it is part of what was asked
+    return Next(job.move(Stage.FETCHED, **changes), _pause_s(job), why)
 
 
 async def _keep(bench: Bench, job: Job, files: tuple[bytes, ...], changes: Mapping[str, Any], look: Look) -> Next:
@@ -109,12 +111,16 @@ async def _keep(bench: Bench, job: Job, files: tuple[bytes, ...], changes: Mappi
     for pause_s in (*KEEP_PAUSES_S, None):
         try:
             artefacts = await bench.fetcher.keep_all(job.id, files, promised(bench.catalogue, job))
-        except ServiceUnavailableError as error:
+        except (ServiceUnavailableError, OSError) as error:  # a full disk is one
             if pause_s is None:
-                return let_go(fail(job, error, look.now))
+                return let_go(fail(job, ServiceUnavailableError(f"a paid piece could not be kept: {error}"), look.now))
             await asyncio.sleep(pause_s)
         except ExternalServiceError as error:
             return after(bench, job, error, look)
         else:
-            return Next(job.move(Stage.STORED, artefacts=artefacts, **changes))
+            return Next(job.move(Stage.STORED, artefacts=artefacts, **changes), _pause_s(job))
     raise AssertionError("unreachable")
+
+
+def _pause_s(job: Job) -> float:
+    return LISTEN_S if job.attempts[-1].answered else NOW

@@ -1,6 +1,7 @@
-"""One dispatcher with everything around it faked: a provider that answers from lists, a clock that the test winds."""
+"""One dispatcher with everything around it faked: providers that answer from lists, a clock that the test winds."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,15 +9,20 @@ from typing import Any
 from config.catalogue import load_catalogue
 from worker.dispatch import Dispatcher, Pace
 from worker.errors import ExternalServiceError
+from worker.health.base import Change, Go, Policy, Wait
+from worker.health.memory import MemoryHealth
+from worker.health.verdict import Verdict
 from worker.job import Artefact, Job, Options, Piece, Stage, Step, Ticket
 from worker.ledger.memory import MemoryLedger
-from worker.providers.base import Call, Ended, Fault, Reply, Sighting, Sought, Stop
+from worker.providers.base import Call, Ended, Fault, Media, Reply, Sighting, Sought, Stop
 from worker.status import JobStatus
 from worker.turn import Bench
 from worker.webhook import Heard
 
 LEASE_S = 8.0
 DONE = Reply({"images": [{"url": "https://x/y.png"}], "seed": 7}, billed_units=2)
+PICTURE = Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="gemini-nano-banana-2.1-002")
+IMAGES = (Piece("images", "image", "images.*"),)
 
 
 class FakeFal:
@@ -69,9 +75,70 @@ class FakeFal:
         return answer
 
 
+class FakeAtOnce(FakeFal):
+    """A provider that answers inside the call, and lists nothing."""
+
+    call_s = 60.0
+    lists_requests = False
+
+    def __init__(self, name: str = "vertex", *answers: Any) -> None:
+        super().__init__()
+        self.name = name
+        self.submits = list(answers) or [PICTURE]
+
+
+class FakeInputs:
+    """Brings what it is asked for, or fails as told."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.asked: list[tuple[str, ...]] = []
+
+    async def bring(self, refs: Sequence[str], *, most_bytes: int, name: str) -> tuple[Media, ...]:
+        self.asked.append(tuple(refs))
+        if self.errors:
+            raise self.errors.pop(0)
+        return tuple(Media(ref.encode(), "image/png") for ref in refs)
+
+
+class WatchedHealth(MemoryHealth):
+    """The health in memory, with what it was asked and told."""
+
+    def __init__(self, clock: Callable[[], float], policy: Policy) -> None:
+        super().__init__(clock, policy)
+        self.gone: list[str] = []
+        self.told: list[tuple[str, str]] = []
+        self.tokens: Counter[str] = Counter()
+        self.before_tell: Callable[[], None] = lambda: None
+
+    async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
+        answer = await super().ask(provider, model, lease_s)
+        if isinstance(answer, Go):
+            self.gone.append(answer.token or "")
+        return answer
+
+    async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
+        self.before_tell()
+        self.told.append((provider, verdict.kind))
+        if go:
+            self.tokens[go.token or ""] += 1
+        return await super().tell(provider, model, verdict, go)
+
+    async def open(self, provider: str, model: str = "x") -> None:
+        """Have a provider's circuit open, as after a locked account."""
+        await super().tell(provider, model, Verdict("locked"), None)
+
+    def leaks(self) -> list[str]:
+        """Flights that nobody told the end of, or more than once."""
+        return [token for token in self.gone if self.tokens[token] != 1]
+
+
 class FakeFetcher:
     def __init__(self) -> None:
         self.errors: list[ExternalServiceError] = []
+        self.keep_errors: list[Exception] = []
+        self.kept: list[tuple[bytes, ...]] = []
+        self.before_keep: Callable[[], None] = lambda: None
         self.upload_s: float | None = None
         self.uploading: set[str] = set()
 
@@ -85,7 +152,18 @@ class FakeFetcher:
             self.uploading.remove(job_id)
         if self.errors:
             raise self.errors.pop(0)
-        return (Artefact("images", f"jobs/{job_id}/images-0.png", "image", "image/png", 3, "00", 10, 10),)
+        return (_artefact(job_id, 0),) if pieces else ()
+
+    async def keep_all(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+        self.before_keep()
+        if self.keep_errors:
+            raise self.keep_errors.pop(0)
+        self.kept.append(tuple(files))
+        return tuple(_artefact(job_id, n) for n in range(len(files)))
+
+
+def _artefact(job_id: str, n: int) -> Artefact:
+    return Artefact("images", f"jobs/{job_id}/images-{n}.png", "image", "image/png", 3, "00", 10, 10)
 
 
 class FakeStore:
@@ -121,6 +199,9 @@ class FakeOutside:
         self.closed.append(job)
 
 
+CATALOGUE = load_catalogue()
+
+
 @dataclass
 class World:
     """One dispatcher and everything around it."""
@@ -130,6 +211,8 @@ class World:
     fetcher: FakeFetcher = field(default_factory=FakeFetcher)
     outside: FakeOutside = field(default_factory=FakeOutside)
     providers: dict[str, Any] = field(default_factory=dict)
+    health: WatchedHealth | None = None
+    inputs: FakeInputs | None = None
     disabled: dict[str, str] = field(
         default_factory=lambda: {"vertex": "set GOOGLE_CLOUD_PROJECT", "fal": "set FAL_KEY"}
     )
@@ -142,13 +225,28 @@ class World:
     def another(self) -> Dispatcher:
         fetcher: Any = self.fetcher
         store: Any = FakeStore()
-        bench = Bench(load_catalogue(), self.providers, self.disabled, fetcher, store, 60.0, chance=lambda: 0.5)
+        inputs: Any = self.inputs
+        bench = Bench(
+            CATALOGUE,
+            self.providers,
+            self.disabled,
+            fetcher,
+            store,
+            60.0,
+            chance=lambda: 0.5,
+            health=self.health,
+            inputs=inputs,
+        )
         pace = Pace(["generation"], LEASE_S, 10, monotonic=lambda: self.now)
         return Dispatcher(self.ledger, bench, self.outside, pace)
 
-    async def accept(self, **options: Any) -> Job:
-        step = Step("flux-schnell", {"prompt": "x"}, (Piece("images", "image", "images.*"),))
-        job = Job("a", "generation.text_to_image", "generation", {}, step, Options(**options), 0.0)
+    async def accept(self, model: str = "flux-schnell", given: Mapping[str, Any] | None = None, **options: Any) -> Job:
+        """A job for pictures; `given` are arguments beside the prompt."""
+        return await self.accept_step(Step(model, {"prompt": "x", **(given or {})}, IMAGES), **options)
+
+    async def accept_step(self, step: Step, task: str = "generation.text_to_image", **more: Any) -> Job:
+        request = more.pop("request", {})
+        job = Job("a", task, "generation", request, step, Options(**more), 0.0)
         return (await self.ledger.accept(job))[1]
 
     async def hear(self, attempt: int = 1, **told: Any) -> None:
@@ -175,3 +273,13 @@ class World:
             assert self.now < end, f"still {row.stage}"
             self.now += 0.5
         return row
+
+
+def world_of_two(policy: Policy | None = None, **others: FakeAtOnce) -> World:
+    """A world with vertex (or the `others`) beside fal, the health of both, and files that can be brought."""
+    world = World()
+    world.health = WatchedHealth(lambda: world.now, policy or Policy())
+    world.inputs = FakeInputs()
+    world.providers.update(others or {"vertex": FakeAtOnce()})
+    world.dispatcher = world.another()
+    return world

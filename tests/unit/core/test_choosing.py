@@ -1,0 +1,276 @@
+"""Which provider may be asked now: circuits, pauses, probes, files that go with the call, and whoever is told of it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.unit.core.world import IMAGES, FakeAtOnce, World, world_of_two
+from worker import dispatch
+from worker.errors import (
+    AuthenticationError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)  # fmt: skip
+from worker.health.base import Policy
+from worker.health.verdict import Verdict
+from worker.job import Job, Options, Stage, Step, Ticket
+from worker.providers.base import Call, Ended, Fault, Reply
+
+LORA: dict[str, Any] = {"model": "flux-lora", "given": {"loras": [{"path": "https://x/l.safetensors"}]}}
+VIDEO = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAGES)
+LOCK_S = 300.0
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+    return world_of_two()
+
+
+def vertex(world: World) -> FakeAtOnce:
+    return world.providers["vertex"]  # type: ignore[no-any-return]
+
+
+def trouble(row: Job) -> tuple[str, str]:
+    assert row.trouble
+    return row.trouble.code, row.trouble.message
+
+
+async def test_an_open_circuit_is_gone_round_at_once(world: World) -> None:
+    assert world.health
+    await world.health.open("fal")
+    await world.accept()
+    row = await world.turn()
+    assert [attempt.provider for attempt in row.attempts] == ["vertex"]
+    assert world.fal.calls == []
+    assert row.given_up == (), "fal is not given up: it may serve this job yet"
+
+
+async def test_a_long_pause_is_gone_round_and_a_brief_one_is_waited_for(world: World) -> None:
+    assert world.health
+    await world.health.tell("fal", "x", Verdict("limited", 1.5), None)
+    await world.accept()
+    row = await world.turn()
+    assert (row.stage, row.attempts) == (Stage.ACCEPTED, ())
+    await world.health.tell("fal", "x", Verdict("limited", 60), None)
+    world.now += 2
+    row = await world.turn()
+    assert [attempt.provider for attempt in row.attempts] == ["vertex"]
+
+
+@pytest.mark.parametrize("after_s", [5.0, 77.0, LOCK_S])
+async def test_a_lora_is_held_back_for_75_seconds_at_the_most(world: World, after_s: float) -> None:
+    world = world_of_two(Policy(lock_s=after_s))
+    assert world.health
+    await world.health.open("fal")
+    await world.accept(**LORA)
+    row = await world.until(Stage.CLOSING if after_s > 75 else Stage.WAITING)
+    assert vertex(world).calls == []
+    if after_s > 75:
+        assert row.closed_at and 74 < row.closed_at - row.created_at < 77
+        assert trouble(row) == (
+            "service_unavailable",
+            "fal may not be asked: its circuit is open; fallback refused: loras",
+        )
+    else:
+        assert world.fal.calls == ["submit"]
+        assert row.held_back_at is None
+        assert any(note.what == "held_back" and "fal is open" in note.text for note in row.history)
+
+
+async def test_a_job_that_has_waited_for_its_turn_is_not_failed_by_a_circuit_that_opens(world: World) -> None:
+    world = world_of_two(Policy(concurrency={"fal": 1}, lock_s=10))
+    assert world.health
+    busy = await world.health.ask("fal", "x", 1000)
+    await world.accept(**LORA)
+    for _ in range(120):
+        await world.turn()
+        world.now += 1
+    await world.health.tell("fal", "x", Verdict("locked"), busy)  # type: ignore[arg-type]
+    for _ in range(3):
+        await world.turn()
+        world.now += 1
+    row = await world.until(Stage.WAITING)
+    assert len(row.attempts) == 1
+
+
+async def test_a_fallback_that_is_merely_full_is_waited_for(world: World) -> None:
+    world = world_of_two(Policy(concurrency={"vertex": 1}))
+    assert world.health
+    await world.health.open("fal")
+    busy = await world.health.ask("vertex", "x", 1000)
+    await world.accept()
+    for _ in range(100):
+        assert (await world.turn()).stage == Stage.ACCEPTED
+        world.now += 1
+    await world.health.tell("vertex", "x", Verdict("ignored"), busy)  # type: ignore[arg-type]
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, row.attempts[-1].provider) == (Stage.COMPLETED, "vertex")
+
+
+async def test_a_job_that_no_circuit_lets_through_fails_with_what_was_tried(world: World) -> None:
+    world.fal.submits = [AuthenticationError("fal: 401", provider="fal")]
+    assert world.health
+    await world.health.open("vertex")
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert trouble(row) == ("authentication", "fal: 401; vertex may not be asked: its circuit is open")
+
+
+async def test_one_probe_goes_and_the_others_go_round(world: World) -> None:
+    world = world_of_two(Policy(lock_s=5))
+    assert world.health
+    await world.health.open("fal")
+    world.now += 6
+    hang = asyncio.Event()
+    sent = list[str]()
+
+    async def submit(call: Call) -> Ticket:
+        sent.append(call.job_id)
+        await hang.wait()
+        return Ticket(f"r-{call.job_id}")
+
+    world.fal.submit = submit  # type: ignore[method-assign]
+    for number in range(5):
+        step = Step("flux-schnell", {"prompt": "x"}, IMAGES)
+        await world.ledger.accept(Job(f"j{number}", "generation.text_to_image", "generation", {}, step, Options(), 0.0))
+    await world.dispatcher._round()
+    async with asyncio.timeout(5):
+        while len(vertex(world).sent) < 4:
+            await asyncio.sleep(0)
+    assert len(sent) == 1
+    hang.set()
+    await asyncio.gather(*(task for _, task in world.dispatcher._held.values()))
+    (circuit,) = [state for state in await world.health.states() if (state.provider, state.model) == ("fal", None)]
+    assert circuit.stand == "closed"
+    assert not world.health.leaks()
+
+
+async def test_a_probe_whose_files_cannot_be_brought_leaves_the_circuit_to_the_next(world: World) -> None:
+    world = world_of_two(Policy(lock_s=5))
+    assert world.health and world.inputs
+    await world.health.open("vertex")
+    world.now += 6
+    world.inputs.errors = [RequestRefusedError("image: not there", kind="missing")]
+    await world.accept_step(VIDEO, provider="vertex")
+    row = await world.until(Stage.CLOSING)
+    assert trouble(row) == ("request_refused", "image: not there")
+    assert (vertex(world).calls, world.health.leaks()) == ([], [])
+    assert world.health.told[-1] == ("vertex", "ignored")
+
+
+async def test_health_is_told_once_the_row_is_written(world: World) -> None:
+    assert world.health
+    stages = list[Stage]()
+    world.health.before_tell = lambda: stages.append(world.ledger._rows["a"].job.stage)
+    world.fal.submits = [RateLimitError("fal: 429"), Ticket("r-1")]
+    await world.accept()
+    await world.until(Stage.CLOSING)
+    assert stages == [Stage.ACCEPTED, Stage.WAITING]
+    assert world.health.told == [("fal", "limited"), ("fal", "good")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Ticket("r-1"),
+        Fault(ServiceUnavailableError("503")),
+        ServiceUnavailableError("503"),
+        RateLimitError("429"),
+        AuthenticationError("401"),
+        RequestRefusedError("no"),
+        SubmitUnknownError("lost"),
+    ],
+)
+async def test_whatever_an_answer_is_its_flight_is_told_of_once(world: World, answer: Any) -> None:
+    world.fal.submits = [answer]
+    await world.accept()
+    await world.until(Stage.CLOSING, seconds=2000)
+    assert world.health and world.health.gone
+    assert world.health.leaks() == []
+
+
+async def test_a_run_that_fails_later_is_told_of_too(world: World) -> None:
+    world.fal.results = [Fault(ServiceUnavailableError("fal: runner gone"))]
+    await world.accept(fallback=False)
+    await world.until(Stage.CLOSING)
+    assert world.health
+    assert world.health.told[:2] == [("fal", "good"), ("fal", "bad")]
+
+
+async def test_files_that_cannot_be_had_now_are_asked_for_again(world: World) -> None:
+    assert world.inputs and world.health
+    world.inputs.errors = [ServiceUnavailableError("image: 503"), RateLimitError("image: 429")]
+    await world.accept_step(VIDEO, provider="vertex")
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    assert [file.data for file in vertex(world).sent[0].files] == [b"https://x/i.png"]
+    assert len(world.inputs.asked) == 3
+    assert (world.health.leaks(), len(row.attempts)) == ([], 1)
+
+
+async def test_files_that_never_come_end_the_job_before_anything_is_sent(world: World) -> None:
+    assert world.inputs and world.health
+    world.inputs.errors = [ServiceUnavailableError("image: 503")] * 99
+    await world.accept_step(VIDEO, provider="vertex")
+    row = await world.until(Stage.CLOSING)
+    assert trouble(row) == ("service_unavailable", "image: 503")
+    assert (vertex(world).calls, row.attempts, len(world.inputs.asked)) == ([], (), 6)
+    assert world.health.leaks() == []
+
+
+async def test_looks_at_an_earlier_run_do_not_count_as_tries_of_a_file(world: World) -> None:
+    assert world.inputs
+    vertex(world).submits = [Ticket("r-1"), Ticket("r-2")]
+    vertex(world).looks = [*[ServiceUnavailableError("away")] * 9, Ended()]
+    vertex(world).results = [Fault(ServiceUnavailableError("vertex: 503")), Reply({}, files=(b"v",))]
+    await world.accept_step(VIDEO, providers=("vertex",))
+    await world.turn()
+    world.inputs.errors = [ServiceUnavailableError("image: 503")]
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, len(row.attempts)) == (Stage.COMPLETED, 2)
+
+
+async def test_a_fallback_whose_files_cannot_be_brought_does_not_hide_the_first_error(world: World) -> None:
+    assert world.inputs
+    world.fal.submits = [AuthenticationError("fal: 401", provider="fal")]
+    world.inputs.errors = [RequestRefusedError("image: not public", kind="inside")]
+    await world.accept_step(VIDEO)
+    row = await world.until(Stage.CLOSING)
+    assert trouble(row) == ("authentication", "fal: 401; vertex was not asked: image: not public")
+
+
+async def test_a_route_without_files_inside_needs_none(world: World) -> None:
+    assert world.inputs
+    await world.accept_step(VIDEO)
+    await world.turn()
+    assert world.inputs.asked == []
+    assert world.fal.sent[0].files == ()
+
+
+async def test_a_defect_while_files_are_brought_leaks_no_flight(world: World) -> None:
+    assert world.inputs and world.health
+    world.inputs.errors = [RuntimeError("a bug")]
+    await world.accept_step(VIDEO, provider="vertex")
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    assert world.health.leaks() == []
+
+
+async def test_a_worker_that_stops_while_files_are_brought_leaks_no_flight(world: World) -> None:
+    assert world.inputs and world.health
+    begun = asyncio.Event()
+
+    async def hang(refs: Any, **_: Any) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    world.inputs.bring = hang  # type: ignore[method-assign]
+    await world.accept_step(VIDEO, provider="vertex")
+    await world.dispatcher._round()
+    await begun.wait()
+    await world.dispatcher.stop(0.0, 0.0)
+    assert (len(world.health.gone), world.health.leaks()) == (1, [])
