@@ -6,7 +6,7 @@ latency stays a fraction of the job itself. A long one is looked at often enough
 
 LIVE_FROM_S = 15.0  # jobs that usually take longer are followed
 FIRST_MIN_S, STEP_MIN_S, STEP_MAX_S = 0.3, 0.4, 15.0
-LATE_S = 0.2  # a process that comes so late to a look is busy
+LATE_S = 0.05  # a process that comes so late to a look is busy
 SWEEP_MIN_S = 2.0  # beyond its usual end, for a webhook to come
 UNKNOWN_MIN_S, UNKNOWN_MAX_S = 60.0, 3600.0
 
@@ -27,7 +27,7 @@ def next_look_s(
     When this look came `late_s` too late, the process has more to do than it can: it looks less often.
     """
     live = usual_s > LIVE_FROM_S and elapsed_s < 2 * usual_s
-    share = 2 / 3 if late_s > LATE_S else 1 / 2 if webhooks else 1 / 3
+    share = 1 / 2 if webhooks or late_s > LATE_S else 1 / 3
     step = _live_step(usual_s) if live else max(STEP_MIN_S, elapsed_s * share)
     if not running:
         step = max(step, min(usual_s / 2, 5.0))

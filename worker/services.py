@@ -14,6 +14,7 @@ from config.settings import Settings
 from worker.artefacts.fetch import Fetcher, FetchLimits
 from worker.artefacts.store import open_store
 from worker.artefacts.verify import Verifier, VerifyLimits
+from worker.health.calm import CalmHealth
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
 from worker.http import open_downloads, open_transport
@@ -51,7 +52,8 @@ async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
     limits = FetchLimits(settings.store.max_file_mb * 1_000_000)
-    health = open_redis_health(settings.redis.ledger, policy_of(settings.health))
+    policy = policy_of(settings.health)
+    health = CalmHealth(open_redis_health(settings.redis.ledger, policy), policy)
     stack.push_async_callback(health.aclose)
     lacking = what_to_set(settings)
     return Bench(

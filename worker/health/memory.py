@@ -118,7 +118,8 @@ class MemoryHealth:
                 for_s = self._policy.retired_s if cause == "retired" else self._policy.lock_s
                 yield from circuit.shut(cause, for_s, now)
         elif verdict.kind in {"good", "bad"} and not circuit.until and not is_stale:
-            yield from circuit.count(verdict.kind == "good", model, now, hint_s)
+            for _ in range(verdict.times if verdict.kind == "good" else 1):
+                yield from circuit.count(verdict.kind == "good", model, now, hint_s)
         elif verdict.kind in {"good", "bad"} and circuit.until and is_mine:
             yield from [circuit.close(now)] if verdict.kind == "good" else circuit.fail(now, hint_s)
 

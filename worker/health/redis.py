@@ -70,6 +70,7 @@ class RedisHealth:
         args: list[Any] = [go.token or "", _ms(go.at), verdict.kind, _ms(p.hint_s(verdict)), secrets.token_hex(8)]
         args += [provider, model, _ms(p.window_s), p.failures, p.ratio, _ms(p.open_s), _ms(p.open_max_s)]
         args += [_ms(p.lock_s), _ms(p.retired_s), _ms(p.backoff_s), _ms(p.backoff_max_s), _ms(p.keep_s)]
+        args += [verdict.times]
         try:
             changes = await self._script["tell"](keys=self._keys.of(provider, model), args=args)
         except (RedisError, OSError) as error:

@@ -10,7 +10,8 @@
 -- KEYS[3]  flight   zset  <prefix>health:flight:<provider>           token -> when its lease ends
 -- KEYS[4]  known    zset  <prefix>health:known                       <provider>, <provider>:<model> -> when it was last heard of
 -- ARGV     token ('' for none), asked at in ms, verdict, hint in ms, id of this telling, provider, model,
---          window, least failures, ratio, open, longest open, lock, retired, backoff, longest backoff, keep; times in ms
+--          window, least failures, ratio, open, longest open, lock, retired, backoff, longest backoff, keep; times in ms;
+--          how many answers this one stands for, when good
 -- returns  {kind, 1 the provider's | 2 the model's, cause, open for in ms}, ... for each change
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -18,6 +19,7 @@ local token, asked, verdict, hint, telling, provider, model =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local window, least, ratio, open_ms, open_max = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local lock, retired, backoff, backoff_max, keep = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local many = tonumber(ARGV[18])
 local slot = math.floor(now / (window / 10))
 local changes = {}
 
@@ -55,7 +57,7 @@ local function close(which, c)
 end
 
 local function count(which, c)
-  local good, bad = verdict == 'good' and 1 or 0, verdict == 'bad' and 1 or 0
+  local good, bad = verdict == 'good' and many or 0, verdict == 'bad' and 1 or 0
   for name, n in pairs(c) do
     local kind, at = name:match('^(%a+):(%d+)$')
     if at and tonumber(at) <= slot - 10 then
@@ -66,7 +68,7 @@ local function count(which, c)
       bad = bad + tonumber(n)
     end
   end
-  redis.call('HINCRBY', KEYS[which], verdict .. ':' .. slot, 1)
+  redis.call('HINCRBY', KEYS[which], verdict .. ':' .. slot, verdict == 'good' and many or 1)
   if verdict == 'good' then return end
   -- What ails one model alone opens that model's circuit: the others would only wait for nothing.
   local mixed = which == 2 or tonumber(c.mixed or 0) > now - window

@@ -28,6 +28,7 @@ class Verdict:
 
     kind: Kind
     retry_after_s: float | None = None
+    times: int = 1  # good ones may be told in one for many
 
 
 GOOD = Verdict("good")  # answered as it should

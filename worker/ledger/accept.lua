@@ -1,4 +1,5 @@
--- Write an accepted row and make it due now, unless a row of this id is past being sent.
+-- Write an accepted row and make it due, unless a row of this id is past being sent. It is due as if it had waited for
+-- two seconds: where a worker has more to do than it can, what is to be begun goes before what is only looked at again.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>      doc, stage, queue, fence, strikes, until, heard, taken, signal:<name>
 -- KEYS[2]  due   zset  <prefix>due:<queue>   job id -> due time, ms since the epoch by Redis's clock
@@ -21,5 +22,5 @@ local t = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'doc', ARGV[2], 'stage', ARGV[3], 'queue', ARGV[4], 'strikes', 0, 'until', 0)
 redis.call('HSETNX', KEYS[1], 'heard', 0)
 redis.call('HINCRBY', KEYS[1], 'fence', 1)
-redis.call('ZADD', KEYS[2], t[1] * 1000 + math.floor(t[2] / 1000), ARGV[1])
+redis.call('ZADD', KEYS[2], t[1] * 1000 + math.floor(t[2] / 1000) - 2000, ARGV[1])
 return {1, ARGV[2]}

@@ -13,6 +13,9 @@ from typing import Protocol
 from worker.job import Job
 
 
+AHEAD_S = 2.0  # of what is looked at again goes what is to be begun
+
+
 @dataclass(frozen=True)
 class Claim:
     """A row held for a lease from `now` on."""
@@ -79,6 +82,8 @@ class Ledger(Protocol):
 
     async def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
         """Write the row and make it due, unless one of this id is past *sent*. Returns whether it is new, and the row.
+
+        It is claimed before rows that have been due for less than `AHEAD_S`.
 
         `created_at` is taken from the ledger's clock, what is known of the sending from the row that was sent.
         Raises `KeyReusedError` when another job has the key.

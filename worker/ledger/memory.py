@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.job import Job, Note, Stage, dump_job
-from worker.ledger.base import Claim, Once, Row
+from worker.ledger.base import AHEAD_S, Claim, Once, Row
 from worker.ledger.hash import accepted
 
 
@@ -40,7 +40,7 @@ class MemoryLedger:
             raise KeyReusedError(f"idempotency_key: job {self._once[once.key][0]} has it")
         job = accepted(job, dump_job(row.job) if row else None, self._clock())
         kept = (row.fence, row.heard, row.signals) if row else (0, 0, {})
-        self._rows[job.id] = _Row(job, self._clock(), kept[0] + 1, heard=kept[1], signals=kept[2])
+        self._rows[job.id] = _Row(job, self._clock() - AHEAD_S, kept[0] + 1, heard=kept[1], signals=kept[2])
         return True, job
 
     async def send(self, job: Job, wait_s: float) -> None:

@@ -473,7 +473,7 @@ async def test_time_in_the_providers_queue_is_no_progress(world: World) -> None:
     await world.accept()
     await world.turn()
     while (row := await world.turn()).sight.running is False:
-        world.now += 0.1
+        world.now += 0.04
     assert row.sight.queued_at and row.sight.queued_at - row.created_at > 2
     assert row.sight.progress is not None and row.sight.progress < 0.95
 

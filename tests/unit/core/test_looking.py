@@ -34,8 +34,8 @@ def test_a_look_costs_a_short_job_at_most_two_fifths_of_its_own_duration() -> No
 
 
 def test_a_process_that_comes_late_looks_less_often() -> None:
-    steps = [next_look_s(1, 6, True, 0.5, late_s=late_s) for late_s in (0.0, 0.2, 0.3, 30.0)]
-    assert steps == [2, 2, 4, 4]
+    steps = [next_look_s(1, 6, True, 0.5, late_s=late_s) for late_s in (0.0, 0.05, 0.1, 30.0)]
+    assert steps == [2, 2, 3, 3]
     assert next_look_s(120, 60, True, 0.5, late_s=1.0) == 3, "what is followed stays followed"
 
 

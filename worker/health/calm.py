@@ -1,0 +1,72 @@
+"""Spares Redis while all is well: who was let go lets others go for a second, and good answers are told in one.
+
+Failures, limits and half-open circuits are asked for and told as ever, at once. What another replica has learned is
+known here a second later, at the most.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from worker.health.base import Change, Go, Health, Policy, State, Wait
+from worker.health.verdict import Verdict
+
+CALM_S = 1.0
+MOST_MODELS = 1000  # names of models that are passed through have no end
+
+
+@dataclass
+class _Well:
+    """A model that was well when it was last asked for."""
+
+    until: float
+    at: float  # of the asking, by the inner clock
+    untold: int = 0  # good answers
+
+
+class CalmHealth:
+    """See `worker.health.base.Health`. For the tasks of one event loop; closes what it was made of."""
+
+    def __init__(self, inner: Health, policy: Policy, clock: Callable[[], float] = time.monotonic) -> None:
+        self._inner, self._clock = inner, clock
+        self._limited = {*policy.concurrency, *policy.rate_per_s}
+        self._well: dict[tuple[str, str], _Well] = {}
+
+    async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
+        """Whether a submission may go now: as a second ago, where that was well and nothing is limited."""
+        well = self._well.get((provider, model))
+        if well and self._clock() < well.until:
+            return Go(None, well.at)
+        answer = await self._inner.ask(provider, model, lease_s)
+        if isinstance(answer, Go) and answer.token and not answer.probe and provider not in self._limited:
+            if len(self._well) >= MOST_MODELS:
+                self._well.clear()
+            untold = well.untold if well else 0
+            self._well[provider, model] = _Well(self._clock() + CALM_S, answer.at, untold)
+        return answer
+
+    async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
+        """What came of it. Whoever asked tells of all good answers since; anything else is told at once."""
+        well = self._well.get((provider, model))
+        if well is None:
+            return await self._inner.tell(provider, model, verdict, go)
+        if verdict.kind == "good":
+            if go and go.token is None:
+                well.untold += 1
+                return ()
+            many, well.untold = 1 + well.untold, 0
+            return await self._inner.tell(provider, model, replace(verdict, times=many), go)
+        before: tuple[Change, ...] = ()
+        if verdict.kind != "ignored":
+            del self._well[provider, model]
+            if well.untold:
+                before = await self._inner.tell(provider, model, Verdict("good", times=well.untold), Go(None, well.at))
+        return before + await self._inner.tell(provider, model, verdict, go)
+
+    async def states(self) -> tuple[State, ...]:
+        """Every circuit that is remembered."""
+        return await self._inner.states()
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._inner.aclose()
