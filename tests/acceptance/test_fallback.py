@@ -1,0 +1,153 @@
+"""One job after the other through a real worker, the vendors' own SDKs and the twin: error, request, options, outcome.
+
+What follows from an error is tabled without processes in `tests/unit`; here it is seen from a backend that has only
+Celery, and paid for at the twin.
+"""
+
+import gc
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from celery.result import AsyncResult
+from PIL import Image
+
+from tests.acceptance.conftest import Twin
+from tests.acceptance.fallback_rows import CUT, FAILED, LORA, SERVED, Row
+from tests.conftest import free_port, wait_until
+from worker.cli.processes import House, open_house
+from worker.errors import ExternalServiceError, ServiceUnavailableError
+from worker.job import Stage, load_job
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The processes, and a backend that has Celery and nothing of ours."""
+
+    house: House
+    twin: Twin
+    backend: Celery
+    redis: "redis.Redis[bytes]"
+    redis_cut: "redis.Redis[bytes]"
+
+    def send(self, asked: dict[str, Any], queue: str | None = None) -> AsyncResult:
+        return self.backend.send_task("generation.text_to_image", kwargs={"prompt": "a jade cup", **asked}, queue=queue)
+
+    def fresh(self) -> None:
+        """The twin forgets, and every circuit with it: a row owes nothing to the one before."""
+        self.twin.reset()
+        self.twin.pace(seconds=0.1)
+        for ledger in (self.redis, self.redis_cut):
+            if known := list(ledger.scan_iter("kilnhand:health:*")):
+                ledger.delete(*known)
+
+    def paid(self) -> dict[str, int]:
+        return dict(Counter(request["provider"] for request in self.twin.requests()))
+
+    def stage(self, job_id: str) -> Stage | None:
+        row = self.redis.hget(f"kilnhand:job:{job_id}", "doc")
+        return load_job(row).stage if row else None
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with open_house(tmp_path_factory.mktemp("fallback"), parts=("redis", "twin")) as house:
+        others = {
+            "KILNHAND_GOOGLE_BASE_URL": f"{house.twin_url}/google",
+            "KILNHAND_ANTHROPIC_BASE_URL": f"{house.twin_url}/anthropic",
+        }
+        house.start_worker("worker", env=others)
+        ledger = house.redis_url.replace("/0", "/2")
+        cut = {"KILNHAND_FAL_BASE_URL": f"http://127.0.0.1:{free_port()}", "KILNHAND_LEDGER_URL": ledger}
+        house.start_worker("worker-cut", queues=CUT, env={**others, **cut})
+        backend = Celery("backend", broker=house.redis_url, backend=house.redis_url, set_as_current=False)
+        with redis.Redis.from_url(house.redis_url) as client, redis.Redis.from_url(ledger) as client_cut:
+            yield Scene(house, Twin(house.twin_url), backend, client, client_cut)
+        backend.close()
+        gc.collect()  # results that are collected later would look for their Redis in vain
+
+
+@pytest.fixture(scope="module")
+def cut_off(scene: Scene) -> AsyncResult:
+    """A job with LoRAs to which fal is down all the time. It is refused ten times, which the others do not wait for."""
+    return scene.send({"model": "flux-lora", "loras": [LORA]}, queue=CUT)
+
+
+def check_files(house: House, result: dict[str, Any], ratio: float) -> None:
+    """Every file lies in the store as the result says it, and has the shape that was asked for."""
+    for image in result["images"]:
+        file = Path(house.folder, "files", image["key"])
+        data = file.read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (image["bytes"], image["sha256"])
+        with Image.open(file) as picture:
+            picture.load()
+            assert picture.size == (image["width"], image["height"])
+        assert not ratio or image["width"] / image["height"] == pytest.approx(ratio, rel=0.05)
+
+
+@pytest.mark.usefixtures("cut_off")
+@pytest.mark.parametrize("row", SERVED.values(), ids=SERVED)
+def test_a_job_is_served_by_whom_its_row_says_with_provenance_and_is_paid_once(scene: Scene, row: Row) -> None:
+    scene.fresh()
+    for fault in row.faults:
+        scene.twin.script(**fault)
+    sent = scene.send(row.asked, row.queue)
+    result = sent.get(timeout=60)
+    assert sent.state == "SUCCESS"
+    told = result["provenance"]
+    assert (told["provider"], told["equivalence"]) == (row.by, row.equivalence)
+    assert tuple(each["error"] for each in told["tried"]) == row.tried
+    assert (set(told["approximated"]), set(told["dropped"])) == (set(row.told_otherwise), set(row.dropped))
+    assert told["asked_for"] == row.asked.get("model", "flux-schnell")
+    assert "a jade cup" in told["prompt"]
+    assert len(told["missing"]) == row.asked.get("num_images", 1) - row.images
+    assert len(result["images"]) == row.images
+    check_files(scene.house, result, row.ratio)
+    assert scene.paid() == row.paid
+
+
+@pytest.mark.usefixtures("cut_off")
+@pytest.mark.parametrize("row", FAILED.values(), ids=FAILED)
+def test_a_job_that_nobody_may_serve_fails_with_the_first_error(scene: Scene, row: Row) -> None:
+    scene.fresh()
+    for fault in row.faults:
+        scene.twin.script(**fault)
+    sent = scene.send(row.asked, row.queue)
+    with pytest.raises(ExternalServiceError) as failed:
+        sent.get(timeout=60)
+    assert sent.state == "FAILURE"
+    assert type(failed.value) is row.error, failed.value
+    assert [words for words in row.says if words not in str(failed.value)] == []
+    assert scene.paid() == row.paid
+
+
+@pytest.mark.usefixtures("cut_off")
+@pytest.mark.parametrize("what", ["drop", "nginx"])
+def test_a_submission_whose_answer_is_lost_is_found_before_anybody_else_is_asked(scene: Scene, what: str) -> None:
+    scene.fresh()
+    scene.twin.pace(seconds=0.1, list_lag_s=2)
+    scene.twin.script(provider="fal", call="submit", what=what, times=1)
+    sent = scene.send({"image_size": "square"})
+    wait_until(lambda: scene.stage(sent.id) == Stage.UNKNOWN, "its fate is unknown")
+    assert scene.paid() == {"fal": 1}
+    result = sent.get(timeout=60)
+    assert (result["provenance"]["provider"], result["attempts"], result["possible_duplicate"]) == ("fal", 1, False)
+    assert scene.paid() == {"fal": 1}
+
+
+def test_with_fal_down_a_job_with_loras_fails_after_its_retries_and_says_why_nobody_else_was_asked(
+    scene: Scene, cut_off: AsyncResult
+) -> None:
+    with pytest.raises(ServiceUnavailableError) as failed:
+        cut_off.get(timeout=120)
+    assert "no answer to POST (ConnectError)" in str(failed.value)
+    assert "fallback refused: loras" in str(failed.value)
+    row = scene.redis_cut.hget(f"kilnhand:job:{cut_off.id}", "doc")
+    assert row
+    assert [attempt.provider for attempt in load_job(row).attempts] == ["fal"] * 10
