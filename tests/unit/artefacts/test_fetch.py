@@ -336,3 +336,70 @@ async def test_a_store_that_fails_is_tried_again_later(bench: Make, monkeypatch:
     one.store.put = full  # type: ignore[method-assign]
     assert "no space left" in (await one.refusal()).message
     assert len(one.asked) == 3
+
+
+SOME = Piece("images", "image", "images.*", count=3)
+
+
+async def test_files_inside_an_answer_are_stored_whole_and_in_order(bench: Make) -> None:
+    one, files = bench(b""), [picture("JPEG"), picture("PNG"), picture("JPEG", (32, 16))]
+    artefacts = await one.fetcher.keep_all("j1", files, [SOME])
+    assert [artefact.key for artefact in artefacts] == [
+        "jobs/j1/images-0.jpg",
+        "jobs/j1/images-1.png",
+        "jobs/j1/images-2.jpg",
+    ]
+    assert [await one.read(artefact.key) for artefact in artefacts] == files
+    assert [artefact.sha256 for artefact in artefacts] == [hashlib.sha256(file).hexdigest() for file in files]
+    assert (artefacts[2].width, artefacts[2].height, one.asked) == (32, 16, [])
+
+
+async def test_fewer_files_than_promised_are_kept_and_no_more_than_that(bench: Make) -> None:
+    one = bench(b"")
+    assert len(await one.fetcher.keep_all("j1", [picture()] * 2, [SOME])) == 2
+    assert len(await one.fetcher.keep_all("j2", [picture()] * 5, [SOME])) == 3
+
+
+async def test_files_go_to_the_pieces_in_the_order_of_promise(bench: Make) -> None:
+    pieces = [Piece("image", "image", "image"), Piece("video", "video", "video")]
+    artefacts = await bench(b"").fetcher.keep_all("j1", [picture(), video()], pieces)
+    assert [(artefact.name, artefact.kind) for artefact in artefacts] == [("image", "image"), ("video", "video")]
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", picture()[:60], video()])
+async def test_a_file_inside_an_answer_that_is_not_the_piece_is_never_stored(bench: Make, content: bytes) -> None:
+    one = bench(b"")
+    with pytest.raises(BrokenPieceError):
+        await one.fetcher.keep_all("j1", [content], [IMAGE])
+    assert one.keys() == []
+
+
+async def test_a_file_inside_an_answer_past_the_limit_is_refused(bench: Make) -> None:
+    one = bench(b"", most_bytes=2000)
+    with pytest.raises(BrokenPieceError, match="KILNHAND_MAX_FILE_MB"):
+        await one.fetcher.keep_all("j1", [b"x" * 5000], [IMAGE])
+
+
+async def test_a_file_inside_an_answer_is_an_upload_while_it_is_stored(bench: Make) -> None:
+    one = bench(b"")
+    put, seen = one.store.put, []
+
+    async def watched(*file: Any) -> None:
+        seen.append(one.fetcher.is_uploading("j1"))
+        await put(*file)
+
+    one.store.put = watched  # type: ignore[method-assign]
+    await one.fetcher.keep_all("j1", [picture()], [IMAGE])
+    assert (seen, one.fetcher.is_uploading("j1")) == ([True], False)
+
+
+async def test_a_store_that_fails_is_no_fault_of_the_file(bench: Make) -> None:
+    one = bench(b"")
+
+    async def away(*_: object) -> None:
+        raise ServiceUnavailableError("the store failed: away")
+
+    one.store.put = away  # type: ignore[method-assign]
+    with pytest.raises(ServiceUnavailableError):
+        await one.fetcher.keep_all("j1", [picture()], [IMAGE])
+    assert one.waits == [], "whoever holds the answer decides how long it is tried"
