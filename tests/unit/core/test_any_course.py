@@ -1,6 +1,7 @@
 """Whatever two providers answer, in whatever order: the job ends, nothing is sent twice, nobody left is asked again."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_every_course_ends_and_nothing_is_sent_twice(course: dict[str, Any]) -> 
     assert row.ending is not None
     sent = [call.attempt for call in (*fal.sent, *vertex.sent)]
     assert len(sent) == len(set(sent)), "at most one submission an attempt"
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         for attempt in after.attempts[len(before.attempts) :]:
             assert name_of(attempt) not in before.given_up, "a route that was given up is not used again"
             assert all(each.ended_at is not None for each in before.attempts), "nothing is open when another begins"
