@@ -29,12 +29,12 @@ test: $(READY) ## all tests that need neither a browser nor Node
 	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/contract $(ARGS)
 	$(BIN)/python -m pytest tests/integration tests/acceptance $(ARGS)
 
-check: $(READY) ## format, lint, types, import layers, unit and contract tests: under a minute
+check: $(READY) ## format, lint, types, import layers, unit tests: under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/contract $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 tests/unit $(ARGS)
 
 test-peers: $(READY) ## tests with Chromium and Node's fal client; installs both on Debian
 	@.ci/peers

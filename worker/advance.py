@@ -5,6 +5,7 @@ money the intent is on the row, after it the ticket; files go under names that d
 to is `worker.reconcile`, what came of an attempt `worker.outcome`, cancels and deadlines are `worker.stopping`.
 """
 
+import time
 from dataclasses import replace
 
 from worker import crash
@@ -87,6 +88,7 @@ async def _submit(bench: Bench, job: Job, look: Look) -> Next:
         look.hand.files,
     )
     crash.point("before_post")
+    began = time.monotonic()
     try:
         taken = await bench.provider(attempt.provider).submit(call)
     except ExternalServiceError as error:
@@ -95,7 +97,8 @@ async def _submit(bench: Bench, job: Job, look: Look) -> Next:
     crash.point("after_post")
     look.hand.verdict = verdict_of(taken.error if isinstance(taken, Fault) else None)
     if not isinstance(taken, Ticket):
-        return await answered(bench, job.with_attempt(submitted_at=look.now, answered=True), taken, look)
+        later = replace(look, now=look.now + time.monotonic() - began)
+        return await answered(bench, job.with_attempt(submitted_at=look.now, answered=True), taken, later)
     job = job.with_attempt(ticket=taken, submitted_at=look.now)
     pause_s = first_look_s(model.usual_s, webhooks=bench.webhook is not None)
     return Next(job.move(Stage.WAITING, looks=0), pause_s * (1 + 0.2 * bench.chance()))

@@ -50,6 +50,8 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
             return "answered", cost_text(attempt.cost if attempt else None)
         case Stage.STORED:
             files = len(after.artefacts)
+            if not after.step.pieces:
+                return "judged", "it answers what was asked"
             return "stored", f"{files} file{'s' if files != 1 else ''}, {sum(a.bytes for a in after.artefacts)} bytes"
         case Stage.CLOSING:
             return _closing(before, after)
@@ -99,4 +101,9 @@ def cost_text(cost: Cost | None) -> str:
         return "nothing was billed"
     if cost.usd is None:
         return f"billed {cost.units:g} units of unknown price" if cost.units is not None else "billed, price unknown"
-    return f"billed {'about ' if cost.estimated else ''}{cost.usd:.4f} USD"
+    return f"billed {'about ' if cost.estimated else ''}{usd_text(cost.usd)}"
+
+
+def usd_text(usd: float) -> str:
+    """Dollars in words; a caption costs a few hundred-thousandths."""
+    return f"{usd:.4f} USD" if usd == 0 or usd >= 0.001 else f"{usd:.6f} USD"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from worker.errors import SubmitUnknownError
-from worker.history import FIRST, LAST, cost_text, receipt_text
+from worker.history import FIRST, LAST, cost_text, receipt_text, usd_text
 from worker.job import Attempt, Job, Note
 from worker.status import state_of
 
@@ -29,7 +29,7 @@ def money(job: Job) -> str:
         return "nothing was submitted, so nothing was billed"
     known = [attempt.cost.usd for attempt in job.attempts if attempt.cost and attempt.cost.usd is not None]
     about = "about " if any(attempt.cost and attempt.cost.estimated for attempt in job.attempts) else ""
-    text = f"billed {about}{sum(known):.4f} USD" if known else "no bill has come"
+    text = f"billed {about}{usd_text(sum(known))}" if known else "no bill has come"
     return "; ".join([text, *(f"attempt {one.number} {why}" for one in job.attempts if (why := _unsure(job, one)))])
 
 
@@ -78,6 +78,8 @@ def _course(attempt: Attempt) -> Iterator[str]:
     elif attempt.ticket:
         model = f" ({attempt.inference_s:.1f} s of it the model)" if attempt.inference_s is not None else ""
         yield f"over {attempt.ended_at - since:.1f} s later{model}"
+    elif attempt.answered:
+        yield f"answered after {attempt.ended_at - since:.1f} s"
     else:
         yield f"given up after {attempt.ended_at - since:.1f} s"
     if attempt.trouble:
@@ -112,11 +114,13 @@ _WORDS: Mapping[str, str] = {
     "ticket": "taken by the provider as request {}",
     "unknown": "nobody can tell whether it was taken",
     "again_later": "back to be tried again",
+    "held_back": "held back",
     "waiting": "waits",
     "looked": "looked at: {}",
     "answered": "the provider's answer is saved: {}",
     "fetch_again": "its files could not be had",
     "stored": "stored {}",
+    "judged": "judged: {}",
     "ending": "the ending is decided: {}",
     "closing_message_again": "nobody had confirmed the ending: it was told again",
     "closed": "the ending has reached Celery",

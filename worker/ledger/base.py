@@ -12,7 +12,6 @@ from typing import Protocol
 
 from worker.job import Job
 
-
 AHEAD_S = 2.0  # of what is looked at again goes what is to be begun
 
 
