@@ -6,6 +6,8 @@ from typing import Any
 from config.model import Route, Spelling
 from config.shape import ratio_for, resolution_for
 
+PICTURES = ("image", "images")  # parameters that name pictures
+
 
 def arguments_for(route: Route, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """The endpoint's arguments: the route's constants, then ours by the endpoint's names, then `extra` as it is.
@@ -28,6 +30,12 @@ def files_for(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """References to the files that go inside the call, in the order in which a prompt counts them."""
     given = (arguments[name] for name in route.files if name in arguments)
     return tuple(file for value in given for file in ([value] if isinstance(value, str) else value))
+
+
+def pictures_for(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """References to the pictures that the endpoint fetches by itself."""
+    given = (arguments[name] for name in PICTURES if name in arguments and name not in route.files)
+    return tuple(ref for value in given for ref in ([value] if isinstance(value, str) else value))
 
 
 def left_out(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from config.catalogue import Model
 from worker.edge.task import job_task
 from worker.job import Piece, Step
-from worker.request import BaseRequest, file_url
+from worker.pictures import Image
+from worker.request import BaseRequest
 from worker.status import FileOut, JobResult
 
 
@@ -16,7 +17,7 @@ class ImageToVideo(BaseRequest):
     """A video that begins with a picture. `duration_s` and `aspect_ratio` as the model has them."""
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)] = "veo-3.1-fast"
-    image: Annotated[str, AfterValidator(file_url)]
+    image: Image
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
     duration_s: int | None = Field(None, ge=1, le=60)
     aspect_ratio: Annotated[str, StringConstraints(pattern=r"^(auto|\d{1,2}:\d{1,2})$")] | None = None

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from config.mapping import arguments_for, files_for
+from config.mapping import arguments_for, files_for, pictures_for
 from worker.errors import (
     ExternalServiceError,
     KilnhandError,
@@ -92,6 +92,7 @@ async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
     try:
         arguments_for(way.route, job.step.arguments, job.step.extra)  # found before the intent
         look.hand.files = await _files(bench, job, way)
+        attempt = replace(attempt, urls=await _uploaded(bench, job, way))
     except ExternalServiceError as error:
         await tell(bench, attempt, Hand(go, verdict=IGNORED))
         return _without_files(job, look, way, error)
@@ -117,10 +118,24 @@ async def _files(bench: Bench, job: Job, way: Way) -> tuple[Media, ...]:
     refs = files_for(way.route, job.step.arguments)
     if not refs:
         return ()
-    name = "images" if len(refs) > 1 else "image"
+    name = next(name for name in way.route.files if name in job.step.arguments)
     if bench.inputs is None:
         raise RequestRefusedError(f"{name}: files cannot be brought on this worker", kind="inputs")
     return await bench.inputs.bring(refs, most_bytes=FILES_MOST_BYTES, name=name)
+
+
+async def _uploaded(bench: Bench, job: Job, way: Way) -> dict[str, str]:
+    """Pictures that the provider could not fetch, put where it can: by their references, its URLs."""
+    if bench.inputs is None:
+        return {}
+    refs = [ref for ref in pictures_for(way.route, job.step.arguments) if bench.inputs.must_be_brought(ref)]
+    here = [attempt for attempt in job.attempts if attempt.provider == way.route.provider]
+    before = dict(here[-1].urls) if here else {}
+    if not refs or before.keys() >= set(refs):
+        return before
+    upload = bench.provider(way.route.provider).upload
+    urls = await bench.inputs.as_urls(refs, upload, most_bytes=FILES_MOST_BYTES, name="image")
+    return dict(zip(refs, urls, strict=True))
 
 
 def _seed(bench: Bench, way: Way, job: Job) -> int | None:

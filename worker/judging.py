@@ -28,7 +28,7 @@ class Judgement:
 def told(model: Model, job: Job) -> dict[str, Any]:
     """The arguments of the last attempt, by its endpoint's names."""
     attempt = job.attempts[-1]
-    given = _marked(attempt, dict(job.step.arguments))
+    given = _marked(attempt, {name: _swapped(value, attempt.urls) for name, value in job.step.arguments.items()})
     if job.bad:
         given = repair(given, job.bad.get("answer"), Complaint(tuple(job.bad["complaint"])))
     return arguments_for(route_of(model, attempt), given, job.step.extra)
@@ -51,3 +51,10 @@ def judge(job: Job, output: Mapping[str, Any]) -> Judgement:
 def _marked(attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments with the seed that makes this submission findable."""
     return arguments if attempt.seed is None else {**arguments, "seed": attempt.seed}
+
+
+def _swapped(value: Any, urls: Mapping[str, str]) -> Any:
+    """A reference, or a list of them, as the provider can fetch it."""
+    if isinstance(value, list):
+        return [_swapped(each, urls) for each in value]
+    return urls.get(value, value) if isinstance(value, str) else value

@@ -23,6 +23,7 @@ from tasks.training import Weights, lora
 from tasks.video import Video, image_to_video
 from tests.acceptance.conftest import Twin, states_of
 from worker.cli.processes import House
+from worker.errors import RequestRefusedError
 from worker.providers.fal import point_sdk_at
 from worker.status import JobStatus
 
@@ -160,6 +161,17 @@ def test_a_picture_becomes_a_video(twin: Twin) -> None:
     assert frames > 10
     assert video.duration_s and 3 < video.duration_s < 5
     assert video.width and video.height and video.width / video.height == pytest.approx(16 / 9, rel=0.04)
+
+
+def test_a_file_of_ours_is_named_by_its_key_and_one_inside_the_network_by_nothing(twin: Twin) -> None:
+    twin.pace(seconds=0.2)
+    key = text_to_image.delay(prompt="a kiln", image_size="landscape_16_9").get(timeout=30)["images"][0]["key"]
+    assert image_to_video.delay(image=key, prompt="it glows", duration_s=4).get(timeout=60)["video"]["bytes"] > 1000
+    with pytest.raises(RequestRefusedError, match=r"image\.0: .* is not (a )?public"):
+        image_to_video.delay(image="http://169.254.169.254/latest/meta-data", prompt="x", duration_s=4).get(timeout=30)
+    with pytest.raises(RequestRefusedError, match="no file"):
+        image_to_video.delay(image=key.replace("images-0", "images-7"), prompt="x", duration_s=4).get(timeout=30)
+    assert len(twin.requests("fal-ai/veo3.1/fast/image-to-video")) == 1
 
 
 def test_a_file_needs_its_signature(twin: Twin) -> None:

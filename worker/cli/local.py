@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel
 
 from worker.artefacts.formats import HEAD_BYTES, by_ending, sniff
 from worker.cli.complaint import Complaint
-from worker.language.images import image_ref
+from worker.pictures import image_ref
 from worker.request import MAX_BYTES, file_url
 
 _TAKE_FILES = (file_url, image_ref)

@@ -71,6 +71,10 @@ class Inputs:
         media = await self._bring(_first(refs), most_bytes, kind, fit, name)
         return tuple(media[ref] for ref in refs)
 
+    def must_be_brought(self, ref: str) -> bool:
+        """Whether a provider could not fetch it by this name: a file of ours, or an address that is not public."""
+        return ref[:5].lower() != "data:" and not may_be_handed_on(ref, self._gate)
+
     async def as_urls(
         self, refs: Sequence[str], upload: Upload, *, most_bytes: int, kind: Kind = "image", fit: Fit | None = None,
         name: str = "files",

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 from config.catalogue import Model
 from worker.job import Step
 from worker.language.answers import Analysis, Answer, Asked, Captions, Outfits
-from worker.language.images import Image, Images
 from worker.language.prompts import Prompt, analyse_prompt, caption_prompt, style_prompt
 from worker.language.schema import schema_of
+from worker.pictures import Image, Images
 from worker.request import BaseRequest
 
 MAX_IMAGES = 20

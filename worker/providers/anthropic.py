@@ -13,11 +13,11 @@ import httpx2
 from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, DefaultAsyncHttpxClient
 
 from config.settings import AnthropicSettings
-from worker.errors import InternalError
+from worker.errors import InternalError, RequestRefusedError
 from worker.job import Ticket
 from worker.providers.anthropic_errors import anthropic_error, unanswered
 from worker.providers.anthropic_message import answer_of, body_of
-from worker.providers.base import Call, Fault, Reply, Sighting, Sought, Stop
+from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
 
 BASE_URL = "https://api.anthropic.com"  # given, so that no variable of the SDK's own sends the key elsewhere
 TWIN_KEY = "twin"  # the stand-in asks for a key, and any will do
@@ -68,6 +68,10 @@ class Anthropic:
         except TimeoutError as error:
             raise unanswered(f"no whole answer in {self._deadline_s:g} s", sent=True) from error
         return answer_of(response.content, as_json=bool(call.arguments.get("schema")))
+
+    async def upload(self, media: Media) -> str:
+        """Never asked: files go inside the call."""
+        raise RequestRefusedError("anthropic takes files inside the call", provider="anthropic")
 
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
         """Never asked: no ticket is given out."""

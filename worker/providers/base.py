@@ -130,6 +130,12 @@ class Provider(Protocol):
         A ticket where the piece is asked for later; a synchronous provider answers here. What raises did not run.
         """
 
+    async def upload(self, media: Media) -> str:
+        """Put a file where the provider can fetch it, and say its URL there. Safe to repeat.
+
+        Raises `RequestRefusedError` where files go inside the call.
+        """
+
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
         """How far it is. Safe to repeat."""
 

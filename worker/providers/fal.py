@@ -23,7 +23,7 @@ from worker.errors import (
     SubmitUnknownError,
 )
 from worker.job import Ticket
-from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting, Sought, Stop
+from worker.providers.base import Call, Ended, Fault, Media, Queued, Reply, Running, Sighting, Sought, Stop
 from worker.providers.fal_errors import fal_error
 from worker.providers.fal_guard import FalGuard, said_by_fal
 from worker.providers.fal_list import find_request
@@ -92,6 +92,16 @@ class Fal:
         """Asks fal's platform for the requests of this endpoint. It lists what has ended, if payloads are kept."""
         request_id = await find_request(self._http, self._platform_url, sought)
         return self.ticket_of(sought.endpoint, request_id) if request_id else None
+
+    async def upload(self, media: Media) -> str:
+        """Into fal's own file store, through the SDK's own connection. Nothing is billed for it."""
+        try:
+            return str(await self._client.upload(media.data, media.content_type))
+        except FalClientHTTPError as error:
+            raise _sdk_error(error) from error
+        except httpx.HTTPError as error:
+            text = f"fal: a file could not be uploaded ({type(error).__name__})"
+            raise ServiceUnavailableError(text, provider="fal") from error
 
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
         """One GET of the status, with logs."""

@@ -8,7 +8,7 @@ from config.google import GeminiAccess, NoAccess, find_gemini
 from config.settings import GoogleSettings
 from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
 from worker.job import Ticket
-from worker.providers.base import Call, Fault, Reply, Sighting, Sought, Stop
+from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
 from worker.providers.google_budget import MemoryBudget
 from worker.providers.google_language import write_words
 from worker.providers.google_models import Makes, made_by
@@ -48,6 +48,10 @@ class Gemini:
                 return await write_words(self._sdk, call, self._safety)
         text = f"{NAME}: {call.endpoint} runs on Vertex AI only"
         raise RequestRefusedError(text, provider=NAME, kind="endpoint")
+
+    async def upload(self, media: Media) -> str:
+        """Never asked: files go inside the call."""
+        raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
 
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
         """There is never a ticket."""

@@ -8,7 +8,7 @@ from config.google import NoAccess, VertexAccess, find_vertex
 from config.settings import GoogleSettings
 from worker.errors import ProviderDisabledError, RequestRefusedError
 from worker.job import Ticket
-from worker.providers.base import Call, Fault, Reply, Sighting, Sought, Stop
+from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
 from worker.providers.google_budget import MemoryBudget
 from worker.providers.google_language import write_words
 from worker.providers.google_models import Makes, made_by
@@ -57,6 +57,10 @@ class Vertex:
                 return await start_video(self._sdk, call, self._safety, self._region)
             case Makes.WORDS:
                 return await write_words(self._sdk, call, self._safety)
+
+    async def upload(self, media: Media) -> str:
+        """Never asked: files go inside the call."""
+        raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
 
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
         """Whether an operation is done."""

@@ -1,4 +1,4 @@
-"""How a caller names the images of a language task: a URL, the image itself as a data: URI, or a file of ours.
+"""How a caller names a picture that goes with a request: a URL, the picture itself as a data: URI, or a file of ours.
 
 Only the form is judged here, at `delay()`; what is behind a name is brought and judged by `worker.inputs`.
 """
