@@ -25,6 +25,12 @@ class Metrics:
         self.circuit = self._of_provider("kilnhand_circuit", "The provider's circuit: 0 closed, 1 half open, 2 open")
         self.models_open = self._of_provider("kilnhand_models_open", "Models whose circuit is not closed")
         self.in_flight = self._of_provider("kilnhand_in_flight", "Submissions under way")
+        self.provider_alert = Gauge(
+            "kilnhand_provider_alert",
+            "1 while somebody has to see to the account, the key, or a model that is not ours to use",
+            ["provider", "cause"],
+            registry=self._registry,
+        )
         self.provider_paused = self._of_provider("kilnhand_provider_paused", "1 while it has asked for a pause")
 
     def _of_provider(self, name: str, about: str) -> Gauge:

@@ -20,6 +20,8 @@ from worker.gateway.health import Check, health_routes
 from worker.gateway.jwks import Jwks, jwks_url
 from worker.gateway.metrics import metrics_routes
 from worker.gateway.webhooks import Reception, webhook_routes
+from worker.health.policy import policy_of
+from worker.health.redis import open_redis_health
 from worker.http import open_downloads
 from worker.ledger.redis import open_redis_ledger
 from worker.metrics import Metrics
@@ -34,17 +36,19 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
     """
     checks: dict[str, Check] = {}
     metrics, ledger = Metrics(), open_redis_ledger(settings.redis.ledger)
+    health = open_redis_health(settings.redis.ledger, policy_of(settings.health))
     keys = open_downloads(2, connect_s=5, read_s=5)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(ledger.aclose)
+            stack.push_async_callback(health.aclose)
             stack.push_async_callback(keys.aclose)
             checks.update(ledger=ledger.ping, store=open_store(settings.store, settings.gateway).ready)
             yield
 
-    routes = [*health_routes(checks), *metrics_routes(metrics)]
+    routes = [*health_routes(checks), *metrics_routes(metrics, health.states)]
     folder = folder_of(settings.store)
     if folder is not None:  # S3 and GCS serve their files themselves
         routes += file_routes(folder, require_secret(settings.gateway), clock)

@@ -9,6 +9,7 @@ from worker.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
+ALERTS = frozenset({"locked", "forbidden"})  # causes that no time heals
 STANDS: dict[Stand, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -30,9 +31,12 @@ def report(changes: Iterable[Change], metrics: Metrics | None = None) -> None:
 def show(states: Iterable[State], metrics: Metrics) -> None:
     """Set the gauges to these states, all of them: a circuit that is forgotten is closed."""
     found = tuple(states)
-    for gauge in (metrics.circuit, metrics.models_open, metrics.in_flight, metrics.provider_paused):
+    gauges = (metrics.circuit, metrics.models_open, metrics.in_flight, metrics.provider_paused, metrics.provider_alert)
+    for gauge in gauges:
         gauge.clear()
     for state in found:
+        if state.stand != "closed" and state.cause in ALERTS:
+            metrics.provider_alert.labels(state.provider, state.cause).set(1)
         if state.model is None:
             metrics.circuit.labels(state.provider).set(STANDS[state.stand])
             metrics.in_flight.labels(state.provider).set(state.in_flight)

@@ -21,6 +21,9 @@ from tests.integration.gateway.conftest import SECRET, Start, address_of
 from twin.app import create_app
 from twin.fal.webhooks import Signer
 from twin.server import in_thread
+from worker.health.base import Policy
+from worker.health.redis import open_redis_health
+from worker.health.verdict import Verdict
 from worker.job import Attempt, Job, Options, Stage, Step, Ticket
 from worker.ledger.base import Ledger, Row
 from worker.ledger.redis import open_redis_ledger
@@ -106,6 +109,15 @@ class Fal:
 def fal(start: Start, published: str) -> Iterator[Fal]:
     with httpx.Client(base_url=address_of(start(KILNHAND_FAL_BASE_URL=published)), trust_env=False) as client:
         yield Fal(client)
+
+
+async def test_metrics_tell_the_health_of_providers_as_redis_has_it(fal: Fal, redis_url: str) -> None:
+    health = open_redis_health(redis_url, Policy())
+    await health.tell("fal", "m", Verdict("locked"), None)
+    await health.aclose()
+    told = fal.gateway.get("/metrics").text
+    assert 'kilnhand_circuit{provider="fal"} 2.0' in told
+    assert 'kilnhand_provider_alert{cause="locked",provider="fal"} 1.0' in told
 
 
 async def test_a_genuine_webhook_makes_its_row_due_and_stays_on_it(ledger: Ledger, fal: Fal) -> None:

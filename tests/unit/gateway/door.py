@@ -14,6 +14,8 @@ from starlette.applications import Starlette
 from worker.gateway.jwks import Jwks
 from worker.gateway.metrics import metrics_routes
 from worker.gateway.webhooks import Reception, webhook_routes
+from worker.health.base import Policy
+from worker.health.memory import MemoryHealth
 from worker.job import Attempt, Job, Options, Piece, Stage, Step, Ticket
 from worker.ledger.base import Row
 from worker.ledger.memory import MemoryLedger
@@ -73,7 +75,8 @@ class Door:
         )
         metrics = Metrics()
         self.reception = Reception(SECRET, self.ledger, jwks, metrics, lambda: self.now)
-        self.app = Starlette(routes=[*webhook_routes(self.reception), *metrics_routes(metrics)])
+        health = MemoryHealth(lambda: self.now, Policy())
+        self.app = Starlette(routes=[*webhook_routes(self.reception), *metrics_routes(metrics, health.states)])
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
 
     def wind(self, seconds: float) -> None:

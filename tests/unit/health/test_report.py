@@ -43,6 +43,7 @@ def test_gauges_show_the_states_and_forget_those_that_are_gone() -> None:
         'kilnhand_models_open{provider="fal"} 1.0',
         'kilnhand_in_flight{provider="fal"} 3.0',
         'kilnhand_provider_paused{provider="fal"} 1.0',
+        'kilnhand_provider_alert{cause="locked",provider="fal"} 1.0',
     ):
         assert line in told
     show([], metrics)
