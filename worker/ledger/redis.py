@@ -50,11 +50,8 @@ class RedisLedger:
 
     async def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
         """Write the row unless one of this id is past being sent."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            pipe.hget(self._keys.job(job.id), "doc")
-            (seconds, micros), sent = await pipe.execute()
-        job = accepted(job, sent, float(seconds) + micros / 1e6)
+        now, sent = await self._seen(job.id)
+        job = accepted(job, sent, now)
         args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix]
         args += [once.of, int(once.keep_s * 1000)] if once else []
         new, found, *_ = await self._script["accept"](keys=self._keys.written(job, once), args=args)
@@ -114,11 +111,20 @@ class RedisLedger:
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
         """End a row that is closing."""
-        job = await self.get(job_id)
+        now, doc = await self._seen(job_id)
+        job = load_job(doc) if doc else None
         if job is not None and job.ending is not None and not job.is_final:
-            job = job.move(job.ending, history=(*job.history, Note(await self.ping(), "closed")))
+            job = job.move(job.ending, history=(*job.history, Note(now, "closed")))
             args: list[Any] = [job_id, dump_job(job), job.stage, int(forget_in_s * 1000)]
             await self._script["confirm"](keys=[*self._keys.written(job), self._keys.dead], args=args)
+
+    async def _seen(self, job_id: str) -> tuple[float, bytes | None]:
+        """Redis's clock, and the row's document, in one round trip."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hget(self._keys.job(job_id), "doc")
+            (seconds, micros), doc = await pipe.execute()
+        return float(seconds) + micros / 1e6, doc
 
     async def get(self, job_id: str) -> Job | None:
         """The job, or None."""
