@@ -82,7 +82,7 @@ def _others(bench: Bench, job: Job) -> tuple[Job, Ways]:
 
 
 def _elsewhere(ended: Job, left: Job, error: ExternalServiceError) -> Next:
-    fresh = {"answer": None, "sight": Sight(), "looks": 0, "bad": None, "given_up": left.given_up}
+    fresh = {"answer": None, "sight": Sight(), "looks": 0, "given_up": left.given_up}
     return Next(ended.move(Stage.ACCEPTED, **fresh), NOW, f"elsewhere: {error.message}")
 
 

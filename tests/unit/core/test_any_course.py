@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.core.world import DONE, PICTURE, World, world_of_two
+from tests.unit.core.fakes import DONE, PICTURE
+from tests.unit.core.world import World, world_of_two
 from worker import dispatch, outcome
 from worker.errors import (
     AccountLockedError,
@@ -61,13 +62,12 @@ courses = st.fixed_dictionaries(
         "vertex_submits": some(passing, error, lost, fault, st.just(PICTURE)),
         "kept": st.lists(passing | error, max_size=3),
         "options": st.fixed_dictionaries(
-            {},
+            {"deadline_s": st.sampled_from([1.0, 30.0, 500.0])},
             optional={
                 "provider": st.sampled_from(["fal", "vertex"]),
                 "fallback": st.booleans(),
                 "fallback_on_policy": st.booleans(),
                 "max_queue_s": st.sampled_from([1.0, 20.0]),
-                "deadline_s": st.sampled_from([1.0, 30.0, 500.0]),
             },
         ),
         "cancel_at": st.none() | st.integers(0, 30),

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.core.world import LEASE_S, PICTURE, FakeAtOnce, World, world_of_two
+from tests.unit.core.fakes import PICTURE, FakeAtOnce
+from tests.unit.core.world import LEASE_S, World, world_of_two
 from worker import dispatch, outcome
 from worker.errors import (
     BrokenPieceError,

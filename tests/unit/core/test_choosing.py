@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.core.world import IMAGES, FakeAtOnce, World, world_of_two
+from tests.unit.core.fakes import FakeAtOnce
+from tests.unit.core.world import IMAGES, World, world_of_two
 from worker import dispatch
 from worker.errors import (
     AuthenticationError,

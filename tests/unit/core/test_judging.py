@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.core.world import CATALOGUE, FakeAtOnce, World, world_of_two
+from tests.unit.core.fakes import FakeAtOnce
+from tests.unit.core.world import CATALOGUE, World, world_of_two
 from worker import dispatch
 from worker.errors import AuthenticationError, BrokenPieceError, ServiceUnavailableError
 from worker.job import Job, Stage

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.core.world import FakeAtOnce, World, world_of_two
+from tests.unit.core.fakes import FakeAtOnce
+from tests.unit.core.world import World, world_of_two
 from worker import dispatch
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.job import Job, Stage
@@ -56,7 +57,7 @@ async def test_one_that_runs_on_is_waited_for_and_its_piece_is_taken(world: Worl
     await world.accept(max_queue_s=5)
     row = await until_asked(world)
     assert (row.stage, row.attempts[0].leaving, vertex(world).calls) == (Stage.WAITING, True, [])
-    world.fal.looks = [Running(), Ended()]
+    world.fal.looks = [Queued(1), Queued(0), Running(), Ended()]
     row = await world.until(Stage.CLOSING)
     assert (row.ending, len(row.attempts), vertex(world).calls) == (Stage.COMPLETED, 1, [])
     assert world.fal.calls.count("cancel") == 1

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.core.world import DONE, World
+from tests.unit.core.fakes import DONE
+from tests.unit.core.world import World
 from worker import dispatch
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.history import receipt_text
