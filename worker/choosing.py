@@ -22,9 +22,22 @@ from worker.health.report import report
 from worker.health.verdict import IGNORED
 from worker.job import Attempt, Job, Sight, Stage
 from worker.providers.base import Media
-from worker.routing import PAUSE_MAX_S, Way, Ways, backoff_s, is_possible_duplicate, name_of, nowhere, ways
+from worker.routing import (
+    PAUSE_MAX_S,
+    Again,
+    Elsewhere,
+    Way,
+    Ways,
+    after_attempt,
+    backoff_s,
+    is_possible_duplicate,
+    leads_elsewhere,
+    name_of,
+    nowhere,
+    ways,
+)
 from worker.served import model_of
-from worker.turn import Bench, Hand, Look, Next, fail, let_go, trouble_of
+from worker.turn import NOW, Bench, Hand, Look, Next, fail, let_go, trouble_of
 
 BRIEF_S = 2.0  # a provider that may be asked again so soon is waited for, rather than going elsewhere
 HELD_MAX_S = 75.0  # a job waits so long for a circuit to close; ten refusals take as long
@@ -95,6 +108,8 @@ async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
         attempt = replace(attempt, urls=await _uploaded(bench, job, way))
     except ExternalServiceError as error:
         await tell(bench, attempt, Hand(go, verdict=IGNORED))
+        if error.provider == attempt.provider:
+            return _not_uploaded(bench, job, look, attempt, error)
         return _without_files(job, look, way, error)
     except BaseException:
         await tell(bench, attempt, Hand(go, verdict=IGNORED))  # nothing is sent: its flight is over
@@ -112,6 +127,22 @@ def _without_files(job: Job, look: Look, way: Way, error: ExternalServiceError) 
         return Next(job.move(Stage.ACCEPTED, looks=job.looks + 1), pause_s, f"a file of it: {error.message}")
     why = f"{way.route.provider} was not asked: {error.message}"
     return let_go(fail(job, why_nowhere(job, error, [why]) if job.attempts else error, look.now))
+
+
+def _not_uploaded(bench: Bench, job: Job, look: Look, attempt: Attempt, error: ExternalServiceError) -> Next:
+    """The provider did not take a file of the call: an attempt that ended before anything was submitted."""
+    failed = replace(attempt, ended_at=look.now, trouble=trouble_of(error))
+    job = replace(job, attempts=(*job.attempts, failed), looks=0, held_back_at=None)
+    left = replace(job, given_up=(*job.given_up, name_of(failed)))
+    others = ways(model_of(bench.catalogue, job), left, bench.lacks)
+    match after_attempt(error, job, elsewhere=bool(others.open)):
+        case Again(after_s):
+            return Next(job.move(Stage.ACCEPTED), after_s, error.message)
+        case Elsewhere():
+            return Next(left.move(Stage.ACCEPTED), NOW, f"elsewhere: {error.message}")
+        case _:
+            shut = others.shut if leads_elsewhere(error, job) else ()
+            return let_go(fail(job, why_nowhere(job, error, shut), look.now))
 
 
 async def _files(bench: Bench, job: Job, way: Way) -> tuple[Media, ...]:

@@ -36,12 +36,16 @@ class FakeFal:
         self.finds: list[Any] = [None]
         self.sought: list[Sought] = []
         self.sent: list[Call] = []
+        self.uploads: list[Any] = ["https://theirs/1"]
         self.before_submit: Callable[[], None] = lambda: None
 
     async def submit(self, call: Call) -> Ticket:
         self.before_submit()
         self.sent.append(call)
         return self._next("submit", self.submits)  # type: ignore[no-any-return]
+
+    async def upload(self, media: Media) -> str:
+        return self._next("upload", self.uploads)  # type: ignore[no-any-return]
 
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
         return self._next("look", self.looks)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Which provider may be asked now: circuits, pauses, probes, files that go with the call, and whoever is told of it."""
+"""Which provider may be asked now: circuits, pauses, probes, and what health is told."""
 
 import asyncio
 from typing import Any
@@ -18,10 +18,9 @@ from worker.errors import (
 from worker.health.base import Policy
 from worker.health.verdict import Verdict
 from worker.job import Job, Options, Stage, Step, Ticket
-from worker.providers.base import Call, Ended, Fault, Reply
+from worker.providers.base import Call, Fault
 
 LORA: dict[str, Any] = {"model": "flux-lora", "given": {"loras": [{"path": "https://x/l.safetensors"}]}}
-VIDEO = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAGES)
 LOCK_S = 300.0
 
 
@@ -150,19 +149,6 @@ async def test_one_probe_goes_and_the_others_go_round(world: World) -> None:
     assert not world.health.leaks()
 
 
-async def test_a_probe_whose_files_cannot_be_brought_leaves_the_circuit_to_the_next(world: World) -> None:
-    world = world_of_two(Policy(lock_s=5))
-    assert world.health and world.inputs
-    await world.health.open("vertex")
-    world.now += 6
-    world.inputs.errors = [RequestRefusedError("image: not there", kind="missing")]
-    await world.accept_step(VIDEO, provider="vertex")
-    row = await world.until(Stage.CLOSING)
-    assert trouble(row) == ("request_refused", "image: not there")
-    assert (vertex(world).calls, world.health.leaks()) == ([], [])
-    assert world.health.told[-1] == ("vertex", "ignored")
-
-
 async def test_health_is_told_once_the_row_is_written(world: World) -> None:
     assert world.health
     stages = list[Stage]()
@@ -200,78 +186,3 @@ async def test_a_run_that_fails_later_is_told_of_too(world: World) -> None:
     await world.until(Stage.CLOSING)
     assert world.health
     assert world.health.told[:2] == [("fal", "good"), ("fal", "bad")]
-
-
-async def test_files_that_cannot_be_had_now_are_asked_for_again(world: World) -> None:
-    assert world.inputs and world.health
-    world.inputs.errors = [ServiceUnavailableError("image: 503"), RateLimitError("image: 429")]
-    await world.accept_step(VIDEO, provider="vertex")
-    row = await world.until(Stage.CLOSING)
-    assert row.ending == Stage.COMPLETED
-    assert [file.data for file in vertex(world).sent[0].files] == [b"https://x/i.png"]
-    assert len(world.inputs.asked) == 3
-    assert (world.health.leaks(), len(row.attempts)) == ([], 1)
-
-
-async def test_files_that_never_come_end_the_job_before_anything_is_sent(world: World) -> None:
-    assert world.inputs and world.health
-    world.inputs.errors = [ServiceUnavailableError("image: 503")] * 99
-    await world.accept_step(VIDEO, provider="vertex")
-    row = await world.until(Stage.CLOSING)
-    assert trouble(row) == ("service_unavailable", "image: 503")
-    assert (vertex(world).calls, row.attempts, len(world.inputs.asked)) == ([], (), 6)
-    assert world.health.leaks() == []
-
-
-async def test_looks_at_an_earlier_run_do_not_count_as_tries_of_a_file(world: World) -> None:
-    assert world.inputs
-    vertex(world).submits = [Ticket("r-1"), Ticket("r-2")]
-    vertex(world).looks = [*[ServiceUnavailableError("away")] * 9, Ended()]
-    vertex(world).results = [Fault(ServiceUnavailableError("vertex: 503")), Reply({}, files=(b"v",))]
-    await world.accept_step(VIDEO, providers=("vertex",))
-    await world.turn()
-    world.inputs.errors = [ServiceUnavailableError("image: 503")]
-    row = await world.until(Stage.CLOSING)
-    assert (row.ending, len(row.attempts)) == (Stage.COMPLETED, 2)
-
-
-async def test_a_fallback_whose_files_cannot_be_brought_does_not_hide_the_first_error(world: World) -> None:
-    assert world.inputs
-    world.fal.submits = [AuthenticationError("fal: 401", provider="fal")]
-    world.inputs.errors = [RequestRefusedError("image: not public", kind="inside")]
-    await world.accept_step(VIDEO)
-    row = await world.until(Stage.CLOSING)
-    assert trouble(row) == ("authentication", "fal: 401; vertex was not asked: image: not public")
-
-
-async def test_a_route_without_files_inside_needs_none(world: World) -> None:
-    assert world.inputs
-    await world.accept_step(VIDEO)
-    await world.turn()
-    assert world.inputs.asked == []
-    assert world.fal.sent[0].files == ()
-
-
-async def test_a_defect_while_files_are_brought_leaks_no_flight(world: World) -> None:
-    assert world.inputs and world.health
-    world.inputs.errors = [RuntimeError("a bug")]
-    await world.accept_step(VIDEO, provider="vertex")
-    row = await world.until(Stage.CLOSING)
-    assert row.ending == Stage.COMPLETED
-    assert world.health.leaks() == []
-
-
-async def test_a_worker_that_stops_while_files_are_brought_leaks_no_flight(world: World) -> None:
-    assert world.inputs and world.health
-    begun = asyncio.Event()
-
-    async def hang(refs: Any, **_: Any) -> Any:
-        begun.set()
-        await asyncio.Event().wait()
-
-    world.inputs.bring = hang  # type: ignore[method-assign]
-    await world.accept_step(VIDEO, provider="vertex")
-    await world.dispatcher._round()
-    await begun.wait()
-    await world.dispatcher.stop(0.0, 0.0)
-    assert (len(world.health.gone), world.health.leaks()) == (1, [])
