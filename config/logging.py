@@ -14,7 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 Format = Literal["auto", "json", "console"]
 
 _QUIET = (
-    "httpx", "httpcore", "aiohttp", "asyncio", "websockets", "PIL", "uvicorn.access", "tornado.access",
+    "httpx", "httpx2", "httpcore", "aiohttp", "asyncio", "websockets", "PIL", "uvicorn.access", "tornado.access",
     "celery.worker.strategy", "celery.app.trace",  # a line for every message; our own events say it once a job
 )  # fmt: skip
 

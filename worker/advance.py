@@ -126,8 +126,8 @@ async def _look(bench: Bench, job: Job, look: Look) -> Next:
     webhooks = bench.webhook is not None
     pause = next_look_s(model.usual_s, elapsed, running, bench.chance(), webhooks, look.late_s)
     pause = min(pause, STOPPING_LOOK_S) if is_stopping(job) else pause
-    if not running and job.options.max_queue_s and not attempt.leaving:
-        pause = min(pause, max(0.5, job.options.max_queue_s - elapsed + 0.1))
+    if not running and job.options.max_queue_s and (left_s := job.options.max_queue_s - elapsed) > 0:
+        pause = min(pause, left_s + 0.1)
     return Next(job.move(Stage.WAITING, sight=sight, looks=job.looks + 1), pause)
 
 

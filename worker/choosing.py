@@ -179,13 +179,19 @@ def _seed(bench: Bench, way: Way, job: Job) -> int | None:
 def _held_back(bench: Bench, job: Job, look: Look, found: Ways, waits: list[Wait]) -> Next:
     """Nobody may be asked just now: the job waits, within bounds."""
     most_s = _patience_s(waits)
-    since = None if most_s is None else job.held_back_at if job.held_back_at is not None else look.now
+    since = None if most_s is None else _held_since(job, found.open[0], look.now)
     left_s = math.inf if most_s is None or since is None else since + most_s - look.now
     if left_s <= 0:
         return let_go(fail(job, _held_too_long(job, found, waits[0]), look.now))
     pause_s = max(0.2, min(wait.after_s for wait in waits)) * (1 + 0.5 * bench.chance())
     why = "; ".join(f"{way.route.provider} is {wait.why}" for way, wait in zip(found.open, waits, strict=False))
     return Next(replace(job.move(Stage.ACCEPTED), held_back_at=since), min(pause_s, left_s + 0.1), why)
+
+
+def _held_since(job: Job, first: Way, now: float) -> float:
+    """Since when nobody could serve it: refusals before the circuit opened count."""
+    refused = [a.started_at for a in job.attempts if name_of(a) == name_of(first.route) and not a.was_taken]
+    return min([job.held_back_at if job.held_back_at is not None else now, *refused[:1]])
 
 
 def _patience_s(waits: list[Wait]) -> float | None:

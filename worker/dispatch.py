@@ -16,6 +16,7 @@ from worker import crash
 from worker.advance import advance
 from worker.choosing import tell
 from worker.errors import ClaimLostError, InternalError
+from worker.health.verdict import IGNORED
 from worker.held import Held
 from worker.history import noted
 from worker.job import Job, Stage, dump_ticket
@@ -147,8 +148,9 @@ class Dispatcher:
 
     async def _mind(self, held: Held) -> None:
         """Advance a claimed row as far as it goes now."""
+        hand = Hand()
         try:
-            await self._advance(held)
+            await self._advance(held, hand)
         except ClaimLostError:
             log.warning("claim_lost", job=held.job.id, stage=held.job.stage)
             await self._leave_ticket(held)
@@ -158,9 +160,17 @@ class Dispatcher:
         except Exception:  # the outer rim: a defect ends the job after a few tries, never the worker
             log.exception("advance_failed", job=held.job.id, stage=held.job.stage, defects=held.job.defects + 1)
             await self._after_defect(held)
+        finally:
+            await self._end_flight(held, hand)
 
-    async def _advance(self, held: Held) -> None:
-        intent_is_ours, hand = False, Hand()
+    async def _end_flight(self, held: Held, hand: Hand) -> None:
+        """Whatever became of the row, a submission that was let go is told of: else a probe blocks its circuit."""
+        if hand.go and held.job.attempt:
+            hand.verdict = hand.verdict or IGNORED
+            await tell(self._bench, held.job.attempt, hand)
+
+    async def _advance(self, held: Held, hand: Hand) -> None:
+        intent_is_ours = False
         strikes = held.claim.strikes
         while True:
             look = Look(self._now(held), held.claim.signals, strikes, intent_is_ours, held.claim.late_s, hand)

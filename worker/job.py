@@ -137,6 +137,12 @@ class Attempt:
     answered: bool = False  # the provider answered at once, without a ticket
     urls: Mapping[str, str] = field(default_factory=dict)  # pictures that were uploaded to the provider: ref -> URL
     leaving: bool = False  # it was asked to leave its provider's queue, for another route
+
+    @property
+    def was_taken(self) -> bool:
+        """Whether the provider has had it: it may be billed."""
+        return self.ticket is not None or self.answered
+
     version: str | None = None  # what ran, as the provider calls it
     missing: tuple[Trouble, ...] = ()  # why some of several pictures did not come
 

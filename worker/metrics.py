@@ -16,12 +16,6 @@ class Metrics:
             ["provider", "kind"],
             registry=self._registry,
         )
-        self.circuit_changes = Counter(
-            "kilnhand_circuit_changes",
-            "Circuits that opened or closed, and alerts that somebody has to act on",
-            ["provider", "kind"],
-            registry=self._registry,
-        )
         self.circuit = self._of_provider("kilnhand_circuit", "The provider's circuit: 0 closed, 1 half open, 2 open")
         self.models_open = self._of_provider("kilnhand_models_open", "Models whose circuit is not closed")
         self.in_flight = self._of_provider("kilnhand_in_flight", "Submissions under way")

@@ -156,13 +156,9 @@ def _here(job: Job) -> list[Attempt]:
 
 def _may_try_again(job: Job, elsewhere: bool) -> bool:
     here = _here(job)
-    taken = sum(_was_taken(attempt) for attempt in here)
+    taken = sum(attempt.was_taken for attempt in here)
     most_taken, most_refused = (ELSEWHERE_TAKEN, ELSEWHERE_REFUSALS) if elsewhere else (MAX_ATTEMPTS, MAX_REFUSALS)
     return taken < most_taken and len(here) - taken < most_refused
-
-
-def _was_taken(attempt: Attempt) -> bool:
-    return attempt.ticket is not None or attempt.answered
 
 
 def _without_output(job: Job) -> int:

@@ -52,7 +52,7 @@ def stopped(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -> 
 
 def cancelled_instead(job: Job, failed: Job, now: float) -> Job:
     """A job that would fail ends as cancelled when that was asked for: what it is told of is its receipt."""
-    may_have_run = any(attempt.ticket for attempt in job.attempts) or is_possible_duplicate(failed)
+    may_have_run = any(attempt.was_taken for attempt in job.attempts) or is_possible_duplicate(failed)
     asked_at = job.receipt.asked_at if job.receipt else now
     in_time = None if is_possible_duplicate(failed) else not may_have_run
     return cancelled(replace(failed, stage=job.stage, trouble=None), Receipt(asked_at, told=True, in_time=in_time), now)

@@ -13,8 +13,8 @@ ALERTS = frozenset({"locked", "forbidden"})  # causes that no time heals
 STANDS: dict[Stand, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
-def report(changes: Iterable[Change], metrics: Metrics | None = None) -> None:
-    """Log each change in a line of its own, and count it."""
+def report(changes: Iterable[Change]) -> None:
+    """Log each change in a line of its own."""
     for change in changes:
         bound = log.bind(provider=change.provider, model=change.model)
         match change.kind:
@@ -24,8 +24,6 @@ def report(changes: Iterable[Change], metrics: Metrics | None = None) -> None:
                 bound.info("circuit_closed")
             case "alert":
                 bound.error("provider_alert", cause=change.cause)
-        if metrics is not None:
-            metrics.circuit_changes.labels(change.provider, change.kind).inc()
 
 
 def show(states: Iterable[State], metrics: Metrics) -> None:

@@ -67,9 +67,10 @@ async def test_a_lora_is_not_dropped_without_leave(world: World) -> None:
     await world.accept(**LORA)
     row = await world.until(Stage.CLOSING)
     assert row.ending == Stage.FAILED
-    assert world.fal.calls == ["submit"] * 10
+    assert world.fal.calls == ["submit"] * 8
+    assert row.closed_at and 60 < row.closed_at - row.created_at < 90, "refusals, and an open circuit between them"
     assert row.trouble and row.trouble.code == "service_unavailable"
-    assert row.trouble.message == "fal: HTTP 503; fallback refused: loras"
+    assert row.trouble.message == "fal: HTTP 503; fal may not be asked: its circuit is open; fallback refused: loras"
     assert (row.trouble.provider, row.trouble.status) == ("fal", 503)
     assert vertex(world).calls == []
 
@@ -100,8 +101,12 @@ async def test_without_fallback_the_first_route_stands_alone(world: World) -> No
     world.fal.submits = [AWAY]
     await world.accept(fallback=False)
     row = await world.until(Stage.CLOSING)
-    assert (world.fal.calls, vertex(world).calls) == (["submit"] * 10, [])
-    assert row.trouble and row.trouble.message == "fal: HTTP 503; fallback refused: fallback=false"
+    assert (world.fal.calls, vertex(world).calls) == (["submit"] * 8, [])
+    assert (
+        row.trouble
+        and row.trouble.message
+        == "fal: HTTP 503; fal may not be asked: its circuit is open; fallback refused: fallback=false"
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,7 +214,7 @@ async def test_a_route_that_was_given_up_is_not_tried_again(world: World) -> Non
     row = await world.until(Stage.CLOSING)
     assert row.ending == Stage.FAILED
     assert world.fal.calls == ["submit"]
-    assert tried(row) == [("fal", "authentication")] + [("vertex", "service_unavailable")] * 10
+    assert tried(row) == [("fal", "authentication")] + [("vertex", "service_unavailable")] * 8
 
 
 async def test_a_disabled_provider_is_named_when_it_would_have_been_next(world: World) -> None:
@@ -217,7 +222,10 @@ async def test_a_disabled_provider_is_named_when_it_would_have_been_next(world: 
     world.fal.submits = [AWAY]
     await world.accept()
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.message == "fal: HTTP 503; vertex is disabled"
+    assert (
+        row.trouble
+        and row.trouble.message == "fal: HTTP 503; fal may not be asked: its circuit is open; vertex is disabled"
+    )
 
 
 async def test_a_disabled_first_provider_is_passed_over(world: World) -> None:

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from config.catalogue import load_catalogue
 from config.settings import GROUPS, variable
-from tasks import generation, training, video
+from tasks import generation, language, training, video
 from worker.cli.main import app as cli
 from worker.edge.app import celery_config
 from worker.errors import KilnhandError, _tree
@@ -25,7 +25,10 @@ README, OPERATIONS = TEXT["README.md"], TEXT["docs/operations.md"]
 EXAMPLES = {"tasks/editing.py", "worker/providers/swatch.py"}  # docs/adding.md makes them
 
 every_page = pytest.mark.parametrize("page", TEXT)
-every_task = pytest.mark.parametrize("task", [generation.text_to_image, training.lora, video.image_to_video])
+every_task = pytest.mark.parametrize(
+    "task",
+    [generation.text_to_image, training.lora, video.image_to_video, language.caption, language.style, language.analyse],
+)
 
 
 def blocks(text: str, language: str) -> list[str]:

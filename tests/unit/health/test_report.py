@@ -7,29 +7,20 @@ from worker.health.report import report, show
 from worker.metrics import Metrics
 
 
-def test_each_change_is_one_line_of_the_log_and_one_count() -> None:
-    metrics = Metrics()
+def test_each_change_is_one_line_of_the_log() -> None:
     with capture_logs() as logs:
         report(
             (
                 Change("opened", "fal", None, "locked", 300),
                 Change("alert", "fal", None, "locked", 300),
                 Change("closed", "fal", "m"),
-            ),
-            metrics,
+            )
         )
     assert [(line["event"], line["log_level"], line["model"]) for line in logs] == [
         ("circuit_opened", "warning", None),
         ("provider_alert", "error", None),
         ("circuit_closed", "info", "m"),
     ]
-    assert 'kilnhand_circuit_changes_total{kind="alert",provider="fal"} 1.0' in metrics.text().decode()
-
-
-def test_nothing_is_counted_where_nothing_is_scraped() -> None:
-    with capture_logs() as logs:
-        report((Change("closed", "fal"),))
-    assert len(logs) == 1
 
 
 def test_gauges_show_the_states_and_forget_those_that_are_gone() -> None:
@@ -53,5 +44,4 @@ def test_gauges_show_the_states_and_forget_those_that_are_gone() -> None:
 def test_no_model_is_a_label() -> None:
     metrics = Metrics()
     show([State("fal", None), State("fal", "owner/model", "open")], metrics)
-    report([Change("opened", "fal", "owner/model", "failures", 5)], metrics)
     assert "owner/model" not in metrics.text().decode()
