@@ -1,9 +1,10 @@
 """Jobs in flight through one worker process: how long until all are done, and what they cost in memory and CPU.
 
-    python -m benchmarks.in_flight [--jobs 500] [--seconds 10]
+    python -m benchmarks.in_flight [--jobs 500] [--seconds 10] [--polling]
 
-The twin takes so many seconds for each job. The last line is JSON. Figures of one run are comparable with each other,
-not with another machine's.
+The twin takes so many seconds for each job. Their ends come by webhook through a gateway, as the product is run; with
+`--polling` there is none. The last line is JSON. Figures of one run are comparable with each other, not with another
+machine's.
 """
 
 import argparse
@@ -25,8 +26,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--polling", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, open_house(Path(folder), parts=("redis", "twin", "worker")) as house:
+    parts = ("redis", "twin", "worker") if options.polling else ("redis", "twin", "worker", "gateway")
+    with tempfile.TemporaryDirectory() as folder, open_house(Path(folder), parts=parts) as house:
         os.environ.update({name: value for name, value in house.environment.items() if name.startswith("KILNHAND_")})
         print(json.dumps(measure(house, options.jobs, options.seconds)))
 

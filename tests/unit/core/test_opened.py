@@ -1,0 +1,40 @@
+"""Which providers a worker opens, and which SDKs it imports for them."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import asyncio, sys
+from contextlib import AsyncExitStack
+from config.access import what_to_set
+from config.settings import Settings
+from worker.services import _providers
+
+async def opened():
+    settings = Settings()
+    names = [name for name, lacks in what_to_set(settings).items() if lacks is None]
+    async with AsyncExitStack() as stack:
+        print(*await _providers(stack, settings, names))
+
+asyncio.run(opened())
+print(*sorted({"google.genai", "anthropic", "fal_client"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "providers", "sdks"),
+    [
+        ({"KILNHAND_FAL_BASE_URL": "http://127.0.0.1:1"}, "fal", "fal_client"),
+        ({"FAL_KEY": "id:secret", "GEMINI_API_KEY": "k"}, "fal gemini", "fal_client google.genai"),
+        ({"ANTHROPIC_API_KEY": "k"}, "anthropic", "anthropic fal_client"),
+        ({"KILNHAND_GOOGLE_BASE_URL": "http://127.0.0.1:1"}, "vertex gemini", "fal_client google.genai"),
+    ],
+)
+def test_a_provider_that_is_disabled_is_not_imported(
+    environment: dict[str, str], providers: str, sdks: str, tmp_path: object
+) -> None:
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **environment}
+    ran = subprocess.run([sys.executable, "-c", CODE], env=bare, cwd=str(tmp_path), capture_output=True, text=True)
+    assert ran.stdout.splitlines() == [providers, sdks], ran.stderr[-2000:]
