@@ -63,11 +63,7 @@ def send(
     once = once_of(task.name, given, args)
     crash.point("before_sent_row")
     try:
-        now = _now(patient=bool(options.get("parent_id")))
-        job = _row(task.name, queue, sent(task.name, queue, args, given, options, now), now)
-        job_id = producer().send(job, _wait_s(options) + WAIT_S, once)
-        if job_id != job.id and _CANVAS & {name for name, value in options.items() if value}:
-            raise KeyReusedError(f"idempotency_key: job {job_id} has it; a chain, group or chord needs a new one")
+        job, job_id = _written(task, queue, args, given, options, once)
     except (KeyReusedError, RedisError, OSError) as error:
         if options.get("parent_id"):
             return publish(**options)
@@ -85,6 +81,18 @@ def send(
         raise
     crash.point("after_message")
     return result
+
+
+def _written(
+    task: Task, queue: str, args: Sequence[Any], given: Mapping[str, Any], options: Mapping[str, Any], once: Once | None
+) -> tuple[Job, str]:
+    """The row, and the id of the job to follow: its own, or that of the job that has the key."""
+    now = _now(patient=bool(options.get("parent_id")))
+    job = _row(task.name, queue, sent(task.name, queue, args, given, options, now), now)
+    job_id = producer().send(job, _wait_s(options) + WAIT_S, once)
+    if job_id != job.id and _CANVAS & {name for name, value in options.items() if value}:
+        raise KeyReusedError(f"idempotency_key: job {job_id} has it; a chain, group or chord needs a new one")
+    return job, job_id
 
 
 def once_of(task: str, given: Mapping[str, Any], args: Sequence[Any] = ()) -> Once | None:
