@@ -1,13 +1,16 @@
 """`kilnhand submit`: send one job, and follow it to its end."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from worker.cli import terminal
 from worker.cli.asked import find_task, read_fields
+from worker.cli.complaint import Complaint
 from worker.cli.configured import read_settings
 from worker.cli.follow import follow
 from worker.cli.local import with_files
@@ -31,6 +34,23 @@ def submit(name: str, pairs: Sequence[str], wait: bool, as_json: bool, timeout_s
     if not as_json:
         terminal.err().print(Text(f"job {job_id}", style="dim"))
     return wait_for(Watched(name, job_id), as_json, timeout_s)
+
+
+def _keep(key: str, path: Path, content_type: str) -> None:
+    """Put a file into the store that the workers read."""
+    from worker.artefacts.store import open_store
+    from worker.errors import KilnhandError
+
+    settings = read_settings()
+
+    async def put() -> None:
+        with path.open("rb") as file:
+            await open_store(settings.store, settings.gateway).put(key, file, content_type)
+
+    try:
+        asyncio.run(put())
+    except KilnhandError as error:
+        raise Complaint(f"{path} could not be put into the store: {error.message}") from error
 
 
 def wait_for(job: Watched, as_json: bool, timeout_s: float | None) -> int:
@@ -70,7 +90,7 @@ def _send(name: str, given: dict[str, Any], as_json: bool) -> str | None:
     from worker.errors import InvalidRequestError
 
     task = find_task(name)
-    request = with_files(task.asks, given)
+    request = with_files(task.asks, given, _keep)
     try:
         with redis_needed("the job was not sent"):
             return str(task.delay(**request).id)

@@ -1,14 +1,19 @@
 """`kilnhand submit` and `kilnhand status` against a house of real processes."""
 
 import json
+import random
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
+import httpx
 import pytest
+from PIL import Image
 
 from tests.acceptance.cli.conftest import Ran, Running
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
+from worker.cli.local import MOST_BYTES
 from worker.cli.processes import House
 
 PICTURE = "generation.text_to_image"
@@ -29,6 +34,20 @@ def test_json_is_the_result_and_nothing_else(kilnhand: Callable[..., Ran], house
     result = json.loads(ran.out)
     assert (ran.status, ran.err) == (0, "")
     assert [result["images"][0][side] for side in ("width", "height")] == [320, 192]
+
+
+def test_a_large_picture_of_this_machine_reaches_the_provider(
+    kilnhand: Callable[..., Ran], house: House, twin: Twin, tmp_path: Path
+) -> None:
+    twin.pace(seconds=0.2)
+    photo = tmp_path / "photo.png"
+    Image.frombytes("RGB", (640, 360), random.Random(7).randbytes(640 * 360 * 3)).save(photo)
+    assert photo.stat().st_size > MOST_BYTES
+    given = (f"image=@{photo}", "prompt=it glows", "duration_s=4")
+    ran = kilnhand("submit", "video.image_to_video", *given, "--json", env=house.environment)
+    assert ran.status == 0, ran.err
+    (sent,) = twin.requests("fal-ai/veo3.1/fast/image-to-video")
+    assert httpx.get(sent["input"]["image_url"]).content == photo.read_bytes()
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
