@@ -16,7 +16,7 @@ def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], house: House) -> No
         "health": "ok",
         "worker": "ok",
     }  # fmt: skip
-    assert "takes from celery, generation, training, video" in found["worker"]["detail"]
+    assert "takes from celery, generation, language, training, video" in found["worker"]["detail"]
     assert house.environment["KILNHAND_SECRET"] not in ran.out
 
 
