@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 from celery import Celery
 
 from tests.conftest import point_producer_at as point_producer
@@ -66,9 +67,15 @@ def _patch() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture
 def house(_house: House, _patch: pytest.MonkeyPatch) -> House:
-    """Redis, twin, worker and gateway as processes, with our producer pointed at them and the twin forgetful."""
+    """Redis, twin, worker and gateway as processes, with our producer pointed at them and the twin forgetful.
+
+    What the tests before have done to fal's health is forgotten, too.
+    """
     point_producer_at(_house, _patch)
     Twin(_house.twin_url).reset()
+    with redis.Redis.from_url(_house.redis_url) as client:
+        for key in client.scan_iter("kilnhand:health:*"):
+            client.delete(key)
     return _house
 
 
