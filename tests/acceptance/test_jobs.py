@@ -132,7 +132,7 @@ def dataset(house: House, name: str) -> str:
 
 @pytest.mark.usefixtures("_sdk_as_it_was")
 def test_a_lora_is_trained_and_used_at_once(house: House, twin: Twin) -> None:
-    twin.pace(seconds=0.3, endpoints={"fal-ai/flux-lora-fast-training": 4})
+    twin.pace(seconds=0.3, endpoints={"fal-ai/flux-lora-fast-training": 10})
     training = lora.delay(images_data_url=dataset(house, "hat"), trigger_word="HAT7", steps=200)
     metas = live_statuses(training)
     trained = Weights.model_validate(training.get(timeout=60))

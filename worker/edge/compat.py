@@ -4,12 +4,18 @@ When Redis goes away while a message is unacknowledged, the worker closes the br
 restores unacked messages through a transport that has no client any more (`AttributeError: 'NoneType' object has no
 attribute 'hostname'`), which no handler expects: the worker exits. `tests/integration/edge/test_compat.py` shows it,
 and fails when the versions move on, so that this file can go.
+
+The same end comes when a primary hands over to its replica: it answers UNBLOCKED to a waiting BRPOP and READONLY to
+what follows, which kombu takes for a mistake of ours. `tests/acceptance/test_failover.py` shows that.
 """
 
 from typing import Any
 
 import kombu.transport.redis as transport
 from kombu.exceptions import OperationalError
+from redis._parsers.base import BaseParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 
 NEEDED_FOR = ("5.7.0", "5.7.0")  # celery, kombu
 
@@ -36,5 +42,8 @@ class SurvivingQoS(transport.QoS):
 
 
 def survive_outages() -> None:
-    """Have every Redis channel of this process use it."""
+    """Have every Redis channel of this process use it, and connect anew to a server that is no primary any more."""
     transport.Channel.QoS = SurvivingQoS
+    BaseParser.EXCEPTION_CLASSES["UNBLOCKED"] = RedisConnectionError
+    if ReadOnlyError not in transport.Transport.connection_errors:
+        transport.Transport.connection_errors += (ReadOnlyError,)

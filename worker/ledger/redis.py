@@ -14,6 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.errors import ClaimLostError, KeyReusedError
@@ -35,7 +36,7 @@ def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
         socket_keepalive=True,
         health_check_interval=25,
         retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, ReadOnlyError],  # one that is no primary any more
         client_name="kilnhand-ledger",
     )
     return RedisLedger(Redis(connection_pool=pool), prefix)

@@ -98,7 +98,7 @@ def test_a_job_can_be_left_and_found_again(kilnhand: Callable[..., Ran], house: 
 def test_ctrl_c_while_waiting_leaves_the_job_running(
     running: Callable[..., Running], kilnhand: Callable[..., Ran], house: House, twin: Twin
 ) -> None:
-    twin.pace(seconds=2)
+    twin.pace(seconds=8)
     waiting = running("submit", PICTURE, "prompt=a fox", env=house.environment)
     waiting.says("QUEUED")
     assert waiting.end(signal.SIGINT) == 130
