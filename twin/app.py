@@ -99,6 +99,7 @@ def _closing(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         fal.clear()
+        await fal.webhooks.aclose()
         await http.aclose()
         files.close()
 

@@ -93,15 +93,20 @@ async def _submit(bench: Bench, job: Job, look: Look) -> Next:
         taken = await bench.provider(attempt.provider).submit(call)
     except ExternalServiceError as error:
         look.hand.verdict = verdict_of(error)
-        return after(bench, job, error, look)
+        return after(bench, job, error, _later(look, began))
     crash.point("after_post")
     look.hand.verdict = verdict_of(taken.error if isinstance(taken, Fault) else None)
     if not isinstance(taken, Ticket):
-        later = replace(look, now=look.now + time.monotonic() - began)
-        return await answered(bench, job.with_attempt(submitted_at=look.now, answered=True), taken, later)
+        job = job.with_attempt(submitted_at=look.now, answered=True)
+        return await answered(bench, job, taken, _later(look, began))
     job = job.with_attempt(ticket=taken, submitted_at=look.now)
     pause_s = first_look_s(model.usual_s, webhooks=bench.webhook is not None)
     return Next(job.move(Stage.WAITING, looks=0), pause_s * (1 + 0.2 * bench.chance()))
+
+
+def _later(look: Look, began: float) -> Look:
+    """The look as it is now, a call later. `began` is monotonic."""
+    return replace(look, now=look.now + time.monotonic() - began)
 
 
 async def _look(bench: Bench, job: Job, look: Look) -> Next:
@@ -111,11 +116,11 @@ async def _look(bench: Bench, job: Job, look: Look) -> Next:
     try:
         provider = bench.provider(attempt.provider)
         assert attempt.ticket is not None  # noqa: S101  # WAITING has one
-        sighting = await provider.look(attempt.endpoint, attempt.ticket)
-        if isinstance(sighting, Ended):
-            return await _fetch(bench, provider, job, sighting, look)
-        if look.heard(attempt.number):  # the status lags behind the webhook
-            return await _fetch(bench, provider, job, Ended(), look)
+        heard = look.heard(attempt.number)
+        is_known = heard and job.is_brief  # a longer run has logs to be read
+        sighting = Ended() if is_known else await provider.look(attempt.endpoint, attempt.ticket)
+        if isinstance(sighting, Ended) or heard:  # the status lags behind the webhook
+            return await _fetch(bench, provider, job, sighting if isinstance(sighting, Ended) else Ended(), look)
     except ExternalServiceError as error:
         return await _not_seen(bench, job, error, look)
     if isinstance(sighting, Queued) and (moved := await leave_queue(bench, job, elapsed, look)):
@@ -156,7 +161,8 @@ async def _fetch(bench: Bench, provider: Provider, job: Job, ended: Ended, look:
     assert attempt.ticket is not None  # noqa: S101  # WAITING has one
     outcome = await provider.result(attempt.endpoint, attempt.ticket)
     look.hand.verdict = verdict_of(outcome.error) if isinstance(outcome, Fault) else None
-    job = job.with_attempt(inference_s=ended.inference_s)
+    took_s = outcome.inference_s if isinstance(outcome, Reply) else None
+    job = job.with_attempt(inference_s=took_s if ended.inference_s is None else ended.inference_s)
     job = replace(job, sight=replace(job.sight, logs=ended.logs or job.sight.logs))
     return await answered(bench, job, outcome, look)
 
@@ -172,7 +178,8 @@ async def _store(bench: Bench, job: Job, look: Look) -> Next:
         return let_go(fail(job, error, look.now))
     except ExternalServiceError as error:
         return after(bench, job, error, look)
-    return Next(job.move(Stage.STORED, artefacts=artefacts))
+    job = job.move(Stage.STORED, artefacts=artefacts)
+    return await _complete(bench, job, look) if job.is_brief else Next(job)  # one write for both
 
 
 async def _complete(bench: Bench, job: Job, look: Look) -> Next:

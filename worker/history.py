@@ -12,6 +12,8 @@ def noted(before: Job, after: Job, at: float, why: str = "", signals: Iterable[s
     """The row with what has happened since `before` in its history. `signals` are the names of those it carries."""
     known = {note.text for note in after.history if note.what == "heard"}
     notes = [Note(at, "heard", name) for name in signals if name not in known]
+    if after.ending == Stage.COMPLETED and before.stage == Stage.FETCHED:  # it was stored on the way
+        notes.append(Note(at, *_stored(after)))
     if step := _step(before, after, why):
         notes.append(Note(at, *step))
     return replace(after, history=_with(after.history, notes)) if notes else after
@@ -49,10 +51,7 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
         case Stage.FETCHED:
             return "answered", cost_text(attempt.cost if attempt else None)
         case Stage.STORED:
-            files = len(after.artefacts)
-            if not after.step.pieces:
-                return "judged", "it answers what was asked"
-            return "stored", f"{files} file{'s' if files != 1 else ''}, {sum(a.bytes for a in after.artefacts)} bytes"
+            return _stored(after)
         case Stage.CLOSING:
             return _closing(before, after)
     return None
@@ -66,6 +65,13 @@ def _waiting(before: Job, after: Job, why: str) -> tuple[str, str] | None:
         return "waiting", why
     ahead = after.sight.queue_position
     return "looked", "it runs" if after.sight.running else "in the queue" + (f", {ahead} ahead" if ahead else "")
+
+
+def _stored(after: Job) -> tuple[str, str]:
+    files = len(after.artefacts)
+    if not after.step.pieces:
+        return "judged", "it answers what was asked"
+    return "stored", f"{files} file{'s' if files != 1 else ''}, {sum(a.bytes for a in after.artefacts)} bytes"
 
 
 def _closing(before: Job, after: Job) -> tuple[str, str]:

@@ -231,6 +231,11 @@ class Job:
         return self.stage in FINAL
 
     @property
+    def is_brief(self) -> bool:
+        """Whether it brings pictures or words alone: it runs, is fetched, and stored in moments."""
+        return all(piece.kind == "image" for piece in self.step.pieces)
+
+    @property
     def attempt(self) -> Attempt | None:
         """The attempt under way, or the last one."""
         return self.attempts[-1] if self.attempts else None

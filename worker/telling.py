@@ -44,7 +44,7 @@ def _passes(before: Job, job: Job) -> bool:
     """Whether a row passes a stage on its way to its end: pictures are stored in a moment, and what stays is told."""
     on_its_way = job.stage in {Stage.FETCHED, Stage.STORED} and job.stage != before.stage
     is_known = job.told_at is not None and state_of(job) == state_of(before)
-    return on_its_way and is_known and all(piece.kind == "image" for piece in job.step.pieces)
+    return on_its_way and is_known and job.is_brief
 
 
 def _said(sight: Sight) -> Sight:

@@ -17,7 +17,7 @@ PREFIX = "anthropic"
 
 def read_path(request: Request) -> str | None:
     """Return the path inside Anthropic's API; None when the request is not meant for it."""
-    path = request.url.path.lstrip("/")
+    path = str(request.scope["path"]).lstrip("/")
     if request.headers.get("host", "").partition(":")[0] == HOST:
         return path
     prefix, _, rest = path.partition("/")

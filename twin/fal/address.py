@@ -56,9 +56,10 @@ class Address:
 def read_address(connection: HTTPConnection, public_url: str | None) -> Address:
     """Tell the service from the Host header, else from the path prefix; `service` is None when neither says."""
     host, _, port = connection.headers.get("host", "127.0.0.1").partition(":")
-    scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
+    scheme = connection.scope["scheme"]
+    scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
     scheme = connection.headers.get("x-forwarded-proto", scheme)
-    path = connection.url.path.lstrip("/")
+    path = connection.scope["path"].lstrip("/")
     if host in SERVICE_OF_HOST:
         tail = f":{port}" if port else ""
         base = Base(*(f"{scheme}://{name}{tail}" for name in ("queue.fal.run", "v3b.fal.media", "v3.fal.media")))

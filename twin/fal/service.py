@@ -39,7 +39,7 @@ class FalService:
         self.models = load_models()
         self.uploads = Uploads(files)
         self.payloads = Payloads()
-        self.webhooks = WebhookSender(http, script, clock)
+        self.webhooks = WebhookSender(script, clock)
         firing = Firing(self.models, files, InputReader(files, http), clock)
         self.scheduler = Scheduler(firing, self._on_end, self._on_drop, clock, max_kept=max_kept)
         self._tokens: OrderedDict[str, str] = OrderedDict()

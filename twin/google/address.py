@@ -47,7 +47,7 @@ class Target:
 def read_target(request: Request) -> Target | None:
     """Return what a request is meant for; None when it is not meant for Google."""
     host = request.headers.get("host", "").partition(":")[0]
-    path = request.url.path.lstrip("/")
+    path = request.scope["path"].lstrip("/")
     if VERTEX_HOST.fullmatch(host):
         return _read(Service.VERTEX, path)
     if host == GEMINI_HOST:

@@ -17,6 +17,7 @@ from worker.artefacts.formats import Format
 from worker.artefacts.seen import DefectError, Seen
 
 _BLACK = 2  # of 255: what JPEG leaves of a black picture
+_A_FEW = (16, 16)  # pixels, looked at first
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F"})
 _UNREADABLE = (
     OSError,
@@ -66,6 +67,11 @@ def _too_many(most_pixels: int) -> str:
 def _is_black(picture: Image.Image) -> bool:
     if picture.mode in _GREY_MODES:
         return False
+    few = picture.resize(_A_FEW, Image.Resampling.NEAREST)  # nearly every picture shows a light pixel among them
+    return _is_all_black(few) and _is_all_black(picture)
+
+
+def _is_all_black(picture: Image.Image) -> bool:
     colours = picture if picture.mode == "RGB" else picture.convert("RGBA")
     extrema = cast(tuple[tuple[int, int], ...], colours.getextrema())
     is_opaque = len(extrema) == 3 or extrema[3][0] == 255

@@ -107,6 +107,7 @@ class Reply:
     missing: tuple[ExternalServiceError, ...] = ()
     tokens: Tokens | None = None
     version: str | None = None
+    inference_s: float | None = None
 
 
 @dataclass(frozen=True)

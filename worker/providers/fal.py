@@ -5,6 +5,7 @@ What an answer means is `fal_errors`. When to look again, and whether to try aga
 
 import hashlib
 import json
+import math
 import re
 
 import fal_client
@@ -22,6 +23,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
+from worker.http import NoCookies
 from worker.job import Ticket
 from worker.providers.base import Call, Ended, Fault, Media, Queued, Reply, Running, Sighting, Sought, Stop
 from worker.providers.fal_errors import fal_error
@@ -43,6 +45,7 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
     )
     http = await client._client
     http._transport = FalGuard(transport, settings.fal_base_url)
+    http._cookies = NoCookies()
     platform_url = f"{settings.fal_base_url}/api" if settings.fal_base_url else PLATFORM_URL
     return Fal(client, http, platform_url, settings.fal_timeout_s)
 
@@ -117,7 +120,7 @@ class Fal:
             case fal_client.InProgress(logs=logs):
                 return Running(_lines(logs))
             case fal_client.Completed(logs=logs, metrics=metrics):
-                return Ended(_lines(logs), _seconds(metrics))
+                return Ended(_lines(logs), _seconds(metrics, "inference_time"))
         raise ServiceUnavailableError(f"fal: a status of an unknown kind, {type(status).__name__}", provider="fal")
 
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
@@ -130,7 +133,7 @@ class Fal:
             if not said_by_fal("GET", response):  # a page in the result's place
                 raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
             return Fault(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
-        return Reply(output, units)
+        return Reply(output, units, inference_s=_seconds(output.get("timings"), "inference"))
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
         """One PUT: 200 for one that had not begun, 202 for one that runs, 400 when it had ended, 404 when forgotten.
@@ -230,9 +233,9 @@ def _lines(logs: list[dict[str, object]] | None) -> tuple[str, ...]:
     return tuple(line.encode("utf-8", "replace").decode() for line in lines)
 
 
-def _seconds(metrics: dict[str, object] | None) -> float | None:
-    value = (metrics or {}).get("inference_time")
-    return float(value) if isinstance(value, int | float) else None
+def _seconds(told: object, name: str) -> float | None:
+    value = told.get(name) if isinstance(told, dict) else None
+    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else None
 
 
 def _number(value: str | None) -> float | None:

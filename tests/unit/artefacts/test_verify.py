@@ -7,6 +7,7 @@ import random
 import struct
 
 import pytest
+from PIL import Image
 
 from tests.unit.artefacts.files import bomb, found, noise, picture, video, weights
 from worker.artefacts.verify import Verifier, VerifyLimits, verify
@@ -82,6 +83,13 @@ def test_a_black_picture_is_broken(form: str) -> None:
 def test_a_nearly_black_picture_is_broken_and_a_dark_one_is_not() -> None:
     assert "entirely black" in refusal(picture(colour=(2, 1, 0)))
     assert verify(found(), io.BytesIO(picture(colour=(0, 0, 3))), MOST_PIXELS).width == 64
+
+
+def test_one_light_pixel_is_enough_not_to_be_black() -> None:
+    image, file = Image.new("RGB", (64, 64)), io.BytesIO()
+    image.putpixel((1, 0), (0, 9, 0))
+    image.save(file, "PNG")
+    assert verify(found(), file, MOST_PIXELS).width == 64
 
 
 @pytest.mark.parametrize(("mode", "colour"), [("L", 0), ("1", 0), ("I;16", 0), ("RGBA", (0, 0, 0, 0))])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.core.fakes import DONE
 from tests.unit.core.world import LEASE_S, World
 from worker import dispatch
 from worker.errors import (
@@ -18,7 +19,7 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
-from worker.job import Job, Options, Stage, Step, Ticket
+from worker.job import Job, Options, Piece, Stage, Step, Ticket
 from worker.ledger.base import Claim
 from worker.providers.base import Call, Ended, Fault, Queued, Running
 from worker.status import JobStatus
@@ -497,9 +498,19 @@ async def test_a_row_that_was_accepted_in_our_hands_is_minded_anew(world: World)
     assert world.fal.calls == ["submit"]
 
 
+async def test_the_answer_of_a_picture_whose_webhook_came_is_asked_for_without_a_look(world: World) -> None:
+    world.fal.results = [replace(DONE, inference_s=0.4)]
+    await world.accept()
+    await world.turn()
+    await world.hear()
+    row = await world.turn()
+    assert (row.ending, world.fal.calls) == (Stage.COMPLETED, ["submit", "result"])
+    assert row.attempts[0].inference_s == 0.4, "its answer told"
+
+
 async def test_a_status_that_lags_behind_its_webhook_does_not_hold_up_the_job(world: World) -> None:
     world.fal.looks = [Running()]
-    await world.accept()
+    await world.accept_step(Step("flux-schnell", {"prompt": "x"}, (Piece("images", "file", "images.*"),)))
     await world.turn()
     await world.hear()
     row = await world.turn()
@@ -507,7 +518,7 @@ async def test_a_status_that_lags_behind_its_webhook_does_not_hold_up_the_job(wo
 
 
 async def test_what_a_webhook_brought_counts_when_the_answer_cannot_be_asked_for(world: World) -> None:
-    world.fal.looks = [ServiceUnavailableError("away")]
+    world.fal.results = [ServiceUnavailableError("away")]
     await world.accept()
     await world.turn()
     await world.hear()
@@ -519,7 +530,7 @@ async def test_what_a_webhook_brought_counts_when_the_answer_cannot_be_asked_for
 
 
 async def test_what_a_webhook_brought_counts_at_once_when_the_provider_has_forgotten_it(world: World) -> None:
-    world.fal.looks = [RequestRefusedError("gone", kind="not_found")]
+    world.fal.results = [RequestRefusedError("gone", kind="not_found")]
     await world.accept()
     await world.turn()
     await world.hear()
@@ -540,3 +551,15 @@ async def test_a_row_that_comes_due_while_its_step_is_told_is_minded_at_once(wor
     world.outside.tell = slow_tell  # type: ignore[method-assign]
     row = await world.turn()
     assert (row.ending, world.now) == (Stage.CANCELLED, 1000)
+
+
+async def test_a_call_that_failed_after_a_while_says_how_long_it_took(world: World) -> None:
+    async def slow(call: Call) -> Ticket:
+        await asyncio.sleep(0.05)
+        raise ServiceUnavailableError("503")
+
+    world.fal.submit = slow  # type: ignore[method-assign]
+    await world.accept(fallback=False)
+    attempt = (await world.turn()).attempts[0]
+    assert attempt.ended_at is not None
+    assert attempt.ended_at - attempt.started_at >= 0.05
