@@ -14,7 +14,7 @@ from worker.errors import BrokenPieceError, ExternalServiceError, InternalError,
 from worker.health.verdict import verdict_of
 from worker.job import Job, Receipt, Stage, Ticket
 from worker.judging import told
-from worker.looking import estimated_progress, first_look_s, next_look_s
+from worker.looking import BEHIND_S, estimated_progress, first_look_s, next_look_s
 from worker.outcome import after, answered, leave_queue
 from worker.provenance import provenance_of
 from worker.providers.base import Call, Ended, Fault, Provider, Queued, Reply, Running
@@ -117,8 +117,8 @@ async def _look(bench: Bench, job: Job, look: Look) -> Next:
         provider = bench.provider(attempt.provider)
         assert attempt.ticket is not None  # noqa: S101  # WAITING has one
         heard = look.heard(attempt.number)
-        is_known = heard and job.is_brief  # a longer run has logs to be read
-        sighting = Ended() if is_known else await provider.look(attempt.endpoint, attempt.ticket)
+        is_spared = heard and job.is_brief and look.late_s > BEHIND_S  # of a picture's logs, when there is much to do
+        sighting = Ended() if is_spared else await provider.look(attempt.endpoint, attempt.ticket)
         if isinstance(sighting, Ended) or heard:  # the status lags behind the webhook
             return await _fetch(bench, provider, job, sighting if isinstance(sighting, Ended) else Ended(), look)
     except ExternalServiceError as error:

@@ -7,6 +7,7 @@ latency stays a fraction of the job itself. A long one is looked at often enough
 LIVE_FROM_S = 15.0  # jobs that usually take longer are followed
 FIRST_MIN_S, STEP_MIN_S, STEP_MAX_S = 0.3, 0.4, 15.0
 LATE_S = 0.05  # a process that comes so late to a look is busy
+BEHIND_S = 0.5  # so late after a webhook, which is seen within a quarter of a second where there is time
 SWEEP_MIN_S = 2.0  # beyond its usual end, for a webhook to come
 UNKNOWN_MIN_S, UNKNOWN_MAX_S = 60.0, 3600.0
 

@@ -19,7 +19,7 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
-from worker.job import Job, Options, Piece, Stage, Step, Ticket
+from worker.job import Job, Kind, Options, Piece, Stage, Step, Ticket
 from worker.ledger.base import Claim
 from worker.providers.base import Call, Ended, Fault, Queued, Running
 from worker.status import JobStatus
@@ -498,27 +498,32 @@ async def test_a_row_that_was_accepted_in_our_hands_is_minded_anew(world: World)
     assert world.fal.calls == ["submit"]
 
 
-async def test_the_answer_of_a_picture_whose_webhook_came_is_asked_for_without_a_look(world: World) -> None:
+async def test_a_process_that_is_behind_asks_for_a_picture_without_a_look_once_its_webhook_came(world: World) -> None:
     world.fal.results = [replace(DONE, inference_s=0.4)]
     await world.accept()
     await world.turn()
     await world.hear()
+    world.now += 0.6
     row = await world.turn()
     assert (row.ending, world.fal.calls) == (Stage.COMPLETED, ["submit", "result"])
     assert row.attempts[0].inference_s == 0.4, "its answer told"
 
 
-async def test_a_status_that_lags_behind_its_webhook_does_not_hold_up_the_job(world: World) -> None:
+@pytest.mark.parametrize(("kind", "late_s"), [("image", 0.4), ("file", 0.6)])
+async def test_a_status_that_lags_behind_its_webhook_does_not_hold_up_the_job(
+    world: World, kind: Kind, late_s: float
+) -> None:
     world.fal.looks = [Running()]
-    await world.accept_step(Step("flux-schnell", {"prompt": "x"}, (Piece("images", "file", "images.*"),)))
+    await world.accept_step(Step("flux-schnell", {"prompt": "x"}, (Piece("images", kind, "images.*"),)))
     await world.turn()
     await world.hear()
+    world.now += late_s
     row = await world.turn()
     assert (row.ending, world.fal.calls) == (Stage.COMPLETED, ["submit", "look", "result"])
 
 
 async def test_what_a_webhook_brought_counts_when_the_answer_cannot_be_asked_for(world: World) -> None:
-    world.fal.results = [ServiceUnavailableError("away")]
+    world.fal.looks = [ServiceUnavailableError("away")]
     await world.accept()
     await world.turn()
     await world.hear()
@@ -530,7 +535,7 @@ async def test_what_a_webhook_brought_counts_when_the_answer_cannot_be_asked_for
 
 
 async def test_what_a_webhook_brought_counts_at_once_when_the_provider_has_forgotten_it(world: World) -> None:
-    world.fal.results = [RequestRefusedError("gone", kind="not_found")]
+    world.fal.looks = [RequestRefusedError("gone", kind="not_found")]
     await world.accept()
     await world.turn()
     await world.hear()

@@ -134,7 +134,7 @@ async def test_a_run_whose_answer_nobody_can_get_does_not_outlive_its_deadline_f
 
 
 async def test_a_webhook_that_tells_of_an_error_is_no_answer(world: World) -> None:
-    world.fal.results = [RequestRefusedError("gone", kind="not_found")]
+    world.fal.looks = [RequestRefusedError("gone", kind="not_found")]
     world.fetcher.errors = [BrokenPieceError("no images in it")] * 9
     await world.accept()
     await world.turn()
