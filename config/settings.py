@@ -207,7 +207,7 @@ class GoogleSettings(BaseSettings):
         "fashion", description="what Google's filters let through: strict, default (its own), fashion or open"
     )
     google_memory_mb: int = Field(
-        256, ge=16, description="memory that answers of Google under way may take in one process, in MB"
+        256, ge=16, description="memory that calls under way may take in one process, with files and answers, in MB"
     )
 
     @field_validator("google_base_url")

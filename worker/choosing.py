@@ -2,9 +2,15 @@
 
 What becomes of the request on a route is `config.plan`; how well providers are, `worker.health`. A job that nobody may
 serve just now is held back, and goes elsewhere as soon as it may.
+
+Before a provider is asked the claim takes room in memory for the whole call (`worker.memory`), so that no probe's lease
+runs while it waits. Where half of the claims wait already the row is put back for a moment instead, so that those whose
+calls need no room find claims. How large files are is not known before they come: a usual size is taken to be theirs,
+and those that turn out larger are brought anew with room for the largest.
 """
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +27,7 @@ from worker.health.base import Go, Wait
 from worker.health.report import report
 from worker.health.verdict import IGNORED
 from worker.job import Attempt, Job, Sight, Stage
+from worker.memory import MB
 from worker.providers.base import Media
 from worker.routing import (
     PAUSE_MAX_S,
@@ -42,12 +49,15 @@ from worker.turn import NOW, Bench, Hand, Look, Next, fail, let_go, trouble_of
 BRIEF_S = 2.0  # a provider that may be asked again so soon is waited for, rather than going elsewhere
 HELD_MAX_S = 75.0  # a job waits so long for a circuit to close; ten refusals take as long
 FILE_TRIES = 5  # of bringing the files of a call, before anything is sent
-FILES_MOST_BYTES = 100_000_000  # of one call together
+FILES_MOST_BYTES = 100 * MB  # of one call together
+FILE_USUAL_BYTES = 4 * MB  # a photo
+NO_ROOM_S = 2.0  # and up to as much again, before a row asks for room anew
 ASK_LEASE_S = 5.0  # on top of the call's own time
 
 
 async def choose(bench: Bench, job: Job, look: Look) -> Next:
     """Pick the route and write the intent."""
+    began = time.monotonic()
     model = model_of(bench.catalogue, job)
     found = ways(model, job, bench.lacks)
     if not found.open:
@@ -55,9 +65,12 @@ async def choose(bench: Bench, job: Job, look: Look) -> Next:
         return let_go(fail(job, why_nowhere(job, error, found.shut) if job.attempts else error, look.now))
     waits = list[Wait]()
     for way in found.open:
+        if not await _has_room(bench, job, look.hand, way):
+            pause_s = NO_ROOM_S * (1 + bench.chance())
+            return Next(job.move(Stage.ACCEPTED, held_back_at=None), pause_s, "no memory for it now")
         answer = await _may_go(bench, way)
         if isinstance(answer, Go):
-            return await _intend(bench, job, look, way, answer)
+            return await _intend(bench, job, _later(look, began), way, answer)
         waits.append(answer)
         if answer.after_s <= BRIEF_S and answer.why in {"full", "paused"}:
             break
@@ -65,7 +78,11 @@ async def choose(bench: Bench, job: Job, look: Look) -> Next:
 
 
 async def tell(bench: Bench, attempt: Attempt, hand: Hand) -> None:
-    """What came of a call, for the health that all workers share. A row is written first: its ticket is worth money."""
+    """What came of a call, for the health that all workers share. A row is written first: its ticket is worth money.
+
+    So the call is over, and what it took in memory is given back.
+    """
+    hand.empty()
     verdict, go = hand.verdict, hand.go
     if bench.health is None or verdict is None:
         return
@@ -84,6 +101,37 @@ def why_nowhere(job: Job, error: KilnhandError, shut: Sequence[str] = ()) -> Kil
     return cls(message)
 
 
+def _later(look: Look, began: float) -> Look:
+    """As it is seen by now: a lost call is over so long after it began, and it begins after all that it waits for."""
+    return replace(look, now=look.now + time.monotonic() - began)
+
+
+async def _has_room(bench: Bench, job: Job, hand: Hand, way: Way) -> bool:
+    """Whether room for the whole call is in hand now; waits for it. What an earlier call took is given back first."""
+    hand.empty()
+    if bench.memory is not None:
+        hand.room = await bench.memory.take(_call_bytes(bench, job, way, _most_bytes(bench, job, way, hand)))
+    return bench.memory is None or hand.room is not None
+
+
+def _call_bytes(bench: Bench, job: Job, way: Way, file_bytes: int) -> int:
+    arguments = arguments_for(way.route, job.step.arguments, job.step.extra)
+    return bench.provider(way.route.provider).call_bytes(way.route.endpoint, arguments, file_bytes)
+
+
+def _most_bytes(bench: Bench, job: Job, way: Way, hand: Hand) -> int:
+    """What the files that must be brought for this call may have together."""
+    refs = [*files_for(way.route, job.step.arguments), *_to_upload(bench, job, way)]
+    if refs and hand.is_large:
+        return FILES_MOST_BYTES
+    return min(FILES_MOST_BYTES, sum(len(ref) if _is_data(ref) else FILE_USUAL_BYTES for ref in refs))
+
+
+def _is_data(ref: str) -> bool:
+    """Whether it is the file itself, which is never larger than its text."""
+    return ref[:5].lower() == "data:"
+
+
 async def _may_go(bench: Bench, way: Way) -> Go | Wait:
     if bench.health is None:
         return Go()
@@ -93,6 +141,7 @@ async def _may_go(bench: Bench, way: Way) -> Go | Wait:
 
 async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
     """The intent, with what the call needs and no row should hold kept in hand."""
+    began = time.monotonic()
     attempt = Attempt(
         len(job.attempts) + 1,
         way.route.provider,
@@ -104,19 +153,26 @@ async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
     )
     try:
         arguments_for(way.route, job.step.arguments, job.step.extra)  # found before the intent
-        look.hand.files = await _files(bench, job, way)
-        attempt = replace(attempt, urls=await _uploaded(bench, job, way))
+        most_bytes = _most_bytes(bench, job, way, look.hand)
+        look.hand.files = await _files(bench, job, way, most_bytes)
+        attempt = replace(attempt, urls=await _uploaded(bench, job, way, most_bytes))
     except ExternalServiceError as error:
         await tell(bench, attempt, Hand(go, verdict=IGNORED))
+        if error.kind == "too_large" and error.provider is None and most_bytes < FILES_MOST_BYTES:
+            look.hand.is_large = True
+            return Next(job.move(Stage.ACCEPTED), NOW, "its files are large")
         if error.provider == attempt.provider:
             return _not_uploaded(bench, job, look, attempt, error)
         return _without_files(job, look, way, error)
     except BaseException:
         await tell(bench, attempt, Hand(go, verdict=IGNORED))  # nothing is sent: its flight is over
         raise
+    if look.hand.room:
+        look.hand.room.shrink(_call_bytes(bench, job, way, sum(len(file.data) for file in look.hand.files)))
     look.hand.go = go
     bad = job.bad if job.attempts and name_of(job.attempts[-1]) == name_of(attempt) else None
     fresh = {"looks": 0, "sight": Sight(), "held_back_at": None, "bad": bad}
+    attempt = replace(attempt, started_at=_later(look, began).now)
     return Next(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), **fresh))
 
 
@@ -145,27 +201,31 @@ def _not_uploaded(bench: Bench, job: Job, look: Look, attempt: Attempt, error: E
             return let_go(fail(job, why_nowhere(job, error, shut), look.now))
 
 
-async def _files(bench: Bench, job: Job, way: Way) -> tuple[Media, ...]:
+async def _files(bench: Bench, job: Job, way: Way, most_bytes: int) -> tuple[Media, ...]:
     refs = files_for(way.route, job.step.arguments)
     if not refs:
         return ()
     name = next(name for name in way.route.files if name in job.step.arguments)
     if bench.inputs is None:
         raise RequestRefusedError(f"{name}: files cannot be brought on this worker", kind="inputs")
-    return await bench.inputs.bring(refs, most_bytes=FILES_MOST_BYTES, name=name)
+    return await bench.inputs.bring(refs, most_bytes=most_bytes, name=name)
 
 
-async def _uploaded(bench: Bench, job: Job, way: Way) -> dict[str, str]:
+def _to_upload(bench: Bench, job: Job, way: Way) -> list[str]:
+    """References to pictures that the provider could not fetch."""
+    inputs = bench.inputs
+    return [ref for ref in pictures_for(way.route, job.step.arguments) if inputs and inputs.must_be_brought(ref)]
+
+
+async def _uploaded(bench: Bench, job: Job, way: Way, most_bytes: int) -> dict[str, str]:
     """Pictures that the provider could not fetch, put where it can: by their references, its URLs."""
-    if bench.inputs is None:
-        return {}
-    refs = [ref for ref in pictures_for(way.route, job.step.arguments) if bench.inputs.must_be_brought(ref)]
+    refs = _to_upload(bench, job, way)
     here = [attempt for attempt in job.attempts if attempt.provider == way.route.provider]
     before = dict(here[-1].urls) if here else {}
-    if not refs or before.keys() >= set(refs):
+    if not refs or bench.inputs is None or before.keys() >= set(refs):
         return before
     upload = bench.provider(way.route.provider).upload
-    urls = await bench.inputs.as_urls(refs, upload, most_bytes=FILES_MOST_BYTES, name="image")
+    urls = await bench.inputs.as_urls(refs, upload, most_bytes=most_bytes, name="image")
     return dict(zip(refs, urls, strict=True))
 
 

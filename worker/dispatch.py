@@ -164,7 +164,8 @@ class Dispatcher:
             await self._end_flight(held, hand)
 
     async def _end_flight(self, held: Held, hand: Hand) -> None:
-        """Whatever became of the row, a submission that was let go is told of: else a probe blocks its circuit."""
+        """Whatever became of the row, room is given back and a submission told of: else a probe blocks its circuit."""
+        hand.empty()
         if hand.go and held.job.attempt:
             hand.verdict = hand.verdict or IGNORED
             await tell(self._bench, held.job.attempt, hand)

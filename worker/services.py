@@ -23,6 +23,7 @@ from worker.inputs.refs import Own
 from worker.inside import Gate
 from worker.ledger.base import Ledger
 from worker.ledger.redis import open_redis_ledger
+from worker.memory import MB, Memory
 from worker.providers.base import Provider
 from worker.providers.fal import open_fal
 from worker.turn import Bench
@@ -56,9 +57,10 @@ async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
     health = CalmHealth(open_redis_health(settings.redis.ledger, policy), policy)
     stack.push_async_callback(health.aclose)
     lacking = what_to_set(settings)
+    memory = Memory(settings.google.google_memory_mb * MB, most_waiting=settings.worker.max_claims // 2)
     return Bench(
         catalogue=load_catalogue(),
-        providers=await _providers(stack, settings, [name for name, lacks in lacking.items() if lacks is None]),
+        providers=await _providers(stack, settings, memory, [name for name, lacks in lacking.items() if lacks is None]),
         disabled={name: lacks for name, lacks in lacking.items() if lacks is not None},
         fetcher=Fetcher(downloads, store, verifier, limits),
         store=store,
@@ -67,6 +69,7 @@ async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
         webhook=_webhook(settings),
         health=health,
         inputs=Inputs(downloads, store, verifier, Own(settings.gateway), gate),
+        memory=memory,
     )
 
 
@@ -83,24 +86,26 @@ def _webhook(settings: Settings) -> Callable[[str, str, int], str] | None:
     return partial(webhook_url, settings.gateway.public_url, settings.gateway.secret.get_secret_value())
 
 
-async def _providers(stack: AsyncExitStack, settings: Settings, names: Sequence[str]) -> dict[str, Provider]:
+async def _providers(
+    stack: AsyncExitStack, settings: Settings, memory: Memory, names: Sequence[str]
+) -> dict[str, Provider]:
     """These providers, opened. The SDKs of others are not imported: they cost a second and 40 MB each."""
-    found = [await _open(name, settings) for name in names]
+    found = [await _open(name, settings, memory) for name in names]
     for provider in found:
         stack.push_async_callback(provider.aclose)
     return {provider.name: provider for provider in found}
 
 
-async def _open(name: str, settings: Settings) -> Provider:
+async def _open(name: str, settings: Settings, memory: Memory) -> Provider:
     match name:
         case "vertex":
             from worker.providers.vertex import open_vertex
 
-            return await open_vertex(settings.google)
+            return await open_vertex(settings.google, memory=memory)
         case "gemini":
             from worker.providers.gemini import open_gemini
 
-            return await open_gemini(settings.google)
+            return await open_gemini(settings.google, memory=memory)
         case "anthropic":
             from worker.providers.anthropic import open_anthropic
 

@@ -11,6 +11,7 @@ from worker.health.base import Go, Health
 from worker.health.verdict import Verdict
 from worker.inputs.bring import Inputs
 from worker.job import Cost, Job, Receipt, Stage, Trouble
+from worker.memory import Memory, Room
 from worker.providers.base import Media, Provider
 from worker.webhook import Heard, webhook_signal
 
@@ -30,6 +31,15 @@ class Hand:
     go: Go | None = None  # of the provider's health, for the submission to come
     verdict: Verdict | None = None  # on it, to be told once the row is written
     files: tuple[Media, ...] = ()  # that go with the call
+    room: Room | None = None  # in memory, for the call with its files and its answer
+    is_large: bool = False  # its files have turned out to be larger than files of a call usually are
+
+    def empty(self) -> None:
+        """Let go of the files, and give their room back. What it gave back it does not give again."""
+        self.files = ()
+        if self.room:
+            self.room.give_back()
+            self.room = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,7 @@ class Bench:
     webhook: Callable[[str, str, int], str] | None = None  # of provider, job id, attempt; None: polling alone
     health: Health | None = None  # None: everybody may always be asked
     inputs: Inputs | None = None  # None: no route here wants files inside its calls
+    memory: Memory | None = None  # None: calls may take whatever they want
 
     def provider(self, name: str) -> Provider:
         """The provider. Raises `ServiceUnavailableError` when it is disabled here."""

@@ -8,6 +8,8 @@ answered by the call that asks for it, so there is never a ticket.
 """
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import httpx2
 from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, DefaultAsyncHttpxClient
@@ -15,6 +17,7 @@ from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, Defaul
 from config.settings import AnthropicSettings
 from worker.errors import InternalError, RequestRefusedError
 from worker.job import Ticket
+from worker.memory import MB
 from worker.providers.anthropic_errors import anthropic_error, unanswered
 from worker.providers.anthropic_message import answer_of, body_of
 from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
@@ -22,6 +25,7 @@ from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, S
 BASE_URL = "https://api.anthropic.com"  # given, so that no variable of the SDK's own sends the key elsewhere
 TWIN_KEY = "twin"  # the stand-in asks for a key, and any will do
 CONNECT_S = 10.0
+WORDS_MB = 1
 _JSON = {"Content-Type": "application/json"}
 _NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
@@ -50,6 +54,10 @@ class Anthropic:
         """`deadline_s` bounds a whole call: the client's own timeout starts anew with every byte that comes."""
         self.call_s = deadline_s
         self._client, self._deadline_s = client, deadline_s
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """The pictures, their base64, and the body with it."""
+        return WORDS_MB * MB + 4 * file_bytes
 
     async def submit(self, call: Call) -> Reply | Fault:
         """One POST, and what came of it."""

@@ -125,6 +125,13 @@ class Provider(Protocol):
     call_s: float  # the longest that `submit` takes
     lists_requests: bool  # whether `find` can ever find
 
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """The memory that a call takes until its answer is stored, at the most.
+
+        `file_bytes` is what its files have together, those that are uploaded for it among them. 0 where a call is a few
+        words, and so is its answer.
+        """
+
     async def submit(self, call: Call) -> Ticket | Reply | Fault:
         """Have it taken: exactly one POST. `SubmitUnknownError` when nobody can tell whether it was.
 

@@ -4,13 +4,17 @@ The same calls as `vertex`, without the fields that only Vertex AI knows. Import
 whoever opens the provider does.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from config.google import GeminiAccess, NoAccess, find_gemini
 from config.settings import GoogleSettings
 from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
 from worker.job import Ticket
+from worker.memory import Memory
 from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
-from worker.providers.google_budget import MemoryBudget
 from worker.providers.google_language import write_words
+from worker.providers.google_memory import call_bytes
 from worker.providers.google_models import Makes, made_by
 from worker.providers.google_pictures import make_pictures
 from worker.providers.google_safety import PROFILES, Safety
@@ -20,7 +24,7 @@ NAME = "gemini"
 
 
 async def open_gemini(
-    settings: GoogleSettings, access: GeminiAccess | None = None, memory: MemoryBudget | None = None
+    settings: GoogleSettings, access: GeminiAccess | None = None, memory: Memory | None = None
 ) -> "Gemini":
     """The Gemini API; nothing is connected before the first call. Without a key raises `ProviderDisabledError`."""
     found = access or find_gemini(settings)
@@ -38,6 +42,10 @@ class Gemini:
     def __init__(self, sdk: GoogleSdk, safety: Safety) -> None:
         self.call_s = sdk.call_s
         self._sdk, self._safety = sdk, safety
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """By what the model makes."""
+        return call_bytes(endpoint, arguments, file_bytes)
 
     async def submit(self, call: Call) -> Reply | Fault:
         """One POST, or one for each picture."""

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from worker.errors import BrokenPieceError
 from worker.providers.base import Call, Fault, Reply, Tokens
-from worker.providers.google_budget import MB, WORDS_MB, input_bytes
 from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import (
     Arguments,
@@ -46,7 +45,7 @@ async def write_words(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | Fau
         response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
         return _read(sdk.name, response, is_json=asked.json_schema is not None)
 
-    return await sdk.ask(use, WORDS_MB * MB + input_bytes(call.files))
+    return await sdk.ask(use)
 
 
 def _config(asked: WordsArguments, safety: Safety) -> types.GenerateContentConfig:

@@ -1,6 +1,7 @@
 """Pictures by Gemini's image models: made from words, from reference pictures, or edited.
 
-A call gives one picture, so several are several calls, at once, each billed. What came is kept when others did not.
+A call gives one picture, so several are several calls, each billed: at once, as far as memory reaches. What came is
+kept when others did not.
 """
 
 import asyncio
@@ -14,7 +15,6 @@ from pydantic import Field
 
 from worker.errors import ExternalServiceError, SubmitUnknownError
 from worker.providers.base import Call, Fault, Reply
-from worker.providers.google_budget import picture_bytes
 from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import (
     Arguments,
@@ -25,6 +25,7 @@ from worker.providers.google_content import (
     refusal_of,
     words_of,
 )
+from worker.providers.google_memory import picture_bytes
 from worker.providers.google_safety import Safety
 from worker.providers.google_sdk import GoogleSdk
 
@@ -57,7 +58,8 @@ Outcome = Picture | Fault | ExternalServiceError
 async def make_pictures(sdk: GoogleSdk, call: Call, safety: Safety, *, is_vertex: bool) -> Reply | Fault:
     """As many pictures as were asked for, or what there is of them. Raises when no call is known to have run."""
     asked = read_arguments(sdk.name, PictureArguments, call.arguments)
-    memory_bytes = picture_bytes(asked.resolution, call.files)
+    one_bytes = picture_bytes(asked.resolution, sum(len(file.data) for file in call.files))
+    turns = asyncio.Semaphore(max(1, sdk.memory.total_bytes // one_bytes))
 
     async def one(number: int) -> Outcome:
         async def use(client: AsyncClient, cargo: Cargo) -> Picture | Fault:
@@ -67,7 +69,8 @@ async def make_pictures(sdk: GoogleSdk, call: Call, safety: Safety, *, is_vertex
             return _read(sdk.name, response, cargo)
 
         try:
-            return await sdk.ask(use, memory_bytes)
+            async with turns:
+                return await sdk.ask(use)
         except ExternalServiceError as error:
             return error
 

@@ -27,14 +27,14 @@ from worker.errors import (
     ServiceUnavailableError,
 )
 from worker.http import open_transport
-from worker.providers.google_budget import MB, MemoryBudget
+from worker.memory import MB, Memory
 from worker.providers.google_cargo import Cargo
 from worker.providers.google_errors import google_error, one_line
 from worker.providers.google_guard import CONNECT_S, GoogleGuard, Passage, passage, unreadable
 
 T = TypeVar("T")
 Use = Callable[[genai.client.AsyncClient, Cargo], Awaitable[T]]
-_CONNECTIONS = 1000  # the memory budget and the dispatcher's claims bound them sooner
+_CONNECTIONS = 1000  # memory and the dispatcher's claims bound them sooner
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 
@@ -43,22 +43,20 @@ class GoogleSdk:
     """Clients of one provider. `ask` is the only way to Google."""
 
     def __init__(
-        self, name: str, settings: GoogleSettings, access: VertexAccess | GeminiAccess, memory: MemoryBudget | None
+        self, name: str, settings: GoogleSettings, access: VertexAccess | GeminiAccess, memory: Memory | None
     ) -> None:
         self.name, self.call_s = name, CONNECT_S + settings.google_timeout_s
         self._settings, self._access = settings, access
-        self._memory = memory or MemoryBudget(settings.google_memory_mb * MB)
+        self.memory = memory or Memory(settings.google_memory_mb * MB)
         self._clients: dict[str | None, genai.Client] = {}
         self._opened = AsyncExitStack()
         self._building = asyncio.Lock()
         self._http: httpx.AsyncClient | None = None
         self._entry: tuple[Credentials | None, str | None] | None = None
 
-    async def ask(self, use: Use[T], memory_bytes: int, location: str | None = None) -> T:
+    async def ask(self, use: Use[T], location: str | None = None) -> T:
         """What `use` makes of the client, with one POST; large files go by the cargo. What it raises is ours."""
-        client = await self._client(location)
-        async with self._memory.room(memory_bytes):
-            return await self._ask(use, client)
+        return await self._ask(use, await self._client(location))
 
     async def aclose(self) -> None:
         """Close connections."""

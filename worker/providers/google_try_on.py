@@ -8,7 +8,6 @@ from pydantic import Field
 
 from worker.errors import BrokenPieceError, ContentRefusedError, ExternalServiceError, RequestRefusedError
 from worker.providers.base import Call, Fault, Media, Reply
-from worker.providers.google_budget import picture_bytes
 from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import Arguments, read_arguments
 from worker.providers.google_errors import one_line
@@ -42,7 +41,7 @@ async def try_on(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None)
         )
         return _read(sdk.name, response, asked.num_images, cargo)
 
-    return await sdk.ask(use, asked.num_images * picture_bytes("2K", ()) + picture_bytes("1K", call.files), region)
+    return await sdk.ask(use, region)
 
 
 def image_of(file: Media, cargo: Cargo) -> types.Image:

@@ -10,13 +10,20 @@ from google.genai import types
 from google.genai.client import AsyncClient
 from pydantic import Field
 
-from worker.errors import BrokenPieceError, ContentRefusedError, ExternalServiceError, RequestRefusedError
+from worker.errors import (
+    BrokenPieceError,
+    ContentRefusedError,
+    ExternalServiceError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+)
 from worker.job import Ticket
+from worker.memory import MB
 from worker.providers.base import Call, Ended, Fault, Reply, Running, Sighting, Stop
-from worker.providers.google_budget import MB, VIDEO_MB, WORDS_MB, input_bytes
 from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import Arguments, read_arguments
 from worker.providers.google_errors import one_line, operation_error
+from worker.providers.google_memory import VIDEO_MB
 from worker.providers.google_safety import Safety
 from worker.providers.google_sdk import GoogleSdk
 from worker.providers.google_try_on import image_of
@@ -55,7 +62,7 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
             raise ValueError("an operation without a name")
         return Ticket(operation.name)
 
-    return await sdk.ask(use, WORDS_MB * MB + input_bytes(call.files), region)
+    return await sdk.ask(use, region)
 
 
 async def look_at_video(sdk: GoogleSdk, ticket: Ticket) -> Sighting:
@@ -92,7 +99,13 @@ async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOp
             raise ValueError("an operation without a name")
         return found, cargo
 
-    return await sdk.ask(use, VIDEO_MB * MB, where[1] if where else None)
+    room = await sdk.memory.take(VIDEO_MB * MB)
+    if room is None:
+        raise ServiceUnavailableError(f"{sdk.name}: no memory for an operation's answer now", provider=sdk.name)
+    try:
+        return await sdk.ask(use, where[1] if where else None)
+    finally:
+        room.give_back()
 
 
 def _config(asked: VideoArguments, safety: Safety) -> types.GenerateVideosConfig:

@@ -1,16 +1,20 @@
 """Vertex AI through google-genai: pictures, editing, try-on and words at once, video as a long operation.
 
-One POST a call (`google_guard`), files past the SDK (`google_cargo`), within a budget of memory. Importing this module
+One POST a call (`google_guard`), files past the SDK (`google_cargo`). Importing this module
 imports the SDK: only whoever opens the provider does.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from config.google import NoAccess, VertexAccess, find_vertex
 from config.settings import GoogleSettings
 from worker.errors import ProviderDisabledError, RequestRefusedError
 from worker.job import Ticket
+from worker.memory import Memory
 from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
-from worker.providers.google_budget import MemoryBudget
 from worker.providers.google_language import write_words
+from worker.providers.google_memory import call_bytes
 from worker.providers.google_models import Makes, made_by
 from worker.providers.google_pictures import make_pictures
 from worker.providers.google_safety import PROFILES, Safety
@@ -22,11 +26,11 @@ NAME = "vertex"
 
 
 async def open_vertex(
-    settings: GoogleSettings, access: VertexAccess | None = None, memory: MemoryBudget | None = None
+    settings: GoogleSettings, access: VertexAccess | None = None, memory: Memory | None = None
 ) -> "Vertex":
     """Vertex AI; nothing is connected before the first call. Without access raises `ProviderDisabledError`.
 
-    `memory` may be shared with other providers of the same event loop.
+    `memory` is the process's, for looks at videos that are done; without one it has its own.
     """
     found = access or find_vertex(settings)
     if isinstance(found, NoAccess):
@@ -45,6 +49,10 @@ class Vertex:
         """`region` is where try-on and video run; an express key has none."""
         self.call_s = sdk.call_s
         self._sdk, self._safety, self._region = sdk, safety, region
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """By what the model makes."""
+        return call_bytes(endpoint, arguments, file_bytes)
 
     async def submit(self, call: Call) -> Ticket | Reply | Fault:
         """One POST a picture; a ticket for a video."""

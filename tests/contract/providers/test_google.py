@@ -28,9 +28,9 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
+from worker.memory import MB, Memory
 from worker.providers.base import Call, Fault, Reply, Sought, Tokens
 from worker.providers.gemini import Gemini
-from worker.providers.google_budget import MB, MemoryBudget
 from worker.providers.vertex import Vertex
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -347,8 +347,8 @@ async def test_a_bad_key_is_not_bad_input_and_is_not_told(name: str, access: Any
 
 
 @both
-async def test_silence_ends_as_unknown_and_a_cancelled_call_lets_go_of_its_room(name: str, twin: Twin) -> None:
-    google = await opened(name, twin, timeout_s=0.3, memory=MemoryBudget(16 * MB))  # room for one picture of 1K
+async def test_silence_ends_as_unknown_and_pictures_go_one_by_one_where_memory_is_small(name: str, twin: Twin) -> None:
+    google = await opened(name, twin, timeout_s=0.3, memory=Memory(16 * MB))  # one picture of 1K at a time
     twin.script(call="submit", provider="google", times=2, what="hang", seconds=3)
     with pytest.raises(SubmitUnknownError):
         await google.submit(words_call())
@@ -364,7 +364,7 @@ async def test_silence_ends_as_unknown_and_a_cancelled_call_lets_go_of_its_room(
         assert isinstance(await google.submit(words_call()), Reply)
     await google.aclose()
 
-    assert twin.count == 3  # two of the three pictures waited for room, and were never sent
+    assert twin.count == 3  # two of the three pictures waited for their turn, and were never sent
 
 
 async def test_what_is_asked_at_once_is_never_listed(google: Any) -> None:

@@ -240,7 +240,7 @@ async def test_a_retired_model_is_told_as_such(vertex: Vertex, twin: Twin, model
 class Elsewhere(GoogleSdk):
     """Tells only where it is asked."""
 
-    async def ask(self, use: Any, memory_bytes: int, location: str | None = None) -> Any:
+    async def ask(self, use: Any, location: str | None = None) -> Any:
         return types.GenerateVideosOperation.model_validate({"name": location}), Cargo()
 
 

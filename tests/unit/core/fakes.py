@@ -36,8 +36,14 @@ class FakeFal:
         self.finds: list[Any] = [None]
         self.sought: list[Sought] = []
         self.sent: list[Call] = []
+        self.call_size = 0
+        self.sized: list[int] = []
         self.uploads: list[Any] = ["https://theirs/1"]
         self.before_submit: Callable[[], None] = lambda: None
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        self.sized.append(file_bytes)
+        return self.call_size + file_bytes
 
     async def submit(self, call: Call) -> Ticket:
         self.before_submit()

@@ -20,6 +20,7 @@ from worker.dispatch import Dispatcher, Pace
 from worker.health.base import Policy
 from worker.job import Job, Options, Piece, Stage, Step
 from worker.ledger.memory import MemoryLedger
+from worker.memory import Memory
 from worker.turn import Bench
 from worker.webhook import Heard
 
@@ -39,6 +40,7 @@ class World:
     providers: dict[str, Any] = field(default_factory=dict)
     health: WatchedHealth | None = None
     inputs: FakeInputs | None = None
+    memory: Memory | None = None
     disabled: dict[str, str] = field(
         default_factory=lambda: {"vertex": "set GOOGLE_CLOUD_PROJECT", "fal": "set FAL_KEY"}
     )
@@ -62,6 +64,7 @@ class World:
             chance=lambda: 0.5,
             health=self.health,
             inputs=inputs,
+            memory=self.memory,
         )
         pace = Pace(["generation"], LEASE_S, 10, monotonic=lambda: self.now)
         return Dispatcher(self.ledger, bench, self.outside, pace)
