@@ -223,7 +223,7 @@ class HealthSettings(BaseSettings):
 
     model_config = _OURS
 
-    breaker_window_s: float = Field(30, ge=1, le=3600, description="failures are counted over so long, in seconds")
+    breaker_window_s: float = Field(10, ge=1, le=3600, description="failures are counted over so long, in seconds")
     breaker_failures: int = Field(5, ge=1, le=1000, description="fewer failures than this open no circuit")
     breaker_ratio: float = Field(0.5, gt=0, le=1, description="nor does a smaller part of the answers")
     breaker_open_s: float = Field(5, gt=0, le=3600, description="how long a circuit opens the first time, in seconds")

@@ -69,7 +69,7 @@ class State:
 class Policy:
     """When circuits open, and for how long; how much a provider is given at a time."""
 
-    window_s: float = 30.0
+    window_s: float = 10.0
     failures: int = 5  # fewer in the window never open a circuit
     ratio: float = 0.5  # nor does a smaller part of the answers
     open_s: float = 5.0  # the first time; doubled by every probe that fails
