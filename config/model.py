@@ -18,13 +18,15 @@ class _Frozen(BaseModel):
 class Price(_Frozen):
     """What one unit costs. An estimate: the units that the provider billed settle it.
 
-    Of tokens `usd` is the price of a million that are read, `usd_out` of a million that are written.
+    Of tokens `usd` is the price of a million that are read, `usd_out` of a million that are written; `picture_tokens`
+    are the most that a picture counts when it is read.
     """
 
     usd: float = Field(ge=0)
     per: Literal["megapixel", "image", "second", "step", "request", "token"]
     usd_out: float | None = Field(None, ge=0)
     usd_at: Mapping[str, Annotated[float, Field(ge=0)]] = {}
+    picture_tokens: int | None = Field(None, ge=1)
 
     def usd_for(self, resolution: str | None) -> float:
         """Dollars for a unit at this resolution ("4K"), as the endpoint is told it; None is the endpoint's own."""
@@ -38,6 +40,8 @@ class Price(_Frozen):
     def _tokens_have_two_prices(self) -> "Price":
         if (self.per == "token") != (self.usd_out is not None):
             raise ValueError("usd_out belongs to a price per token, and to no other")
+        if self.picture_tokens is not None and self.per != "token":
+            raise ValueError("picture_tokens belongs to a price per token, and to no other")
         return self
 
 

@@ -6,12 +6,13 @@ marked as a possible duplicate: that is the one window that nothing closes.
 """
 
 from worker.errors import ExternalServiceError, SubmitUnknownError
-from worker.job import Cost, Job, Sight, Stage, Ticket, load_ticket
+from worker.job import Job, Sight, Stage, Ticket, load_ticket
 from worker.judging import told
 from worker.looking import search_again_s, unknown_wait_s
+from worker.possible import booked
 from worker.providers.base import Sought
 from worker.routing import may_risk_duplicate
-from worker.served import estimated_cost, model_of
+from worker.served import model_of
 from worker.turn import NOW, Bench, Look, Next, fail, let_go, ticket_signal, trouble_of
 
 
@@ -62,14 +63,8 @@ def _given_up(bench: Bench, job: Job, look: Look, waited_s: float) -> Next:
         f"the answer to the submit was lost{said}, and for {waited_s:.0f} s nobody could say whether it was taken",
         provider=attempt.provider,
     )
-    job = job.with_attempt(ended_at=look.now, trouble=trouble_of(error), cost=_possible_cost(bench, job))
+    job = booked(bench, job.with_attempt(ended_at=look.now, trouble=trouble_of(error)))
     if may_risk_duplicate(job):
         why = "never found: it may have been taken, and paid for"
         return Next(job.move(Stage.ACCEPTED, looks=0, sight=Sight()), NOW, why)
     return let_go(fail(job, error, look.now))
-
-
-def _possible_cost(bench: Bench, job: Job) -> Cost | None:
-    """What a call that answers at once may have cost; a queue that lists its requests would have shown it."""
-    provider = bench.providers.get(job.attempts[-1].provider)
-    return None if provider is None or provider.lists_requests else estimated_cost(model_of(bench.catalogue, job), job)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from config.catalogue import Catalogue, Model, Price, Route, UnknownModelError
 from config.mapping import arguments_for
 from config.shape import dimensions
+from worker.errors import SubmitUnknownError
 from worker.job import Attempt, Cost, Job, Piece, Step
 from worker.providers.base import Fault, Reply
 
@@ -59,7 +60,7 @@ def cost_of(model: Model, job: Job, outcome: Reply | Fault) -> Cost | None:
     """Billed units, or tokens, times the price of the route; nothing is made up where either is unknown."""
     route = route_of(model, job.attempts[-1])
     price = model.price_on(route)
-    if isinstance(outcome, Reply) and outcome.tokens:
+    if outcome.tokens:
         read, wrote = outcome.tokens.read, outcome.tokens.wrote
         usd = price.usd_of_tokens(read, wrote) if price else None
         return Cost(usd, read + wrote, "token", estimated=usd is None)
@@ -67,8 +68,16 @@ def cost_of(model: Model, job: Job, outcome: Reply | Fault) -> Cost | None:
         return None
     if price is None or price.per == "token":
         return Cost(None, outcome.billed_units, None, estimated=True)
-    usd = round(outcome.billed_units * _unit_usd(price, route, job.step), 6)
-    return Cost(usd, outcome.billed_units, price.per, estimated=bool(job.step.extra))
+    lost = _lost(outcome)
+    units = outcome.billed_units + lost
+    usd = round(units * _unit_usd(price, route, job.step), 6)
+    return Cost(usd, units, price.per, estimated=bool(job.step.extra or lost))
+
+
+def _lost(outcome: Reply | Fault) -> int:
+    """Of several pictures those whose answer was lost: they may be billed like those that came."""
+    missing = outcome.missing if isinstance(outcome, Reply) else ()
+    return sum(isinstance(error, SubmitUnknownError) for error in missing)
 
 
 def estimated_cost(model: Model, job: Job) -> Cost | None:

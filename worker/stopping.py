@@ -9,6 +9,7 @@ from dataclasses import replace
 from worker import crash
 from worker.errors import DeadlineExceededError, ExternalServiceError, InternalError
 from worker.job import Job, Receipt, Stage
+from worker.possible import booked
 from worker.providers.base import Stop
 from worker.routing import is_possible_duplicate
 from worker.served import deadline_s
@@ -23,7 +24,9 @@ RUNNING_WAIT_S = 10.0  # a run that was asked to stop may go on for so long befo
 async def over(bench: Bench, job: Job, look: Look) -> Next | None:
     """The row's next step when it is cancelled, past its deadline, or deadly to workers; None when it goes on."""
     if look.strikes > STRIKES:
-        return let_go(fail(job, InternalError("the job ended workers again and again; given up"), look.now))
+        lost = job.stage in {Stage.SUBMITTING, Stage.UNKNOWN}
+        error = InternalError("the job ended workers again and again; given up")
+        return let_go(fail(booked(bench, job) if lost else job, error, look.now))
     if _has_expired(job, look.now):
         return let_go(cancelled(job, Receipt(look.now, in_time=True), look.now))
     late = job.stage != Stage.SENT and look.now > job.created_at + deadline_s(bench.catalogue, job)
@@ -33,7 +36,7 @@ async def over(bench: Bench, job: Job, look: Look) -> Next | None:
         case Stage.SENT | Stage.ACCEPTED:  # nothing is out, that we know of
             return _ended(bench, job, look, Receipt(look.now, in_time=None if is_possible_duplicate(job) else True))
         case Stage.UNKNOWN if late:
-            return _ended(bench, job, look, Receipt(look.now))
+            return _ended(bench, booked(bench, job), look, Receipt(look.now))
         case Stage.WAITING:
             return await _stop(bench, job, look)
     return None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from worker.errors import SubmitUnknownError
 from worker.history import FIRST, LAST, cost_text, receipt_text, usd_text
-from worker.job import Attempt, Job, Note
+from worker.job import Attempt, Cost, Job, Note
 from worker.status import state_of
 
 
@@ -27,8 +27,9 @@ def money(job: Job) -> str:
     """What all attempts cost, as far as anybody knows."""
     if not job.attempts:
         return "nothing was submitted, so nothing was billed"
-    known = [attempt.cost.usd for attempt in job.attempts if attempt.cost and attempt.cost.usd is not None]
-    about = "about " if any(attempt.cost and attempt.cost.estimated for attempt in job.attempts) else ""
+    costs = [attempt.cost for attempt in job.attempts if attempt.cost and attempt.was_taken]
+    known = [cost.usd for cost in costs if cost.usd is not None]
+    about = "about " if any(cost.estimated for cost in costs) else ""
     text = f"billed {about}{usd_text(sum(known))}" if known else "no bill has come"
     return "; ".join([text, *(f"attempt {one.number} {why}" for one in job.attempts if (why := _unsure(job, one)))])
 
@@ -85,11 +86,13 @@ def _course(attempt: Attempt) -> Iterator[str]:
     if attempt.trouble:
         yield f"{attempt.trouble.code}: {attempt.trouble.message}"
     if attempt.cost:
-        yield cost_text(attempt.cost)
+        yield cost_text(attempt.cost) if attempt.was_taken else _possibly(attempt.cost)
 
 
 def _unsure(job: Job, attempt: Attempt) -> str:
     """Why what this attempt cost is not known; empty when it is."""
+    if attempt.cost is not None and not attempt.was_taken:
+        return _possibly(attempt.cost)
     if attempt.cost is not None:
         return "has units of unknown price" if attempt.cost.usd is None else ""
     if attempt.ticket is None:
@@ -99,6 +102,11 @@ def _unsure(job: Job, attempt: Attempt) -> str:
         return "is not over"
     stopped = attempt is job.attempt and job.receipt is not None and job.receipt.in_time
     return "" if stopped or attempt.trouble else "ended without a word of its price"
+
+
+def _possibly(cost: Cost) -> str:
+    """The cost of a call that was lost: it is on the bill as the most that it may be."""
+    return f"may have been taken and {cost_text(cost)}"
 
 
 def _receipt(job: Job) -> Iterator[str]:

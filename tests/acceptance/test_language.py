@@ -27,11 +27,14 @@ from worker.errors import (
     ExternalServiceError,
     RateLimitError,
     RequestRefusedError,
+    SubmitUnknownError,
 )  # fmt: skip
+from worker.job import Job, load_job
 from worker.status import Tried
 
 RED, BLUE = picture("PNG", colour="red"), picture("JPEG", colour="blue")
 CLAUDE, GEMINI = "anthropic", "google"
+IMPATIENT = "impatient"  # the queue of a worker that waits two seconds for an answer
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,8 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with open_house(tmp_path_factory.mktemp("words"), parts=("redis", "twin")) as house:
         vendors = {f"KILNHAND_{name.upper()}_BASE_URL": f"{house.twin_url}/{name}" for name in (GEMINI, CLAUDE)}
         house.start_worker("worker", env=vendors)
+        waits = {"KILNHAND_ANTHROPIC_TIMEOUT_S": "2", "KILNHAND_GOOGLE_TIMEOUT_S": "2"}
+        house.start_worker("worker-impatient", queues=IMPATIENT, env={**vendors, **waits})
         yield house
         gc.collect()  # results that are collected later would look for their Redis in vain
 
@@ -183,6 +188,82 @@ def test_a_refusal_for_content_is_final_unless_the_caller_says_otherwise(house: 
 
     result = language.caption.delay(images=[uri(RED)], fallback_on_policy=True).get(timeout=60)
     assert tried(result) == [("anthropic", "content_refused"), ("gemini", None)]
+
+
+VENDORS = {CLAUDE: CASES["caption"], GEMINI: CASES["style"]}
+vendors = pytest.mark.parametrize("vendor", VENDORS)
+
+
+def row_of(house: House, job_id: str) -> Job:
+    with redis.Redis.from_url(house.redis_url) as client:
+        row = client.hget(f"kilnhand:job:{job_id}", "doc")
+    assert row
+    return load_job(row)
+
+
+@vendors
+def test_a_refused_answer_is_on_the_bill_as_the_vendor_counted_it(house: House, twin: Twin, vendor: str) -> None:
+    task, request, provider, _ = VENDORS[vendor]
+    twin.script(provider=vendor, what="blocked", times=1)
+    result = task.delay(**request, fallback_on_policy=True).get(timeout=60)
+
+    refused = Tried.model_validate(result["provenance"]["tried"][0])
+    assert (refused.provider, refused.error) == (provider, "content_refused")
+    assert refused.cost and refused.cost.usd and not refused.cost.estimated
+    assert refused.cost.usd == pytest.approx(asked(twin, vendor)[0]["billed"]["usd"], rel=0.01)
+
+
+@vendors
+def test_a_cut_answer_is_on_the_bill_of_the_job_that_it_ends(house: House, twin: Twin, vendor: str) -> None:
+    task, request, _, _ = VENDORS[vendor]
+    twin.script(provider=vendor, what="max_tokens", times=1)
+    sent = task.delay(**request)
+    with pytest.raises(RequestRefusedError, match="cut short"):
+        sent.get(timeout=60)
+
+    (attempt,) = row_of(house, sent.id).attempts
+    (record,) = twin.requests()
+    assert attempt.cost and attempt.cost.usd and not attempt.cost.estimated
+    assert attempt.cost.usd == pytest.approx(record["billed"]["usd"], rel=0.01)
+
+
+@vendors
+def test_a_call_that_hangs_is_on_the_bill_with_the_most_that_it_may_have_cost(
+    house: House, twin: Twin, vendor: str
+) -> None:
+    task, request, provider, model = VENDORS[vendor]
+    twin.pace(seconds=0.1)
+    twin.script(provider=vendor, call="submit", what="hang", seconds=8, times=1)
+    result = task.apply_async(kwargs=request, queue=IMPATIENT).get(timeout=60)
+
+    lost, made = map(Tried.model_validate, result["provenance"]["tried"])
+    assert [(each.provider, each.model, each.error) for each in (lost, made)] == [
+        (provider, model, "submit_unknown"),
+        (provider, model, None),
+    ]
+    assert result["possible_duplicate"]
+    assert lost.seconds is not None and lost.seconds >= 2
+    assert lost.cost and lost.cost.usd and lost.cost.estimated
+    hung, answered = (record["billed"]["usd"] for record in asked(twin, vendor))
+    assert 0 < hung <= lost.cost.usd < 0.05, "no less than the vendor has billed for it"
+    assert made.cost and made.cost.usd == pytest.approx(answered, rel=0.01) and not made.cost.estimated
+
+
+def test_a_call_that_hangs_twice_ends_the_job_with_both_on_the_bill_and_nobody_else_asked(
+    house: House, twin: Twin
+) -> None:
+    task, request, _, _ = VENDORS[CLAUDE]
+    twin.script(provider=CLAUDE, call="submit", what="hang", seconds=8, times=3)
+    sent = task.apply_async(kwargs=request, queue=IMPATIENT)
+    with pytest.raises(SubmitUnknownError):
+        sent.get(timeout=60)
+
+    attempts = row_of(house, sent.id).attempts
+    assert [attempt.trouble and attempt.trouble.code for attempt in attempts] == ["submit_unknown"] * 2
+    billed = [record["billed"]["usd"] for record in asked(twin, CLAUDE)]
+    assert len(billed) == len(twin.requests()) == 2
+    for attempt, usd in zip(attempts, billed, strict=True):
+        assert attempt.cost and attempt.cost.usd and attempt.cost.estimated and attempt.cost.usd >= usd
 
 
 def test_an_image_inside_our_network_is_refused_and_nothing_is_sent(house: House, twin: Twin) -> None:

@@ -101,9 +101,9 @@ def answer_of(content: bytes, *, as_json: bool) -> Reply | Fault:
     text = "".join(block.text for block in message.content if block.type == "text")
     output = _parsed(text) if as_json else {"text": _clean(text)}
     if output is None:
-        return _broken("the answer is not the JSON that was asked for", "bad_json")
+        return _broken(message, "the answer is not the JSON that was asked for", "bad_json")
     if not as_json and not text.strip():
-        return _broken("the answer is empty", "empty")
+        return _broken(message, "the answer is empty", "empty")
     return Reply(output, tokens=_tokens(message.usage), version=message.model)
 
 
@@ -116,16 +116,19 @@ def _stopped(message: _Message) -> Fault | None:
             details = message.stop_details or _StopDetails()
             why = " ".join((details.explanation or "no reason given").split())[:300]
             text = f"anthropic: refused for its content: {_clean(why)}"
-            return Fault(ContentRefusedError(text, provider=NAME, status=200, kind=details.category or "refusal"))
+            refused = ContentRefusedError(text, provider=NAME, status=200, kind=details.category or "refusal")
+            return Fault(refused, tokens=_tokens(message.usage))
         case "max_tokens" | "model_context_window_exceeded" as kind:
             way_out = "raise max_tokens" if kind == "max_tokens" else "send fewer pictures or a shorter prompt"
             text = f"anthropic: the answer was cut short ({kind}); {way_out}"
-            return Fault(RequestRefusedError(text, provider=NAME, status=200, kind=kind))
-    return _broken(f"stopped by {str(message.stop_reason)[:100]!r}", "stop_reason")
+            cut = RequestRefusedError(text, provider=NAME, status=200, kind=kind)
+            return Fault(cut, tokens=_tokens(message.usage))
+    return _broken(message, f"stopped by {str(message.stop_reason)[:100]!r}", "stop_reason")
 
 
-def _broken(what: str, kind: str) -> Fault:
-    return Fault(BrokenPieceError(f"anthropic: {what}", provider=NAME, status=200, kind=kind))
+def _broken(message: _Message, what: str, kind: str) -> Fault:
+    error = BrokenPieceError(f"anthropic: {what}", provider=NAME, status=200, kind=kind)
+    return Fault(error, tokens=_tokens(message.usage))
 
 
 def _tokens(usage: _Usage) -> Tokens:

@@ -92,6 +92,9 @@ class Tokens:
     read: int
     wrote: int
 
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.read + other.read, self.wrote + other.wrote)
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -112,10 +115,11 @@ class Reply:
 
 @dataclass(frozen=True)
 class Fault:
-    """The error that a run ended with. It may have been billed all the same (fal bills some 422s)."""
+    """The error that a run ended with. It may have been billed all the same, like some of fal's 422s."""
 
     error: ExternalServiceError
     billed_units: float | None = None
+    tokens: Tokens | None = None
 
 
 class Provider(Protocol):

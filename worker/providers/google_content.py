@@ -16,7 +16,7 @@ from worker.errors import (
     ExternalServiceError,
     RequestRefusedError,
 )
-from worker.providers.base import Media
+from worker.providers.base import Media, Tokens
 from worker.providers.google_cargo import Cargo
 from worker.providers.google_errors import one_line
 
@@ -93,6 +93,14 @@ def refusal_of(provider: str, response: types.GenerateContentResponse, missing: 
     if reason in _CUT:
         return RequestRefusedError(f"{text} (cut short)", provider=provider, status=200, kind="max_tokens")
     return BrokenPieceError(text, provider=provider, status=200, kind=missing)
+
+
+def tokens_of(response: types.GenerateContentResponse) -> Tokens | None:
+    """What it read and wrote, as it is billed: a refusal says so, too. None where it says nothing of it."""
+    usage = response.usage_metadata
+    if usage is None or usage.prompt_token_count is None:
+        return None
+    return Tokens(usage.prompt_token_count, (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0))
 
 
 def is_whole(response: types.GenerateContentResponse) -> bool:

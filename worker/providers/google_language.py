@@ -8,7 +8,7 @@ from google.genai.client import AsyncClient
 from pydantic import Field
 
 from worker.errors import BrokenPieceError
-from worker.providers.base import Call, Fault, Reply, Tokens
+from worker.providers.base import Call, Fault, Reply
 from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import (
     Arguments,
@@ -17,6 +17,7 @@ from worker.providers.google_content import (
     parts_of,
     read_arguments,
     refusal_of,
+    tokens_of,
     words_of,
 )
 from worker.providers.google_errors import one_line
@@ -64,21 +65,13 @@ def _read(provider: str, response: types.GenerateContentResponse, is_json: bool)
     check_answer(response)
     words = words_of(response)
     if not words or not is_whole(response):
-        return Fault(refusal_of(provider, response, missing="no_text"))
+        return Fault(refusal_of(provider, response, missing="no_text"), tokens=tokens_of(response))
     output: dict[str, Any] = {"text": words}
     if is_json:
         try:
             output = {"json": json.loads(words)}
         except (ValueError, RecursionError):
             text = f"{provider}: no JSON: {one_line(words)}"
-            return Fault(BrokenPieceError(text, provider=provider, status=200, kind="bad_json"))
-    return Reply(output, tokens=_tokens(response), version=response.model_version)
-
-
-def _tokens(response: types.GenerateContentResponse) -> Tokens | None:
-    usage = response.usage_metadata
-    if usage is None:
-        return None
-    return Tokens(
-        usage.prompt_token_count or 0, (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0)
-    )
+            broken = BrokenPieceError(text, provider=provider, status=200, kind="bad_json")
+            return Fault(broken, tokens=tokens_of(response))
+    return Reply(output, tokens=tokens_of(response), version=response.model_version)

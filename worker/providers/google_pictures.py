@@ -6,7 +6,7 @@ kept when others did not.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from google.genai import types
@@ -14,7 +14,7 @@ from google.genai.client import AsyncClient
 from pydantic import Field
 
 from worker.errors import ExternalServiceError, SubmitUnknownError
-from worker.providers.base import Call, Fault, Reply
+from worker.providers.base import Call, Fault, Reply, Tokens
 from worker.providers.google_cargo import Cargo
 from worker.providers.google_content import (
     Arguments,
@@ -23,6 +23,7 @@ from worker.providers.google_content import (
     pictures_of,
     read_arguments,
     refusal_of,
+    tokens_of,
     words_of,
 )
 from worker.providers.google_memory import picture_bytes
@@ -97,7 +98,7 @@ def _read(provider: str, response: types.GenerateContentResponse, cargo: Cargo) 
     check_answer(response)
     found = pictures_of(response, cargo)
     if not found:
-        return Fault(refusal_of(provider, response, missing="no_image"))
+        return Fault(refusal_of(provider, response, missing="no_image"), tokens=tokens_of(response))
     return Picture(found[-1], words_of(response), response.model_version)
 
 
@@ -109,7 +110,7 @@ def _together(outcomes: Sequence[Outcome]) -> Reply | Fault:
         if unknown := next((error for error in raised if isinstance(error, SubmitUnknownError)), None):
             raise unknown
         if faults:
-            return faults[0]
+            return replace(faults[0], tokens=_billed(faults))
         raise raised[0]
     missing = [item.error if isinstance(item, Fault) else item for item in outcomes if not isinstance(item, Picture)]
     words = "\n".join(dict.fromkeys(picture.words for picture in pictures if picture.words))
@@ -120,3 +121,9 @@ def _together(outcomes: Sequence[Outcome]) -> Reply | Fault:
         missing=tuple(missing),
         version=pictures[0].version,
     )
+
+
+def _billed(faults: Sequence[Fault]) -> Tokens | None:
+    """What all of them read and wrote."""
+    counts = [fault.tokens for fault in faults if fault.tokens]
+    return sum(counts[1:], counts[0]) if counts else None

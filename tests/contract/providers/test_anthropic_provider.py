@@ -31,7 +31,7 @@ from worker.errors import (
 )
 from worker.job import Ticket
 from worker.providers.anthropic import Anthropic, open_anthropic
-from worker.providers.base import Call, Fault, Media, Reply, Sought, Stop
+from worker.providers.base import Call, Fault, Media, Reply, Sought, Stop, Tokens
 
 HAIKU = "claude-haiku-5-5"
 SCHEMA = {
@@ -62,8 +62,17 @@ class Twin:
     @property
     def sent(self) -> dict[str, Any]:
         """The body of the one request that it has."""
+        return dict(self._record["input"])
+
+    @property
+    def billed(self) -> float:
+        """The tokens of the one request that it has."""
+        return float(self._record["billed"]["units"])
+
+    @property
+    def _record(self) -> dict[str, Any]:
         (record,) = self._http.get("/_twin/requests").json()["requests"]
-        return dict(record["input"])
+        return dict(record)
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +239,8 @@ async def test_a_good_status_without_a_whole_answer_is_no_success(
     outcome = await claude.submit(replace(CALL, arguments={**CALL.arguments, **more}))
 
     assert isinstance(outcome, Fault) and (type(outcome.error), outcome.error.kind) == (cls, kind)
-    assert twin.count == 1
+    assert outcome.tokens and outcome.tokens.read > 0
+    assert outcome.tokens.read + outcome.tokens.wrote == twin.billed
 
 
 def message(text: str, **more: Any) -> dict[str, Any]:
@@ -249,12 +259,14 @@ async def test_what_is_no_json_is_a_broken_piece(claude: Anthropic, twin: Twin, 
     fault = await answered(claude, twin, message(text), schema=SCHEMA)
 
     assert isinstance(fault.error, BrokenPieceError) and fault.error.kind == "bad_json"
+    assert fault.tokens == Tokens(123, 5)
 
 
 async def test_an_empty_answer_or_an_unknown_stop_is_a_broken_piece(claude: Anthropic, twin: Twin) -> None:
     for body, kind in ((message(" "), "empty"), (message("x", stop_reason="pause_turn"), "stop_reason")):
         fault = await answered(claude, twin, body)
         assert isinstance(fault.error, BrokenPieceError) and fault.error.kind == kind
+        assert fault.tokens == Tokens(123, 5)
 
 
 async def test_what_was_read_from_a_cache_counts_as_read(claude: Anthropic, twin: Twin) -> None:

@@ -212,6 +212,7 @@ async def test_a_200_without_a_picture_is_a_fault_and_never_a_success(
     assert len(outcome.error.message) < 360
     if fault["what"] == "text_only":
         assert "I would rather talk." in outcome.error.message
+    assert outcome.tokens and outcome.tokens.read > 0, "what was read is billed all the same"
     assert twin.count == 1
 
 
@@ -266,7 +267,9 @@ async def test_a_cut_answer_is_not_continued_by_the_sdk(google: Any, twin: Twin)
 async def test_words_that_are_cut_or_no_json_are_faults(google: Any, twin: Twin) -> None:
     twin.script(call="run", what="max_tokens", times=1)
     cut = await google.submit(words_call(shown("red"), schema=CAPTION))
-    twin.script(call="submit", what="http", status=200, body=answer({"text": '{"caption'}), accepted=True)
+    used = {"promptTokenCount": 9, "candidatesTokenCount": 3, "thoughtsTokenCount": 2}
+    no_json = answer({"text": '{"caption'}) | {"usageMetadata": used}
+    twin.script(call="submit", what="http", status=200, body=no_json, accepted=True)
     bad = await google.submit(words_call(schema=CAPTION))
     twin.script(call="run", what="blocked", times=1)
     blocked = await google.submit(words_call())
@@ -274,6 +277,10 @@ async def test_words_that_are_cut_or_no_json_are_faults(google: Any, twin: Twin)
     assert isinstance(cut, Fault) and type(cut.error) is RequestRefusedError and cut.error.kind == "max_tokens"
     assert isinstance(bad, Fault) and type(bad.error) is BrokenPieceError and bad.error.kind == "bad_json"
     assert isinstance(blocked, Fault) and type(blocked.error) is ContentRefusedError
+    cut_units, _, blocked_units = (request["billed"]["units"] for request in sent(twin))
+    assert cut.tokens and cut.tokens.read + cut.tokens.wrote == cut_units
+    assert blocked.tokens and (blocked.tokens.read, blocked.tokens.wrote) == (blocked_units, 0)
+    assert bad.tokens == Tokens(9, 5), "thoughts are written"
 
 
 async def test_of_several_pictures_those_that_came_are_kept(google: Any, twin: Twin) -> None:
@@ -298,6 +305,13 @@ async def test_when_none_came_an_unknown_call_counts_most(google: Any, twin: Twi
         await google.submit(picture_call(num_images=2))
 
     assert isinstance(one_ran, Fault) and one_ran.error.kind == "no_image"
+
+
+async def test_pictures_that_did_not_come_are_billed_together(google: Any, twin: Twin) -> None:
+    twin.script(call="run", what="no_image", times=-1)
+    one, two = [await google.submit(picture_call(num_images=number)) for number in (1, 2)]
+
+    assert one.tokens and two.tokens == one.tokens + one.tokens
 
 
 async def test_a_seed_larger_than_googles_begins_again(google: Any, twin: Twin) -> None:

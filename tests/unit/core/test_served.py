@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from config.catalogue import Price, load_catalogue
-from worker.errors import ContentRefusedError
+from worker.errors import ContentRefusedError, SubmitUnknownError
 from worker.job import Attempt, Cost, Job, Options, Piece, Step
 from worker.providers.base import Fault, Reply, Tokens
 from worker.served import cost_of, estimate_usd, estimated_cost, promised
@@ -98,12 +98,24 @@ def test_a_refused_run_costs_what_was_billed_and_no_more_is_made_up() -> None:
     assert cost(on("flux-schnell", 1), Fault(ContentRefusedError())) is None
 
 
-def test_what_a_lost_call_may_have_cost_is_estimated_by_its_route() -> None:
+def test_a_refusal_in_words_costs_the_tokens_that_it_says() -> None:
+    tokens = Tokens(read=1_000_000, wrote=200_000)
+    refused = Fault(ContentRefusedError(), tokens=tokens)
+    assert cost(on("claude-haiku-5-5", 0), refused) == Cost(0.2, 1_200_000, "token", estimated=False)
+    assert cost(on("flux-schnell", 1), refused) == Cost(None, 1_200_000, "token", estimated=True)
+
+
+def test_a_picture_whose_answer_was_lost_may_be_billed_beside_those_that_came() -> None:
+    some = Reply({}, billed_units=2, missing=(SubmitUnknownError(), ContentRefusedError()))
+    assert cost(on("flux-schnell", 1), some) == Cost(0.1008, 3, "image", estimated=True)
+    refused = replace(some, missing=(ContentRefusedError(),))
+    assert cost(on("flux-schnell", 1), refused) == Cost(0.0672, 2, "image", estimated=False)
+
+
+def test_what_a_run_should_have_cost_is_estimated_by_its_route() -> None:
     model = CATALOGUE.find("flux-schnell")
     assert estimated_cost(model, on("flux-schnell", 1, {"num_images": 3})) == Cost(0.1008, 3, "image", estimated=True)
     assert estimated_cost(model, on("flux-schnell", 0)) == Cost(0.003, 1, "megapixel", estimated=True)
-    words = on("claude-haiku-5-5", 0)
-    assert estimated_cost(CATALOGUE.find("claude-haiku-5-5"), words) is None, "nobody knows how much was written"
 
 
 def test_a_route_that_draws_by_ratio_promises_a_shape_and_no_size() -> None:
