@@ -1,8 +1,10 @@
 """The rows of `test_fallback`: what is asked, what goes wrong at fal and Google, and what comes of it."""
 
+import base64
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.unit.artefacts.files import picture
 from worker.errors import (
     AccountLockedError,
     AuthenticationError,
@@ -15,8 +17,10 @@ from worker.errors import (
 )
 
 CUT = "cut"  # the queue of a worker with a ledger of its own, to which fal is a port where nobody listens
+PICTURE, VIDEO = "generation.text_to_image", "video.image_to_video"
 LORA = {"url": "https://example.com/mug.safetensors", "weight": 0.7}
 ON_LORA = {"model": "flux-krea-lora", "loras": [LORA]}
+FIRST_FRAME = f"data:image/png;base64,{base64.b64encode(picture('PNG', (320, 180))).decode()}"
 POLICY = {"detail": [{"loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation"}]}
 LOCKED = {"detail": "User is locked. Reason: Exhausted balance."}
 
@@ -37,9 +41,17 @@ def google(what: str, times: int = -1, **more: Any) -> dict[str, Any]:
     return {"provider": "google", "what": what, "times": times, **more}
 
 
+def film(model: str, **more: Any) -> dict[str, Any]:
+    """A video that begins with a small picture."""
+    return {"model": model, "image": FIRST_FRAME, "duration_s": 4, "aspect_ratio": "16:9", **more}
+
+
 @dataclass(frozen=True)
 class Row:
-    """What is asked, what goes wrong, and what comes of it. `paid`: what each provider has taken."""
+    """What is asked, what goes wrong, and what comes of it. `paid`: what each provider has taken and not given up.
+
+    `cancels` are the calls to fal that ask it to stop, `given_up` the requests that it gave up for them.
+    """
 
     faults: list[dict[str, Any]]
     asked: dict[str, Any]
@@ -54,6 +66,10 @@ class Row:
     images: int = 1
     ratio: float = 1.0  # of width to height
     queue: str | None = None
+    task: str = PICTURE
+    pace: dict[str, float] = field(default_factory=dict)  # of the twin, where the usual one is too quick
+    cancels: int = 0
+    given_up: int = 0
 
 
 SERVED = {
@@ -183,6 +199,88 @@ SERVED = {
         tried=("content_refused", None),
         ratio=0,
     ),
+    "fal's queue is long: the job is cancelled there, and moved": Row(
+        [],
+        {"image_size": "square", "max_queue_s": 1},
+        by="vertex",
+        equivalence="close",
+        paid={"google": 1},
+        tried=("service_unavailable", None),
+        told_otherwise=("image_size",),
+        pace={"queue_seconds": 60},
+        cancels=1,
+        given_up=1,
+    ),
+    "fal's queue is long, and the cancel's answer is lost: it is moved once fal says that it was cancelled": Row(
+        [{"provider": "fal", "call": "cancel", "what": "nginx", "status": 503}],
+        {"image_size": "square", "max_queue_s": 1},
+        by="vertex",
+        equivalence="close",
+        paid={"google": 1},
+        tried=("request_refused", None),  # fal's own word for a run that was cancelled, a 499
+        told_otherwise=("image_size",),
+        pace={"queue_seconds": 60},
+        cancels=2,  # a cancel is safe to repeat
+        given_up=1,
+    ),
+    "fal's queue is long, but the cancel does not take: it stays, and fal serves it": Row(
+        [{"provider": "fal", "call": "cancel", "what": "ignored", "times": -1}],
+        {"image_size": "square", "max_queue_s": 1},
+        by="fal",
+        paid={"fal": 1},
+        tried=(None,),
+        pace={"queue_seconds": 5},
+        cancels=1,
+    ),
+    "fal's queue is long, but no other route may follow: it stays": Row(
+        [],
+        {"image_size": "square", "max_queue_s": 1, "seed": 7},
+        by="fal",
+        paid={"fal": 1},
+        tried=(None,),
+        pace={"queue_seconds": 3},
+    ),
+    "a video, and fal has locked the account: the same model of Vertex is exact": Row(
+        [fal(403, LOCKED)],
+        film("veo-3.1-lite"),
+        by="vertex",
+        paid={"google": 1},
+        tried=("account_locked", None),
+        ratio=16 / 9,
+        task=VIDEO,
+    ),
+    "a video, and fal answers 503: a lighter model of Vertex is close": Row(
+        [fal(503)],
+        film("veo-3.1-fast", aspect_ratio="9:16"),
+        by="vertex",
+        equivalence="close",
+        paid={"google": 1},
+        tried=("service_unavailable",) * 3 + (None,),
+        ratio=9 / 16,
+        task=VIDEO,
+    ),
+    "a video, and fal cannot be connected to": Row(
+        [],
+        film("veo-3.1-lite"),
+        by="vertex",
+        paid={"google": 1},
+        tried=("service_unavailable",) * 3 + (None,),
+        ratio=16 / 9,
+        queue=CUT,
+        task=VIDEO,
+    ),
+    "a video in fal's long queue is moved, too": Row(
+        [],
+        film("veo-3.1-lite", max_queue_s=1),
+        by="vertex",
+        paid={"google": 1},
+        tried=("service_unavailable", None),
+        ratio=16 / 9,
+        task=VIDEO,
+        pace={"queue_seconds": 60},
+        cancels=1,
+        given_up=1,
+    ),
     "Vertex first, as the caller wants it": Row(
         [],
         {"provider": "vertex"},
@@ -249,6 +347,13 @@ FAILED = {
         {"image_size": {"width": 2000, "height": 200}, "allow_degraded": True},
         error=AuthenticationError,
         says=("fallback refused: image_size",),
+    ),
+    "a video of a length that Veo does not make": Row(
+        [fal(401)],
+        film("seedance-2.0", duration_s=15, allow_degraded=True),
+        error=AuthenticationError,
+        says=("fallback refused: duration_s",),
+        task=VIDEO,
     ),
     "nobody is well: the first error, and why the other failed": Row(
         [fal(401), google("http", call="submit", status=429, headers={"Retry-After": "600"})],

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import redis
 from celery import Celery
@@ -19,7 +20,7 @@ from celery.result import AsyncResult
 from PIL import Image
 
 from tests.acceptance.conftest import Twin
-from tests.acceptance.fallback_rows import CUT, FAILED, LORA, SERVED, Row
+from tests.acceptance.fallback_rows import CUT, FAILED, LORA, PICTURE, SERVED, Row
 from tests.conftest import free_port, wait_until
 from worker.cli.processes import House, open_house
 from worker.errors import ExternalServiceError, ServiceUnavailableError
@@ -36,19 +37,19 @@ class Scene:
     redis: "redis.Redis[bytes]"
     redis_cut: "redis.Redis[bytes]"
 
-    def send(self, asked: dict[str, Any], queue: str | None = None) -> AsyncResult:
-        return self.backend.send_task("generation.text_to_image", kwargs={"prompt": "a jade cup", **asked}, queue=queue)
+    def send(self, asked: dict[str, Any], queue: str | None = None, task: str = PICTURE) -> AsyncResult:
+        return self.backend.send_task(task, kwargs={"prompt": "a jade cup", **asked}, queue=queue)
 
-    def fresh(self) -> None:
+    def fresh(self, **pace: float) -> None:
         """The twin forgets, and every circuit with it: a row owes nothing to the one before."""
         self.twin.reset()
-        self.twin.pace(seconds=0.1)
+        self.twin.pace(**{"seconds": 0.1, **pace})
         for ledger in (self.redis, self.redis_cut):
             if known := list(ledger.scan_iter("kilnhand:health:*")):
                 ledger.delete(*known)
 
     def paid(self) -> dict[str, int]:
-        return dict(Counter(request["provider"] for request in self.twin.requests()))
+        return dict(Counter(request["provider"] for request in self.twin.requests() if not request["is_cancelled"]))
 
     def stage(self, job_id: str) -> Stage | None:
         row = self.redis.hget(f"kilnhand:job:{job_id}", "doc")
@@ -81,23 +82,46 @@ def cut_off(scene: Scene) -> AsyncResult:
 
 def check_files(house: House, result: dict[str, Any], ratio: float) -> None:
     """Every file lies in the store as the result says it, and has the shape that was asked for."""
-    for image in result["images"]:
-        file = Path(house.folder, "files", image["key"])
+    for told in files_of(result):
+        file = Path(house.folder, "files", told["key"])
         data = file.read_bytes()
-        assert (len(data), hashlib.sha256(data).hexdigest()) == (image["bytes"], image["sha256"])
-        with Image.open(file) as picture:
-            picture.load()
-            assert picture.size == (image["width"], image["height"])
-        assert not ratio or image["width"] / image["height"] == pytest.approx(ratio, rel=0.05)
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (told["bytes"], told["sha256"])
+        assert size_of(file, told["content_type"]) == (told["width"], told["height"])
+        assert not ratio or told["width"] / told["height"] == pytest.approx(ratio, rel=0.05)
+
+
+def files_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [result["video"]] if "video" in result else list(result["images"])
+
+
+def size_of(file: Path, content_type: str) -> tuple[int, int]:
+    """As it is decoded: a picture whole, of a video the first frame."""
+    if content_type.startswith("video/"):
+        with av.open(str(file)) as container:
+            frame = next(container.decode(video=0))
+            return frame.width, frame.height
+    with Image.open(file) as picture:
+        picture.load()
+        return picture.size
+
+
+def check_leaving(scene: Scene, row: Row) -> None:
+    """fal was asked to stop as often as the row says; what it gave up had ended before Google was asked."""
+    asked = scene.twin.requests()
+    left = [request for request in asked if request["is_cancelled"]]
+    assert (sum(request["cancels"] for request in asked), len(left)) == (row.cancels, row.given_up)
+    assert all(request["started_at"] is None for request in left), "it had not begun, so nothing is billed"
+    begun = [request["accepted_at"] for request in asked if request["provider"] == "google"]
+    assert all(gone["completed_at"] <= at for gone in left for at in begun)
 
 
 @pytest.mark.usefixtures("cut_off")
 @pytest.mark.parametrize("row", SERVED.values(), ids=SERVED)
 def test_a_job_is_served_by_whom_its_row_says_with_provenance_and_is_paid_once(scene: Scene, row: Row) -> None:
-    scene.fresh()
+    scene.fresh(**row.pace)
     for fault in row.faults:
         scene.twin.script(**fault)
-    sent = scene.send(row.asked, row.queue)
+    sent = scene.send(row.asked, row.queue, row.task)
     result = sent.get(timeout=60)
     assert sent.state == "SUCCESS"
     told = result["provenance"]
@@ -107,18 +131,19 @@ def test_a_job_is_served_by_whom_its_row_says_with_provenance_and_is_paid_once(s
     assert told["asked_for"] == row.asked.get("model", "flux-schnell")
     assert "a jade cup" in told["prompt"]
     assert len(told["missing"]) == row.asked.get("num_images", 1) - row.images
-    assert len(result["images"]) == row.images
+    assert len(files_of(result)) == row.images
     check_files(scene.house, result, row.ratio)
     assert scene.paid() == row.paid
+    check_leaving(scene, row)
 
 
 @pytest.mark.usefixtures("cut_off")
 @pytest.mark.parametrize("row", FAILED.values(), ids=FAILED)
 def test_a_job_that_nobody_may_serve_fails_with_the_first_error(scene: Scene, row: Row) -> None:
-    scene.fresh()
+    scene.fresh(**row.pace)
     for fault in row.faults:
         scene.twin.script(**fault)
-    sent = scene.send(row.asked, row.queue)
+    sent = scene.send(row.asked, row.queue, row.task)
     with pytest.raises(ExternalServiceError) as failed:
         sent.get(timeout=60)
     assert sent.state == "FAILURE"
