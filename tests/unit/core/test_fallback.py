@@ -17,6 +17,7 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
+from worker.health.base import Policy
 from worker.job import Job, Stage, Step, Ticket
 from worker.providers.base import Fault
 
@@ -27,7 +28,7 @@ AWAY = ServiceUnavailableError("fal: HTTP 503", provider="fal", status=503)
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
-    return world_of_two()
+    return world_of_two(Policy(window_s=30))  # the tries of one job open a circuit
 
 
 def vertex(world: World) -> FakeAtOnce:
