@@ -159,6 +159,8 @@ async def _fetch(bench: Bench, provider: Provider, job: Job, ended: Ended, look:
     """Save the provider's answer on the row: it forgets it within the hour, or in minutes."""
     attempt = job.attempts[-1]
     assert attempt.ticket is not None  # noqa: S101  # WAITING has one
+    if not await look.hand.take_room(bench.memory, provider.result_bytes):  # until its files are stored
+        raise ServiceUnavailableError("no memory for its answer now", provider=attempt.provider)
     outcome = await provider.result(attempt.endpoint, attempt.ticket)
     look.hand.verdict = verdict_of(outcome.error) if isinstance(outcome, Fault) else None
     took_s = outcome.inference_s if isinstance(outcome, Reply) else None

@@ -65,7 +65,8 @@ async def choose(bench: Bench, job: Job, look: Look) -> Next:
         return let_go(fail(job, why_nowhere(job, error, found.shut) if job.attempts else error, look.now))
     waits = list[Wait]()
     for way in found.open:
-        if not await _has_room(bench, job, look.hand, way):
+        most_bytes = _call_bytes(bench, job, way, _most_bytes(bench, job, way, look.hand))
+        if not await look.hand.take_room(bench.memory, most_bytes):
             pause_s = NO_ROOM_S * (1 + bench.chance())
             return Next(job.move(Stage.ACCEPTED, held_back_at=None), pause_s, "no memory for it now")
         answer = await _may_go(bench, way)
@@ -104,14 +105,6 @@ def why_nowhere(job: Job, error: KilnhandError, shut: Sequence[str] = ()) -> Kil
 def _later(look: Look, began: float) -> Look:
     """As it is seen by now: a lost call is over so long after it began, and it begins after all that it waits for."""
     return replace(look, now=look.now + time.monotonic() - began)
-
-
-async def _has_room(bench: Bench, job: Job, hand: Hand, way: Way) -> bool:
-    """Whether room for the whole call is in hand now; waits for it. What an earlier call took is given back first."""
-    hand.empty()
-    if bench.memory is not None:
-        hand.room = await bench.memory.take(_call_bytes(bench, job, way, _most_bytes(bench, job, way, hand)))
-    return bench.memory is None or hand.room is not None
 
 
 def _call_bytes(bench: Bench, job: Job, way: Way, file_bytes: int) -> int:

@@ -41,6 +41,13 @@ class Hand:
             self.room.give_back()
             self.room = None
 
+    async def take_room(self, memory: Memory | None, wanted_bytes: int) -> bool:
+        """Whether so much room is in hand now; waits for it. What was in hand is given back first."""
+        self.empty()
+        if memory is not None:
+            self.room = await memory.take(wanted_bytes)
+        return memory is None or self.room is not None
+
 
 @dataclass(frozen=True)
 class Look:

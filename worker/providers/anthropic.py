@@ -49,6 +49,7 @@ class Anthropic:
 
     name = "anthropic"
     lists_requests = False
+    result_bytes = 0
 
     def __init__(self, client: AsyncAnthropic, deadline_s: float) -> None:
         """`deadline_s` bounds a whole call: the client's own timeout starts anew with every byte that comes."""

@@ -128,6 +128,7 @@ class Provider(Protocol):
     name: str
     call_s: float  # the longest that `submit` takes
     lists_requests: bool  # whether `find` can ever find
+    result_bytes: int  # of memory that what `result` brings takes until it is stored, at the most
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
         """The memory that a call takes until its answer is stored, at the most.

@@ -64,6 +64,7 @@ class Fal:
 
     name = "fal"
     lists_requests = True
+    result_bytes = 0
 
     def __init__(
         self, client: fal_client.AsyncClient, http: httpx.AsyncClient, platform_url: str, call_s: float

@@ -38,6 +38,7 @@ class Gemini:
 
     name = NAME
     lists_requests = False
+    result_bytes = 0
 
     def __init__(self, sdk: GoogleSdk, safety: Safety) -> None:
         self.call_s = sdk.call_s

@@ -67,12 +67,18 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
 
 async def look_at_video(sdk: GoogleSdk, ticket: Ticket) -> Sighting:
     """Whether it is done. An operation that is done brings its bytes along each time."""
-    operation, _ = await _fetch(sdk, ticket)
+    room = await sdk.memory.take(VIDEO_MB * MB)
+    if room is None:
+        raise ServiceUnavailableError(f"{sdk.name}: no memory for an operation's answer now", provider=sdk.name)
+    try:
+        operation, _ = await _fetch(sdk, ticket)
+    finally:
+        room.give_back()
     return Ended() if operation.done else Running()
 
 
 async def video_of(sdk: GoogleSdk, ticket: Ticket) -> Reply | Fault:
-    """The video, or what it ended with."""
+    """The video, or what it ended with. The caller has room for it."""
     operation, cargo = await _fetch(sdk, ticket)
     if operation.error:
         return Fault(operation_error(sdk.name, operation.error))
@@ -99,13 +105,7 @@ async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOp
             raise ValueError("an operation without a name")
         return found, cargo
 
-    room = await sdk.memory.take(VIDEO_MB * MB)
-    if room is None:
-        raise ServiceUnavailableError(f"{sdk.name}: no memory for an operation's answer now", provider=sdk.name)
-    try:
-        return await sdk.ask(use, where[1] if where else None)
-    finally:
-        room.give_back()
+    return await sdk.ask(use, where[1] if where else None)
 
 
 def _config(asked: VideoArguments, safety: Safety) -> types.GenerateVideosConfig:

@@ -11,10 +11,10 @@ from config.google import NoAccess, VertexAccess, find_vertex
 from config.settings import GoogleSettings
 from worker.errors import ProviderDisabledError, RequestRefusedError
 from worker.job import Ticket
-from worker.memory import Memory
+from worker.memory import MB, Memory
 from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
 from worker.providers.google_language import write_words
-from worker.providers.google_memory import call_bytes
+from worker.providers.google_memory import VIDEO_MB, call_bytes
 from worker.providers.google_models import Makes, made_by
 from worker.providers.google_pictures import make_pictures
 from worker.providers.google_safety import PROFILES, Safety
@@ -30,7 +30,7 @@ async def open_vertex(
 ) -> "Vertex":
     """Vertex AI; nothing is connected before the first call. Without access raises `ProviderDisabledError`.
 
-    `memory` is the process's, for looks at videos that are done; without one it has its own.
+    `memory` is the process's, for looks at operations; without one it has its own.
     """
     found = access or find_vertex(settings)
     if isinstance(found, NoAccess):
@@ -44,6 +44,7 @@ class Vertex:
 
     name = NAME
     lists_requests = False
+    result_bytes = VIDEO_MB * MB
 
     def __init__(self, sdk: GoogleSdk, safety: Safety, region: str | None) -> None:
         """`region` is where try-on and video run; an express key has none."""

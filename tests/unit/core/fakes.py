@@ -26,6 +26,7 @@ class FakeFal:
     name = "fal"
     call_s = 30.0
     lists_requests = True
+    result_bytes = 0
 
     def __init__(self) -> None:
         self.calls: list[str] = []

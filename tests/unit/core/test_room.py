@@ -13,7 +13,7 @@ from worker.errors import ContentRefusedError, RequestRefusedError, ServiceUnava
 from worker.job import Job, Options, Stage, Step, Ticket
 from worker.ledger.base import Claim
 from worker.memory import MB, Memory
-from worker.providers.base import Call, Fault, Media
+from worker.providers.base import Call, Fault, Media, Reply
 
 TOTAL = 100 * MB
 VIDEO = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAGES)
@@ -207,6 +207,33 @@ async def test_a_job_that_goes_elsewhere_in_the_same_claim_takes_the_room_of_one
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert row.attempts[-1].provider == "vertex" and set(lows) == {40 * MB} and free(world) == TOTAL
+
+
+async def test_what_an_operation_brought_keeps_its_room_while_the_store_is_away(world: World) -> None:
+    v, seen = vertex(world), list[int]()
+    v.result_bytes, v.submits, v.results = 60 * MB, [Ticket("r-1")], [Reply({}, files=(b"v",))]
+    world.fetcher.keep_errors = [ServiceUnavailableError("the store: away")] * 3
+    world.fetcher.before_keep = lambda: seen.append(free(world))
+    await world.accept(provider="vertex")
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, seen, free(world)) == (Stage.COMPLETED, [40 * MB] * 4, TOTAL)
+
+
+async def test_an_answer_that_there_is_no_room_for_is_asked_for_later() -> None:
+    world = crowded(most_waiting=0)
+    assert world.memory
+    v = vertex(world)
+    v.call_size, v.result_bytes = 0, 60 * MB
+    v.submits, v.results = [Ticket("r-1")], [Reply({}, files=(b"v",))]
+    taken = await world.memory.take(TOTAL)
+    assert taken
+    await world.accept(provider="vertex")
+    for _ in range(40):
+        world.now += 1
+        row = await world.turn()
+    assert (row.stage, v.calls.count("result")) == (Stage.WAITING, 0)
+    taken.give_back()
+    assert (await world.until(Stage.CLOSING)).ending == Stage.COMPLETED
 
 
 async def test_a_claim_that_is_lost_gives_its_room_back(world: World) -> None:
