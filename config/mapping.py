@@ -1,7 +1,7 @@
 """Our neutral arguments as an endpoint wants them. Pure; what a model cannot do is refused before, by the catalogue."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from config.model import Route, Spelling
 from config.shape import ratio_for, resolution_for
@@ -36,6 +36,15 @@ def pictures_for(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """References to the pictures that the endpoint fetches by itself."""
     given = (arguments[name] for name in PICTURES if name in arguments and name not in route.files)
     return tuple(ref for value in given for ref in ([value] if isinstance(value, str) else value))
+
+
+def large_files_for(route: Route, arguments: Mapping[str, Any]) -> Iterator[tuple[str, Literal["weights", "file"]]]:
+    """References to the weights and archives that the endpoint fetches by itself, and which of the two each is."""
+    told = {name: value for name, value in arguments.items() if not route.problem(name, value)}
+    for lora in told.get("loras", ()):
+        yield lora["path"], "weights"
+    if "images_data_url" in told:
+        yield told["images_data_url"], "file"
 
 
 def left_out(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:

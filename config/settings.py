@@ -67,7 +67,9 @@ class StoreSettings(BaseSettings):
     store_url: str = Field(
         ".kilnhand/files", description="file:///path, s3://bucket/prefix, gs://bucket/prefix or a folder"
     )
-    max_file_mb: int = Field(2048, gt=0, description="largest file fetched from a provider, in MB")
+    max_file_mb: int = Field(
+        2048, gt=0, description="largest file fetched from a provider, or weights and archives for one, in MB"
+    )
     max_megapixels: int = Field(120, gt=0, description="largest picture that is decoded, in megapixels")
     url_days: float = Field(7, gt=0, le=365, description="how long a file's URL works, in days")
 

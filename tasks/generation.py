@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from config.catalogue import Model
 from config.shape import PRESETS
 from worker.edge.task import job_task
 from worker.job import Piece, Step
-from worker.request import BaseRequest, file_url
+from worker.pictures import File
+from worker.request import BaseRequest
 from worker.status import FileOut, JobResult
 
 Preset = Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"]
 Role = Literal["subject", "product", "style", "product2"]
-LoraUrl = Annotated[str, AfterValidator(file_url)]
 Weight = Annotated[float, Field(ge=0, le=4)]
 
 
@@ -28,11 +28,11 @@ class Size(BaseModel):
 
 
 class Lora(BaseModel):
-    """A LoRA and what it stands for. `url` is a public .safetensors file, or the weights of a training job."""
+    """A LoRA and what it stands for. `url` names a .safetensors file, such as the weights of a training job."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    url: LoraUrl
+    url: File
     role: Role | None = None
     weight: Weight = 0.8
 
@@ -51,7 +51,7 @@ class TextToImage(BaseRequest):
     output_format: Literal["jpeg", "png", "webp"] | None = None
     enable_safety_checker: bool | None = None
     loras: list[Lora] = Field([], max_length=4)
-    lora_url: LoraUrl | None = None
+    lora_url: File | None = None
     lora_scale: Weight | None = None
 
     follows: ClassVar[Mapping[str, str]] = {"lora_url": "weights.url"}

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from config.catalogue import Model
 from worker.edge.task import job_task
 from worker.job import Piece, Step
-from worker.request import BaseRequest, file_url
+from worker.pictures import File
+from worker.request import BaseRequest
 from worker.status import FileOut, JobResult
 
 
@@ -15,14 +16,14 @@ class TrainLora(BaseRequest):
     """A LoRA of a subject, a product or, with `is_style`, a style. The archive is a zip of pictures, four or more."""
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)] = "flux-lora-training"
-    images_data_url: Annotated[str, AfterValidator(file_url)]
+    images_data_url: File
     trigger_word: Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)] | None = None
     steps: int | None = Field(None, ge=1, le=10_000)
     is_style: bool | None = None
 
 
 class Weights(JobResult):
-    """The result of a training. The URL of the weights can be given to the next generation as `lora_url`."""
+    """The result of a training. Key or URL of the weights can be given to the next generation as `lora_url`."""
 
     weights: FileOut
     config: FileOut

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from config.mapping import arguments_for, files_for, pictures_for
+from config.mapping import arguments_for, files_for
 from worker.errors import (
     ExternalServiceError,
     KilnhandError,
@@ -45,6 +45,7 @@ from worker.routing import (
 )
 from worker.served import model_of
 from worker.turn import NOW, Bench, Hand, Look, Next, fail, let_go, trouble_of
+from worker.uploading import pictures_to_upload, upload, uploaded
 
 BRIEF_S = 2.0  # a provider that may be asked again so soon is waited for, rather than going elsewhere
 HELD_MAX_S = 75.0  # a job waits so long for a circuit to close; ten refusals take as long
@@ -114,7 +115,7 @@ def _call_bytes(bench: Bench, job: Job, way: Way, file_bytes: int) -> int:
 
 def _most_bytes(bench: Bench, job: Job, way: Way, hand: Hand) -> int:
     """What the files that must be brought for this call may have together."""
-    refs = [*files_for(way.route, job.step.arguments), *_to_upload(bench, job, way)]
+    refs = [*files_for(way.route, job.step.arguments), *pictures_to_upload(bench, job, way)]
     if refs and hand.is_large:
         return FILES_MOST_BYTES
     return min(FILES_MOST_BYTES, sum(len(ref) if _is_data(ref) else FILE_USUAL_BYTES for ref in refs))
@@ -144,18 +145,19 @@ async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
         possible_duplicate=is_possible_duplicate(job),
         equivalence=way.plan.equivalence,
     )
+    urls = uploaded(job, way.route.provider)
     try:
         arguments_for(way.route, job.step.arguments, job.step.extra)  # found before the intent
         most_bytes = _most_bytes(bench, job, way, look.hand)
         look.hand.files = await _files(bench, job, way, most_bytes)
-        attempt = replace(attempt, urls=await _uploaded(bench, job, way, most_bytes))
+        await upload(bench, job, way, urls, most_bytes)
     except ExternalServiceError as error:
         await tell(bench, attempt, Hand(go, verdict=IGNORED))
-        if error.kind == "too_large" and error.provider is None and most_bytes < FILES_MOST_BYTES:
+        if error.kind == "too_large" and error.provider is None and 0 < most_bytes < FILES_MOST_BYTES:
             look.hand.is_large = True
             return Next(job.move(Stage.ACCEPTED), NOW, "its files are large")
         if error.provider == attempt.provider:
-            return _not_uploaded(bench, job, look, attempt, error)
+            return _not_uploaded(bench, job, look, replace(attempt, urls=urls), error)
         return _without_files(job, look, way, error)
     except BaseException:
         await tell(bench, attempt, Hand(go, verdict=IGNORED))  # nothing is sent: its flight is over
@@ -165,7 +167,7 @@ async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
     look.hand.go = go
     bad = job.bad if job.attempts and name_of(job.attempts[-1]) == name_of(attempt) else None
     fresh = {"looks": 0, "sight": Sight(), "held_back_at": None, "bad": bad}
-    attempt = replace(attempt, started_at=_later(look, began).now)
+    attempt = replace(attempt, started_at=_later(look, began).now, urls=urls)
     return Next(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), **fresh))
 
 
@@ -202,24 +204,6 @@ async def _files(bench: Bench, job: Job, way: Way, most_bytes: int) -> tuple[Med
     if bench.inputs is None:
         raise RequestRefusedError(f"{name}: files cannot be brought on this worker", kind="inputs")
     return await bench.inputs.bring(refs, most_bytes=most_bytes, name=name)
-
-
-def _to_upload(bench: Bench, job: Job, way: Way) -> list[str]:
-    """References to pictures that the provider could not fetch."""
-    inputs = bench.inputs
-    return [ref for ref in pictures_for(way.route, job.step.arguments) if inputs and inputs.must_be_brought(ref)]
-
-
-async def _uploaded(bench: Bench, job: Job, way: Way, most_bytes: int) -> dict[str, str]:
-    """Pictures that the provider could not fetch, put where it can: by their references, its URLs."""
-    refs = _to_upload(bench, job, way)
-    here = [attempt for attempt in job.attempts if attempt.provider == way.route.provider]
-    before = dict(here[-1].urls) if here else {}
-    if not refs or bench.inputs is None or before.keys() >= set(refs):
-        return before
-    upload = bench.provider(way.route.provider).upload
-    urls = await bench.inputs.as_urls(refs, upload, most_bytes=most_bytes, name="image")
-    return dict(zip(refs, urls, strict=True))
 
 
 def _seed(bench: Bench, way: Way, job: Job) -> int | None:

@@ -135,7 +135,7 @@ class Attempt:
     possible_duplicate: bool = False  # the attempt before it may have been taken and paid for, unseen by us
     equivalence: str = "exact"  # how near its route comes to what was asked (`config.plan`)
     answered: bool = False  # the provider answered at once, without a ticket
-    urls: Mapping[str, str] = field(default_factory=dict)  # pictures that were uploaded to the provider: ref -> URL
+    urls: Mapping[str, str] = field(default_factory=dict)  # files that were uploaded to the provider: ref -> URL
     leaving: bool = False  # it was asked to leave its provider's queue, for another route
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 from config.catalogue import Model
 from config.mapping import arguments_for
 from worker.errors import BrokenPieceError
+from worker.inputs.refs import row_name
 from worker.job import Attempt, Job
 from worker.language.judge import Complaint, judged, repair
 from worker.language.requests import REQUESTS
@@ -54,7 +55,9 @@ def _marked(attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _swapped(value: Any, urls: Mapping[str, str]) -> Any:
-    """A reference, or a list of them, as the provider can fetch it."""
-    if isinstance(value, list):
+    """A reference, wherever in the value it is, as the provider can fetch it."""
+    if isinstance(value, list | tuple):
         return [_swapped(each, urls) for each in value]
-    return urls.get(value, value) if isinstance(value, str) else value
+    if isinstance(value, Mapping):
+        return {name: _swapped(each, urls) for name, each in value.items()}
+    return urls.get(row_name(value), value) if urls and isinstance(value, str) else value

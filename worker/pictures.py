@@ -1,4 +1,4 @@
-"""How a caller names a picture that goes with a request: a URL, the picture itself as a data: URI, or a file of ours.
+"""How a caller names a file that goes with a request: a URL, the file itself as a data: URI, or one of ours.
 
 Only the form is judged here, at `delay()`; what is behind a name is brought and judged by `worker.inputs`.
 """
@@ -15,13 +15,18 @@ OURS = "jobs/"  # how the key of every file in our store begins
 _SCHEMES = ("http://", "https://", "data:")
 
 
-def image_ref(ref: str) -> str:
+def file_ref(ref: str) -> str:
     """The reference itself. Raises `ValueError` for what names no file, with what is allowed."""
     if ref.startswith(OURS):
         return checked(ref)
     if not ref.lower().startswith(_SCHEMES):
         raise ValueError("must be an http:// or https:// URL, a data: URI, or the key of a file of ours (jobs/…)")
     return file_url(ref)
+
+
+def image_ref(ref: str) -> str:
+    """The same of a picture: what is brought of one is bounded more narrowly."""
+    return file_ref(ref)
 
 
 def _name_of(given: Any) -> Any:
@@ -37,5 +42,6 @@ def _all_of(given: Any) -> Any:
 
 
 _Ref = Annotated[str, AfterValidator(image_ref)]
+File = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of)]
 Image = Annotated[_Ref, BeforeValidator(_name_of)]
 Images = Annotated[list[_Ref], BeforeValidator(_all_of)]

@@ -18,7 +18,7 @@ from worker.health.calm import CalmHealth
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
 from worker.http import open_downloads, open_transport
-from worker.inputs.bring import Inputs
+from worker.inputs.bring import InputLimits, Inputs
 from worker.inputs.refs import Own
 from worker.inside import Gate
 from worker.ledger.base import Ledger
@@ -52,7 +52,7 @@ async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
     downloads = await stack.enter_async_context(open_downloads(32, gate=gate))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
-    limits = FetchLimits(settings.store.max_file_mb * 1_000_000)
+    most_bytes = settings.store.max_file_mb * 1_000_000
     policy = policy_of(settings.health)
     health = CalmHealth(open_redis_health(settings.redis.ledger, policy), policy)
     stack.push_async_callback(health.aclose)
@@ -62,13 +62,13 @@ async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
         catalogue=load_catalogue(),
         providers=await _providers(stack, settings, memory, [name for name, lacks in lacking.items() if lacks is None]),
         disabled={name: lacks for name, lacks in lacking.items() if lacks is not None},
-        fetcher=Fetcher(downloads, store, verifier, limits),
+        fetcher=Fetcher(downloads, store, verifier, FetchLimits(most_bytes)),
         store=store,
         url_s=settings.store.url_days * 86400,
         chance=random.random,
         webhook=_webhook(settings),
         health=health,
-        inputs=Inputs(downloads, store, verifier, Own(settings.gateway), gate),
+        inputs=Inputs(downloads, store, verifier, Own(settings.gateway), gate, InputLimits(large_bytes=most_bytes)),
         memory=memory,
     )
 

@@ -147,7 +147,9 @@ def test_a_lora_is_trained_and_used_at_once(house: House, twin: Twin) -> None:
     assert (result["model"], result["endpoint"]) == ("flux-lora", "fal-ai/flux-lora")
     assert picture(result["images"][0]).size == (512, 512)
     used = twin.requests("fal-ai/flux-lora")[0]["input"]["loras"]
-    assert used == [{"path": trained.weights.url, "scale": 0.7}]
+    assert used[0]["scale"] == 0.7
+    assert used[0]["path"].startswith(f"{twin.url}/cdn/"), "fal could not reach the gateway of this machine"
+    assert httpx.get(used[0]["path"]).content == weights
 
 
 def test_a_picture_becomes_a_video(twin: Twin) -> None:

@@ -313,3 +313,11 @@ def test_the_command_line_takes_a_photo_and_shows_the_answer(house: House, twin:
     result = json.loads(run("submit", "language.caption", "images=@red.png", "--json"))
     assert json.loads(shown) == result["answer"]
     assert digest(RED) in run("status", result["job_id"])
+
+    (tmp_path / "blue.jpg").write_bytes(BLUE)
+    wardrobe = (
+        '[{"name": "red coat", "image": "@red.png"}, {"name": "hat"}, {"name": "blue scarf", "image": "@blue.jpg"}]'
+    )
+    assert json.loads(run("submit", "language.style", f"wardrobe={wardrobe}", "outfits=1"))["outfits"]
+    (sent,) = asked(twin, GEMINI)
+    assert [digest(RED) in str(sent), digest(BLUE) in str(sent)] == [True, True], "both photos, and no third"

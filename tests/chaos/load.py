@@ -104,7 +104,8 @@ def _parts(random: Random, kind: str, number: int) -> tuple[Part, ...]:
         case "deadline":
             return (picture(number, model="flux-dev", deadline_s=random.choice([1.0, 3.0, 8.0])),)
         case "doomed":
-            return (picture(number, model="flux-lora", lora_url="http://127.0.0.1:9/nothing.safetensors"),)
+            unknown = {"image_url": "http://127.0.0.1:9/nothing.png"}  # fal takes the job, and cannot fetch it
+            return (picture(number, model="flux-lora", extra=unknown),)
         case "invalid":
             return (picture(number, image_size="enormous"),)
     return (picture(number),)

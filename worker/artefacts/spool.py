@@ -9,7 +9,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from worker.errors import BrokenPieceError
 
@@ -20,12 +20,20 @@ class Spool:
     """Bytes received so far, with their number and sha256."""
 
     def __init__(
-        self, label: str, limit_bytes: int, folder: Path | None = None, setting: str = " (KILNHAND_MAX_FILE_MB)"
+        self,
+        label: str,
+        limit_bytes: int,
+        folder: Path | None = None,
+        setting: str = " (KILNHAND_MAX_FILE_MB)",
+        path: Path | None = None,
     ) -> None:
-        """Refuse more than `limit_bytes`, which `setting` says; large files go to `folder`, or a temporary one."""
+        """Refuse more than `limit_bytes`, which `setting` says; large files go to `folder`, or a temporary one.
+
+        With a `path`, all of it goes there, and the file is its owner's to remove.
+        """
         self._label, self._limit_bytes, self._setting = label, limit_bytes, setting
         self._hash = hashlib.sha256()
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES, dir=str(folder) if folder else None)  # noqa: SIM115 - closed in __exit__
+        self._file = path.open("w+b") if path else _temporary(folder)
         self.bytes = 0
 
     async def write(self, chunk: bytes) -> None:
@@ -46,7 +54,7 @@ class Spool:
 
     @property
     def file(self) -> BinaryIO:
-        """The bytes as a file, from their beginning."""
+        """The bytes as a file, from their beginning; whoever reads it by its path finds all of them."""
         self._file.seek(0)
         return cast(BinaryIO, self._file)
 
@@ -60,3 +68,7 @@ class Spool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._file.close()
+
+
+def _temporary(folder: Path | None) -> IO[bytes]:
+    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES, dir=str(folder) if folder else None)

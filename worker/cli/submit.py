@@ -24,8 +24,7 @@ TIMED_OUT, INTERRUPTED = 124, 130
 
 def submit(name: str, pairs: Sequence[str], wait: bool, as_json: bool, timeout_s: float | None) -> int:
     """The exit status: 0 sent or succeeded, 1 failed, 2 refused, 124 not over in time, 130 left by Ctrl-C."""
-    read_settings()
-    job_id = _send(name, read_fields(pairs), as_json)
+    job_id = _send(name, read_fields(pairs), as_json, read_settings().store.max_file_mb * 1_000_000)
     if job_id is None:
         return 2
     if not wait:
@@ -85,12 +84,12 @@ def show_ending(job: Watched, seen: Seen, as_json: bool) -> int:
     return 0
 
 
-def _send(name: str, given: dict[str, Any], as_json: bool) -> str | None:
+def _send(name: str, given: dict[str, Any], as_json: bool, most_bytes: int) -> str | None:
     """The job's id; None when the request was refused, which is said."""
     from worker.errors import InvalidRequestError
 
     task = find_task(name)
-    request = with_files(task.asks, given, _keep)
+    request = with_files(task.asks, given, _keep, most_bytes)
     try:
         with redis_needed("the job was not sent"):
             return str(task.delay(**request).id)

@@ -16,28 +16,36 @@ import httpx
 from worker.artefacts.archive import ArchiveLimits, is_archive, see_archive
 from worker.artefacts.base import Store
 from worker.artefacts.download import download
-from worker.artefacts.formats import HEAD_BYTES
+from worker.artefacts.formats import HEAD_BYTES, describe
 from worker.artefacts.pieces import Found
 from worker.artefacts.seen import DefectError
 from worker.artefacts.spool import Spool
 from worker.artefacts.verify import Verifier
 from worker.errors import BrokenPieceError, RequestRefusedError, ServiceUnavailableError
 from worker.inputs.fit import Fit, fitted, within
-from worker.inputs.refs import Kept, Own, may_be_handed_on, read_ref
+from worker.inputs.landing import Landing
+from worker.inputs.refs import Kept, Own, is_inline, may_be_handed_on, read_ref
 from worker.inside import Gate
 from worker.job import Kind, Piece
 from worker.providers.base import Media
 
 T = TypeVar("T")
 Upload = Callable[[Media], Awaitable[str]]  # puts a file where the provider can fetch it, and says its URL there
+UploadLarge = Callable[[Path], Awaitable[str]]  # the same of a file on this disk
 
 
 @dataclass(frozen=True)
 class InputLimits:
-    """How long for all files of a call together, how many at a time in this process, and where large ones wait."""
+    """How long for all files of a call together, how many at a time in this process, and where large ones wait.
+
+    `large_…` are of weights and archives that go by the disk, each by itself.
+    """
 
     total_s: float = 60
     concurrent: int = 8
+    large_bytes: int = 2_048_000_000
+    large_s: float = 900
+    large_concurrent: int = 2
     archive: ArchiveLimits = field(default_factory=ArchiveLimits)
     folder: Path | None = None
 
@@ -57,6 +65,7 @@ class Inputs:
         self._client, self._store, self._verifier, self._own, self._gate = client, store, verifier, own, gate
         self._limits = limits or InputLimits()
         self._slots = asyncio.Semaphore(self._limits.concurrent)
+        self._large_slots = asyncio.Semaphore(self._limits.large_concurrent)
 
     async def bring(
         self, refs: Sequence[str], *, most_bytes: int, kind: Kind = "image", fit: Fit | None = None, name: str = "files"
@@ -73,7 +82,7 @@ class Inputs:
 
     def must_be_brought(self, ref: str) -> bool:
         """Whether a provider could not fetch it by this name: a file of ours, or an address that is not public."""
-        return ref[:5].lower() != "data:" and not may_be_handed_on(ref, self._gate)
+        return not is_inline(ref) and not may_be_handed_on(ref, self._gate)
 
     async def as_urls(
         self, refs: Sequence[str], upload: Upload, *, most_bytes: int, kind: Kind = "image", fit: Fit | None = None,
@@ -87,6 +96,29 @@ class Inputs:
         media = await self._bring(rest, most_bytes, kind, fit, name)
         urls = {ref: await upload(each) for ref, each in media.items()}
         return tuple(urls.get(ref, ref) for ref in refs)
+
+    async def hand_over(self, ref: str, upload: UploadLarge, *, kind: Kind, name: str) -> str:
+        """Bring weights, or an archive (kind `file`), to the disk and upload them from there: the URL that this gives.
+
+        They are never whole in memory. `name` is the field. Raises what `bring` and `upload` raise.
+        """
+        found = Found(Piece(name, kind, name), 0, "")
+        async with self._large_slots:
+            with Landing(found.label, self._limits.large_bytes, self._limits.folder) as landing:
+                until = asyncio.get_running_loop().time() + self._limits.large_s
+                await self._fill(_Wanted(ref, found), landing.spool, _Budget(self._limits.large_bytes), until)
+                ending = await self._ending_of(found, landing.spool)
+                return await upload(landing.named(f"{kind}.{ending}"))
+
+    async def _ending_of(self, found: Found, spool: Spool) -> str:
+        """What weights, or an archive, turned out to be, as the ending of a name."""
+        with _as_refusal(found.label):
+            if found.piece.kind != "file":
+                return (await self._verifier.check(found, spool.file)).form.ending
+            head = spool.file.read(HEAD_BYTES)
+            if not is_archive(head):
+                raise DefectError(f"promised an archive (zip, tar.gz), got {describe(head, '')}", "wrong_type")
+            return (await asyncio.to_thread(see_archive, spool.file, self._limits.archive)).form.ending
 
     async def _bring(
         self, places: Sequence[tuple[int, str]], most_bytes: int, kind: Kind, fit: Fit | None, name: str

@@ -9,6 +9,7 @@ answered by the call that asks for it, so there is never a ticket.
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -78,7 +79,7 @@ class Anthropic:
             raise unanswered(f"no whole answer in {self._deadline_s:g} s", sent=True) from error
         return answer_of(response.content, as_json=bool(call.arguments.get("schema")))
 
-    async def upload(self, media: Media) -> str:
+    async def upload(self, media: Media | Path) -> str:
         """Never asked: files go inside the call."""
         raise RequestRefusedError("anthropic takes files inside the call", provider="anthropic")
 

@@ -7,6 +7,7 @@ of a run that ended, well or not, is a value.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, Protocol
 
 from worker.errors import ExternalServiceError
@@ -143,9 +144,10 @@ class Provider(Protocol):
         A ticket where the piece is asked for later; a synchronous provider answers here. What raises did not run.
         """
 
-    async def upload(self, media: Media) -> str:
+    async def upload(self, media: Media | Path) -> str:
         """Put a file where the provider can fetch it, and say its URL there. Safe to repeat.
 
+        A path is that of a file too large for memory, on this disk; its name says what it is.
         Raises `RequestRefusedError` where files go inside the call.
         """
 

@@ -3,11 +3,13 @@
 What an answer means is `fal_errors`. When to look again, and whether to try again, is decided above.
 """
 
+import asyncio
 import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import fal_client
@@ -31,9 +33,11 @@ from worker.providers.base import Call, Ended, Fault, Media, Queued, Reply, Runn
 from worker.providers.fal_errors import fal_error
 from worker.providers.fal_guard import FalGuard, said_by_fal
 from worker.providers.fal_list import find_request
+from worker.providers.fal_upload import upload_file
 
 TWIN_KEY = "twin:twin"  # the stand-in asks for a key, and any will do
 PLATFORM_URL = "https://api.fal.ai"
+UPLOAD_S = 1800.0  # the longest for one file
 _TAG = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
@@ -103,13 +107,18 @@ class Fal:
         request_id = await find_request(self._http, self._platform_url, sought)
         return self.ticket_of(sought.endpoint, request_id) if request_id else None
 
-    async def upload(self, media: Media) -> str:
-        """Into fal's own file store, through the SDK's own connection. Nothing is billed for it."""
+    async def upload(self, media: Media | Path) -> str:
+        """Into fal's own file store, through the SDK's own connections. Nothing is billed for it."""
         try:
-            return str(await self._client.upload(media.data, media.content_type))
+            async with asyncio.timeout(UPLOAD_S):
+                if isinstance(media, Path):
+                    return await upload_file(self._client, media)
+                return str(await self._client.upload(media.data, media.content_type))
         except FalClientHTTPError as error:
             raise _sdk_error(error) from error
-        except httpx.HTTPError as error:
+        except httpx.HTTPStatusError as error:  # to the token, for which the SDK has a client of its own
+            raise fal_error(error.response.status_code, _json(error.response), error.response.headers) from error
+        except (httpx.HTTPError, SubmitUnknownError, TimeoutError, KeyError, ValueError) as error:  # no job is lost
             text = f"fal: a file could not be uploaded ({type(error).__name__})"
             raise ServiceUnavailableError(text, provider="fal") from error
 

@@ -5,6 +5,7 @@ whoever opens the provider does.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from config.google import GeminiAccess, NoAccess, find_gemini
@@ -58,7 +59,7 @@ class Gemini:
         text = f"{NAME}: {call.endpoint} runs on Vertex AI only"
         raise RequestRefusedError(text, provider=NAME, kind="endpoint")
 
-    async def upload(self, media: Media) -> str:
+    async def upload(self, media: Media | Path) -> str:
         """Never asked: files go inside the call."""
         raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
 

@@ -5,6 +5,7 @@ imports the SDK: only whoever opens the provider does.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from config.google import NoAccess, VertexAccess, find_vertex
@@ -67,7 +68,7 @@ class Vertex:
             case Makes.WORDS:
                 return await write_words(self._sdk, call, self._safety)
 
-    async def upload(self, media: Media) -> str:
+    async def upload(self, media: Media | Path) -> str:
         """Never asked: files go inside the call."""
         raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
 

@@ -12,7 +12,9 @@ from PIL import Image
 
 from tests.acceptance.cli.conftest import Ran, Running
 from tests.acceptance.conftest import Twin
+from tests.acceptance.test_large_inputs import zipped
 from tests.conftest import wait_until
+from twin.safetensors import write_lora
 from worker.cli.local import MOST_BYTES
 from worker.cli.processes import House
 
@@ -48,6 +50,35 @@ def test_a_large_picture_of_this_machine_reaches_the_provider(
     assert ran.status == 0, ran.err
     (sent,) = twin.requests("fal-ai/veo3.1/fast/image-to-video")
     assert httpx.get(sent["input"]["image_url"]).content == photo.read_bytes()
+
+
+@pytest.mark.parametrize("side", [48, 320], ids=["inside the request", "by way of the store"])
+def test_an_archive_of_this_machine_is_trained_on(
+    kilnhand: Callable[..., Ran], house: House, twin: Twin, tmp_path: Path, side: int
+) -> None:
+    twin.pace(seconds=0.2)
+    archive = tmp_path / "mugs.zip"
+    archive.write_bytes(zipped(side))
+    assert (archive.stat().st_size > MOST_BYTES) is (side == 320)
+    given = (f"images_data_url=@{archive}", "trigger_word=MUG", "steps=100")
+    ran = kilnhand("submit", "training.lora", *given, "--json", env=house.environment)
+    assert ran.status == 0, ran.err
+    (request,) = twin.requests("fal-ai/flux-lora-fast-training")
+    assert httpx.get(url := request["input"]["images_data_url"]).content == archive.read_bytes()
+    assert url.startswith(f"{twin.url}/cdn/") and url.endswith("_file.zip")
+
+
+def test_weights_of_this_machine_are_used_from_inside_a_list(
+    kilnhand: Callable[..., Ran], house: House, twin: Twin, tmp_path: Path
+) -> None:
+    twin.pace(seconds=0.2)
+    weights = tmp_path / "mug.safetensors"
+    weights.write_bytes(write_lora({"trigger_word": "HAT7"}, 7))
+    given = ("prompt=HAT7", f'loras=[{{"url": "@{weights}", "weight": 0.5}}]')
+    ran = kilnhand("submit", "generation.text_to_image", *given, "--json", env=house.environment)
+    assert ran.status == 0, ran.err
+    (request,) = twin.requests("fal-ai/flux-lora")
+    assert httpx.get(request["input"]["loras"][0]["path"]).content == weights.read_bytes()
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])

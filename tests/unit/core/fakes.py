@@ -6,6 +6,7 @@ How they are put together is `tests.unit.core.world`.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from worker.errors import ExternalServiceError
@@ -51,7 +52,7 @@ class FakeFal:
         self.sent.append(call)
         return self._next("submit", self.submits)  # type: ignore[no-any-return]
 
-    async def upload(self, media: Media) -> str:
+    async def upload(self, media: Media | Path) -> str:
         return self._next("upload", self.uploads)  # type: ignore[no-any-return]
 
     async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
@@ -99,6 +100,7 @@ class FakeInputs:
     def __init__(self) -> None:
         self.errors: list[Exception] = []
         self.asked: list[tuple[str, ...]] = []
+        self.handed: list[tuple[str, str, str]] = []
 
     def must_be_brought(self, ref: str) -> bool:
         return ref.startswith(("jobs/", "ours:"))
@@ -107,6 +109,12 @@ class FakeInputs:
         self, refs: Sequence[str], upload: Callable[[Media], Awaitable[str]], *, most_bytes: int, name: str
     ) -> tuple[str, ...]:
         return tuple([await upload(media) for media in await self.bring(refs, most_bytes=most_bytes, name=name)])
+
+    async def hand_over(self, ref: str, upload: Callable[[Path], Awaitable[str]], *, kind: str, name: str) -> str:
+        self.handed.append((ref, kind, name))
+        if self.errors:
+            raise self.errors.pop(0)
+        return await upload(Path(ref))
 
     async def bring(self, refs: Sequence[str], *, most_bytes: int, name: str) -> tuple[Media, ...]:
         self.asked.append(tuple(refs))

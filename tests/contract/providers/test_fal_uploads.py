@@ -1,0 +1,103 @@
+"""Files on their way into fal's store: small ones whole, large ones from the disk in parts."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import fal_client.client as sdk
+import httpx
+import pytest
+
+from tests.contract.providers.conftest import Twin, opened
+from worker.errors import AuthenticationError, ExternalServiceError, RequestRefusedError, ServiceUnavailableError
+from worker.providers import fal_upload
+from worker.providers.base import Media
+from worker.providers.fal import Fal
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Three parts, the last of one byte more than none."""
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"a" * sdk.MULTIPART_CHUNK_SIZE + b"b" * sdk.MULTIPART_CHUNK_SIZE + b"c")
+    assert path.stat().st_size > fal_upload.WHOLE_MOST_BYTES
+    return path
+
+
+async def test_a_file_of_the_disk_goes_under_its_name_and_type(fal: Fal, tmp_path: Path) -> None:
+    archive = tmp_path / "file.zip"
+    archive.write_bytes(b"PK\x03\x04")
+    answer = httpx.get(url := await fal.upload(archive))
+    assert (answer.content, answer.headers["content-type"]) == (b"PK\x03\x04", "application/zip")
+    assert url.endswith("_file.zip")
+    assert httpx.get(await fal.upload(Media(b"x", "image/png"))).headers["content-type"] == "image/png"
+
+
+async def test_a_large_file_goes_in_parts_two_at_a_time_and_is_whole(
+    fal: Fal, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, seen = 0, Counter[int]()
+    part = fal_upload._send_part
+
+    async def watched(*given: Any) -> None:
+        nonlocal under_way
+        under_way += 1
+        seen[under_way] += 1
+        await part(*given)
+        under_way -= 1
+
+    monkeypatch.setattr(fal_upload, "_send_part", watched)
+    url = await fal.upload(large)
+    assert httpx.get(url).content == large.read_bytes()
+    assert seen.total() == 3 and max(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"what": "drop", "skip": 1, "times": -1}, ServiceUnavailableError),
+        ({"what": "http", "status": 401, "times": -1}, AuthenticationError),
+        ({"what": "http", "status": 413, "times": -1, "skip": 1}, RequestRefusedError),
+        ({"what": "garbage", "times": -1}, ServiceUnavailableError),
+    ],
+    ids=["a dropped part", "a bad key", "too large", "garbage"],
+)
+async def test_an_upload_that_fails_is_an_error_of_ours(
+    fal: Fal, twin: Twin, large: Path, fault: Any, error: type[ExternalServiceError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fal_upload, "_three_times", lambda: lambda send, *args: send(*args))
+    twin.script(call="upload", **fault)
+    with pytest.raises(error) as caught:
+        await fal.upload(large)
+    assert caught.value.provider == "fal"
+
+
+async def test_a_part_that_is_dropped_is_sent_again(fal: Fal, twin: Twin, large: Path) -> None:
+    twin.script(call="upload", what="drop", skip=2)
+    assert httpx.get(await fal.upload(large)).content == large.read_bytes()
+
+
+async def test_a_part_that_hangs_is_given_up(
+    fal: Fal, twin: Twin, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fal_upload, "PART_S", 0.2)
+    twin.script(call="upload", what="hang", seconds=1, skip=1)
+    with pytest.raises(ServiceUnavailableError, match="TimeoutError"):
+        await fal.upload(large)
+
+
+async def test_a_lost_answer_to_an_upload_is_no_lost_submission(fal: Fal, twin: Twin, tmp_path: Path) -> None:
+    """The SDK's second way goes through the guard, which takes every POST without an answer for a job."""
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
+    twin.script(call="upload", what="http", status=400)
+    twin.script(call="upload", what="drop")
+    with pytest.raises(ServiceUnavailableError, match="could not be uploaded"):
+        await fal.upload(tmp_path / "a.zip")
+
+
+async def test_a_key_that_gets_no_token_is_a_bad_key(twin: Twin, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
+    fal = await opened(twin, key="bad")
+    with pytest.raises(AuthenticationError):
+        await fal.upload(tmp_path / "a.zip")
+    await fal.aclose()
