@@ -9,7 +9,7 @@ from functools import partial
 from config.access import what_to_set
 from config.catalogue import load_catalogue
 from config.fal_key import find_fal_key
-from config.openings import opening_of
+from config.openings import Opening, opening_of
 from config.settings import Settings
 from worker.artefacts.fetch import Fetcher, FetchLimits
 from worker.artefacts.store import open_store
@@ -48,8 +48,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
-    store, gate = open_store(settings.store, settings.gateway), _gate(settings)
-    downloads = await stack.enter_async_context(open_downloads(32, gate=gate))
+    store = open_store(settings.store, settings.gateway)
+    downloads = await stack.enter_async_context(open_downloads(32, gate=_fetched_from(settings)))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
     most_bytes = settings.store.max_file_mb * 1_000_000
@@ -68,15 +68,30 @@ async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
         chance=random.random,
         webhook=_webhook(settings),
         health=health,
-        inputs=Inputs(downloads, store, verifier, Own(settings.gateway), gate, InputLimits(large_bytes=most_bytes)),
+        inputs=Inputs(
+            downloads,
+            store,
+            verifier,
+            Own(settings.gateway),
+            _handed_on(settings),
+            InputLimits(large_bytes=most_bytes),
+        ),
         memory=memory,
     )
 
 
-def _gate(settings: Settings) -> Gate:
+def _fetched_from(settings: Settings) -> Gate:
     """Files come from public addresses, from what an operator has opened, and from fal's stand-in."""
-    stand_ins = [opening_of(url) for url in (settings.fal.fal_base_url,) if url]
-    return Gate([*settings.foreign.openings, *stand_ins])
+    return Gate([*settings.foreign.openings, *_stand_ins(settings)])
+
+
+def _handed_on(settings: Settings) -> Gate:
+    """A provider fetches from public addresses; what is opened to us is as far from it as before."""
+    return Gate(_stand_ins(settings))
+
+
+def _stand_ins(settings: Settings) -> list[Opening]:
+    return [opening_of(url) for url in (settings.fal.fal_base_url,) if url]
 
 
 def _webhook(settings: Settings) -> Callable[[str, str, int], str] | None:

@@ -51,7 +51,10 @@ class InputLimits:
 
 
 class Inputs:
-    """Brings files. The client (opened with the gate), the store and the verifier belong to the caller."""
+    """Brings files. The client, the store and the verifier belong to the caller.
+
+    The gate lets through what a provider can fetch by itself; the client has one of its own.
+    """
 
     def __init__(
         self,

@@ -95,9 +95,8 @@ async def test_a_lost_answer_to_an_upload_is_no_lost_submission(fal: Fal, twin: 
         await fal.upload(tmp_path / "a.zip")
 
 
-async def test_a_key_that_gets_no_token_is_a_bad_key(twin: Twin, tmp_path: Path) -> None:
-    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
+async def test_a_key_that_gets_no_token_is_a_bad_key(twin: Twin, large: Path) -> None:
     fal = await opened(twin, key="bad")
     with pytest.raises(AuthenticationError):
-        await fal.upload(tmp_path / "a.zip")
+        await fal.upload(large)
     await fal.aclose()

@@ -5,6 +5,10 @@ import sys
 
 import pytest
 
+from config.settings import FalSettings, ForeignSettings, Settings
+from worker.inputs.refs import may_be_handed_on
+from worker.services import _fetched_from, _handed_on
+
 CODE = """
 import asyncio, sys
 from contextlib import AsyncExitStack
@@ -39,3 +43,11 @@ def test_a_provider_that_is_disabled_is_not_imported(
     bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **environment}
     ran = subprocess.run([sys.executable, "-c", CODE], env=bare, cwd=str(tmp_path), capture_output=True, text=True)
     assert ran.stdout.splitlines() == [providers, sdks], ran.stderr[-2000:]
+
+
+def test_what_is_opened_to_us_is_not_handed_on_to_a_provider() -> None:
+    foreign = ForeignSettings(allow_inside="minio:9000", _env_file=None)  # type: ignore[call-arg]
+    settings = Settings(foreign=foreign, fal=FalSettings(fal_base_url="http://127.0.0.1:9100"))
+    bucket, twin = "http://minio:9000/b/weights-0.safetensors?sig=x", "http://127.0.0.1:9100/cdn/files/a"
+    assert [may_be_handed_on(url, _fetched_from(settings)) for url in (bucket, twin)] == [True, True]
+    assert [may_be_handed_on(url, _handed_on(settings)) for url in (bucket, twin)] == [False, True]
