@@ -93,20 +93,15 @@ async def _submit(bench: Bench, job: Job, look: Look) -> Next:
         taken = await bench.provider(attempt.provider).submit(call)
     except ExternalServiceError as error:
         look.hand.verdict = verdict_of(error)
-        return after(bench, job, error, _later(look, began))
+        return after(bench, job, error, look.later(began))
     crash.point("after_post")
     look.hand.verdict = verdict_of(taken.error if isinstance(taken, Fault) else None)
     if not isinstance(taken, Ticket):
         job = job.with_attempt(submitted_at=look.now, answered=True)
-        return await answered(bench, job, taken, _later(look, began))
+        return await answered(bench, job, taken, look.later(began))
     job = job.with_attempt(ticket=taken, submitted_at=look.now)
     pause_s = first_look_s(model.usual_s, webhooks=bench.webhook is not None)
     return Next(job.move(Stage.WAITING, looks=0), pause_s * (1 + 0.2 * bench.chance()))
-
-
-def _later(look: Look, began: float) -> Look:
-    """The look as it is now, a call later. `began` is monotonic."""
-    return replace(look, now=look.now + time.monotonic() - began)
 
 
 async def _look(bench: Bench, job: Job, look: Look) -> Next:

@@ -72,7 +72,7 @@ async def choose(bench: Bench, job: Job, look: Look) -> Next:
             return Next(job.move(Stage.ACCEPTED, held_back_at=None), pause_s, "no memory for it now")
         answer = await _may_go(bench, way)
         if isinstance(answer, Go):
-            return await _intend(bench, job, _later(look, began), way, answer)
+            return await _intend(bench, job, look.later(began), way, answer)
         waits.append(answer)
         if answer.after_s <= BRIEF_S and answer.why in {"full", "paused"}:
             break
@@ -101,11 +101,6 @@ def why_nowhere(job: Job, error: KilnhandError, shut: Sequence[str] = ()) -> Kil
     if issubclass(cls, ExternalServiceError):
         return cls(message, provider=first.provider, status=first.status, kind=first.kind)
     return cls(message)
-
-
-def _later(look: Look, began: float) -> Look:
-    """As it is seen by now: a lost call is over so long after it began, and it begins after all that it waits for."""
-    return replace(look, now=look.now + time.monotonic() - began)
 
 
 def _call_bytes(bench: Bench, job: Job, way: Way, file_bytes: int) -> int:
@@ -167,7 +162,7 @@ async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
     look.hand.go = go
     bad = job.bad if job.attempts and name_of(job.attempts[-1]) == name_of(attempt) else None
     fresh = {"looks": 0, "sight": Sight(), "held_back_at": None, "bad": bad}
-    attempt = replace(attempt, started_at=_later(look, began).now, urls=urls)
+    attempt = replace(attempt, started_at=look.later(began).now, urls=urls)
     return Next(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), **fresh))
 
 

@@ -136,7 +136,7 @@ class Attempt:
     equivalence: str = "exact"  # how near its route comes to what was asked (`config.plan`)
     answered: bool = False  # the provider answered at once, without a ticket
     urls: Mapping[str, str] = field(default_factory=dict)  # files that were uploaded to the provider: ref -> URL
-    leaving: bool = False  # it was asked to leave its provider's queue, for another route
+    leaving: bool = False  # it is asked to leave its provider's queue, for another route
 
     @property
     def was_taken(self) -> bool:

@@ -56,14 +56,19 @@ def after(bench: Bench, job: Job, error: ExternalServiceError, look: Look) -> Ne
 
 
 async def leave_queue(bench: Bench, job: Job, queued_s: float, look: Look) -> Next | None:
-    """Move a run that its provider has not begun for too long: it is cancelled first, and moved only if that took."""
+    """Move a run that its provider has not begun for too long: it is cancelled first, and moved only if that took.
+
+    That it leaves is written before: a cancel whose answer is lost may have taken. It is asked again while it queues.
+    """
     attempt, most_s = job.attempts[-1], job.options.max_queue_s
-    if most_s is None or queued_s <= most_s or job.receipt or attempt.leaving or attempt.ticket is None:
+    if most_s is None or queued_s <= most_s or job.receipt or attempt.ticket is None:
         return None
     left, others = _others(bench, job)
     if not others.open:
         return None
     text = f"{attempt.provider}: in its queue for {queued_s:.0f} s; allowed: {most_s:g} s"
+    if not attempt.leaving:
+        return Next(job.with_attempt(leaving=True).move(Stage.WAITING), NOW, f"{text}; it is asked to leave")
     error = ServiceUnavailableError(text, provider=attempt.provider, kind="queue")
     try:
         stop = await bench.provider(attempt.provider).cancel(attempt.endpoint, attempt.ticket)
@@ -71,8 +76,7 @@ async def leave_queue(bench: Bench, job: Job, queued_s: float, look: Look) -> Ne
         return None  # it is asked again at the next look
     if stop is Stop.STOPPED:
         return _elsewhere(job.with_attempt(ended_at=look.now, trouble=trouble_of(error)), left, error)
-    leaving = job.with_attempt(leaving=True).move(Stage.WAITING, looks=job.looks + 1)
-    return Next(leaving, LEAVING_LOOK_S, "asked to leave the queue; it may run")
+    return Next(job.move(Stage.WAITING, looks=job.looks + 1), LEAVING_LOOK_S, "asked to leave the queue; it may run")
 
 
 def _others(bench: Bench, job: Job) -> tuple[Job, Ways]:

@@ -1,5 +1,6 @@
 """What one step of a row sees, works with and returns; and how a row is sent to its end. Used by `worker.advance`."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -64,6 +65,10 @@ class Look:
     def is_cancelled(self) -> bool:
         """Whether somebody has asked for the job's end."""
         return "cancel" in self.signals
+
+    def later(self, began: float) -> "Look":
+        """As it is by now. `began`, of `time.monotonic`, is when it was `now`."""
+        return replace(self, now=self.now + time.monotonic() - began)
 
     def heard(self, attempt: int) -> Heard | None:
         """What the provider has told by webhook of this attempt's end."""

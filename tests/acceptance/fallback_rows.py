@@ -50,7 +50,7 @@ def film(model: str, **more: Any) -> dict[str, Any]:
 class Row:
     """What is asked, what goes wrong, and what comes of it. `paid`: what each provider has taken and not given up.
 
-    `cancels` are the calls to fal that ask it to stop, `given_up` the requests that it gave up for them.
+    `cancels` are the calls to fal that ask it to stop (None: as often as it is seen in the queue), `given_up` the requests that it gave up for them.
     """
 
     faults: list[dict[str, Any]]
@@ -68,7 +68,7 @@ class Row:
     queue: str | None = None
     task: str = PICTURE
     pace: dict[str, float] = field(default_factory=dict)  # of the twin, where the usual one is too quick
-    cancels: int = 0
+    cancels: int | None = 0
     given_up: int = 0
 
 
@@ -223,6 +223,18 @@ SERVED = {
         cancels=2,  # a cancel is safe to repeat
         given_up=1,
     ),
+    "fal's queue is long, and no answer to a cancel comes: it is moved once fal says that it was cancelled": Row(
+        [{"provider": "fal", "call": "cancel", "what": "nginx", "status": 503, "times": 3}],
+        {"image_size": "square", "max_queue_s": 1},
+        by="vertex",
+        equivalence="close",
+        paid={"google": 1},
+        tried=("request_refused", None),
+        told_otherwise=("image_size",),
+        pace={"queue_seconds": 60},
+        cancels=3,
+        given_up=1,
+    ),
     "fal's queue is long, but the cancel does not take: it stays, and fal serves it": Row(
         [{"provider": "fal", "call": "cancel", "what": "ignored", "times": -1}],
         {"image_size": "square", "max_queue_s": 1},
@@ -230,7 +242,7 @@ SERVED = {
         paid={"fal": 1},
         tried=(None,),
         pace={"queue_seconds": 5},
-        cancels=1,
+        cancels=None,
     ),
     "fal's queue is long, but no other route may follow: it stays": Row(
         [],

@@ -109,7 +109,9 @@ def check_leaving(scene: Scene, row: Row) -> None:
     """fal was asked to stop as often as the row says; what it gave up had ended before Google was asked."""
     asked = scene.twin.requests()
     left = [request for request in asked if request["is_cancelled"]]
-    assert (sum(request["cancels"] for request in asked), len(left)) == (row.cancels, row.given_up)
+    cancels = sum(request["cancels"] for request in asked)
+    assert len(left) == row.given_up
+    assert cancels >= 1 if row.cancels is None else cancels == row.cancels
     assert all(request["started_at"] is None for request in left), "it had not begun, so nothing is billed"
     begun = [request["accepted_at"] for request in asked if request["provider"] == "google"]
     assert all(gone["completed_at"] <= at for gone in left for at in begun)

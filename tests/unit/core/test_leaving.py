@@ -6,7 +6,7 @@ from tests.unit.core.fakes import FakeAtOnce
 from tests.unit.core.world import World, world_of_two
 from worker import dispatch
 from worker.errors import RequestRefusedError, ServiceUnavailableError
-from worker.job import Job, Stage
+from worker.job import Job, Stage, Ticket
 from worker.outcome import LEFT
 from worker.providers.base import Ended, Fault, Queued, Running, Stop
 
@@ -60,7 +60,7 @@ async def test_one_that_runs_on_is_waited_for_and_its_piece_is_taken(world: Worl
     world.fal.looks = [Queued(1), Queued(0), Running(), Ended()]
     row = await world.until(Stage.CLOSING)
     assert (row.ending, len(row.attempts), vertex(world).calls) == (Stage.COMPLETED, 1, [])
-    assert world.fal.calls.count("cancel") == 1
+    assert world.fal.calls.count("cancel") == 3, "as often as it was found in the queue"
 
 
 async def test_one_that_ends_as_cancelled_is_moved(world: World) -> None:
@@ -86,6 +86,28 @@ async def test_a_cancel_that_does_not_get_through_is_tried_again(world: World) -
     await world.accept(max_queue_s=5)
     row = await world.until(Stage.CLOSING)
     assert (row.ending, row.attempts[-1].provider, world.fal.calls.count("cancel")) == (Stage.COMPLETED, "vertex", 3)
+
+
+async def test_a_cancel_that_took_and_whose_answer_is_lost_moves_it_all_the_same(world: World) -> None:
+    world.fal.cancels = [ServiceUnavailableError("fal: no answer")]
+    await world.accept(max_queue_s=5)
+    await until_asked(world)
+    world.fal.looks, world.fal.results = [Ended()], [GONE]
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, row.attempts[-1].provider) == (Stage.COMPLETED, "vertex")
+
+
+async def test_that_it_leaves_is_written_before_its_provider_is_asked(world: World) -> None:
+    written: list[bool] = []
+
+    async def cancel(endpoint: str, ticket: Ticket) -> Stop:
+        written.append((await world.row()).attempts[0].leaving)
+        return Stop.STOPPED
+
+    world.fal.cancel = cancel  # type: ignore[method-assign]
+    await world.accept(max_queue_s=5)
+    await world.until(Stage.CLOSING)
+    assert written == [True]
 
 
 async def test_a_run_that_has_begun_is_left_alone(world: World) -> None:
