@@ -1,4 +1,4 @@
-"""The files behind our URLs: what callers uploaded, on disk, and what models made, drawn when fetched.
+"""The files behind our URLs: what callers uploaded, on disk, and what models made, drawn in the run or when fetched.
 
 Both are bounded. Uploads share a byte budget and the least recently used goes first; recipes live as long as the
 request that made them; drawn bytes sit in a small cache, because drawing again gives the same bytes.

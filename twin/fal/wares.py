@@ -90,12 +90,20 @@ class Wares:
             return self._late_file(Static(self._config(), "application/json"), f"_{name.removesuffix('_file')}.json")
         return self._picture(name, shape)
 
-    async def weigh(self) -> None:
-        """Draw what is not a picture and write its size into its object."""
-        for value, path in self._late:
+    async def draw(self) -> None:
+        """Draw every file, and write the size of what is not a picture into its object."""
+        values = {path: value for value, path in self._late}
+        for path in self.paths:
             made = self._files.find(path)
             if isinstance(made, Made):
-                value["file_size"] = len(await self._files.draw(path, made))
+                size = len(await self._files.draw(path, made))
+                if path in values:
+                    values[path]["file_size"] = size
+
+    def drop(self) -> None:
+        """Forget every file: the run has no end."""
+        for path in self.paths:
+            self._files.drop_made(path)
 
     def _keep(self, recipe: Recipe, tail: str) -> tuple[str, dict[str, Any]]:
         path = self._files.put_made(recipe, self.job.submission.endpoint, tail)

@@ -1,17 +1,22 @@
 """The twin's memory is bounded: requests, recipes, drawn files, uploads, uploads under way."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from twin.app import create_app
 from twin.draw import Picture
 from twin.fal.address import Base
+from twin.fal.firing import Firing
+from twin.fal.inputs import InputReader
 from twin.fal.job import Job, Submission
 from twin.fal.payloads import Payloads
+from twin.fal.schema import load_models
 from twin.fal.uploads import MAX_OPEN, Uploads
 from twin.files import FileStore, Made
 from twin.server import in_thread
@@ -110,9 +115,9 @@ def test_a_short_input_needs_no_budget() -> None:
     assert payloads.find(short) == {"prompt": "a fox"} and payloads.find(huge) is None and payloads.bytes == 0
 
 
-def job(values: dict[str, Any]) -> Job:
-    """Return an ended request with this input."""
-    submission = Submission("acme/model", "acme/model", values, "account", Base("", "", ""))
+def job(values: dict[str, Any], endpoint: str = "acme/model") -> Job:
+    """Return a request with this input."""
+    submission = Submission(endpoint, endpoint, values, "account", Base("", "", ""))
     record = shorten(values)
     return Job(1, str(values), submission, record, record != values, accepted_at=0, ready_at=0, seconds=0, seed=0)
 
@@ -125,6 +130,29 @@ async def test_drawn_files_are_cached_within_a_budget(files: FileStore) -> None:
     for path in paths:
         files.drop_made(path)
     assert files.made_count == files.drawn_bytes == 0
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+async def test_a_run_draws_its_files_before_it_ends_and_leaves_none_when_it_is_cancelled(
+    files: FileStore, is_cancelled: bool
+) -> None:
+    async with httpx.AsyncClient() as http:
+        firing = Firing(load_models(), files, InputReader(files, http), time.time)
+        drawing = job({"prompt": "a fox", "image_size": "square"}, "fal-ai/flux/schnell")
+        drawing.started_at, drawing.seconds = time.time(), 1.0
+        run = asyncio.create_task(firing(drawing))
+        await until(lambda: files.drawn_bytes > 0)
+        assert not run.done()
+        if is_cancelled:
+            run.cancel()
+        await asyncio.wait([run])
+    assert files.made_count == (0 if is_cancelled else 1)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.01)
 
 
 async def test_many_callers_draw_once(files: FileStore) -> None:
