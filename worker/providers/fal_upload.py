@@ -36,6 +36,7 @@ async def upload_file(client: fal_client.AsyncClient, path: Path) -> str:
         )
         await upload.create()
         await _send_parts(http, upload, path, size)
+        upload._parts.sort(key=lambda part: part["partNumber"])
         return str(await upload.complete())
 
 
