@@ -5,7 +5,6 @@ money the intent is on the row, after it the ticket; files go under names that d
 to is `worker.reconcile`, what came of an attempt `worker.outcome`, cancels and deadlines are `worker.stopping`.
 """
 
-import time
 from dataclasses import replace
 
 from worker import crash
@@ -88,17 +87,16 @@ async def _submit(bench: Bench, job: Job, look: Look) -> Next:
         look.hand.files,
     )
     crash.point("before_post")
-    began = time.monotonic()
     try:
         taken = await bench.provider(attempt.provider).submit(call)
     except ExternalServiceError as error:
         look.hand.verdict = verdict_of(error)
-        return after(bench, job, error, look.later(began))
+        return after(bench, job, error, look.later())
     crash.point("after_post")
     look.hand.verdict = verdict_of(taken.error if isinstance(taken, Fault) else None)
     if not isinstance(taken, Ticket):
         job = job.with_attempt(submitted_at=look.now, answered=True)
-        return await answered(bench, job, taken, look.later(began))
+        return await answered(bench, job, taken, look.later())
     job = job.with_attempt(ticket=taken, submitted_at=look.now)
     pause_s = first_look_s(model.usual_s, webhooks=bench.webhook is not None)
     return Next(job.move(Stage.WAITING, looks=0), pause_s * (1 + 0.2 * bench.chance()))
@@ -176,7 +174,7 @@ async def _store(bench: Bench, job: Job, look: Look) -> Next:
     except ExternalServiceError as error:
         return after(bench, job, error, look)
     job = job.move(Stage.STORED, artefacts=artefacts)
-    return await _complete(bench, job, look) if job.is_brief else Next(job)  # one write for both
+    return await _complete(bench, job, look.later()) if job.is_brief else Next(job)  # one write for both
 
 
 async def _complete(bench: Bench, job: Job, look: Look) -> Next:

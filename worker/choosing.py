@@ -3,62 +3,42 @@
 What becomes of the request on a route is `config.plan`; how well providers are, `worker.health`. A job that nobody may
 serve just now is held back, and goes elsewhere as soon as it may.
 
-Before a provider is asked the claim takes room in memory for the whole call (`worker.memory`), so that no probe's lease
-runs while it waits. Where half of the claims wait already the row is put back for a moment instead, so that those whose
-calls need no room find claims. How large files are is not known before they come: a usual size is taken to be theirs,
-and those that turn out larger are brought anew with room for the largest.
+A provider whose health lets a call with files go is asked again once they are there (`worker.bringing`): no probe's
+lease runs while they come. After a long wait the row's signals and its deadline are looked at anew: what is over by
+then is not sent.
 """
 
 import math
-import time
-from collections.abc import Sequence
 from dataclasses import replace
 
-from config.mapping import arguments_for, files_for
-from worker.errors import (
-    ExternalServiceError,
-    KilnhandError,
-    RateLimitError,
-    RequestRefusedError,
-    ServiceUnavailableError,
-    error_class,
-)
+from worker.bringing import bring, has_files, put_back, take_room
+from worker.errors import KilnhandError, ServiceUnavailableError
 from worker.health.base import Go, Wait
 from worker.health.report import report
 from worker.health.verdict import IGNORED
 from worker.job import Attempt, Job, Sight, Stage
-from worker.memory import MB
-from worker.providers.base import Media
 from worker.routing import (
     PAUSE_MAX_S,
-    Again,
-    Elsewhere,
     Way,
     Ways,
-    after_attempt,
-    backoff_s,
     is_possible_duplicate,
-    leads_elsewhere,
     name_of,
     nowhere,
     ways,
 )
 from worker.served import model_of
-from worker.turn import NOW, Bench, Hand, Look, Next, fail, let_go, trouble_of
-from worker.uploading import pictures_to_upload, upload, uploaded
+from worker.stopping import over
+from worker.turn import Bench, Hand, Look, Next, fail, let_go, why_nowhere
 
 BRIEF_S = 2.0  # a provider that may be asked again so soon is waited for, rather than going elsewhere
 HELD_MAX_S = 75.0  # a job waits so long for a circuit to close; ten refusals take as long
-FILE_TRIES = 5  # of bringing the files of a call, before anything is sent
-FILES_MOST_BYTES = 100 * MB  # of one call together
-FILE_USUAL_BYTES = 4 * MB  # a photo
-NO_ROOM_S = 2.0  # and up to as much again, before a row asks for room anew
 ASK_LEASE_S = 5.0  # on top of the call's own time
+LISTEN_AFTER_S = 1.0  # a claim knows of the signals that came before it; after so long it asks again
+LISTEN_S = 0.001  # a row that is over comes due at once, for a claim that knows why
 
 
 async def choose(bench: Bench, job: Job, look: Look) -> Next:
     """Pick the route and write the intent."""
-    began = time.monotonic()
     model = model_of(bench.catalogue, job)
     found = ways(model, job, bench.lacks)
     if not found.open:
@@ -66,17 +46,22 @@ async def choose(bench: Bench, job: Job, look: Look) -> Next:
         return let_go(fail(job, why_nowhere(job, error, found.shut) if job.attempts else error, look.now))
     waits = list[Wait]()
     for way in found.open:
-        most_bytes = _call_bytes(bench, job, way, _most_bytes(bench, job, way, look.hand))
-        if not await look.hand.take_room(bench.memory, most_bytes):
-            pause_s = NO_ROOM_S * (1 + bench.chance())
-            return Next(job.move(Stage.ACCEPTED, held_back_at=None), pause_s, "no memory for it now")
+        if not await take_room(bench, job, look.hand, way):
+            return put_back(bench, job, "no memory for it now")
         answer = await _may_go(bench, way)
+        if isinstance(answer, Go) and has_files(bench, job, way):
+            await tell(bench, _attempt(bench, job, look, way), Hand(answer, verdict=IGNORED))
+            brought = await bring(bench, job, look, way)
+            if isinstance(brought, Next):
+                return brought
+            job, answer = brought, await _may_go(bench, way)
+        now = look.later()
         if isinstance(answer, Go):
-            return await _intend(bench, job, look.later(began), way, answer)
+            return await _intend(bench, job, now, way, answer, waited_s=now.now - look.now)
         waits.append(answer)
         if answer.after_s <= BRIEF_S and answer.why in {"full", "paused"}:
             break
-    return _held_back(bench, job, look, found, waits)
+    return _held_back(bench, job, look.later(), found, waits)
 
 
 async def tell(bench: Bench, attempt: Attempt, hand: Hand) -> None:
@@ -92,35 +77,6 @@ async def tell(bench: Bench, attempt: Attempt, hand: Hand) -> None:
     report(await bench.health.tell(attempt.provider, attempt.endpoint, verdict, go))
 
 
-def why_nowhere(job: Job, error: KilnhandError, shut: Sequence[str] = ()) -> KilnhandError:
-    """The error that a job ends with: the first route's last one, or `error` before any; and why no other served it."""
-    last = {name_of(attempt): attempt for attempt in job.attempts if attempt.trouble}
-    first, *others = [attempt.trouble for attempt in last.values() if attempt.trouble] or [trouble_of(error)]
-    notes = [f"{name.split()[0]} failed too: {each.message}" for name, each in zip([*last][1:], others, strict=True)]
-    message, cls = "; ".join([first.message, *notes, *shut]), error_class(first.code)
-    if issubclass(cls, ExternalServiceError):
-        return cls(message, provider=first.provider, status=first.status, kind=first.kind)
-    return cls(message)
-
-
-def _call_bytes(bench: Bench, job: Job, way: Way, file_bytes: int) -> int:
-    arguments = arguments_for(way.route, job.step.arguments, job.step.extra)
-    return bench.provider(way.route.provider).call_bytes(way.route.endpoint, arguments, file_bytes)
-
-
-def _most_bytes(bench: Bench, job: Job, way: Way, hand: Hand) -> int:
-    """What the files that must be brought for this call may have together."""
-    refs = [*files_for(way.route, job.step.arguments), *pictures_to_upload(bench, job, way)]
-    if refs and hand.is_large:
-        return FILES_MOST_BYTES
-    return min(FILES_MOST_BYTES, sum(len(ref) if _is_data(ref) else FILE_USUAL_BYTES for ref in refs))
-
-
-def _is_data(ref: str) -> bool:
-    """Whether it is the file itself, which is never larger than its text."""
-    return ref[:5].lower() == "data:"
-
-
 async def _may_go(bench: Bench, way: Way) -> Go | Wait:
     if bench.health is None:
         return Go()
@@ -128,10 +84,30 @@ async def _may_go(bench: Bench, way: Way) -> Go | Wait:
     return await bench.health.ask(way.route.provider, way.route.endpoint, lease_s)
 
 
-async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
-    """The intent, with what the call needs and no row should hold kept in hand."""
-    began = time.monotonic()
-    attempt = Attempt(
+async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go, waited_s: float) -> Next:
+    """The intent. What the call needs and no row should hold is in hand."""
+    attempt = _attempt(bench, job, look, way)
+    try:
+        if waited_s > LISTEN_AFTER_S and await _is_over(bench, job, look):
+            await tell(bench, attempt, Hand(go, verdict=IGNORED))
+            return Next(job.move(Stage.ACCEPTED), LISTEN_S, "it is over before it was sent")
+    except BaseException:
+        await tell(bench, attempt, Hand(go, verdict=IGNORED))  # nothing is sent: its flight is over
+        raise
+    look.hand.go = go
+    bad = job.bad if job.attempts and name_of(job.attempts[-1]) == name_of(attempt) else None
+    fresh = {"looks": 0, "sight": Sight(), "held_back_at": None, "bad": bad}
+    return Next(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), **fresh))
+
+
+async def _is_over(bench: Bench, job: Job, look: Look) -> bool:
+    """Whether the job was cancelled, or its time has passed, while files came or others had the memory."""
+    heard = await bench.signals(job.id) if bench.signals else {}
+    return await over(bench, job, replace(look, signals={**look.signals, **heard})) is not None
+
+
+def _attempt(bench: Bench, job: Job, look: Look, way: Way) -> Attempt:
+    return Attempt(
         len(job.attempts) + 1,
         way.route.provider,
         way.route.endpoint,
@@ -140,65 +116,6 @@ async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go) -> Next:
         possible_duplicate=is_possible_duplicate(job),
         equivalence=way.plan.equivalence,
     )
-    urls = uploaded(job, way.route.provider)
-    try:
-        arguments_for(way.route, job.step.arguments, job.step.extra)  # found before the intent
-        most_bytes = _most_bytes(bench, job, way, look.hand)
-        look.hand.files = await _files(bench, job, way, most_bytes)
-        await upload(bench, job, way, urls, most_bytes)
-    except ExternalServiceError as error:
-        await tell(bench, attempt, Hand(go, verdict=IGNORED))
-        if error.kind == "too_large" and error.provider is None and 0 < most_bytes < FILES_MOST_BYTES:
-            look.hand.is_large = True
-            return Next(job.move(Stage.ACCEPTED), NOW, "its files are large")
-        if error.provider == attempt.provider:
-            return _not_uploaded(bench, job, look, replace(attempt, urls=urls), error)
-        return _without_files(job, look, way, error)
-    except BaseException:
-        await tell(bench, attempt, Hand(go, verdict=IGNORED))  # nothing is sent: its flight is over
-        raise
-    if look.hand.room:
-        look.hand.room.shrink(_call_bytes(bench, job, way, sum(len(file.data) for file in look.hand.files)))
-    look.hand.go = go
-    bad = job.bad if job.attempts and name_of(job.attempts[-1]) == name_of(attempt) else None
-    fresh = {"looks": 0, "sight": Sight(), "held_back_at": None, "bad": bad}
-    attempt = replace(attempt, started_at=look.later(began).now, urls=urls)
-    return Next(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), **fresh))
-
-
-def _without_files(job: Job, look: Look, way: Way, error: ExternalServiceError) -> Next:
-    """A file of the call cannot be had: now, or at all."""
-    if isinstance(error, ServiceUnavailableError | RateLimitError) and job.looks < FILE_TRIES:
-        pause_s = backoff_s(job.looks + 1)
-        return Next(job.move(Stage.ACCEPTED, looks=job.looks + 1), pause_s, f"a file of it: {error.message}")
-    why = f"{way.route.provider} was not asked: {error.message}"
-    return let_go(fail(job, why_nowhere(job, error, [why]) if job.attempts else error, look.now))
-
-
-def _not_uploaded(bench: Bench, job: Job, look: Look, attempt: Attempt, error: ExternalServiceError) -> Next:
-    """The provider did not take a file of the call: an attempt that ended before anything was submitted."""
-    failed = replace(attempt, ended_at=look.now, trouble=trouble_of(error))
-    job = replace(job, attempts=(*job.attempts, failed), looks=0, held_back_at=None)
-    left = replace(job, given_up=(*job.given_up, name_of(failed)))
-    others = ways(model_of(bench.catalogue, job), left, bench.lacks)
-    match after_attempt(error, job, elsewhere=bool(others.open)):
-        case Again(after_s):
-            return Next(job.move(Stage.ACCEPTED), after_s, error.message)
-        case Elsewhere():
-            return Next(left.move(Stage.ACCEPTED), NOW, f"elsewhere: {error.message}")
-        case _:
-            shut = others.shut if leads_elsewhere(error, job) else ()
-            return let_go(fail(job, why_nowhere(job, error, shut), look.now))
-
-
-async def _files(bench: Bench, job: Job, way: Way, most_bytes: int) -> tuple[Media, ...]:
-    refs = files_for(way.route, job.step.arguments)
-    if not refs:
-        return ()
-    name = next(name for name in way.route.files if name in job.step.arguments)
-    if bench.inputs is None:
-        raise RequestRefusedError(f"{name}: files cannot be brought on this worker", kind="inputs")
-    return await bench.inputs.bring(refs, most_bytes=most_bytes, name=name)
 
 
 def _seed(bench: Bench, way: Way, job: Job) -> int | None:

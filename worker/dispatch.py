@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -174,7 +175,8 @@ class Dispatcher:
         intent_is_ours = False
         strikes = held.claim.strikes
         while True:
-            look = Look(self._now(held), held.claim.signals, strikes, intent_is_ours, held.claim.late_s, hand)
+            now, late_s = partial(self._now, held), held.claim.late_s
+            look = Look(now(), held.claim.signals, now, strikes, intent_is_ours, late_s, hand)
             if intent_is_ours and held.job.stage == Stage.SUBMITTING:
                 await self._still_ours(held)
             following = await advance(self._bench, held.job, look)

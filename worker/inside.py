@@ -65,8 +65,9 @@ def is_public_name(host: str) -> bool:
 class Gate:
     """Decides before a byte is sent. Whoever connects asks three times: for the URL, its addresses, each socket."""
 
-    def __init__(self, openings: Collection[Opening] = ()) -> None:
-        """Let through what is public, and these openings."""
+    def __init__(self, openings: Collection[Opening] = (), closed: Collection[Opening] = ()) -> None:
+        """Let through what is public but for what is closed, and these openings."""
+        self._closed = Gate(closed) if closed else None
         self._names = {(each.host, each.port) for each in openings if isinstance(each.host, str)}
         self._networks = [(each.host, each.port) for each in openings if not isinstance(each.host, str)]
         self._granted: set[tuple[str, int]] = set()  # addresses of opened names
@@ -98,7 +99,17 @@ class Gate:
             raise OSError(errno.EACCES, "the address is not public")
         return socket.socket(family, kind, proto)
 
+    def is_opened(self, host: str, port: int) -> bool:
+        """Whether one of the openings is for this name or address."""
+        try:
+            parsed = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return self._is_open_name(host, port)
+        return any(parsed in network and own in {None, port} for network, own in self._networks)
+
     def _may_ask_for(self, host: str, port: int) -> bool:
+        if self._closed and self._closed.is_opened(host, port) and not self.is_opened(host, port):
+            return False
         try:
             ipaddress.ip_address(host)
         except ValueError:
@@ -106,9 +117,7 @@ class Gate:
         return "%" not in host and self._may_connect(host, port)
 
     def _may_connect(self, address: str, port: int) -> bool:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-        opened = any(parsed in network and own in {None, port} for network, own in self._networks)
-        return opened or is_public(address)
+        return self.is_opened(address, port) or is_public(address)
 
     def _is_open_name(self, host: str, port: int) -> bool:
         name = host.lower().removesuffix(".")

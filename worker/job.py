@@ -135,7 +135,6 @@ class Attempt:
     possible_duplicate: bool = False  # the attempt before it may have been taken and paid for, unseen by us
     equivalence: str = "exact"  # how near its route comes to what was asked (`config.plan`)
     answered: bool = False  # the provider answered at once, without a ticket
-    urls: Mapping[str, str] = field(default_factory=dict)  # files that were uploaded to the provider: ref -> URL
     leaving: bool = False  # it is asked to leave its provider's queue, for another route
 
     @property
@@ -212,6 +211,7 @@ class Job:
     sight: Sight = Sight()
     given_up: tuple[str, ...] = ()  # routes that are not tried any more, as `worker.routing` names them
     held_back_at: float | None = None  # since when no provider may be asked
+    uploads: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # provider -> a file's reference -> URL
     bad: Mapping[str, Any] | None = None  # a language model's answer that cannot be used, for it to mend
     answer: Mapping[str, Any] | None = None  # the provider's, from FETCHED on
     artefacts: tuple[Artefact, ...] = ()

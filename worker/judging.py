@@ -29,7 +29,8 @@ class Judgement:
 def told(model: Model, job: Job) -> dict[str, Any]:
     """The arguments of the last attempt, by its endpoint's names."""
     attempt = job.attempts[-1]
-    given = _marked(attempt, {name: _swapped(value, attempt.urls) for name, value in job.step.arguments.items()})
+    urls = job.uploads.get(attempt.provider, {})
+    given = _marked(attempt, {name: _swapped(value, urls) for name, value in job.step.arguments.items()})
     if job.bad:
         given = repair(given, job.bad.get("answer"), Complaint(tuple(job.bad["complaint"])))
     return arguments_for(route_of(model, attempt), given, job.step.extra)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 MB = 1_000_000
-PATIENCE_S = 60.0  # a claim does not hear of a cancel while it waits
+PATIENCE_S = 240.0  # longer than calls take (KILNHAND_GOOGLE_TIMEOUT_S, 180), so that who wants everything gets it
 
 
 class Room:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.choosing import why_nowhere
 from worker.errors import ExternalServiceError, ServiceUnavailableError
 from worker.job import Job, Sight, Stage
 from worker.judging import judge
@@ -27,10 +26,9 @@ from worker.routing import (
 )
 from worker.served import cost_of, model_of, promised
 from worker.stopping import stopped
-from worker.turn import NOW, Bench, Look, Next, fail, let_go, trouble_of
+from worker.turn import NOW, Bench, Look, Next, fail, let_go, trouble_of, why_nowhere
 
 LEFT = 499  # fal's word for a run that was cancelled before it ended
-LEAVING_LOOK_S = 1.0
 LISTEN_S = 0.001  # after a long call its row is claimed anew: a claim knows only of cancels that came before it
 KEEP_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 60.0, 60.0)  # a store that is away for longer loses the piece
 
@@ -76,7 +74,7 @@ async def leave_queue(bench: Bench, job: Job, queued_s: float, look: Look) -> Ne
         return None  # it is asked again at the next look
     if stop is Stop.STOPPED:
         return _elsewhere(job.with_attempt(ended_at=look.now, trouble=trouble_of(error)), left, error)
-    return Next(job.move(Stage.WAITING, looks=job.looks + 1), LEAVING_LOOK_S, "asked to leave the queue; it may run")
+    return None  # it may run; it is looked at as ever
 
 
 def _others(bench: Bench, job: Job) -> tuple[Job, Ways]:

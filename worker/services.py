@@ -1,10 +1,12 @@
 """The one composition root: settings in, objects out. Whoever opens closes, in reverse."""
 
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+
+from redis.exceptions import RedisError
 
 from config.access import what_to_set
 from config.catalogue import load_catalogue
@@ -44,10 +46,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         ledger = open_redis_ledger(settings.redis.ledger)
         stack.push_async_callback(ledger.aclose)
-        yield Services(ledger, await _bench(stack, settings))
+        yield Services(ledger, await _bench(stack, settings, ledger))
 
 
-async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
+async def _bench(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> Bench:
     store = open_store(settings.store, settings.gateway)
     downloads = await stack.enter_async_context(open_downloads(32, gate=_fetched_from(settings)))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
@@ -77,7 +79,17 @@ async def _bench(stack: AsyncExitStack, settings: Settings) -> Bench:
             InputLimits(large_bytes=most_bytes),
         ),
         memory=memory,
+        signals=partial(_signals, ledger),
     )
+
+
+async def _signals(ledger: Ledger, job_id: str) -> Mapping[str, str]:
+    """The signals on a row; none while the ledger is away, which is waited for when the row is written."""
+    try:
+        row = await ledger.row(job_id)
+    except (RedisError, OSError):
+        return {}
+    return row.signals if row else {}
 
 
 def _fetched_from(settings: Settings) -> Gate:
@@ -87,7 +99,7 @@ def _fetched_from(settings: Settings) -> Gate:
 
 def _handed_on(settings: Settings) -> Gate:
     """A provider fetches from public addresses; what is opened to us is as far from it as before."""
-    return Gate(_stand_ins(settings))
+    return Gate(_stand_ins(settings), closed=settings.foreign.openings)
 
 
 def _stand_ins(settings: Settings) -> list[Opening]:

@@ -1,19 +1,19 @@
 """What one step of a row sees, works with and returns; and how a row is sent to its end. Used by `worker.advance`."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from config.catalogue import Catalogue
 from worker.artefacts.base import Store
 from worker.artefacts.fetch import Fetcher
-from worker.errors import ExternalServiceError, KilnhandError, ServiceUnavailableError
+from worker.errors import ExternalServiceError, KilnhandError, ServiceUnavailableError, error_class
 from worker.health.base import Go, Health
 from worker.health.verdict import Verdict
 from worker.inputs.bring import Inputs
 from worker.job import Cost, Job, Receipt, Stage, Trouble
 from worker.memory import Memory, Room
 from worker.providers.base import Media, Provider
+from worker.routing import name_of
 from worker.webhook import Heard, webhook_signal
 
 NOW = 0.0  # go on in the same claim
@@ -56,6 +56,7 @@ class Look:
 
     now: float
     signals: Mapping[str, str]
+    clock: Callable[[], float]  # the ledger's
     strikes: int = 1
     intent_is_ours: bool = False
     late_s: float = 0.0  # how long the row had been due when it was claimed
@@ -66,9 +67,9 @@ class Look:
         """Whether somebody has asked for the job's end."""
         return "cancel" in self.signals
 
-    def later(self, began: float) -> "Look":
-        """As it is by now. `began`, of `time.monotonic`, is when it was `now`."""
-        return replace(self, now=self.now + time.monotonic() - began)
+    def later(self) -> "Look":
+        """The same by now: calls, files and waits take their time."""
+        return replace(self, now=self.clock())
 
     def heard(self, attempt: int) -> Heard | None:
         """What the provider has told by webhook of this attempt's end."""
@@ -100,6 +101,7 @@ class Bench:
     health: Health | None = None  # None: everybody may always be asked
     inputs: Inputs | None = None  # None: no route here wants files inside its calls
     memory: Memory | None = None  # None: calls may take whatever they want
+    signals: Callable[[str], Awaitable[Mapping[str, str]]] | None = None  # on a job's row by now
 
     def provider(self, name: str) -> Provider:
         """The provider. Raises `ServiceUnavailableError` when it is disabled here."""
@@ -144,3 +146,14 @@ def trouble_of(error: KilnhandError) -> Trouble:
     if isinstance(error, ExternalServiceError):
         return Trouble(error.code, error.message, error.provider, error.status, error.kind)
     return Trouble(error.code, error.message)
+
+
+def why_nowhere(job: Job, error: KilnhandError, shut: Sequence[str] = ()) -> KilnhandError:
+    """The error that a job ends with: the first route's last one, or `error` before any; and why no other served it."""
+    last = {name_of(attempt): attempt for attempt in job.attempts if attempt.trouble}
+    first, *others = [attempt.trouble for attempt in last.values() if attempt.trouble] or [trouble_of(error)]
+    notes = [f"{name.split()[0]} failed too: {each.message}" for name, each in zip([*last][1:], others, strict=True)]
+    message, cls = "; ".join([first.message, *notes, *shut]), error_class(first.code)
+    if issubclass(cls, ExternalServiceError):
+        return cls(message, provider=first.provider, status=first.status, kind=first.kind)
+    return cls(message)

@@ -5,7 +5,7 @@ uploads again.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from config.mapping import large_files_for, pictures_for
 from worker.inputs.bring import Inputs
@@ -16,8 +16,8 @@ from worker.turn import Bench
 
 
 def uploaded(job: Job, provider: str) -> dict[str, str]:
-    """What the provider was given by earlier attempts: its URLs, by our references as a row keeps them."""
-    return {ref: url for attempt in job.attempts if attempt.provider == provider for ref, url in attempt.urls.items()}
+    """What the provider was given before: its URLs, by our references as a row keeps them."""
+    return dict(job.uploads.get(provider, {}))
 
 
 def pictures_to_upload(bench: Bench, job: Job, way: Way) -> list[str]:
@@ -25,6 +25,17 @@ def pictures_to_upload(bench: Bench, job: Job, way: Way) -> list[str]:
     inputs, before = bench.inputs, uploaded(job, way.route.provider)
     named = pictures_for(way.route, job.step.arguments)
     return [ref for ref in named if inputs and inputs.must_be_brought(ref) and ref not in before]
+
+
+def large_to_upload(bench: Bench, job: Job, way: Way) -> list[tuple[str, Literal["weights", "file"]]]:
+    """References to weights and archives that the provider could not fetch, and was not given before."""
+    inputs, before = bench.inputs, uploaded(job, way.route.provider)
+    named = large_files_for(way.route, job.step.arguments) if inputs else ()
+    return [
+        (ref, kind)
+        for ref, kind in named
+        if inputs and row_name(ref) not in before and (is_inline(ref) or inputs.must_be_brought(ref))
+    ]
 
 
 async def upload(bench: Bench, job: Job, way: Way, urls: dict[str, str], most_bytes: int) -> None:
@@ -47,8 +58,8 @@ async def _pictures(bench: Bench, inputs: Inputs, job: Job, way: Way, urls: dict
 
 async def _large(bench: Bench, inputs: Inputs, job: Job, way: Way, urls: dict[str, str]) -> None:
     """Weights and archives, one after the other."""
-    for ref, kind in large_files_for(way.route, job.step.arguments):
-        if row_name(ref) not in urls and (is_inline(ref) or inputs.must_be_brought(ref)):
+    for ref, kind in large_to_upload(bench, job, way):
+        if row_name(ref) not in urls:
             put = bench.provider(way.route.provider).upload
             urls[row_name(ref)] = await inputs.hand_over(ref, put, kind=kind, name=field_of(job.request, ref) or kind)
 

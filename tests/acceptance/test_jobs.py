@@ -77,7 +77,7 @@ def test_a_picture_is_made_and_every_state_tells_the_same_story(twin: Twin) -> N
 
 
 def test_a_backend_that_has_only_celery_sends_by_name_and_reads_everything(bare: Celery, twin: Twin) -> None:
-    twin.pace(seconds=1, queue_seconds=0.5)
+    twin.pace(seconds=5, queue_seconds=0.5)  # long enough to be seen while it runs
     sent = bare.send_task("generation.text_to_image", kwargs={"prompt": "a blue kiln", "seed": 7, "num_images": 2})
     assert states_of(sent)[-3:] == ["QUEUED", "IN_PROGRESS", "SUCCESS"]
     result = sent.get(timeout=5)

@@ -68,7 +68,7 @@ class Inputs:
         self._client, self._store, self._verifier, self._own, self._gate = client, store, verifier, own, gate
         self._limits = limits or InputLimits()
         self._slots = asyncio.Semaphore(self._limits.concurrent)
-        self._large_slots = asyncio.Semaphore(self._limits.large_concurrent)
+        self._large_slots, self._large_jobs = asyncio.Semaphore(self._limits.large_concurrent), 0
 
     async def bring(
         self, refs: Sequence[str], *, most_bytes: int, kind: Kind = "image", fit: Fit | None = None, name: str = "files"
@@ -99,6 +99,17 @@ class Inputs:
         media = await self._bring(rest, most_bytes, kind, fit, name)
         urls = {ref: await upload(each) for ref, each in media.items()}
         return tuple(urls.get(ref, ref) for ref in refs)
+
+    def begin_large(self) -> bool:
+        """Whether one more job may bring large files now: each holds a claim, most of the time for nothing."""
+        if self._large_jobs >= 2 * self._limits.large_concurrent:
+            return False
+        self._large_jobs += 1
+        return True
+
+    def end_large(self) -> None:
+        """The job that began has its large files there, or not."""
+        self._large_jobs -= 1
 
     async def hand_over(self, ref: str, upload: UploadLarge, *, kind: Kind, name: str) -> str:
         """Bring weights, or an archive (kind `file`), to the disk and upload them from there: the URL that this gives.

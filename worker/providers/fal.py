@@ -6,7 +6,6 @@ What an answer means is `fal_errors`. When to look again, and whether to try aga
 import asyncio
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +34,7 @@ from worker.providers.fal_guard import FalGuard, said_by_fal
 from worker.providers.fal_list import find_request
 from worker.providers.fal_upload import upload_file
 
+YEAR_S = 31_536_000  # no run takes longer
 TWIN_KEY = "twin:twin"  # the stand-in asks for a key, and any will do
 PLATFORM_URL = "https://api.fal.ai"
 UPLOAD_S = 1800.0  # the longest for one file
@@ -118,7 +118,7 @@ class Fal:
             raise _sdk_error(error) from error
         except httpx.HTTPStatusError as error:  # to the token, for which the SDK has a client of its own
             raise fal_error(error.response.status_code, _json(error.response), error.response.headers) from error
-        except (httpx.HTTPError, SubmitUnknownError, TimeoutError, KeyError, ValueError) as error:  # no job is lost
+        except (httpx.HTTPError, SubmitUnknownError, TimeoutError, KeyError, TypeError, ValueError) as error:
             text = f"fal: a file could not be uploaded ({type(error).__name__})"
             raise ServiceUnavailableError(text, provider="fal") from error
 
@@ -251,7 +251,7 @@ def _lines(logs: list[dict[str, object]] | None) -> tuple[str, ...]:
 
 def _seconds(told: object, name: str) -> float | None:
     value = told.get(name) if isinstance(told, dict) else None
-    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else None
+    return float(value) if isinstance(value, int | float) and 0 <= value < YEAR_S else None
 
 
 def _number(value: str | None) -> float | None:

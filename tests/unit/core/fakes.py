@@ -101,9 +101,18 @@ class FakeInputs:
         self.errors: list[Exception] = []
         self.asked: list[tuple[str, ...]] = []
         self.handed: list[tuple[str, str, str]] = []
+        self.large, self.large_most = 0, 4
 
     def must_be_brought(self, ref: str) -> bool:
         return ref.startswith(("jobs/", "ours:"))
+
+    def begin_large(self) -> bool:
+        may_begin = self.large < self.large_most
+        self.large += may_begin
+        return may_begin
+
+    def end_large(self) -> None:
+        self.large -= 1
 
     async def as_urls(
         self, refs: Sequence[str], upload: Callable[[Media], Awaitable[str]], *, most_bytes: int, name: str

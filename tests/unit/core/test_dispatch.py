@@ -559,12 +559,24 @@ async def test_a_row_that_comes_due_while_its_step_is_told_is_minded_at_once(wor
 
 
 async def test_a_call_that_failed_after_a_while_says_how_long_it_took(world: World) -> None:
-    async def slow(call: Call) -> Ticket:
-        await asyncio.sleep(0.05)
-        raise ServiceUnavailableError("503")
+    def slow() -> None:
+        world.now += 4.5
 
-    world.fal.submit = slow  # type: ignore[method-assign]
+    world.fal.before_submit = slow
+    world.fal.submits = [ServiceUnavailableError("503")]
     await world.accept(fallback=False)
     attempt = (await world.turn()).attempts[0]
-    assert attempt.ended_at is not None
-    assert attempt.ended_at >= world.now + 0.05
+    assert (attempt.started_at, attempt.ended_at) == (1000, 1004.5)
+
+
+async def test_a_picture_that_is_long_in_coming_ends_when_it_is_there(world: World) -> None:
+    fetch_all = world.fetcher.fetch_all
+
+    async def slowly(*asked: Any) -> Any:
+        world.now += LEASE_S - 1
+        return await fetch_all(*asked)
+
+    world.fetcher.fetch_all = slowly  # type: ignore[method-assign]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert row.closed_at == world.now

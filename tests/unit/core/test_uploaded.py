@@ -43,14 +43,14 @@ async def test_a_file_of_ours_is_uploaded_and_the_provider_is_told_where(world: 
     row = await world.turn()
     assert (row.stage, taken) == (Stage.WAITING, [OURS.encode()])
     assert world.fal.sent[0].arguments["image_url"] == "https://cdn/1"
-    assert row.attempts[0].urls == {OURS: "https://cdn/1"}, "what is looked for is what was sent"
+    assert row.uploads == {"fal": {OURS: "https://cdn/1"}}, "what is looked for is what was sent"
 
 
 async def test_a_public_picture_goes_as_it_is(world: World) -> None:
     taken = uploads(world)
     await accepted(world, PUBLIC)
     row = await world.turn()
-    assert (taken, row.attempts[0].urls) == ([], {})
+    assert (taken, row.uploads) == ([], {})
     assert world.fal.sent[0].arguments["image_url"] == PUBLIC
 
 

@@ -57,7 +57,7 @@ async def test_weights_of_ours_are_uploaded_and_public_ones_are_not(world: World
         {"path": PUBLIC, "scale": 0.8},
         {"path": "https://theirs/1", "scale": 0.8},
     ]
-    assert row.attempts[0].urls == {OURS: "https://theirs/1"}
+    assert row.uploads == {"fal": {OURS: "https://theirs/1"}}
     assert row.step.arguments["loras"][1]["path"] == OURS, "what was asked for stays as it was"
 
 
@@ -68,7 +68,7 @@ async def test_an_archive_is_uploaded_and_one_inside_the_request_stays_no_longer
     row = await world.until(Stage.WAITING)
     assert handed(world) == [(INLINE, "file", "images_data_url")]
     assert world.fal.sent[0].arguments["images_data_url"] == "https://theirs/1"
-    assert row.attempts[0].urls == {row_name(INLINE): "https://theirs/1"}
+    assert row.uploads == {"fal": {row_name(INLINE): "https://theirs/1"}}
     assert row_name(INLINE) == row_name(INLINE)[:69] != INLINE
 
 
@@ -88,7 +88,7 @@ async def test_what_was_uploaded_before_another_failed_is_not_uploaded_again(wor
     await with_loras(world, OURS, "jobs/c/weights-0.safetensors")
     row = await world.until(Stage.WAITING)
     assert [str(path) for path in taken] == [OURS, "jobs/c/weights-0.safetensors"]
-    assert [len(attempt.urls) for attempt in row.attempts] == [1, 2]
+    assert (len(row.attempts), len(row.uploads["fal"])) == (2, 2)
 
 
 async def test_weights_that_cannot_be_had_end_the_job_before_anything_is_sent(world: World) -> None:
@@ -117,7 +117,7 @@ async def test_a_fallback_that_takes_no_weights_is_given_none() -> None:
     await with_loras(world, OURS, allow_degraded=True)
     row = await world.until(Stage.CLOSING)
     assert (row.ending, row.attempts[-1].provider) == (Stage.COMPLETED, "vertex")
-    assert (len(taken), row.attempts[-1].urls) == (1, {})
+    assert (len(taken), [*row.uploads]) == (1, ["fal"])
 
 
 def test_only_what_the_route_is_told_is_uploaded() -> None:

@@ -65,9 +65,14 @@ class World:
             health=self.health,
             inputs=inputs,
             memory=self.memory,
+            signals=self._signals,
         )
         pace = Pace(["generation"], LEASE_S, 10, monotonic=lambda: self.now)
         return Dispatcher(self.ledger, bench, self.outside, pace)
+
+    async def _signals(self, job_id: str) -> Mapping[str, str]:
+        row = await self.ledger.row(job_id)
+        return row.signals if row else {}
 
     async def accept(self, model: str = "flux-schnell", given: Mapping[str, Any] | None = None, **options: Any) -> Job:
         """A job for pictures; `given` are arguments beside the prompt."""
