@@ -21,7 +21,7 @@ from worker.errors import (
 )  # fmt: skip
 from worker.job import Ticket
 from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting, Sought, Stop
-from worker.providers.fal import Fal
+from worker.providers.fal import Fal, _seconds
 
 ENDPOINT = "fal-ai/flux/schnell"
 CALL = Call("job-1", ENDPOINT, {"prompt": "a kiln", "image_size": "square"})
@@ -51,7 +51,13 @@ async def test_a_call_is_queued_runs_with_logs_and_ends_with_its_output(fal: Fal
     assert isinstance(reply, Reply)
     assert reply.output["prompt"] == "a kiln"
     assert reply.billed_units == 1
+    assert reply.inference_s == pytest.approx(0.2, abs=0.1), "the answer tells, too, where nobody looked"
     assert twin.count == 1
+
+
+@pytest.mark.parametrize("told", [None, [], {}, {"inference": "1"}, {"inference": 10**400}, {"inference": -1}])
+def test_a_time_that_no_run_takes_is_no_time(told: Any) -> None:
+    assert _seconds(told, "inference") is None
 
 
 AMBIGUOUS: list[dict[str, Any]] = [
