@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from config.anthropic import anthropic_disabled_why
 from config.fal_key import find_fal_key
+from config.google import NoAccess, find_gemini, find_vertex
 from config.settings import Settings
 from worker.cli.parts import Addresses
 from worker.cli.ports import free_port
@@ -44,7 +46,8 @@ def plan_demo(folder: Path, ports: Ports) -> Plan:
     addresses = _free(ports, GATEWAY_PORT, kept(folder / "secret", secrets.token_hex(32)), auth)
     note = "fal.ai is played by the twin, on a Redis of its own: the demo needs no key and spends no money"
     parts = ("redis", "twin", "worker", "gateway", "flower")
-    return Plan(parts, addresses, sealed(folder, addresses), folder, (note,))
+    played = {**_google_at(addresses), **_anthropic_at(addresses)}
+    return Plan(parts, addresses, sealed(folder, addresses, played), folder, (note,))
 
 
 def plan_up(folder: Path, ports: Ports, settings: Settings) -> Plan:
@@ -66,9 +69,34 @@ def plan_up(folder: Path, ports: Ports, settings: Settings) -> Plan:
         notes.append(f"fal.ai is the real one, with the key of {key.source}: jobs cost money")
     else:
         notes.append("fal.ai is played by the twin, because no fal key was found; set FAL_KEY for the real one")
+    others = {} if addresses.twin_port is None else _others(addresses, settings)
+    if others:
+        notes.append(f"played by the twin, too: {', '.join(sorted(others))}")
     missing = {"redis": addresses.redis_port is None, "twin": addresses.twin_port is None}
     parts = tuple(name for name in ("redis", "twin", "worker", "gateway", "flower") if not missing.get(name))
-    return Plan(parts, addresses, _environment(folder, addresses, settings), Path.cwd(), tuple(notes))
+    environment = _environment(folder, addresses, settings)
+    for variables in others.values():
+        environment |= variables
+    return Plan(parts, addresses, environment, Path.cwd(), tuple(notes))
+
+
+def _others(addresses: Addresses, settings: Settings) -> dict[str, dict[str, str]]:
+    """The vendors of whom nobody has set a key or a place, and the variables by which our twin plays them."""
+    found = {}
+    google = settings.google
+    if all(isinstance(access, NoAccess) for access in (find_vertex(google), find_gemini(google))):
+        found["Google"] = _google_at(addresses)
+    if anthropic_disabled_why(settings.anthropic):
+        found["Anthropic"] = _anthropic_at(addresses)
+    return found
+
+
+def _google_at(addresses: Addresses) -> dict[str, str]:
+    return {"KILNHAND_GOOGLE_BASE_URL": f"{addresses.twin_url}/google"}
+
+
+def _anthropic_at(addresses: Addresses) -> dict[str, str]:
+    return {"KILNHAND_ANTHROPIC_BASE_URL": f"{addresses.twin_url}/anthropic"}
 
 
 def _environment(folder: Path, addresses: Addresses, settings: Settings) -> dict[str, str]:

@@ -29,7 +29,7 @@ from worker.cli.ports import free_port
 __all__ = ["Child", "ChildFailedError", "House", "open_house"]
 
 PARTS = ("redis", "twin", "worker", "gateway", "flower")
-_FOREIGN = ("KILNHAND_", "FAL_", "FLOWER_", "CELERY_", "GOOGLE_", "ANTHROPIC_")
+_FOREIGN = ("KILNHAND_", "FAL_", "FLOWER_", "CELERY_", "GOOGLE_", "GEMINI_", "ANTHROPIC_")
 
 
 class House:

@@ -29,7 +29,7 @@ class Ran:
 
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's without settings and keys, and with a home that holds none."""
-    foreign = ("KILNHAND_", "FAL_", "FLOWER_", "CELERY_", "COLUMNS")
+    foreign = ("KILNHAND_", "FAL_", "FLOWER_", "CELERY_", "COLUMNS", "GOOGLE_", "GEMINI_", "ANTHROPIC_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return {**kept, "HOME": str(folder), **(more or {})}
 

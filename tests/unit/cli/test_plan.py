@@ -10,7 +10,10 @@ ANY = Ports(0, 0, 0, 0)
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_API_KEY", "FLOWER_BASIC_AUTH", "KILNHAND_REDIS_URL"):
+    fal = ("FAL_KEY", "FAL_KEY_ID", "FAL_API_KEY")
+    google = ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_API_KEY", "GEMINI_API_KEY")
+    ours = ("KILNHAND_REDIS_URL", "KILNHAND_GOOGLE_BASE_URL", "KILNHAND_ANTHROPIC_BASE_URL")
+    for name in (*fal, *google, *ours, "ANTHROPIC_API_KEY", "FLOWER_BASIC_AUTH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -25,6 +28,17 @@ def test_with_nothing_set_everything_is_ours(tmp_path: Path) -> None:
     assert plan.parts == ("redis", "twin", "worker", "gateway", "flower")
     assert plan.environment["KILNHAND_FAL_BASE_URL"] == plan.addresses.twin_url
     assert "played by the twin, because no fal key was found" in plan.notes[0]
+    assert plan.environment["KILNHAND_GOOGLE_BASE_URL"] == f"{plan.addresses.twin_url}/google"
+    assert plan.environment["KILNHAND_ANTHROPIC_BASE_URL"] == f"{plan.addresses.twin_url}/anthropic"
+    assert plan.notes[1] == "played by the twin, too: Anthropic, Google"
+
+
+def test_the_twin_plays_nobody_of_whom_a_key_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("GEMINI_API_KEY=0123456789abcdef\n")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "0123456789abcdef")
+    plan = planned(tmp_path)
+    assert "twin" in plan.parts and len(plan.notes) == 1
+    assert not {"KILNHAND_GOOGLE_BASE_URL", "KILNHAND_ANTHROPIC_BASE_URL"} & set(plan.environment)
 
 
 def test_a_fal_key_replaces_the_twin_and_is_said_to_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +65,8 @@ def test_what_a_dotenv_file_says_about_places_stays(tmp_path: Path) -> None:
 
 def test_the_demo_touches_nothing_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = {
-        "FAL_KEY": "name:0123456789abcdef", "KILNHAND_REDIS_URL": "redis://elsewhere/0",
+        "FAL_KEY": "name:0123456789abcdef", "GEMINI_API_KEY": "0123456789abcdef",
+        "ANTHROPIC_API_KEY": "0123456789abcdef", "KILNHAND_REDIS_URL": "redis://elsewhere/0",
         "KILNHAND_STORE_URL": "s3://bucket/here", "KILNHAND_FAL_BASE_URL": "https://elsewhere",
     }  # fmt: skip
     for name, value in foreign.items():
@@ -59,7 +74,8 @@ def test_the_demo_touches_nothing_that_is_configured(tmp_path: Path, monkeypatch
     plan = plan_demo(tmp_path / ".kilnhand", ANY)
     assert plan.parts == ("redis", "twin", "worker", "gateway", "flower")
     assert not set(plan.environment.items()) & set(foreign.items())
-    assert "FAL_KEY" not in plan.environment
+    assert not {"FAL_KEY", "GEMINI_API_KEY", "ANTHROPIC_API_KEY"} & set(plan.environment)
+    assert plan.environment["KILNHAND_GOOGLE_BASE_URL"] == f"{plan.addresses.twin_url}/google"
     assert plan.environment["KILNHAND_BROKER_URL"] == plan.addresses.redis_url
     assert plan.cwd != Path.cwd(), "no .env and no fal-config.ini of the caller's is read"
 
