@@ -133,8 +133,19 @@ def _held_back(bench: Bench, job: Job, look: Look, found: Ways, waits: list[Wait
     if left_s <= 0:
         return let_go(fail(job, _held_too_long(job, found, waits[0]), look.now))
     pause_s = max(0.2, min(wait.after_s for wait in waits)) * (1 + 0.5 * bench.chance())
-    why = "; ".join(f"{way.route.provider} is {wait.why}" for way, wait in zip(found.open, waits, strict=False))
+    why = "; ".join(_why(way, wait) for way, wait in zip(found.open, waits, strict=False))
     return Next(replace(job.move(Stage.ACCEPTED), held_back_at=since), min(pause_s, left_s + 0.1), why)
+
+
+def _why(way: Way, wait: Wait) -> str:
+    """Why this provider may not be asked now, for the job's story."""
+    match wait.why:
+        case "open":
+            return f"{way.route.provider}'s circuit is open"
+        case "probing":
+            return f"{way.route.provider}'s circuit is open, and another job tries whether it is well again"
+        case _:
+            return f"{way.route.provider} is {wait.why}"
 
 
 def _held_since(job: Job, first: Way, now: float) -> float:

@@ -38,7 +38,10 @@ def read_fields(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
             raise Complaint(f"{pair!r} is not key=value: write for example prompt='a red fox' num_images=2", status=2)
-        given[name.strip()] = _value(text)
+        if (name := name.strip()) in given:
+            hint = f"""a list is one value, for example {name}='["@a.jpg", "@b.jpg"]'"""
+            raise Complaint(f"{name} is given twice: write it once; {hint}", status=2)
+        given[name] = _value(text)
     return given
 
 

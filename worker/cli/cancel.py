@@ -9,7 +9,7 @@ from worker.cli import terminal
 from worker.cli.configured import read_settings
 from worker.cli.known import unknown
 from worker.cli.reach import redis_needed
-from worker.cli.results import show_result
+from worker.cli.results import show_result, show_served
 from worker.cli.submit import INTERRUPTED
 from worker.history import receipt_text
 from worker.status import JobStatus
@@ -50,6 +50,7 @@ def _show(seen: JobStatus, result: dict[str, Any] | None) -> None:
         out.print(Text(f"asked for its end; now {seen.state} ({seen.stage})"))
         err.print(Text(f"a worker ends it; see  kilnhand why {seen.job_id}", style="dim"), soft_wrap=True)
     if result is not None:
+        show_served(err, result)
         show_result(out, result)
 
 

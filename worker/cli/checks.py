@@ -14,9 +14,19 @@ from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import RedisError
 
+from config.anthropic import anthropic_disabled_why
 from config.fal_key import HOW_TO_SET, find_fal_key
+from config.google import NoAccess, find_gemini, find_vertex
 from config.logging import mask_text
-from config.settings import FalSettings, GatewaySettings, RedisSettings, Settings, StoreSettings
+from config.settings import (
+    AnthropicSettings,
+    FalSettings,
+    GatewaySettings,
+    GoogleSettings,
+    RedisSettings,
+    Settings,
+    StoreSettings,
+)
 from worker.artefacts.store import folder_of, open_store
 from worker.errors import KilnhandError
 
@@ -156,6 +166,33 @@ def check_fal(settings: FalSettings) -> Check:
     if key is None:
         return Check("fal", "off", "disabled: its jobs fail at once", HOW_TO_SET)
     return Check("fal", "ok", f"fal.ai, key from {key.source} (***)")
+
+
+def check_google(settings: GoogleSettings) -> Iterator[Check]:
+    """Vertex AI and the Gemini API, as this environment has them."""
+    for name, found in (("vertex", find_vertex(settings)), ("gemini", find_gemini(settings))):
+        if isinstance(found, NoAccess):
+            yield Check(name, "off", "disabled here: its jobs go elsewhere, or fail", found.how_to_set)
+        elif settings.google_base_url:
+            yield _played(name, settings.google_base_url, "KILNHAND_GOOGLE_BASE_URL")
+        else:
+            yield Check(name, "ok", f"enabled, by {found.source} (***)")
+
+
+def check_anthropic(settings: AnthropicSettings) -> Check:
+    """Anthropic, as this environment has it."""
+    if settings.anthropic_base_url:
+        return _played("anthropic", settings.anthropic_base_url, "KILNHAND_ANTHROPIC_BASE_URL")
+    if how_to_set := anthropic_disabled_why(settings):
+        return Check("anthropic", "off", "disabled here: its jobs go elsewhere, or fail", how_to_set)
+    return Check("anthropic", "ok", "enabled, by ANTHROPIC_API_KEY (***)")
+
+
+def _played(name: str, url: str, variable: str) -> Check:
+    if answers(url):
+        return Check(name, "ok", f"played by {url} ({variable}); nothing is spent")
+    advice = f"start the twin with `kilnhand twin`, or unset {variable}"
+    return Check(name, "note", f"{url} ({variable}) does not answer", advice)
 
 
 def check_workers() -> Iterator[Check]:

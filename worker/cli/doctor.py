@@ -15,9 +15,11 @@ from config.settings import Settings, variable
 from worker.cli import terminal
 from worker.cli.checks import (
     Check,
+    check_anthropic,
     check_dead,
     check_fal,
     check_gateway,
+    check_google,
     check_health,
     check_redis,
     check_secret,
@@ -49,6 +51,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield check_store(settings.store, settings.gateway)
     yield check_gateway(settings.gateway, settings.fal)
     yield check_fal(settings.fal)
+    yield from check_google(settings.google)
+    yield check_anthropic(settings.anthropic)
     if not any(check.verdict == "broken" and "ledger" in check.name for check in redis):
         yield from check_dead(settings.redis)
         yield from check_health(settings)

@@ -55,7 +55,11 @@ def up(
 def submit(
     task: Annotated[str, typer.Argument(help="for example generation.text_to_image")],
     fields: Annotated[
-        list[str] | None, typer.Argument(help="key=value …; a value is JSON when it can be read so")
+        list[str] | None,
+        typer.Argument(
+            help="key=value …; a value is JSON when it can be read so; image=@photo.jpg takes a file, "
+            """a list is images='["@a.jpg", "@b.jpg"]'"""
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option(help="follow the job to its end, or print its id")] = True,
     json: AsJson = False,

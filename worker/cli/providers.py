@@ -79,7 +79,7 @@ def _plain(access: Access, states: Iterable[State]) -> dict[str, Any]:
 
 def _show(accesses: list[Access], states: tuple[State, ...], policy: Policy) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("provider", "enabled", "circuit", "open until", "failures", "in flight", "paused until"):
+    for column in ("provider", "enabled here", "circuit", "open until", "failures", "in flight", "paused until"):
         table.add_column(column, header_style="dim", no_wrap=True)
     for access in accesses:
         for state in _of(access, states):

@@ -1,4 +1,4 @@
-"""The result of a job for a person: its files, each URL whole on a line of its own, or its answer; and what it took."""
+"""A result for a person: its files, each URL whole on a line of its own, or its answer; who served it, and how."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -44,10 +44,38 @@ def describe(file: Mapping[str, Any]) -> str:
     return f"{size}{file['content_type']}{length}, {_bytes(file['bytes'])}"
 
 
+def show_served(console: Console, result: Mapping[str, Any]) -> None:
+    """Who served it and what that took; then what was not done as it was asked."""
+    console.print(Text(took(result), style="green"), soft_wrap=True)
+    for name, text in lost(result).items():
+        console.print(Text(f"{name}: {text}", style="yellow"), soft_wrap=True)
+
+
+def served(result: Mapping[str, Any]) -> str:
+    """Who served it; what was not just what was asked for comes under its own name, with how near that is."""
+    provenance = result.get("provenance") or {}
+    equivalence, asked_for = provenance.get("equivalence", "exact"), provenance.get("asked_for")
+    model = result.get("model") if equivalence == "exact" else provenance.get("model")
+    wish = f" for {asked_for}" if asked_for not in {None, model} else ""
+    return f"{model} by {result.get('provider')}{wish}{'' if equivalence == 'exact' else f' ({equivalence})'}"
+
+
+def lost(result: Mapping[str, Any]) -> dict[str, str]:
+    """What was not told to who served it, what was told otherwise, and what did not come."""
+    provenance = result.get("provenance") or {}
+    otherwise = (f"{name} ({how})" for name, how in (provenance.get("approximated") or {}).items())
+    found = {
+        "dropped": ", ".join(provenance.get("dropped") or ()),
+        "approximated": ", ".join(otherwise),
+        "missing": "; ".join(provenance.get("missing") or ()),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
 def took(result: Mapping[str, Any]) -> str:
     """Who served it, in how long, for how much."""
     timings, cost = result.get("timings") or {}, result.get("cost") or {}
-    parts = [f"{result.get('model')} by {result.get('provider')}"]
+    parts = [served(result)]
     if (total := timings.get("total_s")) is not None:
         parts.append(f"{total:.1f} s")
     if cost.get("usd") is not None:

@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from worker.cli.results import served
 from worker.cli.watch import Seen, Watched
 
 UNTAKEN_S = 5.0
@@ -129,10 +130,9 @@ def _percent(seen: Seen) -> str:
 def _detail(job: Watched, seen: Seen, elapsed_s: float) -> str:
     """The newest that is known, in one line."""
     if seen.error:
-        return seen.error["message"].replace("\n", " ")
+        return seen.error["code"]  # whoever follows says the message at the end, whole
     if seen.result is not None:
-        result = seen.result
-        return f"{result.get('model')} by {result.get('provider')}"
+        return served(seen.result)
     if _is_untaken(job, seen, elapsed_s):
         return UNTAKEN
     status = seen.status

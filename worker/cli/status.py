@@ -12,7 +12,7 @@ from worker.cli import terminal
 from worker.cli.complaint import Complaint
 from worker.cli.configured import read_settings
 from worker.cli.reach import redis_needed
-from worker.cli.results import show_result, took
+from worker.cli.results import lost, show_result, show_served, took
 from worker.cli.screen import COLOURS
 from worker.cli.submit import wait_for
 from worker.cli.watch import Seen, Watched, see
@@ -88,7 +88,8 @@ def _lines(status: JobStatus, result: Any) -> dict[str, str]:
         "state": f"{status.state} ({status.stage})",
         "progress": f"{about}{status.progress:.0%}" if running else "",
         "queue": f"{status.queue_position} ahead" if status.queue_position is not None else "",
-        "served": took(result) if result else f"{status.model}{f' by {status.provider}' if status.provider else ''}",
+        "served" if result else "asked": took(result) if result else _asked(status),
+        **lost(result or {}),
         "endpoint": status.endpoint or "",
         "request": status.request_id or "",
         "attempts": str(status.attempt) if status.attempt > 1 else "",
@@ -98,6 +99,11 @@ def _lines(status: JobStatus, result: Any) -> dict[str, str]:
         "error": status.error or "",
         "receipt": _receipt(status, result),
     }
+
+
+def _asked(status: JobStatus) -> str:
+    """What was asked for, and of whom if anybody was."""
+    return f"{status.model}{f' of {status.provider}' if status.provider else ''}"
 
 
 def _receipt(status: JobStatus, result: Any) -> str:
@@ -119,4 +125,5 @@ def _show_seen(job_id: str, seen: Seen, as_json: bool) -> None:
     if seen.error:
         out.print(Text(seen.error["message"], style="red"))
     if seen.result:
+        show_served(out, seen.result)
         show_result(out, seen.result)

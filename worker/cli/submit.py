@@ -15,16 +15,17 @@ from worker.cli.configured import read_settings
 from worker.cli.follow import follow
 from worker.cli.local import with_files
 from worker.cli.reach import redis_needed
-from worker.cli.results import show_result, took
+from worker.cli.results import show_result, show_served
 from worker.cli.screen import open_screen
 from worker.cli.watch import Seen, Watched, see
+from worker.edge.task import JobTask
 
 TIMED_OUT, INTERRUPTED = 124, 130
 
 
 def submit(name: str, pairs: Sequence[str], wait: bool, as_json: bool, timeout_s: float | None) -> int:
     """The exit status: 0 sent or succeeded, 1 failed, 2 refused, 124 not over in time, 130 left by Ctrl-C."""
-    job_id = _send(name, read_fields(pairs), as_json, read_settings().store.max_file_mb * 1_000_000)
+    job_id = _send(name, pairs, as_json, read_settings().store.max_file_mb * 1_000_000)
     if job_id is None:
         return 2
     if not wait:
@@ -66,7 +67,7 @@ def wait_for(job: Watched, as_json: bool, timeout_s: float | None) -> int:
         return INTERRUPTED
     last = seen[job.job_id]
     if not last.has_ended:
-        _tell(job, {"error": _late(last, timeout_s or 0, follow_on)}, as_json)
+        _tell(job, {"error": _late(job.job_id, last, timeout_s or 0, follow_on)}, as_json)
         return TIMED_OUT
     return show_ending(job, last, as_json)
 
@@ -79,17 +80,16 @@ def show_ending(job: Watched, seen: Seen, as_json: bool) -> int:
     if as_json:
         _tell(job, dict(seen.result), as_json)
     else:
-        terminal.err().print(Text(took(seen.result), style="green"))
+        show_served(terminal.err(), seen.result)
         show_result(terminal.out(), seen.result)
     return 0
 
 
-def _send(name: str, given: dict[str, Any], as_json: bool, most_bytes: int) -> str | None:
+def _send(name: str, pairs: Sequence[str], as_json: bool, most_bytes: int) -> str | None:
     """The job's id; None when the request was refused, which is said."""
     from worker.errors import InvalidRequestError
 
-    task = find_task(name)
-    request = with_files(task.asks, given, _keep, most_bytes)
+    task, request = _read(name, pairs, as_json, most_bytes)
     try:
         with redis_needed("the job was not sent"):
             return str(task.delay(**request).id)
@@ -100,6 +100,18 @@ def _send(name: str, given: dict[str, Any], as_json: bool, most_bytes: int) -> s
         return None
 
 
+def _read(name: str, pairs: Sequence[str], as_json: bool, most_bytes: int) -> tuple[JobTask, dict[str, Any]]:
+    """The task and its request, files and all. Raises a `Complaint`, and says it as JSON too where that is wanted."""
+    try:
+        given, task = read_fields(pairs), find_task(name)
+        return task, with_files(task.asks, given, _keep, most_bytes)
+    except Complaint as complaint:
+        if as_json:
+            code = getattr(complaint.__cause__, "code", "invalid_request")
+            _print_json({"error": {"code": code, "message": complaint.message}})
+        raise
+
+
 def _say_id(job_id: str, as_json: bool) -> None:
     if as_json:
         _print_json({"job_id": job_id})
@@ -108,8 +120,9 @@ def _say_id(job_id: str, as_json: bool) -> None:
         terminal.err().print(Text(f"follow it with:  kilnhand status {job_id} --follow", style="dim"), soft_wrap=True)
 
 
-def _late(seen: Seen, timeout_s: float, follow_on: str) -> dict[str, str]:
-    message = f"not over after {timeout_s:g} s (state {seen.state}); it goes on. Follow it with: {follow_on}"
+def _late(job_id: str, seen: Seen, timeout_s: float, follow_on: str) -> dict[str, str]:
+    message = f"not over after {timeout_s:g} s (state {seen.state}); it goes on. Follow it with: {follow_on}; "
+    message += f"what it waits for: kilnhand why {job_id}"
     return {"code": "timeout", "message": message}
 
 

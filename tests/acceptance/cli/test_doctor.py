@@ -13,6 +13,7 @@ def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], house: House) -> No
     assert ran.status == 0, ran.out
     assert {name: check["verdict"] for name, check in found.items()} == {
         "redis (broker, results, ledger)": "ok", "secret": "ok", "store": "ok", "gateway": "ok", "fal": "ok",
+        "vertex": "off", "gemini": "off", "anthropic": "off",
         "health": "ok",
         "worker": "ok",
     }  # fmt: skip
@@ -27,15 +28,24 @@ def test_what_is_broken_comes_with_what_to_do(kilnhand: Callable[..., Ran]) -> N
     assert "→ start one with `kilnhand up`, or set KILNHAND_REDIS_URL" in ran.out
     assert "✗ secret: KILNHAND_SECRET is not set" in ran.out
     assert "– fal: disabled" in ran.out and "FAL_KEY=<id>:<secret>" in ran.out
+    for name, what in (("vertex", "GOOGLE_CLOUD_PROJECT"), ("gemini", "GEMINI_API_KEY"), ("anthropic", "ANTHROPIC_")):
+        assert f"– {name}: disabled here" in ran.out and what in ran.out
     assert "hunter22" not in ran.out + ran.err
 
 
 def test_a_redis_without_workers_is_broken(kilnhand: Callable[..., Ran], redis_url: str) -> None:
-    key = {"FAL_KEY": "name:0123456789abcdef", "KILNHAND_SECRET": "0123456789abcdef"}
+    key = {
+        "FAL_KEY": "name:0123456789abcdef",
+        "KILNHAND_SECRET": "0123456789abcdef",
+        "GEMINI_API_KEY": "0123456789abcdef",
+    }
+    key |= {"KILNHAND_ANTHROPIC_BASE_URL": "http://127.0.0.1:1/anthropic"}
     ran = kilnhand("doctor", env={"KILNHAND_REDIS_URL": redis_url, **key})
     assert ran.status == 1
     assert "✗ workers: none answers" in ran.out and "kilnhand worker" in ran.out
     assert "fal.ai, key from FAL_KEY (***)" in ran.out
+    assert "✓ gemini: enabled, by GEMINI_API_KEY (***)" in ran.out
+    assert "! anthropic: http://127.0.0.1:1/anthropic (KILNHAND_ANTHROPIC_BASE_URL) does not answer" in ran.out
     assert "0123456789abcdef" not in ran.out
 
 

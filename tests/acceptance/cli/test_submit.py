@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,15 @@ def test_a_failed_job_gives_its_message_and_status_1(
     assert ran.status == 1, ran.out
     said = json.loads(ran.out)["error"] if form else {"code": "request_refused", "message": ran.err}
     assert said["code"] == "request_refused" and "not this one" in said["message"]
+    assert form or ran.err.count("not this one") == 1, ran.err
+
+
+@pytest.mark.parametrize("given", [["image=@nothere.jpg"], ["image=a", "image=b"], ["image"]])
+def test_what_cannot_be_read_is_json_too(given: list[str], kilnhand: Callable[..., Ran], house: House) -> None:
+    ran = kilnhand("submit", "video.image_to_video", *given, "--json", env=house.environment)
+    error = json.loads(ran.out)["error"]
+    assert (ran.status, error["code"]) == (2, "invalid_request")
+    assert error["message"].startswith(("image", "'image'")) and error["message"] in ran.err
 
 
 def test_an_unknown_task_is_answered_with_those_there_are(kilnhand: Callable[..., Ran], house: House) -> None:
@@ -119,6 +129,8 @@ def test_a_job_can_be_left_and_found_again(kilnhand: Callable[..., Ran], house: 
     now = kilnhand("status", job_id, "--json", env=house.environment)
     assert json.loads(now.out)["state"] in {"QUEUED", "IN_PROGRESS"}
     assert json.loads(now.out)["result"] is None
+    shown = kilnhand("status", job_id, env=house.environment)
+    assert re.search(r"^asked +flux-schnell of fal", shown.out, re.MULTILINE) and "served" not in shown.out
     followed = kilnhand("status", job_id, "--follow", env=house.environment)
     assert followed.status == 0, followed.err
     assert f"{house.gateway_url}/files/" in followed.out
@@ -143,7 +155,8 @@ def test_a_timeout_tells_how_to_go_on(kilnhand: Callable[..., Ran], house: House
     ran = kilnhand("submit", PICTURE, "prompt=a fox", "--timeout", "0.5", "--json", env=house.environment)
     answer = json.loads(ran.out)
     assert (ran.status, answer["error"]["code"]) == (124, "timeout")
-    assert f"kilnhand status {answer['job_id']} --follow" in answer["error"]["message"]
+    for command in (f"kilnhand status {answer['job_id']} --follow", f"kilnhand why {answer['job_id']}"):
+        assert command in answer["error"]["message"]
 
 
 def test_nobody_knows_an_unknown_id(kilnhand: Callable[..., Ran], house: House) -> None:

@@ -31,6 +31,12 @@ def test_what_is_no_pair_is_answered_with_an_example(pair: str) -> None:
     assert caught.value.status == 2
 
 
+def test_a_key_that_comes_twice_is_refused_with_how_a_list_is_given() -> None:
+    with pytest.raises(Complaint, match=r"""^images is given twice: .* images='\["@a.jpg", "@b.jpg"\]'$""") as caught:
+        read_fields(["images=@a.jpg", " images=@b.jpg"])
+    assert caught.value.status == 2
+
+
 def test_a_misspelt_task_is_answered_with_the_nearest() -> None:
     assert find_task("training.lora").name == "training.lora"
     with pytest.raises(Complaint, match=r"did you mean training\.lora\?"):

@@ -68,6 +68,13 @@ def test_a_live_table_shows_state_progress_and_the_newest_log_line() -> None:
     assert "IN_PROGRESS" in shown and "50%" in shown and "two" in shown and "waits" in shown
 
 
+def test_a_failure_is_shown_by_its_code_and_its_message_left_to_the_end() -> None:
+    console = Console(record=True, width=160, file=io.StringIO())
+    failed = Seen("FAILURE", error={"code": "request_refused", "message": "fal: not this one"})
+    LineScreen(console).show([(PICTURE, failed)], 1)
+    assert lines(console) == ["[  1.0 s] picture: FAILURE request_refused"]
+
+
 def test_an_error_is_its_code_and_its_message() -> None:
     assert error_of("FAILURE", ValueError("too bad")) == {"code": "ValueError", "message": "too bad"}
     assert error_of("REVOKED", None)["code"] == "revoked"

@@ -56,6 +56,7 @@ def test_a_provider_that_nobody_was_told_of_is_shown_with_what_to_set() -> None:
     assert ran.exit_code == 0
     assert re.search(r"^fal +no +closed +– +– +0 +–", ran.stdout, re.MULTILINE)
     assert "fal: no fal key: set FAL_KEY=<id>:<secret>" in ran.stdout
+    assert "enabled here" in ran.stdout.splitlines()[0], "what workers have is not known to this shell"
 
 
 def test_circuits_failures_and_pauses_are_shown(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ async def test_a_lora_is_held_back_for_75_seconds_at_the_most(world: World, afte
     else:
         assert world.fal.calls == ["submit"]
         assert row.held_back_at is None
-        assert any(note.what == "held_back" and "fal is open" in note.text for note in row.history)
+        assert any(note.what == "held_back" and "fal's circuit is open" in note.text for note in row.history)
 
 
 async def test_a_job_that_has_waited_for_its_turn_is_not_failed_by_a_circuit_that_opens(world: World) -> None:

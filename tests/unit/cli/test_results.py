@@ -1,0 +1,45 @@
+"""What a person reads of a result: who served it, and what was lost."""
+
+from typing import Any
+
+import pytest
+
+from worker.cli.results import lost, served, took
+
+EXACT = {"asked_for": "flux-schnell", "provider": "fal", "model": "fal-ai/flux/schnell", "equivalence": "exact"}
+DEGRADED = {
+    "asked_for": "flux-lora", "provider": "vertex", "model": "gemini-nano-banana-2.1", "equivalence": "degraded",
+    "dropped": ["loras", "seed"], "approximated": {"image_size": "1024x576 as 16:9 at 1K"}, "missing": ["filtered"],
+}  # fmt: skip
+
+
+def result(model: str, provenance: dict[str, Any] | None) -> dict[str, Any]:
+    """A result of this model by the catalogue's name."""
+    more = {} if provenance is None else {"provenance": provenance}
+    return {"model": model, "provider": (provenance or {}).get("provider", "fal"), **more}
+
+
+@pytest.mark.parametrize(
+    ("model", "provenance", "text"),
+    [
+        ("flux-schnell", EXACT, "flux-schnell by fal"),
+        ("flux-schnell", None, "flux-schnell by fal"),
+        ("flux-schnell", {**EXACT, "asked_for": "fal-ai/flux/schnell"}, "flux-schnell by fal for fal-ai/flux/schnell"),
+        ("flux-lora", DEGRADED, "gemini-nano-banana-2.1 by vertex for flux-lora (degraded)"),
+        ("flux-lora", {**DEGRADED, "equivalence": "close"}, "gemini-nano-banana-2.1 by vertex for flux-lora (close)"),
+    ],
+)
+def test_what_served_is_named_and_how_near_that_is_to_what_was_asked_for(
+    model: str, provenance: dict[str, Any] | None, text: str
+) -> None:
+    assert served(result(model, provenance)) == text
+    assert took({**result(model, provenance), "timings": {"total_s": 0.84}}) == f"{text}, 0.8 s"
+
+
+def test_what_was_lost_is_said_part_by_part_and_nothing_of_an_exact_one() -> None:
+    assert lost(result("flux-lora", DEGRADED)) == {
+        "dropped": "loras, seed",
+        "approximated": "image_size (1024x576 as 16:9 at 1K)",
+        "missing": "filtered",
+    }
+    assert lost(result("flux-schnell", EXACT)) == lost(result("flux-schnell", None)) == {}
