@@ -12,7 +12,7 @@ import math
 from dataclasses import replace
 
 from worker.bringing import bring, has_files, put_back, take_room
-from worker.errors import KilnhandError, ServiceUnavailableError
+from worker.errors import AuthenticationError, ExternalServiceError, KilnhandError, ServiceUnavailableError
 from worker.health.base import Go, Wait
 from worker.health.report import report
 from worker.health.verdict import IGNORED
@@ -61,7 +61,7 @@ async def choose(bench: Bench, job: Job, look: Look) -> Next:
         waits.append(answer)
         if answer.after_s <= BRIEF_S and answer.why in {"full", "paused"}:
             break
-    return _held_back(bench, job, look.later(), found, waits)
+    return await _held_back(bench, job, look.later(), found, waits)
 
 
 async def tell(bench: Bench, attempt: Attempt, hand: Hand) -> None:
@@ -125,13 +125,13 @@ def _seed(bench: Bench, way: Way, job: Job) -> int | None:
     return int(bench.chance() * 2**31)
 
 
-def _held_back(bench: Bench, job: Job, look: Look, found: Ways, waits: list[Wait]) -> Next:
+async def _held_back(bench: Bench, job: Job, look: Look, found: Ways, waits: list[Wait]) -> Next:
     """Nobody may be asked just now: the job waits, within bounds."""
     most_s = _patience_s(waits)
     since = None if most_s is None else _held_since(job, found.open[0], look.now)
     left_s = math.inf if most_s is None or since is None else since + most_s - look.now
     if left_s <= 0:
-        return let_go(fail(job, _held_too_long(job, found, waits[0]), look.now))
+        return let_go(fail(job, await _held_too_long(bench, job, found, waits[0]), look.now))
     pause_s = max(0.2, min(wait.after_s for wait in waits)) * (1 + 0.5 * bench.chance())
     why = "; ".join(_why(way, wait) for way, wait in zip(found.open, waits, strict=False))
     return Next(replace(job.move(Stage.ACCEPTED), held_back_at=since), min(pause_s, left_s + 0.1), why)
@@ -162,8 +162,14 @@ def _patience_s(waits: list[Wait]) -> float | None:
     return PAUSE_MAX_S if "paused" in whys else HELD_MAX_S
 
 
-def _held_too_long(job: Job, found: Ways, first: Wait) -> KilnhandError:
+async def _held_too_long(bench: Bench, job: Job, found: Ways, first: Wait) -> KilnhandError:
+    """The job's own first error, or what keeps its first provider shut: a lock that somebody has to see to, or not."""
     provider = found.open[0].route.provider
+    states = await bench.health.states() if bench.health else ()
+    locked = any((state.provider, state.model, state.cause) == (provider, None, "locked") for state in states)
     words = "its circuit is open" if first.why in {"open", "probing"} else f"it is {first.why}"
-    error = ServiceUnavailableError(f"{provider} may not be asked: {words}", provider=provider)
+    cls: type[ExternalServiceError] = ServiceUnavailableError
+    if locked:
+        cls, words = AuthenticationError, "it refuses our key, or has locked our account"
+    error = cls(f"{provider} may not be asked: {words}", provider=provider)
     return why_nowhere(job, error, [error.message, *found.shut] if job.attempts else found.shut)

@@ -72,11 +72,13 @@ class Circuit:
 
     def failures(self, now: float) -> int:
         """Failures in the window."""
-        return sum(not good for slot, good in self.answers if slot > self._slot(now) - SLOTS)
+        oldest = self._slot(now) - SLOTS
+        return sum(not good for slot, good in self.answers if slot > oldest)
 
     def every(self, now: float) -> int:
         """Answers in the window."""
-        return sum(slot > self._slot(now) - SLOTS for slot, _ in self.answers)
+        oldest = self._slot(now) - SLOTS
+        return sum(slot > oldest for slot, _ in self.answers)
 
     def _slot(self, now: float) -> int:
         while self.answers and self.answers[0][0] <= int(now // (self.policy.window_s / SLOTS)) - SLOTS:

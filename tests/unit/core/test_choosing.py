@@ -72,8 +72,8 @@ async def test_a_lora_is_held_back_for_75_seconds_at_the_most(world: World, afte
     if after_s > 75:
         assert row.closed_at and 74 < row.closed_at - row.created_at < 77
         assert trouble(row) == (
-            "service_unavailable",
-            "fal may not be asked: its circuit is open; fallback refused: loras",
+            "authentication",
+            "fal may not be asked: it refuses our key, or has locked our account; fallback refused: loras",
         )
     else:
         assert world.fal.calls == ["submit"]
@@ -117,7 +117,10 @@ async def test_a_job_that_no_circuit_lets_through_fails_with_what_was_tried(worl
     await world.health.open("vertex")
     await world.accept()
     row = await world.until(Stage.CLOSING)
-    assert trouble(row) == ("authentication", "fal: 401; vertex may not be asked: its circuit is open")
+    assert trouble(row) == (
+        "authentication",
+        "fal: 401; vertex may not be asked: it refuses our key, or has locked our account",
+    )
 
 
 async def test_one_probe_goes_and_the_others_go_round(world: World) -> None:
