@@ -3,8 +3,8 @@
 What becomes of the request on a route is `config.plan`; how well providers are, `worker.health`. A job that nobody may
 serve just now is held back, and goes elsewhere as soon as it may.
 
-A provider whose health lets a call with files go is asked again once they are there (`worker.bringing`): no probe's
-lease runs while they come. After a long wait the row's signals and its deadline are looked at anew: what is over by
+Files are brought (`worker.bringing`) where nothing keeps their call back, and only then may it go: no probe's lease
+runs while they come. After a long wait the row's signals and its deadline are looked at anew: what is over by
 then is not sent.
 """
 
@@ -48,13 +48,14 @@ async def choose(bench: Bench, job: Job, look: Look) -> Next:
     for way in found.open:
         if not await take_room(bench, job, look.hand, way):
             return put_back(bench, job, "no memory for it now")
-        answer = await _may_go(bench, way)
-        if isinstance(answer, Go) and has_files(bench, job, way):
-            await tell(bench, _attempt(bench, job, look, way), Hand(answer, verdict=IGNORED))
+        files = has_files(bench, job, way)
+        wait = await _shut(bench, way) if files else None
+        if files and wait is None:
             brought = await bring(bench, job, look, way)
             if isinstance(brought, Next):
                 return brought
-            job, answer = brought, await _may_go(bench, way)
+            job = brought
+        answer = wait or await _may_go(bench, way)
         now = look.later()
         if isinstance(answer, Go):
             return await _intend(bench, job, now, way, answer, waited_s=now.now - look.now)
@@ -82,6 +83,10 @@ async def _may_go(bench: Bench, way: Way) -> Go | Wait:
         return Go()
     lease_s = bench.provider(way.route.provider).call_s + ASK_LEASE_S
     return await bench.health.ask(way.route.provider, way.route.endpoint, lease_s)
+
+
+async def _shut(bench: Bench, way: Way) -> Wait | None:
+    return await bench.health.shut(way.route.provider, way.route.endpoint) if bench.health else None
 
 
 async def _intend(bench: Bench, job: Job, look: Look, way: Way, go: Go, waited_s: float) -> Next:

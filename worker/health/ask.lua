@@ -1,11 +1,11 @@
 -- Let a submission go, or say how long it has to wait. Nothing is taken unless all of it is. Repeated with its token, it
--- is given the same again (a rate counts it twice).
+-- is given the same again (a rate counts it twice). Without a token it is only said what would be; nothing is taken.
 --
 -- KEYS[1]  circuit  hash  <prefix>health:circuit:<provider>          see tell.lua; tokens, filled: what a rate has left, ms
 -- KEYS[2]  circuit  hash  <prefix>health:circuit:<provider>:<model>  see tell.lua
 -- KEYS[3]  flight   zset  <prefix>health:flight:<provider>           token -> when its lease ends, ms since the epoch by Redis's clock
 -- KEYS[4]  known    zset  <prefix>health:known                       see tell.lua
--- ARGV     token, lease in ms, concurrency (0: any), rate per s (0: any), again in ms, keep in ms, provider
+-- ARGV     token ('': take nothing), lease in ms, concurrency (0: any), rate per s (0: any), again in ms, keep in ms, provider
 -- returns  {1, now in ms, 1 when it is a probe} or {0, ms to wait, why}; why of the longest wait
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -42,6 +42,7 @@ if rate > 0 then
   if filled < 1 then hold(math.ceil((1 - filled) / rate * 1000), 'full') end
 end
 if wait > 0 then return {0, wait, why} end
+if token == '' then return {1, now, 0} end
 
 for _, key in ipairs(probes) do
   redis.call('HSET', key, 'probe', token, 'probe_until', now + lease)

@@ -98,6 +98,9 @@ class Health(Protocol):
         Of all who ask while a circuit is half open one gets `Go`. Who got it tells what came of it, even nothing.
         """
 
+    async def shut(self, provider: str, model: str) -> Wait | None:
+        """Why a submission would have to wait now; None when it may go. Nothing is taken: `ask` decides."""
+
     async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
         """What came of a submission, or of a run that had none of its own (`go` None). Returns what it changed.
 

@@ -45,6 +45,11 @@ class CalmHealth:
             self._well[provider, model] = _Well(self._clock() + CALM_S, answer.at, untold)
         return answer
 
+    async def shut(self, provider: str, model: str) -> Wait | None:
+        """Why a submission would have to wait now."""
+        well = self._well.get((provider, model))
+        return None if well and self._clock() < well.until else await self._inner.shut(provider, model)
+
     async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
         """What came of it. Whoever asked tells of all good answers since; anything else is told at once."""
         well = self._well.get((provider, model))

@@ -27,10 +27,8 @@ class MemoryHealth:
     async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
         """Whether a submission may go now."""
         now, pair = self._clock(), self._pair(provider, model)
-        waits = [wait for circuit in pair for wait in self._held_by(circuit, now)]
-        waits += self._full(provider, now)
-        if waits:
-            return max(waits, key=lambda wait: wait.after_s)
+        if wait := await self.shut(provider, model):
+            return wait
         token, half_open = str(next(self._tokens)), [circuit for circuit in pair if circuit.until]
         for circuit in half_open:
             circuit.probe, circuit.probe_until = token, now + lease_s
@@ -38,6 +36,12 @@ class MemoryHealth:
             self._left[provider] = (self._tokens_left(provider, rate, now) - 1, now)
         self._flights.setdefault(provider, {})[token] = now + lease_s
         return Go(token, now, bool(half_open))
+
+    async def shut(self, provider: str, model: str) -> Wait | None:
+        """Why a submission would have to wait now."""
+        now, pair = self._clock(), self._pair(provider, model)
+        waits = [wait for circuit in pair for wait in self._held_by(circuit, now)]
+        return max([*waits, *self._full(provider, now)], key=lambda wait: wait.after_s, default=None)
 
     async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
         """What came of it."""

@@ -54,7 +54,15 @@ class RedisHealth:
 
     async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
         """Whether a submission may go now; it may when Redis cannot be asked."""
-        policy, token = self._policy, secrets.token_hex(8)
+        return await self._asked(provider, model, secrets.token_hex(8), lease_s)
+
+    async def shut(self, provider: str, model: str) -> Wait | None:
+        """Why a submission would have to wait now; None when Redis cannot be asked."""
+        answer = await self._asked(provider, model, "", 0.0)
+        return answer if isinstance(answer, Wait) else None
+
+    async def _asked(self, provider: str, model: str, token: str, lease_s: float) -> Go | Wait:
+        policy = self._policy
         limits = [policy.concurrency.get(provider, 0), policy.rate_per_s.get(provider, 0)]
         args: list[Any] = [token, _ms(lease_s), *limits, _ms(policy.again_s), _ms(policy.keep_s), provider]
         try:

@@ -81,3 +81,23 @@ async def test_a_rate_lets_a_seconds_worth_go_at_once_and_then_as_many_a_second(
     await bench.passes(0.31)
     again = [await health.ask("fal", "m", 5) for _ in range(8)]
     assert 3 <= sum(isinstance(answer, Go) for answer in again) <= 4
+
+
+async def test_whether_a_submission_may_go_is_told_without_taking_anything(bench: Bench) -> None:
+    health = bench.open(limited(rate_per_s={"fal": 0.5}, concurrency={"fal": 1}))
+    assert [await health.shut("fal", "m") for _ in range(3)] == [None] * 3
+    assert isinstance(await health.ask("fal", "m", LEASE_S), Go), "neither its rate nor its place is used up"
+    wait = await health.shut("fal", "m")
+    assert wait and wait.why == "full"
+
+
+async def test_a_probe_is_not_taken_by_who_only_wants_to_know(bench: Bench) -> None:
+    for _ in range(POLICY.failures):
+        await bench.told(Verdict("bad"))
+    wait = await bench.health.shut("fal", "m")
+    assert wait and wait.why == "open"
+    await bench.passes(POLICY.open_s + 0.02)
+    assert await bench.health.shut("fal", "m") is None
+    assert (await bench.go()).probe
+    wait = await bench.health.shut("fal", "m")
+    assert wait and wait.why == "probing"

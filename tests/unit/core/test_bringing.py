@@ -148,3 +148,12 @@ async def test_a_file_that_is_refused_after_a_while_ends_the_job_then() -> None:
     await world.accept_step(loras(OURS))
     row = await world.turn()
     assert (row.stage, row.closed_at) == (Stage.CLOSING, pytest.approx(world.now))
+
+
+@pytest.mark.parametrize("rate_per_s", [1.0, 0.2])
+async def test_files_are_brought_without_using_up_the_rate_of_their_call(rate_per_s: float) -> None:
+    world = world_of_two(Policy(rate_per_s={"vertex": rate_per_s}))
+    step = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAGES)
+    await world.accept_step(step, provider="vertex", fallback=False)
+    row = await world.until(Stage.CLOSING, seconds=100)
+    assert (row.ending, row.attempts[0].provider) == (Stage.COMPLETED, "vertex")
