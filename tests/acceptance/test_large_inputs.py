@@ -16,7 +16,9 @@ from PIL import Image
 from tasks.generation import text_to_image
 from tasks.training import lora
 from tests.acceptance.conftest import Twin, point_producer_at
+from tests.conftest import wait_until
 from worker.cli.processes import House
+from worker.client import cancel
 from worker.errors import InvalidRequestError, RequestRefusedError
 from worker.job import Job, load_job
 
@@ -93,6 +95,22 @@ def test_weights_of_ours_are_uploaded_once_whatever_becomes_of_the_first_attempt
     assert uploads.count in ONE
     kept = row(house, sent.id)
     assert (len(kept.attempts), kept.uploads) == (4, {"fal": {trained["key"]: used[0][0]["path"]}})
+
+
+def test_a_job_that_is_cancelled_while_its_weights_are_uploaded_is_never_submitted(
+    twin: Twin, trained: dict[str, Any]
+) -> None:
+    twin.script(call="upload", what="slow", seconds=2, times=3)
+    sent = text_to_image.delay(prompt="a person with HAT7", loras=[{"url": trained["key"]}])
+    wait_until(lambda: any(fault["times"] < 3 for fault in script_of(twin)), "an upload begins")
+    cancel(sent.id)
+    wait_until(lambda: sent.state == "REVOKED", "the job is revoked")
+    assert twin.count == 0
+
+
+def script_of(twin: Twin) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.get(f"{twin.url}/_twin/script").json()["script"]
+    return found or [{"times": 0}]  # all used up
 
 
 @pytest.mark.parametrize("how", ["lora_url by URL", "the result's own file", "twice in a list"])
