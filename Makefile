@@ -47,7 +47,7 @@ chaos: $(READY) ## processes killed, answers lost, messages stolen, and eight pr
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
-chaos-sweep: $(READY) ## the same promises, after a crash at every point of worker/crash.py
+chaos-sweep: $(READY) ## the same promises, after a crash at every point of worker/testing/crash.py
 	@$(BIN)/python -m tests.chaos --sweep $(ARGS)
 
 format: $(READY) ## format the code and mend what the linter can

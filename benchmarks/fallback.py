@@ -23,11 +23,11 @@ from typing import Any
 import httpx
 import redis
 
-from worker.cli.parts import twin
-from worker.cli.ports import free_port
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house
+from worker.cli.processes.parts import twin
+from worker.cli.processes.ports import free_port
 from worker.errors import SubmitUnknownError
-from worker.job import Attempt, Job, Stage, load_job
+from worker.jobs.job import Attempt, Job, Stage, load_job
 
 FAULTS: dict[str, dict[str, Any]] = {
     "503": {"what": "http", "status": 503, "headers": {"X-Fal-Error-Type": "internal_error"}, "body": {"detail": "no"}},

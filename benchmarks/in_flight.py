@@ -19,7 +19,7 @@ import httpx
 import psutil
 import redis
 
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import redis
 
-from worker.cli.processes import House, open_house
-from worker.job import Stage
+from worker.cli.processes.house import House, open_house
+from worker.jobs.job import Stage
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def pyreqwest(limit: int) -> httpx.AsyncBaseTransport:
 
 
 def ours(limit: int) -> httpx.AsyncBaseTransport:
-    from worker.http import open_transport
+    from worker.net.http import open_transport
 
     return open_transport(limit)
 
@@ -56,7 +56,7 @@ CANDIDATES: dict[str, tuple[str, Callable[[int], httpx.AsyncBaseTransport]]] = {
     "httpx": ("httpx", httpx_own),
     "httpx-aiohttp": ("httpx_aiohttp", httpx_aiohttp),
     "pyreqwest": ("pyreqwest", pyreqwest),
-    "worker.http": ("aiohttp", ours),
+    "worker.net.http": ("aiohttp", ours),
 }
 
 

@@ -1,7 +1,7 @@
 """Models by the names people use. The data is `catalogue.toml`, one stanza a model.
 
 How arguments are written for an endpoint is the one idea of `config.mapping`; which route is taken, of
-`worker.routing`.
+`worker.routing.routes`.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """Addresses inside the network that foreign URLs may lead to after all: how an operator writes them down.
 
-What is refused without them is the idea of `worker.inside`.
+What is refused without them is the idea of `worker.net.public`.
 """
 
 import ipaddress

@@ -1,7 +1,7 @@
 """Everything an operator may set, read once by an entry point and handed down in parts.
 
 Ours start with `KILNHAND_`; vendors keep their own names. A `.env` file in the working directory counts less than the
-environment. Where fal's key is looked for is the one idea of `config.fal_key`; what logs look like, of
+environment. Where fal's key is looked for is the one idea of `config.keys.fal`; what logs look like, of
 `config.logging`.
 """
 
@@ -147,7 +147,7 @@ class WorkerSettings(BaseSettings):
 
 
 class FalSettings(BaseSettings):
-    """fal.ai. The key itself is found by `config.fal_key`."""
+    """fal.ai. The key itself is found by `config.keys.fal`."""
 
     model_config = _OURS
 
@@ -194,7 +194,7 @@ class AnthropicSettings(BaseSettings):
 
 
 class GoogleSettings(BaseSettings):
-    """Google: Vertex AI and the Gemini API. Access itself is found by `config.google`."""
+    """Google: Vertex AI and the Gemini API. Access itself is found by `config.keys.google`."""
 
     model_config = _OURS
 

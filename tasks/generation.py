@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from config.catalogue import Model
 from config.shape import PRESETS
 from worker.edge.task import job_task
-from worker.job import Piece, Step
-from worker.pictures import File
-from worker.request import BaseRequest
-from worker.status import FileOut, JobResult
+from worker.jobs.file_refs import File
+from worker.jobs.job import Piece, Step
+from worker.jobs.request import BaseRequest
+from worker.jobs.status import FileOut, JobResult
 
 Preset = Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"]
 Role = Literal["subject", "product", "style", "product2"]

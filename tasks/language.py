@@ -5,10 +5,10 @@ What may be asked and what is answered is `worker.language`; the result of these
 
 from config.catalogue import Model
 from worker.edge.task import job_task
-from worker.job import Step
+from worker.jobs.job import Step
+from worker.jobs.status import JobResult
 from worker.language.answers import Analysis, Captions, Outfits
 from worker.language.requests import AnalyseRequest, CaptionRequest, StyleRequest
-from worker.status import JobResult
 
 
 class Captioned(JobResult):

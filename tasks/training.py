@@ -6,10 +6,10 @@ from pydantic import Field, StringConstraints
 
 from config.catalogue import Model
 from worker.edge.task import job_task
-from worker.job import Piece, Step
-from worker.pictures import File
-from worker.request import BaseRequest
-from worker.status import FileOut, JobResult
+from worker.jobs.file_refs import File
+from worker.jobs.job import Piece, Step
+from worker.jobs.request import BaseRequest
+from worker.jobs.status import FileOut, JobResult
 
 
 class TrainLora(BaseRequest):

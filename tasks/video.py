@@ -7,10 +7,10 @@ from pydantic import Field, StringConstraints
 
 from config.catalogue import Model
 from worker.edge.task import job_task
-from worker.job import Piece, Step
-from worker.pictures import Image
-from worker.request import BaseRequest
-from worker.status import FileOut, JobResult
+from worker.jobs.file_refs import Image
+from worker.jobs.job import Piece, Step
+from worker.jobs.request import BaseRequest
+from worker.jobs.status import FileOut, JobResult
 
 
 class ImageToVideo(BaseRequest):

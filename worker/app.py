@@ -12,12 +12,12 @@ from kombu.entity import Queue
 import tasks
 from config.logging import configure
 from config.settings import Settings
-from worker import crash
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.compat import survive_outages
 from worker.edge.revoke import reach_waiting_jobs
 from worker.edge.steps import HeartbeatStep, MinderStep
 from worker.edge.task import JobTask
+from worker.testing import crash
 
 log = structlog.get_logger(__name__)
 

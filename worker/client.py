@@ -15,8 +15,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from worker.edge.sending import producer
-from worker.job import Job
-from worker.status import JobStatus, status_of
+from worker.jobs.job import Job
+from worker.jobs.status import JobStatus, status_of
 
 LOOK_S = 0.1  # from one look at a job that is ending to the next
 

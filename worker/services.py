@@ -8,28 +8,28 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
-from config.access import what_to_set
 from config.catalogue import load_catalogue
-from config.fal_key import find_fal_key
+from config.keys.access import what_to_set
+from config.keys.fal import find_fal_key
 from config.openings import Opening, opening_of
 from config.settings import Settings
-from worker.artefacts.fetch import Fetcher, FetchLimits
-from worker.artefacts.store import open_store
-from worker.artefacts.verify import Verifier, VerifyLimits
-from worker.health.calm import CalmHealth
+from worker.engine.context import Bench
+from worker.files.fetch import Fetcher, FetchLimits
+from worker.files.input_refs import Own
+from worker.files.inputs import InputLimits, Inputs
+from worker.files.memory import MB, Memory
+from worker.files.store import open_store
+from worker.files.verify import Verifier, VerifyLimits
+from worker.health.batching import CalmHealth
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
-from worker.http import open_downloads, open_transport
-from worker.inputs.bring import InputLimits, Inputs
-from worker.inputs.refs import Own
-from worker.inside import Gate
 from worker.ledger.base import Ledger
 from worker.ledger.redis import open_redis_ledger
-from worker.memory import MB, Memory
+from worker.net.http import open_downloads, open_transport
+from worker.net.public import Gate
+from worker.net.webhook_url import webhook_url, webhooks_wanted
 from worker.providers.base import Provider
-from worker.providers.fal import open_fal
-from worker.turn import Bench
-from worker.webhook import webhook_url, webhooks_wanted
+from worker.providers.fal.provider import open_fal
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,15 @@ async def _providers(
 async def _open(name: str, settings: Settings, memory: Memory) -> Provider:
     match name:
         case "vertex":
-            from worker.providers.vertex import open_vertex
+            from worker.providers.google.vertex import open_vertex
 
             return await open_vertex(settings.google, memory=memory)
         case "gemini":
-            from worker.providers.gemini import open_gemini
+            from worker.providers.google.gemini import open_gemini
 
             return await open_gemini(settings.google, memory=memory)
         case "anthropic":
-            from worker.providers.anthropic import open_anthropic
+            from worker.providers.anthropic.provider import open_anthropic
 
             return await open_anthropic(settings.anthropic)
         case _:

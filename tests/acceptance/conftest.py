@@ -11,7 +11,7 @@ from celery import Celery
 
 from tests.conftest import point_producer_at as point_producer
 from tests.conftest import wait_until
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.unit.artefacts.files import picture
+from tests.unit.files.files import picture
 from worker.errors import (
     AccountLockedError,
     AuthenticationError,

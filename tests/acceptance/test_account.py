@@ -16,7 +16,7 @@ from celery.result import ResultSet
 
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house
 
 LOCKED = {"status": 403, "body": {"detail": "User is locked. Reason: Exhausted balance."}}
 CIRCUIT = "kilnhand:health:circuit:fal"

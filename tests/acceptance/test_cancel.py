@@ -16,9 +16,9 @@ from tasks.video import image_to_video
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
 from worker import client
-from worker.cli.processes import House, open_house
-from worker.history import receipt_text
-from worker.status import JobStatus
+from worker.cli.processes.house import House, open_house
+from worker.explain.history import receipt_text
+from worker.jobs.status import JobStatus
 
 Cancel = Callable[[AsyncResult], Any]
 

@@ -12,7 +12,7 @@ from tasks.generation import text_to_image
 from tasks.video import image_to_video
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
-from worker.cli.processes import Child, House
+from worker.cli.processes.house import Child, House
 from worker.errors import ContentRefusedError, InvalidRequestError, KilnhandError
 
 BLACK = {"endpoint": "*", "call": "result", "what": "black"}

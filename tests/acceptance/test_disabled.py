@@ -9,7 +9,7 @@ import redis
 
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import point_producer_at
-from worker.cli.processes import open_house
+from worker.cli.processes.house import open_house
 from worker.errors import ProviderDisabledError
 
 

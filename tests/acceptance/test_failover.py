@@ -14,8 +14,8 @@ from celery.result import ResultSet
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import RedisServer, wait_until
-from worker.cli.processes import open_house
-from worker.job import Stage, load_job
+from worker.cli.processes.house import open_house
+from worker.jobs.job import Stage, load_job
 
 
 class Address:

@@ -22,10 +22,10 @@ from tasks.generation import Lora, Pictures, TextToImage, text_to_image
 from tasks.training import Weights, lora
 from tasks.video import Video, image_to_video
 from tests.acceptance.conftest import Twin, states_of
-from worker.cli.processes import House
+from worker.cli.processes.house import House
 from worker.errors import RequestRefusedError
-from worker.providers.fal import point_sdk_at
-from worker.status import JobStatus
+from worker.jobs.status import JobStatus
+from worker.providers.fal.provider import point_sdk_at
 
 
 def fetch(file: dict[str, Any]) -> bytes:

@@ -19,8 +19,8 @@ from celery import Celery, chain
 from tasks import language
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
-from tests.unit.artefacts.files import picture
-from worker.cli.processes import House, open_house
+from tests.unit.files.files import picture
+from worker.cli.processes.house import House, open_house
 from worker.errors import (
     AuthenticationError,
     ContentRefusedError,
@@ -29,8 +29,8 @@ from worker.errors import (
     RequestRefusedError,
     SubmitUnknownError,
 )  # fmt: skip
-from worker.job import Job, load_job
-from worker.status import Tried
+from worker.jobs.job import Job, load_job
+from worker.jobs.status import Tried
 
 RED, BLUE = picture("PNG", colour="red"), picture("JPEG", colour="blue")
 CLAUDE, GEMINI = "anthropic", "google"

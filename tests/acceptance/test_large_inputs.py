@@ -17,10 +17,10 @@ from tasks.generation import text_to_image
 from tasks.training import lora
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
-from worker.cli.processes import House
+from worker.cli.processes.house import House
 from worker.client import cancel
 from worker.errors import InvalidRequestError, RequestRefusedError
-from worker.job import Job, load_job
+from worker.jobs.job import Job, load_job
 
 GENERATION = "fal-ai/flux-lora"
 MANY = 50

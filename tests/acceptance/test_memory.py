@@ -10,7 +10,7 @@ import pytest
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house
 
 AWAY_S, PICTURES, AT_ONCE = 2.5, 7, 2
 LARGE = {"model": "nano-banana-2.1", "image_size": {"width": 2048, "height": 2048}}  # takes 48 MB

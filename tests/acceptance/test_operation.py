@@ -14,8 +14,8 @@ from tasks.video import image_to_video
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.acceptance.test_crash import stages
 from tests.conftest import wait_until
-from worker.cli.processes import House, open_house
-from worker.job import Stage
+from worker.cli.processes.house import House, open_house
+from worker.jobs.job import Stage
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 
 from tests.acceptance.conftest import Twin
-from tests.unit.core.test_request import WRONG
+from tests.unit.jobs.test_request import WRONG
 from worker.errors import InvalidRequestError, KilnhandError
 
 SENDABLE = [(task.name, given, said) for task, given, said in WRONG if "cannot be written as JSON" not in said]

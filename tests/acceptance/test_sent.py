@@ -11,7 +11,7 @@ import redis
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from worker import client
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house
 from worker.edge.sending import producer
 from worker.errors import KeyReusedError
 

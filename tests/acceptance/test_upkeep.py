@@ -11,7 +11,7 @@ from celery import chain
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house
 
 JOBS = 150
 LIFETIME_S = 12

@@ -10,8 +10,8 @@ from tests.acceptance.conftest import Twin, point_producer_at
 from tests.acceptance.test_crash import stages
 from tests.conftest import wait_until
 from tests.contract.store.s3_wire import S3Wire
-from worker.cli.processes import open_house
-from worker.job import Stage
+from worker.cli.processes.house import open_house
+from worker.jobs.job import Stage
 
 
 def test_an_upload_to_the_store_is_finished_by_the_worker_that_stops(

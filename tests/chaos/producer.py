@@ -16,7 +16,7 @@ from celery.result import AsyncResult
 
 from tests.chaos.history import Wanted
 from tests.chaos.load import Ask, Part
-from worker.cli.processes import House
+from worker.cli.processes.house import House
 from worker.client import cancel
 from worker.edge.app import app, celery_config
 

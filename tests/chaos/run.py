@@ -24,7 +24,7 @@ from tests.chaos.producer import Producer, point_at
 from tests.chaos.recorder import Recorder
 from tests.chaos.sabotage import SHOWN_BY
 from tests.chaos.strikes import Striker
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house
 
 SENDING = 0.75  # the share of the time in which jobs are sent and strikes fall; the rest is for what is left to end
 QUIET_S = 600.0  # the longest wait for the last job

@@ -25,7 +25,7 @@ class Patch:
 PATCHES: Mapping[str, tuple[Patch, ...]] = {
     "guard": (  # the SDK repeats lost submissions by itself
         Patch(
-            "worker/providers/fal_guard.py",
+            "worker/providers/fal/guard.py",
             '''        """The answer, read to its end, or one of our errors."""
 ''',
             '''        """Whatever comes."""
@@ -43,7 +43,7 @@ PATCHES: Mapping[str, tuple[Patch, ...]] = {
     ),
     "intent": (  # an intent that a crash has left is taken for one that was never sent
         Patch(
-            "worker/advance.py",
+            "worker/engine/advance.py",
             """        case Stage.SUBMITTING:
             return Next(job.move(Stage.UNKNOWN, looks=0))
 """,

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("config", "tasks", "worker", "twin", "tests")
 INSIDE = "KILNHAND_CHAOS_INSIDE"  # set in the process that works from the copy: the copy's folder
-_PROBE = "import worker.dispatch, tasks.generation, config.settings as c; print(worker.dispatch.__file__, c.__file__)"
+_PROBE = "import worker.engine.dispatcher, tasks.generation, config.settings as c; print(worker.engine.dispatcher.__file__, c.__file__)"
 
 
 class WrongSourceError(RuntimeError):

@@ -16,7 +16,7 @@ from tests.chaos.forgery import Forger
 from tests.chaos.load import mark_of
 from tests.chaos.plan import Strike
 from tests.chaos.recovery import Watch
-from worker.cli.processes import Child, House
+from worker.cli.processes.house import Child, House
 
 QUEUES = ("generation", "training", "video", "celery")
 STEAL_FOR_S = 1.0

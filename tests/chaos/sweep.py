@@ -1,4 +1,4 @@
-"""The sweep: at every point of `worker.crash` a process kills itself once, and the same promises are proven after it.
+"""The sweep: at every point of `worker.testing.crash` a process kills itself once, and the same promises are proven after it.
 
 One Redis, twin and gateway for all. For each point, jobs of the scenario that reaches it are sent while no worker is
 there; then one comes that is armed for it, alone, and dies. What it leaves is the next one's, and a healthy one's at the end.
@@ -26,10 +26,9 @@ from tests.chaos.producer import Producer, point_at
 from tests.chaos.recorder import Recorder
 from tests.chaos.report import possible_duplicates, tell
 from tests.chaos.scenarios import SCENARIOS, scenario_of
-from worker import crash
-from worker.cli import parts
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house, parts
 from worker.client import cancel
+from worker.testing import crash
 
 TRIES = 3
 DIE_WITHIN_S = 30.0
@@ -38,7 +37,7 @@ SLOW_S = 25.0  # of a run that is cancelled
 SLOW_FIRST = ("before_post", "after_take", "before_confirm", "before_sent_row", "after_sent_row", "after_message")
 CALLER = """
 import json, sys
-from worker import crash
+from worker.testing import crash
 crash.arm(sys.argv[1])
 from tasks.generation import text_to_image
 text_to_image.delay(**json.loads(sys.argv[2]))

@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
-from worker.cli.processes import House, open_house
+from worker.cli.processes.house import House, open_house
 
 PICTURES = os.environ.get("SCREENSHOTS")  # a folder to keep what the browser showed
 

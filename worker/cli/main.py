@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from worker.cli import dead
-from worker.cli.complaint import Complaint
-from worker.cli.options import AsJson, JobId
+from worker.cli.commands import dead
+from worker.cli.commands.options import AsJson, JobId
+from worker.cli.screen.complaint import Complaint
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -45,8 +45,8 @@ def up(
 
     They listen on 127.0.0.1 only; a port that is taken is moved to a free one.
     """
-    from worker.cli import up as command
-    from worker.cli.plan import Ports
+    from worker.cli.commands import up as command
+    from worker.cli.processes.plan import Ports
 
     raise typer.Exit(command.up(Ports(port_gateway, port_flower, port_twin, port_redis), demo, once))
 
@@ -67,7 +67,7 @@ def submit(
 ) -> None:
     """Send a job and follow it: kilnhand submit generation.text_to_image prompt="a red fox"."""
     _join_house()
-    from worker.cli import submit as command
+    from worker.cli.commands import submit as command
 
     raise typer.Exit(command.submit(task, fields or [], wait, json, timeout))
 
@@ -80,7 +80,7 @@ def status(
 ) -> None:
     """Show a job: how far it is, its result, or why it failed."""
     _join_house()
-    from worker.cli import status as command
+    from worker.cli.commands import status as command
 
     raise typer.Exit(command.status(job_id, json, follow))
 
@@ -93,7 +93,7 @@ def cancel(
 ) -> None:
     """End a job, stop it at its provider, and say what was billed all the same. Status 1: it had ended before."""
     _join_house()
-    from worker.cli import cancel as command
+    from worker.cli.commands import cancel as command
 
     raise typer.Exit(command.cancel(job_id, wait, json))
 
@@ -102,7 +102,7 @@ def cancel(
 def why(job_id: JobId, json: AsJson = False) -> None:
     """Tell a job's story: what happened and when, every attempt and its cost, and what happens next."""
     _join_house()
-    from worker.cli import why as command
+    from worker.cli.commands import why as command
 
     raise typer.Exit(command.why(job_id, json))
 
@@ -116,7 +116,7 @@ def models(
     json: AsJson = False,
 ) -> None:
     """List the models, their endpoints, prices and what they take."""
-    from worker.cli import models as command
+    from worker.cli.commands import models as command
 
     raise typer.Exit(command.models(task, json))
 
@@ -125,7 +125,7 @@ def models(
 def providers(json: AsJson = False) -> None:
     """Show how well each provider is, as all workers know it: circuits, failures, submissions under way, pauses."""
     _join_house()
-    from worker.cli import providers as command
+    from worker.cli.commands import providers as command
 
     raise typer.Exit(command.providers(json))
 
@@ -134,7 +134,7 @@ def providers(json: AsJson = False) -> None:
 def doctor(json: AsJson = False) -> None:
     """Tell what is configured, reachable or disabled, and what to do about it."""
     joined = _join_house()
-    from worker.cli import doctor as command
+    from worker.cli.commands import doctor as command
 
     raise typer.Exit(command.doctor(json, joined))
 
@@ -142,7 +142,7 @@ def doctor(json: AsJson = False) -> None:
 @app.command(context_settings=PASSED_ON, add_help_option=False)
 def worker(context: typer.Context) -> None:
     """Run a worker; the arguments are those of `celery worker`, for example -Q generation."""
-    from worker.cli.serve import run_worker
+    from worker.cli.commands.serve import run_worker
 
     run_worker(context.args)
 
@@ -150,7 +150,7 @@ def worker(context: typer.Context) -> None:
 @app.command()
 def gateway() -> None:
     """Run the gateway: files, health, webhooks."""
-    from worker.cli.serve import run_gateway
+    from worker.cli.commands.serve import run_gateway
 
     run_gateway()
 
@@ -158,7 +158,7 @@ def gateway() -> None:
 @app.command(context_settings=PASSED_ON, add_help_option=False)
 def twin(context: typer.Context) -> None:
     """Run the local stand-in for fal.ai, for example --port 9100."""
-    from worker.cli.serve import run_twin
+    from worker.cli.commands.serve import run_twin
 
     run_twin(context.args)
 
@@ -166,14 +166,14 @@ def twin(context: typer.Context) -> None:
 @app.command(context_settings=PASSED_ON, add_help_option=False)
 def flower(context: typer.Context) -> None:
     """Run Flower, the dashboard; the arguments are its own."""
-    from worker.cli.serve import run_flower
+    from worker.cli.commands.serve import run_flower
 
     run_flower(context.args)
 
 
 def main() -> None:
     """The script's entry: a complaint instead of a traceback."""
-    from worker.cli.redis_server import NoRedisServerError
+    from worker.cli.processes.redis_server import NoRedisServerError
 
     try:
         app(prog_name="kilnhand")
@@ -188,13 +188,13 @@ def main() -> None:
 def _complain(message: str) -> None:
     from rich.text import Text
 
-    from worker.cli import terminal
+    from worker.cli.screen import terminal
 
     terminal.err().print(Text(message, style="red"), soft_wrap=True)
 
 
 def _join_house() -> list[str]:
     """Reach the house that `kilnhand up` keeps in this folder, as far as the environment says nothing else."""
-    from worker.cli.running import FOLDER, join
+    from worker.cli.processes.running import FOLDER, join
 
     return join(Path.cwd() / FOLDER)

@@ -13,7 +13,7 @@ from celery import Task
 from celery.app.task import Context
 from kombu.utils.json import dumps
 
-from worker.job import Job
+from worker.jobs.job import Job
 
 SINCE = "kilnhand_since"  # header of a closing message: when the job was accepted, seconds since the epoch
 

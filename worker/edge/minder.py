@@ -12,14 +12,14 @@ from celery.worker import state as celery_state
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from worker import crash
-from worker.dispatch import Dispatcher, Pace
 from worker.edge.loop import LoopThread
 from worker.edge.outside import CeleryOutside
+from worker.engine.dispatcher import Dispatcher, Pace
 from worker.errors import ServiceUnavailableError
-from worker.job import Job
+from worker.jobs.job import Job
 from worker.ledger.base import Once
 from worker.services import Services, open_services
+from worker.testing import crash
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

@@ -13,20 +13,20 @@ from celery import Celery, states
 from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 
-from worker import crash
 from worker.edge.message import send_again, send_closing
 from worker.edge.states import LiveStates
 from worker.errors import error_class
-from worker.history import receipt_text
-from worker.job import Job, Stage
+from worker.explain.history import receipt_text
+from worker.jobs.job import Job, Stage
+from worker.jobs.status import JobStatus
 from worker.ledger.base import Ledger
-from worker.status import JobStatus
+from worker.testing import crash
 
 SHOWN = ("progress", "queue_position", "provider", "model", "stage")  # what Flower's table shows of a status
 
 
 class CeleryOutside:
-    """See `worker.dispatch.Outside`."""
+    """See `worker.engine.dispatcher.Outside`."""
 
     def __init__(self, app: Celery, ledger: Ledger, results_url: str, forget_s: float, threads: int = 4) -> None:
         self._app, self._ledger, self._forget_s = app, ledger, forget_s

@@ -21,12 +21,12 @@ from redis.exceptions import RedisError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from config.settings import Settings
-from worker import crash
 from worker.edge.message import sent
 from worker.errors import KeyReusedError
-from worker.job import Job, Note, Options, Stage, Step
+from worker.jobs.job import Job, Note, Options, Stage, Step
 from worker.ledger.base import Once, Producer
 from worker.ledger.producer import open_redis_producer
+from worker.testing import crash
 
 log = structlog.get_logger(__name__)
 

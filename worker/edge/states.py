@@ -9,8 +9,8 @@ from celery.app.task import Context
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from worker.edge.backend import MonotonicRedisBackend, store_script
-from worker.job import Job
-from worker.status import JobStatus
+from worker.jobs.job import Job
+from worker.jobs.status import JobStatus
 
 
 class LiveStates:

@@ -17,16 +17,16 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
-from config.order import OrderError, order
-from config.plan import Equivalence, plan
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.message import is_closing, kept
 from worker.edge.sending import once_of, send
 from worker.edge.tracer import accepting
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
-from worker.job import Job, Options, Stage, Step
+from worker.jobs.job import Job, Options, Stage, Step
+from worker.jobs.request import BaseRequest, JobOptions, read, refusal
 from worker.ledger.base import Once
-from worker.request import BaseRequest, JobOptions, read, refusal
+from worker.routing.order import OrderError, order
+from worker.routing.plan import Equivalence, plan
 
 
 class Minder(Protocol):

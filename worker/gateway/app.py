@@ -13,19 +13,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from config.settings import Settings
-from worker.artefacts.signing import require_secret
-from worker.artefacts.store import folder_of, open_store
+from worker.files.signing import require_secret
+from worker.files.store import folder_of, open_store
 from worker.gateway.files import file_routes
 from worker.gateway.health import Check, health_routes
 from worker.gateway.jwks import Jwks, jwks_url
 from worker.gateway.metrics import metrics_routes
 from worker.gateway.webhooks import Reception, webhook_routes
+from worker.health.metrics import Metrics
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
-from worker.http import open_downloads
 from worker.ledger.redis import open_redis_ledger
-from worker.metrics import Metrics
-from worker.webhook import may_webhooks_come
+from worker.net.http import open_downloads
+from worker.net.webhook_url import may_webhooks_come
 
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Starlette:

@@ -1,4 +1,4 @@
-"""Serves the files of a folder store to whoever holds a signed URL. Signing is the idea of `worker.artefacts.signing`.
+"""Serves the files of a folder store to whoever holds a signed URL. Signing is the idea of `worker.files.signing`.
 
 Files come from outside, so nothing of them may run in a browser: fixed content types by the key's ending, no sniffing,
 a policy that allows nothing but to be looked at.
@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from worker.artefacts.formats import by_ending
-from worker.artefacts.signing import BadKeyError, ExpiredSignatureError, WrongSignatureError, verify
+from worker.files.formats import by_ending
+from worker.files.signing import ExpiredSignatureError, WrongSignatureError, verify
+from worker.jobs.file_keys import BadKeyError
 
 _SHOWN_KINDS = {"image", "video"}  # everything else is downloaded
 _POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"

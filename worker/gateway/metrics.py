@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.health.base import State
+from worker.health.metrics import CONTENT_TYPE, Metrics
 from worker.health.report import show
-from worker.metrics import CONTENT_TYPE, Metrics
 
 States = Callable[[], Awaitable[Sequence[State]]]
 

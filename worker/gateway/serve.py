@@ -6,9 +6,9 @@ from contextlib import suppress
 import uvicorn
 
 from config.settings import Settings
-from worker.artefacts.signing import SecretMissingError
+from worker.files.signing import SecretMissingError
 from worker.gateway.app import create_app
-from worker.webhook import WebhookSecretMissingError
+from worker.net.webhook_url import WebhookSecretMissingError
 
 _GRACE_S = 5
 

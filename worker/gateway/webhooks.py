@@ -1,7 +1,7 @@
 """The door for fal's webhooks: is it ours, is it fal's, is it of now? Then it is left on the row and answered at once.
 
 What is cheap to refuse is refused first: the token, the headers, the size, then the signature, and the ledger last.
-What the row makes of it is the idea of `worker.gateway.hearing` and, later, of a worker.
+What the row makes of it is the idea of `worker.gateway.intake` and, later, of a worker.
 
 The status is chosen for fal, which tries again for an hour on all but 2xx and 3xx: 200 where another try could change
 nothing, a mismatch among them; 503 where it would. Refusals of what fal never sent are 4xx.
@@ -20,12 +20,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from worker.gateway.hearing import Kind, Told, hear
+from worker.gateway.intake import Kind, Told, hear
 from worker.gateway.jwks import Jwks, JwksAwayError
 from worker.gateway.signature import Signed
+from worker.health.metrics import Metrics
 from worker.ledger.base import Ledger
-from worker.metrics import Metrics
-from worker.webhook import attempt_of
+from worker.net.webhook_url import attempt_of
 
 log = structlog.get_logger(__name__)
 

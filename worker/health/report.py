@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import structlog
 
 from worker.health.base import Change, Stand, State
-from worker.metrics import Metrics
+from worker.health.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 

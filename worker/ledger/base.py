@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.job import Job
+from worker.jobs.job import Job
 
 AHEAD_S = 2.0  # of what is looked at again goes what is to be begun
 

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from worker.job import Job, Note, load_job
+from worker.jobs.job import Job, Note, load_job
 from worker.ledger.base import Claim, Once, Row
 
 log = structlog.get_logger(__name__)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.errors import ClaimLostError, KeyReusedError
-from worker.job import Job, Note, Stage, dump_job
+from worker.jobs.job import Job, Note, Stage, dump_job
 from worker.ledger.base import AHEAD_S, Claim, Once, Row
 from worker.ledger.hash import accepted
 

@@ -7,7 +7,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from worker.errors import KeyReusedError
-from worker.job import Job, dump_job, load_job
+from worker.jobs.job import Job, dump_job, load_job
 from worker.ledger.base import Once, Row
 from worker.ledger.hash import Keys, row_of
 from worker.ledger.redis import lua

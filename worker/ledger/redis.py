@@ -18,7 +18,7 @@ from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.errors import ClaimLostError, KeyReusedError
-from worker.job import Job, Note, dump_job, load_job
+from worker.jobs.job import Job, Note, dump_job, load_job
 from worker.ledger.base import Claim, Once, Row
 from worker.ledger.hash import Keys, accepted, claim_of, row_of
 

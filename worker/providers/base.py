@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worker.errors import ExternalServiceError
-from worker.job import Priority, Ticket
+from worker.jobs.job import Priority, Ticket
 
 
 @dataclass(frozen=True)

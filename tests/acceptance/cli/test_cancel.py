@@ -11,7 +11,7 @@ from tests.acceptance.cli.conftest import Ran
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
 from worker import client
-from worker.cli.processes import House
+from worker.cli.processes.house import House
 
 
 def waits(job_id: str, twin: Twin) -> None:

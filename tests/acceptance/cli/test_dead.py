@@ -14,7 +14,7 @@ from tests.acceptance.cli.conftest import Ran, Running
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
 from worker import client
-from worker.cli.processes import House
+from worker.cli.processes.house import House
 
 Kilnhand = Callable[..., Ran]
 
@@ -123,7 +123,7 @@ def test_a_job_that_no_worker_accepted_is_replayed_from_its_message(
 ) -> None:
     import asyncio
 
-    from worker.job import Stage, Trouble
+    from worker.jobs.job import Stage, Trouble
     from worker.ledger.redis import open_redis_ledger
 
     sent = text_to_image.apply_async(kwargs={"prompt": "never taken", "seed": 3}, countdown=3600)

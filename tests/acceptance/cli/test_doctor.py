@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from tests.acceptance.cli.conftest import Ran
-from worker.cli.processes import House
+from worker.cli.processes.house import House
 
 
 def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], house: House) -> None:

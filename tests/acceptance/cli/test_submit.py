@@ -16,8 +16,8 @@ from tests.acceptance.conftest import Twin
 from tests.acceptance.test_large_inputs import zipped
 from tests.conftest import wait_until
 from twin.safetensors import write_lora
-from worker.cli.local import MOST_BYTES
-from worker.cli.processes import House
+from worker.cli.commands.local_files import MOST_BYTES
+from worker.cli.processes.house import House
 
 PICTURE = "generation.text_to_image"
 

@@ -79,7 +79,7 @@ def test_a_closed_terminal_ends_everything(running: Callable[..., Running]) -> N
 
 def test_children_end_even_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys; from pathlib import Path; from worker.cli.processes import open_house\n"
+        "import os, signal, sys; from pathlib import Path; from worker.cli.processes.house import open_house\n"
         "with open_house(Path(sys.argv[1]), parts=['redis']) as house:\n"
         "    print(house['redis'].pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -9,7 +9,7 @@ from tests.acceptance.cli.conftest import Ran
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
 from worker import client
-from worker.cli.processes import House
+from worker.cli.processes.house import House
 
 
 def test_the_story_of_a_job_that_was_tried_twice(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:

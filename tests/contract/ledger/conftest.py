@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.job import Job, Options, Step
+from worker.jobs.job import Job, Options, Step
 from worker.ledger.base import Ledger
 from worker.ledger.memory import MemoryLedger
 from worker.ledger.producer import open_redis_producer

@@ -9,7 +9,7 @@ import redis
 
 from tests.contract.ledger.conftest import LEASE_S, Bench, job
 from worker.errors import ClaimLostError
-from worker.job import Attempt, Job, Stage, Ticket
+from worker.jobs.job import Attempt, Job, Stage, Ticket
 from worker.ledger.base import AHEAD_S
 from worker.ledger.redis import open_redis_ledger
 

@@ -7,7 +7,7 @@ import redis
 
 from tests.contract.ledger.conftest import LEASE_S, Bench, job
 from worker.errors import ClaimLostError, KeyReusedError
-from worker.job import Job, Note, Stage, Trouble
+from worker.jobs.job import Job, Note, Stage, Trouble
 from worker.ledger.base import Once
 from worker.ledger.producer import RedisProducer, open_redis_producer
 from worker.ledger.redis import open_redis_ledger

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from config.fal_key import FalKey
+from config.keys.fal import FalKey
 from config.settings import FalSettings
 from twin.app import create_app
 from twin.server import in_thread
-from worker.http import open_transport
-from worker.providers.fal import Fal, open_fal
+from worker.net.http import open_transport
+from worker.providers.fal.provider import Fal, open_fal
 
 
 class Twin:

@@ -9,8 +9,8 @@ from PIL import Image
 from config.settings import GoogleSettings
 from tests.contract.providers.conftest import Twin
 from worker.providers.base import Call, Media
-from worker.providers.gemini import Gemini, open_gemini
-from worker.providers.vertex import Vertex, open_vertex
+from worker.providers.google.gemini import Gemini, open_gemini
+from worker.providers.google.vertex import Vertex, open_vertex
 
 PRO, FLASH, TRY_ON, VEO = "gemini-3-pro-image", "gemini-3.8-flash", "virtual-try-on-001", "veo-3.1-lite-generate-001"
 CAPTION = {"type": "object", "properties": {"caption": {"type": "string"}}, "required": ["caption"]}

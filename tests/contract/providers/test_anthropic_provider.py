@@ -29,8 +29,8 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.job import Ticket
-from worker.providers.anthropic import Anthropic, open_anthropic
+from worker.jobs.job import Ticket
+from worker.providers.anthropic.provider import Anthropic, open_anthropic
 from worker.providers.base import Call, Fault, Media, Reply, Sought, Stop, Tokens
 
 HAIKU = "claude-haiku-5-5"
@@ -387,7 +387,7 @@ def trickle(connection: socket.socket) -> None:
 async def test_a_reset_or_an_endless_answer_is_a_lost_one_after_one_post(
     behave: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.providers.anthropic.CONNECT_S", 0.2)
+    monkeypatch.setattr("worker.providers.anthropic.provider.CONNECT_S", 0.2)
     with peer(behave) as (url, seen):
         claude = await opened(url, timeout_s=0.2)
         with pytest.raises(SubmitUnknownError):

@@ -19,9 +19,9 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )  # fmt: skip
-from worker.job import Ticket
+from worker.jobs.job import Ticket
 from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting, Sought, Stop
-from worker.providers.fal import Fal, _seconds
+from worker.providers.fal.provider import Fal, _seconds
 
 ENDPOINT = "fal-ai/flux/schnell"
 CALL = Call("job-1", ENDPOINT, {"prompt": "a kiln", "image_size": "square"})

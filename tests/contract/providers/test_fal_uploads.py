@@ -10,9 +10,9 @@ import pytest
 
 from tests.contract.providers.conftest import Twin, opened
 from worker.errors import AuthenticationError, ExternalServiceError, RequestRefusedError, ServiceUnavailableError
-from worker.providers import fal_upload
 from worker.providers.base import Media
-from worker.providers.fal import Fal
+from worker.providers.fal import upload as fal_upload
+from worker.providers.fal.provider import Fal
 
 
 @pytest.fixture

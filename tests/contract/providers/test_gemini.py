@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from config.google import GEMINI_HOW_TO_SET
+from config.keys.google import GEMINI_HOW_TO_SET
 from config.settings import GoogleSettings
 from tests.contract.providers.conftest import Twin
 from tests.contract.providers.google import PRO, TRY_ON, VEO, look, opened, picture_call, sent, shown
 from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
 from worker.providers.base import Call, Reply, Stop
-from worker.providers.gemini import open_gemini
+from worker.providers.google.gemini import open_gemini
 
 
 async def test_the_fields_of_vertex_alone_are_not_sent(twin: Twin) -> None:

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from config.google import GeminiAccess, VertexAccess
+from config.keys.google import GeminiAccess, VertexAccess
 from tests.contract.providers.conftest import Twin
 from tests.contract.providers.google import CAPTION, FLASH, PRO, look, opened, picture_call, sent, shown, words_call
 from worker.errors import (
@@ -28,10 +28,10 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.memory import MB, Memory
+from worker.files.memory import MB, Memory
 from worker.providers.base import Call, Fault, Reply, Sought, Tokens
-from worker.providers.gemini import Gemini
-from worker.providers.vertex import Vertex
+from worker.providers.google.gemini import Gemini
+from worker.providers.google.vertex import Vertex
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NAMES = ("vertex", "gemini")

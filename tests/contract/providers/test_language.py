@@ -14,13 +14,13 @@ from config.catalogue import load_catalogue
 from config.mapping import arguments_for
 from config.settings import AnthropicSettings
 from tests.contract.providers.conftest import Twin
-from worker.job import Step
+from worker.jobs.job import Step
+from worker.jobs.request import read
 from worker.language.answers import Analysis, Captions, Outfits
 from worker.language.judge import Complaint, judged, repair
 from worker.language.requests import REQUESTS, LanguageRequest
-from worker.providers.anthropic import Anthropic, open_anthropic
+from worker.providers.anthropic.provider import Anthropic, open_anthropic
 from worker.providers.base import Call, Media, Reply
-from worker.request import read
 
 CATALOGUE = load_catalogue()
 URLS = ["https://example.com/1.png", "https://example.com/2.png"]

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.genai import types
 from pydantic import SecretStr
 
-from config.google import VERTEX_HOW_TO_SET, VertexAccess
+from config.keys.google import VERTEX_HOW_TO_SET, VertexAccess
 from config.settings import GoogleSettings
 from tests.contract.providers.conftest import Twin
 from tests.contract.providers.google import PRO, TRY_ON, VEO, look, opened, picture_call, sent, shown, words_call
@@ -30,12 +30,12 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.job import Ticket
+from worker.jobs.job import Ticket
 from worker.providers.base import Call, Ended, Fault, Reply, Running, Sought, Stop
-from worker.providers.google_cargo import LARGE, Cargo
-from worker.providers.google_sdk import GoogleSdk
-from worker.providers.google_video import _fetch
-from worker.providers.vertex import Vertex, open_vertex
+from worker.providers.google.large_files import LARGE, Cargo
+from worker.providers.google.sdk import GoogleSdk
+from worker.providers.google.vertex import Vertex, open_vertex
+from worker.providers.google.video import _fetch
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 WORN = (shown("red"), shown("blue", (64, 48)))

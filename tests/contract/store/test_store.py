@@ -12,10 +12,11 @@ from obstore.store import MemoryStore
 
 from config.settings import GatewaySettings, StoreSettings
 from tests.contract.store.s3_wire import S3Wire
-from worker.artefacts.base import Store
-from worker.artefacts.signing import BadKeyError, SecretMissingError, verify
-from worker.artefacts.store import GatewayUrls, ObjectStore, open_store
 from worker.errors import ServiceUnavailableError
+from worker.files.base import Store
+from worker.files.signing import SecretMissingError, verify
+from worker.files.store import GatewayUrls, ObjectStore, open_store
+from worker.jobs.file_keys import BadKeyError
 
 KEY = "jobs/j1/images-0.png"
 SECRET = "a secret of the tests"

@@ -7,8 +7,8 @@ import pytest
 from celery import Celery
 
 from worker.edge.states import LiveStates
-from worker.job import Job, Options, Step
-from worker.status import status_of
+from worker.jobs.job import Job, Options, Step
+from worker.jobs.status import status_of
 
 ROUNDS = 100
 

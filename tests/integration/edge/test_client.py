@@ -9,7 +9,7 @@ from tasks.generation import text_to_image
 from tests.conftest import point_producer_at
 from worker import client
 from worker.edge.sending import producer
-from worker.job import Cost, Receipt, Stage
+from worker.jobs.job import Cost, Receipt, Stage
 from worker.ledger.redis import open_redis_ledger
 
 

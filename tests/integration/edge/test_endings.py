@@ -10,7 +10,7 @@ from celery import Celery, Task
 from tasks.generation import text_to_image
 from worker.edge.message import SINCE, send_again, send_closing
 from worker.edge.outside import CeleryOutside
-from worker.job import Job, Options, Stage, Step, Trouble
+from worker.jobs.job import Job, Options, Stage, Step, Trouble
 from worker.ledger.redis import open_redis_ledger
 
 JOB = Job("j", "a.task.that.was.removed", "generation", {}, Step("m", {}, ()), Options(), 5.0, message={"id": "j"})

@@ -17,7 +17,7 @@ from worker.edge import sending
 from worker.edge.app import app
 from worker.edge.task import JobTask, catalogue
 from worker.errors import InvalidRequestError
-from worker.job import Job, dump_job, load_job
+from worker.jobs.job import Job, dump_job, load_job
 
 TASKS: list[JobTask] = [text_to_image, lora, image_to_video]
 FIELDS = [

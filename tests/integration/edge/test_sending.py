@@ -17,7 +17,7 @@ from tasks.video import image_to_video
 from tests.conftest import RedisServer, point_producer_at
 from worker.edge import sending
 from worker.errors import InvalidRequestError, KeyReusedError
-from worker.job import Stage
+from worker.jobs.job import Stage
 from worker.ledger.redis import open_redis_ledger
 
 

@@ -10,8 +10,8 @@ import zlib
 
 from PIL import Image
 
-from tests.unit.artefacts.files import bomb as png_bomb
-from tests.unit.artefacts.files import picture
+from tests.unit.files.files import bomb as png_bomb
+from tests.unit.files.files import picture
 
 ZEROS = bytes(16 << 20)
 

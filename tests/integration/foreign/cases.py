@@ -10,9 +10,9 @@ from typing import Literal
 
 from tests.integration.foreign.bombs import ZEROS, archives, pictures, text_chunk
 from tests.integration.foreign.world import HOST, SECRET, Outside
-from tests.unit.artefacts.files import picture
-from tests.unit.test_inside import INSIDE
-from worker.artefacts.signing import sign
+from tests.unit.files.files import picture
+from tests.unit.net.test_public import INSIDE
+from worker.files.signing import sign
 
 MOST_BYTES = 1 << 20
 KEY = "a secret of the tests"

@@ -17,15 +17,15 @@ from config.openings import read_openings
 from config.settings import GatewaySettings
 from tests.integration.foreign.cases import KEY, MOST_BYTES, PARTS, PUBLIC_URL, Case, dns
 from tests.integration.foreign.world import HOST, SECRET, Outside, Traps, resolve_as, watch_connects
-from tests.unit.artefacts.files import picture
-from worker.artefacts.archive import ArchiveLimits
-from worker.artefacts.store import GatewayUrls, ObjectStore
-from worker.artefacts.verify import Verifier, VerifyLimits
+from tests.unit.files.files import picture
 from worker.errors import ExternalServiceError, RequestRefusedError
-from worker.http import open_downloads
-from worker.inputs.bring import InputLimits, Inputs
-from worker.inputs.refs import Own
-from worker.inside import Gate
+from worker.files.archive import ArchiveLimits
+from worker.files.input_refs import Own
+from worker.files.inputs import InputLimits, Inputs
+from worker.files.store import GatewayUrls, ObjectStore
+from worker.files.verify import Verifier, VerifyLimits
+from worker.net.http import open_downloads
+from worker.net.public import Gate
 
 OURS = GatewaySettings(public_url=PUBLIC_URL, secret=KEY, _env_file=None)  # type: ignore[call-arg, arg-type]
 

@@ -8,8 +8,8 @@ import pytest
 
 from config.openings import read_openings
 from tests.integration.foreign.world import HOST, Outside, Traps, resolve_as, watch_connects
-from worker.http import open_downloads
-from worker.inside import Gate
+from worker.net.http import open_downloads
+from worker.net.public import Gate
 
 
 @pytest.fixture

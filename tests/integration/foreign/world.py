@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from worker import inside
+from worker.net import public as inside
 
 SECRET = "s3cr3t"  # in queries, logins, bodies, headers: in no message
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"

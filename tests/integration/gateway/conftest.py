@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from config.settings import GatewaySettings, StoreSettings
-from worker.artefacts.base import Store
-from worker.artefacts.store import open_store
+from worker.files.base import Store
+from worker.files.store import open_store
 
 SECRET = "a secret of the tests"
 COMMAND = "from config.settings import Settings; from worker.gateway.serve import serve; serve(Settings())"

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from tests.integration.gateway.conftest import SECRET, Start, address_of
-from worker.artefacts.base import Store
-from worker.artefacts.signing import sign
+from worker.files.base import Store
+from worker.files.signing import sign
 
 KEY = "jobs/j1/images-0.png"
 CONTENT = bytes(range(256)) * 4096  # 1 MB

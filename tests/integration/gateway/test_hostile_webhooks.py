@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from structlog.testing import capture_logs
 
 from tests.unit.gateway.door import JOB, REQUEST, SIGNED_AT, WEBHOOKS, Door, headers_of, jwk
-from worker.job import Stage
+from worker.jobs.job import Stage
 
 COUNT = 10_000
 KEY = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"of this test alone").digest())

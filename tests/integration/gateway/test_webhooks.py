@@ -24,10 +24,11 @@ from twin.server import in_thread
 from worker.health.base import Policy
 from worker.health.redis import open_redis_health
 from worker.health.verdict import Verdict
-from worker.job import Attempt, Job, Options, Stage, Step, Ticket
+from worker.jobs.job import Attempt, Job, Options, Stage, Step, Ticket
+from worker.jobs.signals import Heard
 from worker.ledger.base import Ledger, Row
 from worker.ledger.redis import open_redis_ledger
-from worker.webhook import Heard, webhook_url
+from worker.net.webhook_url import webhook_url
 
 SIGNER = Signer()
 DUE_S = 60.0

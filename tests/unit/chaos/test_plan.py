@@ -9,7 +9,7 @@ from tests.chaos.sabotage import FAVOURED, PATCHES, SHOWN_BY, PatchError, apply
 from tests.chaos.scenarios import SCENARIOS, scenario_of
 from tests.chaos.source import ROOT, copy_to
 from twin.script import OF_A_RUN, Call, Fault, What
-from worker.crash import POINTS
+from worker.testing.crash import POINTS
 
 SCALE = plan.Scale(90.0)
 

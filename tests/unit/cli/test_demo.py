@@ -3,10 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
-from worker.cli import demo
-from worker.cli.demo_jobs import Asked
-from worker.cli.results import show_files
-from worker.cli.watch import Seen, Watched
+from worker.cli.demo import run as demo
+from worker.cli.demo.jobs import Asked
+from worker.cli.screen.results import show_files
+from worker.cli.screen.watch import Seen, Watched
 
 JOBS = [Asked(Watched("picture", "p"), 64, 64), Asked(Watched("video", "v")), Asked(Watched("training", "t"))]
 

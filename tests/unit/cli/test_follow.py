@@ -4,9 +4,9 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from worker.cli.follow import follow
-from worker.cli.screen import UNTAKEN, LineScreen, LiveScreen, NoScreen
-from worker.cli.watch import Seen, Watched, error_of
+from worker.cli.screen.follow import follow
+from worker.cli.screen.jobs import UNTAKEN, LineScreen, LiveScreen, NoScreen
+from worker.cli.screen.watch import Seen, Watched, error_of
 
 PICTURE, VIDEO = Watched("picture", "p"), Watched("video", "v", after="p")
 RESULT = {"model": "flux-dev", "provider": "fal", "timings": {"total_s": 2.5}}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from worker.cli.plan import Plan, Ports, plan_demo, plan_up
+from worker.cli.processes.plan import Plan, Ports, plan_demo, plan_up
 
 ANY = Ports(0, 0, 0, 0)
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from config.settings import Settings
 from tests.conftest import free_port
-from worker.cli.checks import check_health
-from worker.cli.complaint import Complaint
+from worker.cli.commands.doctor_checks import check_health
 from worker.cli.main import app
+from worker.cli.screen.complaint import Complaint
 from worker.health.base import Policy
 from worker.health.redis import open_redis_health
 from worker.health.verdict import GOOD, Verdict

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from worker.cli.results import lost, served, took
+from worker.cli.screen.results import lost, served, took
 
 EXACT = {"asked_for": "flux-schnell", "provider": "fal", "model": "fal-ai/flux/schnell", "equivalence": "exact"}
 DEGRADED = {

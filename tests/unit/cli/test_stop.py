@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from worker.cli.stop import Stop, Stopped
+from worker.cli.processes.stop import Stop, Stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.env_example import env_example
-from config.fal_key import find_fal_key
+from config.keys.fal import find_fal_key
 from config.settings import GROUPS
 
 FILE = Path(__file__).parents[3] / ".env.example"

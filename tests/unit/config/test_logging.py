@@ -32,7 +32,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 def test_our_events_and_those_of_libraries_share_one_shape() -> None:
     configure("json", stream=(stream := io.StringIO()))
 
-    structlog.get_logger("worker.dispatch").bind(job="j1").info("job.accepted", queue="video")
+    structlog.get_logger("worker.engine.dispatcher").bind(job="j1").info("job.accepted", queue="video")
     logging.getLogger("celery.worker").warning("lost %s", "the broker")
 
     ours, theirs = lines(stream)

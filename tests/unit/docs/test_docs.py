@@ -14,9 +14,9 @@ from tasks import generation, language, training, video
 from worker.cli.main import app as cli
 from worker.edge.app import celery_config
 from worker.errors import KilnhandError, _tree
-from worker.job import MOVES, Stage
-from worker.request import JobOptions
-from worker.status import FileOut, JobResult, JobStatus
+from worker.jobs.job import MOVES, Stage
+from worker.jobs.request import JobOptions
+from worker.jobs.status import FileOut, JobResult, JobStatus
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

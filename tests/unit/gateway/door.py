@@ -16,11 +16,11 @@ from worker.gateway.metrics import metrics_routes
 from worker.gateway.webhooks import Reception, webhook_routes
 from worker.health.base import Policy
 from worker.health.memory import MemoryHealth
-from worker.job import Attempt, Job, Options, Piece, Stage, Step, Ticket
+from worker.health.metrics import Metrics
+from worker.jobs.job import Attempt, Job, Options, Piece, Stage, Step, Ticket
 from worker.ledger.base import Row
 from worker.ledger.memory import MemoryLedger
-from worker.metrics import Metrics
-from worker.webhook import webhook_url
+from worker.net.webhook_url import webhook_url
 
 FIXTURE = json.loads((Path(__file__).parents[2] / "fixtures/fal_webhooks.json").read_text(encoding="utf-8"))
 KEYS, WEBHOOKS = FIXTURE["keys"], FIXTURE["webhooks"]

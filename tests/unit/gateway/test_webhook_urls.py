@@ -6,8 +6,9 @@ from urllib.parse import unquote
 import pytest
 
 from config.settings import FalSettings, GatewaySettings, Settings
-from worker.artefacts.signing import sign
-from worker.webhook import Heard, WebhookSecretMissingError, attempt_of, webhook_url, webhooks_wanted
+from worker.files.signing import sign
+from worker.jobs.signals import Heard
+from worker.net.webhook_url import WebhookSecretMissingError, attempt_of, webhook_url, webhooks_wanted
 
 SECRET = "a secret of the tests"
 ODD_IDS = [

@@ -18,10 +18,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
 from tests.unit.gateway.door import JOB, KEYS, OTHER, REQUEST, SECRET, SIGNED_AT, WEBHOOKS, Door
-from worker.gateway.hearing import Told
+from worker.gateway.intake import Told
 from worker.gateway.webhooks import LARGEST_BYTES
-from worker.job import Stage
-from worker.webhook import Heard
+from worker.jobs.job import Stage
+from worker.jobs.signals import Heard
 
 SIGNATURE = WEBHOOKS["ok"]["signature"]
 OK_BODY = WEBHOOKS["ok"]["body"].encode()

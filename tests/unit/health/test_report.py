@@ -3,8 +3,8 @@
 from structlog.testing import capture_logs
 
 from worker.health.base import Change, State
+from worker.health.metrics import Metrics
 from worker.health.report import report, show
-from worker.metrics import Metrics
 
 
 def test_each_change_is_one_line_of_the_log() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from worker.errors import InvalidRequestError
+from worker.jobs.request import read
 from worker.language.requests import REQUESTS, CaptionRequest, StyleRequest
-from worker.request import read
 
 FILE = {"url": "https://files.example/files/jobs/a/images-0.png?signature=s", "key": "jobs/a/images-0.png", "bytes": 5}
 DATA = "data:image/png;base64,iVBORw0KGgo="

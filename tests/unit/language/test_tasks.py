@@ -8,7 +8,7 @@ import pytest
 
 from config.catalogue import load_catalogue
 from tasks import language
-from worker.cli.local import with_files
+from worker.cli.commands.local_files import with_files
 from worker.errors import InvalidRequestError
 from worker.language.requests import REQUESTS
 

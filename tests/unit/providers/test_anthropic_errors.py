@@ -14,7 +14,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.providers.anthropic_errors import anthropic_error, unanswered
+from worker.providers.anthropic.errors import anthropic_error, unanswered
 
 PAGE = "<html><title>502 Bad Gateway</title></html>"
 

@@ -15,7 +15,7 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
-from worker.providers.fal_errors import fal_error, retry_after_s
+from worker.providers.fal.errors import fal_error, retry_after_s
 
 
 def model_error(kind: str, msg: str = "said") -> dict[str, Any]:

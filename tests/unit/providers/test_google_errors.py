@@ -14,7 +14,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.providers.google_errors import google_error, operation_error
+from worker.providers.google.errors import google_error, operation_error
 
 
 def own(code: int, status: str, message: str = "m", *details: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from worker.errors import InternalError, ServiceUnavailableError, SubmitUnknownError
-from worker.providers.google_guard import GoogleGuard, Passage, passage
+from worker.providers.google.guard import GoogleGuard, Passage, passage
 
 URL = "http://127.0.0.1/v1/models/m:generateContent"
 
@@ -45,7 +45,7 @@ class Drip(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
 
 
 async def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.providers.google_guard.CONNECT_S", 0.05)  # the bound is the sum of both waits
+    monkeypatch.setattr("worker.providers.google.guard.CONNECT_S", 0.05)  # the bound is the sum of both waits
     passage.set(Passage())
     async with httpx.AsyncClient(transport=GoogleGuard(Drip(), "vertex", 0.05)) as http, asyncio.timeout(5):
         with pytest.raises(SubmitUnknownError):

@@ -1,0 +1,88 @@
+import io
+import os
+import socket
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from worker.cli.processes.child import Child, ChildFailedError
+from worker.cli.processes.leash import hold
+from worker.cli.processes.ports import free_port
+from worker.cli.processes.running import announce, join, kept, only_one
+from worker.cli.screen.log_lines import LogLines
+
+
+def child(tmp_path: Path, code: str) -> Child:
+    return Child("potter", [sys.executable, "-c", code], os.environ, tmp_path / "potter.log", lambda _: False)
+
+
+def test_a_child_that_dies_before_it_is_ready_leaves_its_last_words(tmp_path: Path) -> None:
+    one = child(tmp_path, "print('the kiln is cold'); raise SystemExit(3)")
+    one.start()
+    with pytest.raises(ChildFailedError, match=r"(?s)potter ended with status 3.*the kiln is cold"):
+        one.wait_ready(20)
+
+
+def test_a_child_that_is_never_ready_is_named(tmp_path: Path) -> None:
+    one = child(tmp_path, "import time; time.sleep(60)")
+    one.start()
+    with pytest.raises(ChildFailedError, match=r"potter was not ready after 0.2 s"):
+        one.wait_ready(0.2)
+    one.kill()
+
+
+def test_a_child_that_does_not_listen_to_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    one = child(tmp_path, code)
+    one._is_ready = lambda _: "deaf" in one.log_text()
+    one.start()
+    one.wait_ready(20)
+    one.stop(grace_s=0.2)
+    assert one.returncode == -9
+
+
+def test_a_leash_holds_the_newest_first_and_forgets_who_has_ended() -> None:
+    assert hold(["+11\n", "+12\n", "+13\n", "-12\n"]) == [13, 11]
+
+
+def test_a_taken_port_is_moved() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = holder.getsockname()[1]
+        assert free_port(taken) not in {0, taken}
+    assert free_port(taken) == taken
+
+
+def test_only_whole_new_lines_of_a_log_are_shown(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    log.write_text("old\n")
+    console = Console(record=True, file=io.StringIO(), width=80)
+    lines = LogLines(console, {"worker": log})
+    log.write_text("old\nnew\nhal")
+    lines.show_new()
+    log.write_text("old\nnew\nhalf\n")
+    lines.show_new()
+    assert console.export_text().splitlines() == ["worker │ new", "worker │ half"]
+
+
+def test_a_secret_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "secret"
+    assert kept(path, "first") == kept(path, "second") == "first"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_house_is_found_while_it_is_held_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KILNHAND_STORE_URL", "mine")
+    monkeypatch.delenv("KILNHAND_REDIS_URL", raising=False)
+    with only_one(tmp_path):
+        announce(tmp_path, {"KILNHAND_REDIS_URL": "redis://x", "KILNHAND_STORE_URL": "theirs", "PATH": "/"})
+        assert join(tmp_path) == ["KILNHAND_REDIS_URL"]
+        assert (os.environ["KILNHAND_REDIS_URL"], os.environ["KILNHAND_STORE_URL"]) == ("redis://x", "mine")
+    monkeypatch.delenv("KILNHAND_REDIS_URL")
+    assert join(tmp_path) == []

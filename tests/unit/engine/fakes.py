@@ -1,0 +1,230 @@
+"""What stands around a dispatcher in its tests, faked: providers that answer from lists, files, the outside.
+
+How they are put together is `tests.unit.engine.world`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from worker.errors import ExternalServiceError
+from worker.health.base import Change, Go, Policy, Wait
+from worker.health.memory import MemoryHealth
+from worker.health.verdict import Verdict
+from worker.jobs.job import Artefact, Job, Piece, Ticket
+from worker.jobs.status import JobStatus
+from worker.providers.base import Call, Ended, Fault, Media, Reply, Sighting, Sought, Stop
+
+DONE = Reply({"images": [{"url": "https://x/y.png"}], "seed": 7}, billed_units=2)
+PICTURE = Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="gemini-nano-banana-2.1-002")
+
+
+class FakeFal:
+    """A provider that answers from lists; the last answer stays."""
+
+    name = "fal"
+    call_s = 30.0
+    lists_requests = True
+    result_bytes = 0
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.submits: list[Any] = [Ticket("r-1")]
+        self.looks: list[Any] = [Ended(inference_s=1.5)]
+        self.results: list[Any] = [DONE]
+        self.cancels: list[Any] = [Stop.STOPPED]
+        self.finds: list[Any] = [None]
+        self.sought: list[Sought] = []
+        self.sent: list[Call] = []
+        self.call_size = 0
+        self.sized: list[int] = []
+        self.uploads: list[Any] = ["https://theirs/1"]
+        self.before_submit: Callable[[], None] = lambda: None
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        self.sized.append(file_bytes)
+        return self.call_size + file_bytes
+
+    async def submit(self, call: Call) -> Ticket:
+        self.before_submit()
+        self.sent.append(call)
+        return self._next("submit", self.submits)  # type: ignore[no-any-return]
+
+    async def upload(self, media: Media | Path) -> str:
+        return self._next("upload", self.uploads)  # type: ignore[no-any-return]
+
+    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+        return self._next("look", self.looks)  # type: ignore[no-any-return]
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+        return self._next("result", self.results)  # type: ignore[no-any-return]
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+        return self._next("cancel", self.cancels)  # type: ignore[no-any-return]
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        return Ticket(request_id)
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        self.sought.append(sought)
+        return self._next("find", self.finds)  # type: ignore[no-any-return]
+
+    async def aclose(self) -> None:
+        return None
+
+    def _next(self, name: str, answers: list[Any]) -> Any:
+        self.calls.append(name)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+class FakeAtOnce(FakeFal):
+    """A provider that answers inside the call, and lists nothing."""
+
+    call_s = 60.0
+    lists_requests = False
+
+    def __init__(self, name: str = "vertex", *answers: Any) -> None:
+        super().__init__()
+        self.name = name
+        self.submits = list(answers) or [PICTURE]
+
+
+class FakeInputs:
+    """Brings what it is asked for, or fails as told."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.asked: list[tuple[str, ...]] = []
+        self.handed: list[tuple[str, str, str]] = []
+        self.large, self.large_most = 0, 4
+
+    def must_be_brought(self, ref: str) -> bool:
+        return ref.startswith(("jobs/", "ours:"))
+
+    def begin_large(self) -> bool:
+        may_begin = self.large < self.large_most
+        self.large += may_begin
+        return may_begin
+
+    def end_large(self) -> None:
+        self.large -= 1
+
+    async def as_urls(
+        self, refs: Sequence[str], upload: Callable[[Media], Awaitable[str]], *, most_bytes: int, name: str
+    ) -> tuple[str, ...]:
+        return tuple([await upload(media) for media in await self.bring(refs, most_bytes=most_bytes, name=name)])
+
+    async def hand_over(self, ref: str, upload: Callable[[Path], Awaitable[str]], *, kind: str, name: str) -> str:
+        self.handed.append((ref, kind, name))
+        if self.errors:
+            raise self.errors.pop(0)
+        return await upload(Path(ref))
+
+    async def bring(self, refs: Sequence[str], *, most_bytes: int, name: str) -> tuple[Media, ...]:
+        self.asked.append(tuple(refs))
+        if self.errors:
+            raise self.errors.pop(0)
+        return tuple(Media(ref.encode(), "image/png") for ref in refs)
+
+
+class WatchedHealth(MemoryHealth):
+    """The health in memory, with what it was asked and told."""
+
+    def __init__(self, clock: Callable[[], float], policy: Policy) -> None:
+        super().__init__(clock, policy)
+        self.gone: list[str] = []
+        self.told: list[tuple[str, str]] = []
+        self.tokens: Counter[str] = Counter()
+        self.before_tell: Callable[[], None] = lambda: None
+
+    async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
+        answer = await super().ask(provider, model, lease_s)
+        if isinstance(answer, Go):
+            self.gone.append(answer.token or "")
+        return answer
+
+    async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
+        self.before_tell()
+        self.told.append((provider, verdict.kind))
+        if go:
+            self.tokens[go.token or ""] += 1
+        return await super().tell(provider, model, verdict, go)
+
+    async def open(self, provider: str, model: str = "x") -> None:
+        """Have a provider's circuit open, as after a locked account."""
+        await super().tell(provider, model, Verdict("locked"), None)
+
+    def leaks(self) -> list[str]:
+        """Flights that nobody told the end of, or more than once."""
+        return [token for token in self.gone if self.tokens[token] != 1]
+
+
+class FakeFetcher:
+    def __init__(self) -> None:
+        self.errors: list[ExternalServiceError] = []
+        self.keep_errors: list[Exception] = []
+        self.kept: list[tuple[bytes, ...]] = []
+        self.before_keep: Callable[[], None] = lambda: None
+        self.upload_s: float | None = None
+        self.uploading: set[str] = set()
+
+    def is_uploading(self, job_id: str) -> bool:
+        return job_id in self.uploading
+
+    async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+        if self.upload_s:
+            self.uploading.add(job_id)
+            await asyncio.sleep(self.upload_s)
+            self.uploading.remove(job_id)
+        if self.errors:
+            raise self.errors.pop(0)
+        return (_artefact(job_id, 0),) if pieces else ()
+
+    async def keep_all(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+        self.before_keep()
+        if self.keep_errors:
+            raise self.keep_errors.pop(0)
+        self.kept.append(tuple(files))
+        return tuple(_artefact(job_id, n) for n in range(len(files)))
+
+
+def _artefact(job_id: str, n: int) -> Artefact:
+    return Artefact("images", f"jobs/{job_id}/images-{n}.png", "image", "image/png", 3, "00", 10, 10)
+
+
+class FakeStore:
+    async def url(self, key: str, seconds: float) -> str:
+        return f"https://ours/{key}"
+
+
+class FakeOutside:
+    """Remembers what it was told, and may fail to be reached."""
+
+    def __init__(self) -> None:
+        self.told: list[JobStatus] = []
+        self.milestones: list[str] = []
+        self.closed: list[Job] = []
+        self.sent: list[Job] = []
+        self.away = False
+
+    async def tell(self, job: Job, status: JobStatus, milestone: bool) -> None:
+        if self.away:
+            raise ConnectionError
+        self.told.append(status)
+        if milestone:
+            self.milestones.append(status.state)
+
+    async def send(self, job: Job) -> None:
+        if self.away:
+            raise ConnectionError
+        self.sent.append(job)
+
+    async def close(self, job: Job) -> None:
+        if self.away:
+            raise ConnectionError
+        self.closed.append(job)

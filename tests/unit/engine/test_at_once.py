@@ -1,0 +1,211 @@
+"""A provider that answers inside the call: what came is stored first, what is lost is repeated once at the most."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.unit.engine.fakes import PICTURE, FakeAtOnce
+from tests.unit.engine.world import LEASE_S, World, world_of_two
+from worker.engine import dispatcher as dispatch
+from worker.engine import outcome
+from worker.errors import (
+    BrokenPieceError,
+    ContentRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)  # fmt: skip
+from worker.jobs.job import Attempt, Job, Stage
+from worker.providers.base import Call, Fault
+
+CALL_S = FakeAtOnce.call_s
+LOST = SubmitUnknownError("vertex: the connection broke", provider="vertex")
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+    monkeypatch.setattr(outcome, "KEEP_PAUSES_S", (0.0, 0.0, 0.0))
+    return world_of_two()
+
+
+def vertex(world: World) -> FakeAtOnce:
+    return world.providers["vertex"]  # type: ignore[no-any-return]
+
+
+async def lose_the_worker(world: World) -> None:
+    """The call was made, and its worker died in the middle of it."""
+    await world.accept(providers=("vertex",))
+    (claim,), _ = await world.ledger.claim(["generation"], 1, LEASE_S)
+    attempt = Attempt(1, "vertex", "gemini-nano-banana-2.1", world.now)
+    await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(attempt,)), LEASE_S)
+    world.now += LEASE_S + 1
+
+
+def codes(row: Job) -> list[str | None]:
+    return [attempt.trouble.code if attempt.trouble else None for attempt in row.attempts]
+
+
+async def test_a_call_that_ended_open_is_repeated_at_once_and_marked(world: World) -> None:
+    vertex(world).submits = [LOST, PICTURE]
+    await world.accept(providers=("vertex",))
+    row = await world.until(Stage.CLOSING, seconds=2)
+    assert (row.ending, codes(row)) == (Stage.COMPLETED, ["submit_unknown", None])
+    assert [attempt.possible_duplicate for attempt in row.attempts] == [False, True]
+    result = dict(row.result or {})
+    assert result["possible_duplicate"]
+    lost = result["provenance"]["tried"][0]
+    assert (lost["error"], lost["cost"]) == (
+        "submit_unknown",
+        {"usd": 0.0336, "units": 1.0, "per": "image", "estimated": True},
+    )
+
+
+async def test_a_call_whose_worker_vanished_is_repeated_once_it_must_be_over(world: World) -> None:
+    await lose_the_worker(world)
+    while len((await world.turn()).attempts) == 1:
+        assert vertex(world).calls == ["find"] * len(vertex(world).calls)
+        world.now += 0.5
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    first, second = row.attempts
+    assert CALL_S <= second.started_at - first.started_at < CALL_S + 1
+    assert (first.cost and first.cost.usd, second.possible_duplicate) == (0.0336, True)
+    assert vertex(world).calls.count("submit") == 1
+
+
+async def test_a_call_that_is_lost_twice_ends_the_job(world: World) -> None:
+    vertex(world).submits = [LOST]
+    await world.accept(provider="vertex")
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, codes(row)) == (Stage.FAILED, ["submit_unknown"] * 2)
+    assert row.trouble and row.trouble.code == "submit_unknown"
+    assert (vertex(world).calls.count("submit"), world.fal.calls) == (2, [])
+    assert all(attempt.cost and attempt.cost.estimated for attempt in row.attempts)
+
+
+async def test_what_is_unknown_goes_nowhere_else_before_it_is_reconciled(world: World) -> None:
+    world.fal.submits = [SubmitUnknownError("fal: the connection broke")]
+    await world.accept()
+    while (row := await world.turn()).stage == Stage.UNKNOWN:
+        assert vertex(world).calls == []
+        world.now += 1
+    assert row.attempts[0].ended_at and row.attempts[0].ended_at - row.created_at > 60
+    assert "find" in world.fal.calls
+
+
+async def test_the_files_of_an_answer_are_stored_before_the_row_is_written(world: World) -> None:
+    stages = list[Stage]()
+    world.fetcher.before_keep = lambda: stages.append(world.ledger._rows["a"].job.stage)
+    await world.accept(providers=("vertex",))
+    row = await world.until(Stage.CLOSING)
+    assert stages == [Stage.SUBMITTING]
+    assert [artefact.key for artefact in row.artefacts] == ["jobs/a/images-0.png"]
+    assert row.attempts[0].answered
+
+
+@pytest.mark.parametrize("error", [ServiceUnavailableError("the store: away"), OSError("no space left on device")])
+async def test_a_store_that_is_away_is_tried_again_in_place(world: World, error: Exception) -> None:
+    world.fetcher.keep_errors = [error] * 3
+    await world.accept(providers=("vertex",))
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, vertex(world).calls) == (Stage.COMPLETED, ["submit"])
+
+
+@pytest.mark.parametrize("error", [ServiceUnavailableError("the store: away"), OSError("no space left on device")])
+async def test_a_store_that_stays_away_ends_the_job_without_a_second_call(world: World, error: Exception) -> None:
+    world.fetcher.keep_errors = [error] * 99
+    await world.accept(provider="vertex")
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, vertex(world).calls, world.fal.calls) == (Stage.FAILED, ["submit"], [])
+    assert row.trouble and row.trouble.code == "service_unavailable"
+    assert row.attempts[0].cost and row.attempts[0].cost.usd == 0.0336
+
+
+async def test_a_black_picture_inside_an_answer_is_not_paid_for_twice(world: World) -> None:
+    world.fetcher.keep_errors = [BrokenPieceError("images.0: black")]
+    await world.accept(provider="vertex")
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, vertex(world).calls, world.fal.calls) == (Stage.FAILED, ["submit"], [])
+
+
+async def test_a_worker_that_dies_between_the_answer_and_the_row_leaves_a_possible_duplicate(world: World) -> None:
+    def die() -> None:
+        world.fetcher.before_keep = lambda: None
+        world.ledger._rows["a"].fence += 1
+        raise asyncio.CancelledError
+
+    world.fetcher.before_keep = die
+    await world.accept(providers=("vertex",))
+    await world.turn()
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, len(row.attempts)) == (Stage.COMPLETED, 2)
+    assert row.attempts[1].possible_duplicate
+    assert vertex(world).calls.count("submit") == 2
+
+
+async def test_an_answer_that_outlasts_its_lease_is_written_by_the_claim_that_follows(world: World) -> None:
+    """The row is claimed by ourselves again while the call is out."""
+    out, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(call: Call) -> Any:
+        vertex(world).sent.append(call)
+        out.set()
+        await answer.wait()
+        return PICTURE
+
+    vertex(world).submit = slow  # type: ignore[method-assign]
+    await world.accept(providers=("vertex",))
+    await world.dispatcher._round()
+    await out.wait()
+    world.now += LEASE_S + 1
+    await world.dispatcher._round()
+    answer.set()
+    await asyncio.gather(*(task for _, task in world.dispatcher._held.values()))
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, len(vertex(world).sent), len(row.attempts)) == (Stage.COMPLETED, 1, 1)
+
+
+async def test_a_cancel_during_the_call_comes_too_late_and_keeps_the_picture(world: World) -> None:
+    loop, tasks = asyncio.get_running_loop(), list[Any]()
+    vertex(world).before_submit = lambda: tasks.append(loop.create_task(world.ledger.signal("a", "cancel")))
+    slow = vertex(world).submit
+
+    async def submit(call: Call) -> Any:
+        answer = await slow(call)
+        await asyncio.gather(*tasks)
+        return answer
+
+    vertex(world).submit = submit  # type: ignore[method-assign]
+    await world.accept(providers=("vertex",))
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, len(row.artefacts)) == (Stage.CANCELLED, 1)
+    assert row.receipt and (row.receipt.in_time, row.receipt.cost and row.receipt.cost.usd) == (False, 0.0336)
+
+
+async def test_a_cancel_that_was_heard_before_the_intent_sends_nothing(world: World) -> None:
+    await world.accept(providers=("vertex",))
+    await world.ledger.signal("a", "cancel")
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, row.receipt and row.receipt.in_time, vertex(world).calls) == (Stage.CANCELLED, True, [])
+
+
+async def test_a_deadline_that_passes_during_the_call_does_not_throw_away_its_picture(world: World) -> None:
+    vertex(world).before_submit = lambda: setattr(world, "now", world.now + 7)
+    await world.accept(providers=("vertex",), deadline_s=5)
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, len(row.artefacts)) == (Stage.COMPLETED, 1)
+
+
+async def test_a_deadline_that_passes_between_two_tries_ends_the_job(world: World) -> None:
+    vertex(world).submits = [Fault(ServiceUnavailableError("503"))]
+    await world.accept(providers=("vertex",), deadline_s=2)
+    row = await world.until(Stage.CLOSING)
+    assert row.trouble and row.trouble.code == "deadline_exceeded"
+
+
+async def test_a_refused_run_is_billed_all_the_same(world: World) -> None:
+    vertex(world).submits = [Fault(ContentRefusedError("vertex: not this"), 1.0)]
+    await world.accept(providers=("vertex",))
+    row = await world.until(Stage.CLOSING)
+    assert row.attempts[0].cost and row.attempts[0].cost.usd == 0.0336

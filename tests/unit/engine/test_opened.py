@@ -1,0 +1,60 @@
+"""Which providers a worker opens, and which SDKs it imports for them."""
+
+import subprocess
+import sys
+
+import pytest
+
+from config.settings import FalSettings, ForeignSettings, Settings
+from worker.files.input_refs import may_be_handed_on
+from worker.services import _fetched_from, _handed_on
+
+CODE = """
+import asyncio, sys
+from contextlib import AsyncExitStack
+from config.keys.access import what_to_set
+from config.settings import Settings
+from worker.files.memory import Memory
+from worker.services import _providers
+
+async def opened():
+    settings = Settings()
+    names = [name for name, lacks in what_to_set(settings).items() if lacks is None]
+    async with AsyncExitStack() as stack:
+        print(*await _providers(stack, settings, Memory(1), names))
+
+asyncio.run(opened())
+print(*sorted({"google.genai", "anthropic", "fal_client"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "providers", "sdks"),
+    [
+        ({"KILNHAND_FAL_BASE_URL": "http://127.0.0.1:1"}, "fal", "fal_client"),
+        ({"FAL_KEY": "id:secret", "GEMINI_API_KEY": "k"}, "fal gemini", "fal_client google.genai"),
+        ({"ANTHROPIC_API_KEY": "k"}, "anthropic", "anthropic fal_client"),
+        ({"KILNHAND_GOOGLE_BASE_URL": "http://127.0.0.1:1"}, "vertex gemini", "fal_client google.genai"),
+    ],
+)
+def test_a_provider_that_is_disabled_is_not_imported(
+    environment: dict[str, str], providers: str, sdks: str, tmp_path: object
+) -> None:
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **environment}
+    ran = subprocess.run([sys.executable, "-c", CODE], env=bare, cwd=str(tmp_path), capture_output=True, text=True)
+    assert ran.stdout.splitlines() == [providers, sdks], ran.stderr[-2000:]
+
+
+def test_what_is_opened_to_us_is_not_handed_on_to_a_provider() -> None:
+    foreign = ForeignSettings(allow_inside="minio:9000", _env_file=None)  # type: ignore[call-arg]
+    settings = Settings(foreign=foreign, fal=FalSettings(fal_base_url="http://127.0.0.1:9100"))
+    bucket, twin = "http://minio:9000/b/weights-0.safetensors?sig=x", "http://127.0.0.1:9100/cdn/files/a"
+    assert [may_be_handed_on(url, _fetched_from(settings)) for url in (bucket, twin)] == [True, True]
+    assert [may_be_handed_on(url, _handed_on(settings)) for url in (bucket, twin)] == [False, True]
+
+
+def test_what_is_opened_to_us_is_not_handed_on_even_where_its_name_looks_public() -> None:
+    foreign = ForeignSettings(allow_inside="files.example.com:9000,8.8.8.0/24", _env_file=None)  # type: ignore[call-arg]
+    gate = _handed_on(Settings(foreign=foreign, fal=FalSettings(fal_base_url="http://127.0.0.1:9100")))
+    hosts = ("files.example.com:9000", "8.8.8.8", "files.example.com", "1.1.1.1")
+    assert [may_be_handed_on(f"http://{host}/a.zip", gate) for host in hosts] == [False, False, True, True]

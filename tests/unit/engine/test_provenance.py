@@ -1,0 +1,120 @@
+"""What a result says of where its pieces come from: nobody is swapped in silence, and nothing is lost in silence."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.engine.fakes import PICTURE, FakeAtOnce
+from tests.unit.engine.world import IMAGES, World, world_of_two
+from worker.engine import dispatcher as dispatch
+from worker.errors import AuthenticationError, ContentRefusedError, ServiceUnavailableError
+from worker.jobs.job import Piece, Stage, Step
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+    return world_of_two()
+
+
+def vertex(world: World) -> FakeAtOnce:
+    return world.providers["vertex"]  # type: ignore[no-any-return]
+
+
+async def result(world: World) -> dict[str, Any]:
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    return dict(row.result or {})
+
+
+async def test_what_was_served_as_asked_says_so(world: World) -> None:
+    await world.accept()
+    assert (await result(world))["provenance"] == {
+        "asked_for": "flux-schnell",
+        "provider": "fal",
+        "model": "fal-ai/flux/schnell",
+        "version": None,
+        "equivalence": "exact",
+        "approximated": {},
+        "dropped": [],
+        "prompt": "x",
+        "missing": [],
+        "tried": [
+            {
+                "provider": "fal",
+                "model": "fal-ai/flux/schnell",
+                "error": None,
+                "seconds": 1.0,
+                "cost": {"usd": 0.006, "units": 2.0, "per": "megapixel", "estimated": False},
+            }
+        ],
+    }
+
+
+async def test_what_another_served_tells_all(world: World) -> None:
+    world.fal.submits = [ServiceUnavailableError("fal: 503")]
+    given = {"negative_prompt": "fog", "image_size": {"width": 1600, "height": 900}, "num_inference_steps": 4}
+    await world.accept("sdxl", given)
+    told = await result(world)
+    provenance = told["provenance"]
+    assert (provenance["asked_for"], told["model"]) == ("sdxl", "sdxl")
+    assert (provenance["provider"], provenance["model"]) == ("vertex", "gemini-nano-banana-2.1")
+    assert provenance["version"] == "gemini-nano-banana-2.1-002"
+    assert provenance["equivalence"] == "close"
+    assert provenance["approximated"] == {
+        "negative_prompt": 'in the prompt: "Without: fog"',
+        "image_size": "1600x900 as 16:9 at 2K",
+    }
+    assert provenance["dropped"] == ["num_inference_steps"]
+    assert provenance["prompt"] == "x\n\nWithout: fog" == vertex(world).sent[0].arguments["prompt"]
+    assert [(each["provider"], each["error"]) for each in provenance["tried"]] == [
+        ("fal", "service_unavailable"),
+        ("fal", "service_unavailable"),
+        ("fal", "service_unavailable"),
+        ("vertex", None),
+    ]
+    assert [each["cost"] for each in provenance["tried"][:3]] == [None] * 3
+    assert provenance["tried"][3]["cost"]["usd"] == 0.0504
+
+
+async def test_the_same_model_elsewhere_is_exact(world: World) -> None:
+    world.fal.submits = [AuthenticationError("fal: 401")]
+    await world.accept("nano-banana-pro")
+    told = await result(world)
+    assert (told["provenance"]["equivalence"], told["provenance"]["model"]) == ("exact", "gemini-3-pro-image")
+
+
+async def test_a_model_is_named_in_the_callers_words(world: World) -> None:
+    await world.accept_step(Step("nano-banana-2", {"prompt": "x"}, IMAGES), request={"model": "gemini-3.1-flash-image"})
+    assert (await result(world))["provenance"]["asked_for"] == "gemini-3.1-flash-image"
+
+
+async def test_a_seed_that_another_model_is_told_is_approximated(world: World) -> None:
+    world.fal.submits = [AuthenticationError("fal: 401")]
+    await world.accept(given={"seed": 7}, allow_degraded=True)
+    provenance = (await result(world))["provenance"]
+    assert provenance["equivalence"] == "degraded"
+    assert list(provenance["approximated"]) == ["seed"]
+    assert vertex(world).sent[0].arguments["seed"] == 7
+
+
+async def test_fewer_pictures_than_asked_for_are_kept_and_marked(world: World) -> None:
+    refused = ContentRefusedError("vertex: IMAGE_SAFETY", provider="vertex")
+    vertex(world).submits = [replace(PICTURE, billed_units=2.0, files=(b"1", b"2"), missing=(refused,))]
+    step = Step("flux-schnell", {"prompt": "x", "num_images": 3}, (Piece("images", "image", "images.*", count=3),))
+    await world.accept_step(step, provider="vertex")
+    told = await result(world)
+    assert [image["key"] for image in told["images"]] == ["jobs/a/images-0.png", "jobs/a/images-1.png"]
+    assert told["provenance"]["missing"] == ["vertex: IMAGE_SAFETY"]
+    assert told["cost"] == {"usd": 0.0672, "units": 2.0, "per": "image", "estimated": False}
+    assert len(vertex(world).sent) == 1
+
+
+async def test_each_try_keeps_its_own_error(world: World) -> None:
+    world.fal.submits = [AuthenticationError("fal: 401")]
+    vertex(world).submits = [ContentRefusedError("vertex: not this")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert [attempt.trouble and attempt.trouble.message for attempt in row.attempts] == ["fal: 401", "vertex: not this"]
+    assert row.trouble and row.trouble.message == "fal: 401; vertex failed too: vertex: not this"

@@ -1,0 +1,97 @@
+"""Rows that were sent and that no worker has accepted: their messages go out again."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.engine.world import World
+from worker.engine import dispatcher as dispatch
+from worker.jobs.job import Job, Note, Options, Stage, Step
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+    return World()
+
+
+async def send(world: World, **message: object) -> None:
+    step = Step("", {}, ())
+    note = Note(world.now, "sent")
+    job = Job("a", "generation.text_to_image", "generation", {}, step, Options(), world.now, Stage.SENT)
+    await world.ledger.send(replace(job, sent_at=world.now, history=(note,), message={"id": "a", **message}), 8.0)
+
+
+async def test_a_row_that_nobody_accepts_has_its_message_sent_again_in_growing_steps(world: World) -> None:
+    await send(world)
+    times = []
+    while len(times) < 4:
+        before = len(world.outside.sent)
+        await world.turn()
+        if len(world.outside.sent) > before:
+            times.append(world.now - 1000)
+        world.now += 1
+    assert [round(time) for time in times] == [8, 24, 56, 120]
+    assert world.fal.calls == []
+
+
+async def test_a_row_that_is_accepted_goes_on_and_its_message_is_not_sent_again(world: World) -> None:
+    await send(world)
+    world.now += 3
+    row = await world.accept()
+    assert (row.stage, row.sent_at, row.created_at) == (Stage.ACCEPTED, 1000, 1003)
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, world.outside.sent) == (Stage.COMPLETED, [])
+    assert [note.what for note in row.history] == [
+        "sent", "accepted", "submitting", "ticket", "answered", "stored", "ending",
+    ]  # fmt: skip
+
+
+async def test_a_row_that_is_accepted_while_its_message_is_sent_again_stays_accepted(world: World) -> None:
+    await send(world)
+    world.now += 11
+    real = world.outside.send
+
+    async def accepted_meanwhile(job: Job) -> None:
+        await real(job)
+        await world.accept()
+
+    world.outside.send = accepted_meanwhile  # type: ignore[method-assign]
+    assert (await world.turn()).stage == Stage.ACCEPTED
+
+
+async def test_a_cancelled_row_that_nobody_accepted_ends(world: World) -> None:
+    await send(world)
+    await world.ledger.signal("a", "cancel")
+    row = await world.turn()
+    assert (row.ending, world.outside.sent) == (Stage.CANCELLED, [])
+    assert len(world.outside.closed) == 1
+
+
+async def test_a_row_whose_message_has_expired_ends(world: World) -> None:
+    await send(world, expires_at=1005.0)
+    world.now += 11
+    assert (await world.turn()).ending == Stage.CANCELLED
+
+
+async def test_what_expired_before_it_was_accepted_is_not_begun(world: World) -> None:
+    await send(world, expires_at=1005.0)
+    world.now += 6
+    await world.accept()
+    row = await world.turn()
+    assert (row.ending, world.fal.calls) == (Stage.CANCELLED, [])
+
+
+async def test_what_was_begun_in_time_goes_on(world: World) -> None:
+    await send(world, expires_at=1005.0)
+    await world.accept()
+    assert (await world.turn()).stage == Stage.WAITING
+    world.now += 60
+    assert (await world.until(Stage.CLOSING)).ending == Stage.COMPLETED
+
+
+async def test_a_row_that_no_worker_ever_accepts_ends_as_a_failure(world: World) -> None:
+    await send(world)
+    row = await world.until(Stage.CLOSING, seconds=10_000)
+    assert row.trouble and "no worker accepted" in row.trouble.message
+    assert len(world.outside.sent) == 20

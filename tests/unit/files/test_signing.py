@@ -1,0 +1,90 @@
+"""Which URLs open a file, and for how long."""
+
+from urllib.parse import parse_qs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.settings import GatewaySettings
+from worker.files.signing import (
+    ExpiredSignatureError,
+    SecretMissingError,
+    WrongSignatureError,
+    require_secret,
+    sign,
+    verify,
+)
+from worker.jobs.file_keys import BadKeyError, checked, key_of
+
+SECRET = "a secret of the tests"
+KEY = "jobs/4e2a/images-0.png"
+
+
+def signed(key: str = KEY, expires_at: float = 1000) -> tuple[str, str]:
+    query = parse_qs(sign(SECRET, key, expires_at))
+    return query["expires"][0], query["signature"][0]
+
+
+def test_a_signature_opens_its_key_until_it_expires() -> None:
+    verify(SECRET, KEY, *signed(), now=999.9)
+    with pytest.raises(ExpiredSignatureError):
+        verify(SECRET, KEY, *signed(), now=1000)
+
+
+def test_a_signature_opens_nothing_else() -> None:
+    expires, signature = signed()
+    for secret, key, until in (
+        (SECRET, KEY + "x", expires),
+        ("another secret value", KEY, expires),
+        (SECRET, KEY, "2000"),
+    ):
+        with pytest.raises(WrongSignatureError):
+            verify(secret, key, until, signature, now=0)
+
+
+@pytest.mark.parametrize("signature", ["", "x", "é" * 43, "A" * 43, "A" * 10_000])
+def test_a_made_up_signature_is_wrong(signature: str) -> None:
+    with pytest.raises(WrongSignatureError):
+        verify(SECRET, KEY, "1000", signature, now=0)
+
+
+def test_a_forged_signature_of_the_past_is_wrong_rather_than_expired() -> None:
+    with pytest.raises(WrongSignatureError):
+        verify(SECRET, KEY, "1", "A" * 43, now=1000)
+
+
+@pytest.mark.parametrize("expires", ["", "soon", "1000.5", "-1", "1e9", "٣"])
+def test_a_signature_of_a_strange_time_is_wrong(expires: str) -> None:
+    with pytest.raises(WrongSignatureError):
+        verify(SECRET, KEY, expires, signed()[1], now=0)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "/etc/passwd", "../x", "jobs/../../x", "jobs/./x", "jobs//x", "jobs/.hidden", "jobs/%2e%2e/x", "a\\b", "a\0",
+     "a b", "C:/x", "jobs/x/", "jobs/x\n", "é", "x" * 600, "jobs/-x", "a?b", "a#1"],
+)  # fmt: skip
+def test_a_key_that_could_leave_its_folder_is_refused(key: str) -> None:
+    with pytest.raises(BadKeyError):
+        checked(key)
+    with pytest.raises(BadKeyError):
+        sign(SECRET, key, 1000)
+    with pytest.raises(BadKeyError):
+        verify(SECRET, key, *signed(), now=0)
+
+
+def test_the_key_of_a_piece_is_always_the_same() -> None:
+    assert key_of("4e2a-b1", "images", 0, "png") == key_of("4e2a-b1", "images", 0, "png") == "jobs/4e2a-b1/images-0.png"
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_any_job_id_has_a_safe_folder_of_its_own(one: str, other: str) -> None:
+    first, second = key_of(one, "images", 0, "png"), key_of(other, "images", 0, "png")
+    assert checked(first).count("/") == 2
+    assert (first == second) == (one == other)
+
+
+def test_a_missing_secret_names_its_variable() -> None:
+    with pytest.raises(SecretMissingError, match="KILNHAND_SECRET is not set"):
+        require_secret(GatewaySettings(_env_file=None, secret=None))

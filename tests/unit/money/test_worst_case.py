@@ -1,0 +1,213 @@
+"""What a lost call may have cost: never less than it can have been billed, and never nothing where there is a price."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from config.catalogue import Model, Price, load_catalogue
+from tests.unit.engine.fakes import FakeAtOnce
+from tests.unit.engine.world import World, world_of_two
+from worker.engine import dispatcher as dispatch
+from worker.engine.arguments import told
+from worker.engine.cancellation import STRIKES
+from worker.errors import SubmitUnknownError
+from worker.explain.story import money
+from worker.jobs.job import Attempt, Cost, Job, Options, Stage, Step
+from worker.language.requests import REQUESTS, LanguageRequest
+from worker.money.worst_case import (
+    FRAME_TOKENS,
+    LEAST_WRITTEN,
+    MOST_WRITTEN,
+    PICTURE_TOKENS,
+    most_tokens,
+    possible_cost,
+)
+from worker.providers.anthropic.message import MAX_TOKENS
+from worker.providers.base import Tokens
+from worker.providers.google.language import LEAST_TOKENS
+
+CATALOGUE = load_catalogue()
+WORDS = Price(usd=1, usd_out=2, per="token", picture_tokens=100)
+ASKED: dict[str, dict[str, Any]] = {
+    "language.caption": {"images": ["jobs/a/1.png", "jobs/a/2.png"]},
+    "language.style": {"wardrobe": [{"name": "coat", "image": "jobs/a/1.png"}, {"name": "jeans"}]},
+    "language.analyse": {"images": ["jobs/a/1.png", "jobs/a/2.png", "jobs/a/3.png"], "questions": ["Which is red?"]},
+}
+LOST = SubmitUnknownError("anthropic: no answer", provider="anthropic")
+
+
+def cost_of_sent(model: Model, job: Job) -> Cost | None:
+    return possible_cost(model, job, told(model, job))
+
+
+def test_a_byte_of_what_was_sent_is_a_token_at_most() -> None:
+    bare = most_tokens(WORDS, {"prompt": "", "max_tokens": 2000}, pictures=0)
+    assert bare.wrote == 2000 and FRAME_TOKENS < bare.read < FRAME_TOKENS + 50
+    for text, size in (("a" * 500, 500), ("ü" * 500, 1000), ("花" * 500, 1500)):
+        longer = most_tokens(WORDS, {"prompt": text, "max_tokens": 2000}, pictures=0)
+        assert longer.read - bare.read == size
+
+
+def test_all_that_is_sent_is_counted_and_every_picture() -> None:
+    sent = {"system": "s" * 10, "prompt": "p" * 10, "schema": {"type": "object"}, "max_tokens": 2000}
+    without = most_tokens(WORDS, {**sent, "schema": {}}, pictures=0)
+    whole = most_tokens(WORDS, sent, pictures=3)
+    assert whole.read - without.read == len('"type":"object"') + 3 * 100
+    unknown = WORDS.model_copy(update={"picture_tokens": None})
+    assert most_tokens(unknown, sent, pictures=3).read - whole.read == 3 * (PICTURE_TOKENS - 100)
+
+
+@pytest.mark.parametrize(
+    ("limit", "wrote"),
+    [(4096, 4096), (32_000, 32_000), (256, LEAST_WRITTEN), (None, MOST_WRITTEN), ("x", MOST_WRITTEN)],
+)
+def test_it_may_have_written_all_that_it_was_allowed_to(limit: Any, wrote: int) -> None:
+    assert most_tokens(WORDS, {"prompt": "x", "max_tokens": limit}, pictures=0).wrote == wrote
+
+
+def test_what_providers_ask_for_by_themselves_is_within_it() -> None:
+    assert LEAST_TOKENS == LEAST_WRITTEN and MAX_TOKENS <= MOST_WRITTEN
+
+
+def words(task: str, model: str, route: int = 0) -> Job:
+    """A job in words whose last attempt is on this route of its model."""
+    request: LanguageRequest = REQUESTS[task].model_validate({**ASKED[task], "model": model})
+    found = CATALOGUE.find(model)
+    on = found.routes[route]
+    attempt = Attempt(1, on.provider, on.endpoint, 1.0)
+    asked = request.model_dump(mode="json")
+    return Job("a", task, "generation", asked, request.step(found), Options(), 1.0, attempts=(attempt,))
+
+
+@pytest.mark.parametrize("task", ASKED)
+@pytest.mark.parametrize("route", [0, 1, 2])
+def test_words_that_were_lost_cost_what_was_sent_and_all_that_might_come(task: str, route: int) -> None:
+    job = words(task, "claude-haiku-5-5", route)
+    cost = cost_of_sent(CATALOGUE.find("claude-haiku-5-5"), job)
+    usd_read, usd_wrote, picture = ((0.1, 0.5, 4784), (0.3, 2.5, 1120), (0.3, 2.5, 1120))[route]
+    pictures = len(REQUESTS[task].model_validate(job.request).pictures)
+    assert cost and cost.usd and cost.units and (cost.per, cost.estimated) == ("token", True)
+    read = cost.units - 4096
+    assert FRAME_TOKENS + pictures * picture < read < FRAME_TOKENS + pictures * picture + 8000
+    assert cost.usd == pytest.approx((read * usd_read + 4096 * usd_wrote) / 1_000_000)
+
+
+def test_the_repair_round_is_the_dearer_for_the_bad_answer_that_it_is_told() -> None:
+    model, job = CATALOGUE.find("claude-haiku-5-5"), words("language.caption", "claude-haiku-5-5")
+    first = cost_of_sent(model, job)
+    again = cost_of_sent(model, replace(job, bad={"answer": "x" * 900, "complaint": ["captions: missing"]}))
+    assert first and again and first.units and again.units and again.units > first.units + 900
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cost"),
+    [
+        ({}, Cost(0.4, 8, "second", estimated=True)),
+        ({"duration_s": 4}, Cost(0.2, 4, "second", estimated=True)),
+    ],
+)
+def test_a_video_of_no_given_length_may_have_been_the_longest(arguments: dict[str, Any], cost: Cost) -> None:
+    model = CATALOGUE.find("veo-3.1-lite")
+    attempt = Attempt(1, "vertex", "veo-3.1-lite-generate-001", 1.0)
+    step = Step("veo-3.1-lite", {"prompt": "x", "image": "u", **arguments}, ())
+    assert cost_of_sent(model, Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(attempt,))) == cost
+
+
+AT_ONCE = [
+    (model.name, route.provider, route.endpoint)
+    for model in CATALOGUE.models
+    for route in model.routes
+    if route.provider != "fal"
+]
+
+
+@pytest.mark.parametrize(("name", "provider", "endpoint"), AT_ONCE)
+def test_no_route_past_fal_is_lost_for_nothing(name: str, provider: str, endpoint: str) -> None:
+    step = Step(name, {"prompt": "x"}, ())
+    job = Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, provider, endpoint, 1.0),))
+    cost = cost_of_sent(CATALOGUE.find(name), job)
+    assert cost and cost.usd and cost.usd > 0 and cost.estimated
+
+
+def test_tokens_add_up() -> None:
+    assert Tokens(1, 2) + Tokens(10, 20) == Tokens(11, 22)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+    return world_of_two(anthropic=FakeAtOnce("anthropic", LOST))
+
+
+async def accept(world: World, **options: Any) -> None:
+    job = words("language.caption", "claude-haiku-5-5")
+    await world.accept_step(job.step, job.task, request=dict(job.request), **options)
+
+
+def costs(row: Job) -> list[float | None]:
+    return [attempt.cost.usd if attempt.cost else None for attempt in row.attempts]
+
+
+async def test_words_that_are_lost_twice_are_on_the_bill_twice_and_the_story_says_that_they_may_be(
+    world: World,
+) -> None:
+    await accept(world)
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, row.trouble and row.trouble.code) == (Stage.FAILED, "submit_unknown")
+    most = cost_of_sent(CATALOGUE.find("claude-haiku-5-5"), row)
+    assert most and costs(row) == [most.usd] * 2
+    told = money(row)
+    assert told.startswith("no bill has come; attempt 1 may have been taken and billed about 0.00")
+    assert "attempt 2 may have been taken and billed about" in told
+
+
+async def test_a_call_whose_worker_vanished_is_booked_by_its_references_alone(world: World) -> None:
+    await accept(world)
+    (claim,), _ = await world.ledger.claim(["generation"], 1, 8.0)
+    attempt = Attempt(1, "anthropic", "claude-haiku-5-5", world.now)
+    await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(attempt,)), 8.0)
+    world.now += 9
+    while len((row := await world.turn()).attempts) == 1:
+        world.now += 0.5
+    assert row.attempts[0].cost and row.attempts[0].cost.units
+    assert row.attempts[0].cost.units > 2 * 4784 + 4096, "two pictures, and what it may have written"
+
+
+async def test_a_deadline_in_the_middle_of_the_doubt_books_it_too(world: World) -> None:
+    await accept(world, deadline_s=20)
+    (claim,), _ = await world.ledger.claim(["generation"], 1, 8.0)
+    attempt = Attempt(1, "anthropic", "claude-haiku-5-5", world.now)
+    await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(attempt,)), 8.0)
+    world.now += 9
+    row = await world.until(Stage.CLOSING)
+    assert row.trouble and row.trouble.code == "deadline_exceeded"
+    (usd,) = costs(row)
+    assert usd and usd > 0
+
+
+async def test_a_row_that_kills_its_workers_in_the_middle_of_a_call_books_it_too(world: World) -> None:
+    await accept(world)
+    (claim,), _ = await world.ledger.claim(["generation"], 1, 8.0)
+    attempt = Attempt(1, "anthropic", "claude-haiku-5-5", world.now)
+    await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(attempt,)), 8.0)
+    for _ in range(STRIKES):
+        world.now += 9
+        await world.ledger.claim(["generation"], 1, 8.0)
+    world.now += 9
+    row = await world.turn()
+    assert row.trouble and row.trouble.code == "internal"
+    (usd,) = costs(row)
+    assert usd and usd > 0
+
+
+async def test_a_provider_that_this_worker_does_not_have_cannot_have_shown_it(world: World) -> None:
+    await accept(world)
+    (claim,), _ = await world.ledger.claim(["generation"], 1, 8.0)
+    attempt = Attempt(1, "anthropic", "claude-haiku-5-5", world.now)
+    await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(attempt,)), 8.0)
+    del world.providers["anthropic"]
+    world.now += 9
+    while (row := await world.turn()).stage in {Stage.SUBMITTING, Stage.UNKNOWN}:
+        world.now += 0.5
+    assert costs(row)[0]

@@ -1,0 +1,150 @@
+"""No foreign URL leads inside, unless an operator has opened the way."""
+
+import socket
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from config.openings import Opening, opening_of, read_openings
+from worker.net import public as inside
+from worker.net.http import open_downloads
+from worker.net.public import ForeignAddressError, Gate, InsideError, is_public, is_public_name
+
+INSIDE = [
+    "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
+    "255.255.255.255", "224.0.0.1", "198.18.0.1", "240.0.0.1", "192.0.0.192", "192.0.2.1", "192.88.99.1", "168.63.129.16",
+    "::1", "::", "fe80::1", "fe80::1%eth0", "fec0::1", "fc00::1", "fd00:ec2::254", "ff02::1", "100::1", "2001:db8::1",
+    "3fff::1", "5f00::1", "::127.0.0.1", "::8.8.8.8", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:10.0.0.1",
+    "64:ff9b::7f00:1", "64:ff9b::10.0.0.1", "64:ff9b:1::808:808", "2002:7f00:1::", "2002:808:808::1",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+]  # fmt: skip
+OUTSIDE = ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "2a00:1450:4001::8a", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
+
+
+@pytest.mark.parametrize("host", INSIDE)
+def test_an_address_inside_is_not_public(host: str) -> None:
+    assert not is_public(host)
+
+
+@pytest.mark.parametrize("host", OUTSIDE)
+def test_an_address_outside_is(host: str) -> None:
+    assert is_public(host)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "redis", "localhost", "a.localhost", "printer.local", "metadata.google.internal", "x.svc", "127.1", "1.2.3.4.",
+     "a.0x7f", "a..b", "-a.b", "a b.example", "a%00b.example", "münchen.example", "a." * 130 + "example"],
+)  # fmt: skip
+def test_what_is_no_name_of_the_public_internet_is_not_even_resolved(name: str) -> None:
+    assert not is_public_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["cdn.example", "CDN.Example.", "xn--mnchen-3ya.example", "a_b.example", "v3.fal.media"]
+)
+def test_other_names_are(name: str) -> None:
+    assert is_public_name(name)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/x", "http://[::1]:1/x", "http://[::ffff:10.0.0.1]/", "http://localhost:1/x", "http://x:y@1.1.1.1/"]
+)  # fmt: skip
+async def test_a_download_does_not_even_connect_to_the_inside(url: str) -> None:
+    async with open_downloads(2, gate=Gate()) as client:
+        with pytest.raises(httpx.UnsupportedProtocol, match=r"not public|login"):
+            await client.get(url)
+
+
+Resolving = Callable[..., None]
+
+
+@pytest.fixture
+def resolving(monkeypatch: pytest.MonkeyPatch) -> Resolving:
+    """Has every name lead to these addresses."""
+
+    def to(*addresses: str) -> None:
+        async def resolve(self: object, host: str, port: int = 0, family: object = None) -> list[dict[str, object]]:
+            families = {True: socket.AF_INET6, False: socket.AF_INET}
+            return [
+                {"hostname": host, "host": each, "port": port, "family": families[":" in each], "proto": 6, "flags": 0}
+                for each in addresses
+            ]
+
+        monkeypatch.setattr(inside.ThreadedResolver, "resolve", resolve)
+
+    return to
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7", "::1", "64:ff9b::7f00:1"])
+async def test_a_name_that_leads_inside_with_one_address_is_refused_where_it_is_resolved(
+    resolving: Resolving, address: str
+) -> None:
+    resolving("1.1.1.1", address)
+    async with open_downloads(2, gate=Gate()) as client:
+        with pytest.raises(httpx.UnsupportedProtocol, match=r"innocent\.example leads to an address"):
+            await client.get("http://innocent.example/x.png")
+
+
+def test_an_opening_is_a_host_or_a_network_and_perhaps_a_port() -> None:
+    openings = read_openings(" Twin:9100, 10.0.0.0/8 ,[::1]:80,::1,minio")
+
+    assert [(str(each.host), each.port) for each in openings] == [
+        ("twin", 9100), ("10.0.0.0/8", None), ("::1/128", 80), ("::1/128", None), ("minio", None),
+    ]  # fmt: skip
+    assert read_openings("") == ()
+    assert opening_of("https://twin/x") == Opening("twin", 443)
+    assert str(opening_of("http://[::1]:9100/").host) == "::1/128"
+
+
+@pytest.mark.parametrize("text", ["http://a", "a:0", "a:65536", "a:b", "10.0.0.1/8", "a b", "*", "a/b", ":80"])
+def test_an_opening_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not host"):
+        read_openings(text)
+
+
+@pytest.mark.parametrize(
+    ("opened", "url", "passes"),
+    [
+        ("127.0.0.1:9100", "http://127.0.0.1:9100/", True),
+        ("127.0.0.1:9100", "http://127.0.0.1:9101/", False),
+        ("127.0.0.1:9100", "http://127.0.0.2:9100/", False),
+        ("127.0.0.1:9100", "http://localhost:9100/", False),
+        ("127.0.0.1:9100", "http://[::ffff:127.0.0.1]:9100/", False),
+        ("10.0.0.0/8", "https://10.9.8.7/", True),
+        ("10.0.0.0/8", "https://11.0.0.1/", True),
+        ("10.0.0.0/8", "https://172.16.0.1/", False),
+        ("twin:9100", "http://TWIN.:9100/", True),
+        ("twin:9100", "http://twin/", False),
+        ("twin", "http://xtwin/", False),
+        ("fe80::/10", "http://[fe80::1%25lo]/", False),
+    ],
+)
+def test_an_opening_opens_nothing_but_itself(opened: str, url: str, passes: bool) -> None:
+    gate = Gate(read_openings(opened))
+    if passes:
+        gate.check(httpx.URL(url))
+    else:
+        with pytest.raises(InsideError):
+            gate.check(httpx.URL(url))
+
+
+def test_an_opened_name_opens_its_own_addresses_only_on_its_port() -> None:
+    gate = Gate(read_openings("twin:9100"))
+    gate.check_addresses("twin", 9100, ["172.18.0.2"])
+    gate.open_socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("172.18.0.2", 9100))).close()
+
+    with pytest.raises(InsideError):
+        gate.check_addresses("other.example", 9100, ["172.18.0.2"])
+    for address in (("172.18.0.2", 6379), ("172.18.0.3", 9100)):
+        with pytest.raises(OSError, match="not public"):
+            gate.open_socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", address))
+
+
+def test_a_name_without_addresses_and_an_impossible_port_lead_nowhere() -> None:
+    with pytest.raises(InsideError):
+        Gate().check_addresses("a.example", 80, [])
+    for port in (0, 65536):
+        with pytest.raises(ForeignAddressError):
+            Gate().check(httpx.URL(f"http://a.example:{port}/"))

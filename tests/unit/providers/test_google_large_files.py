@@ -1,0 +1,80 @@
+"""Large files go round the SDK and arrive whole; what is no file stays as it is."""
+
+import base64
+import json
+import os
+from typing import Any
+
+import pytest
+
+from worker.providers.google.large_files import LARGE, Cargo
+
+SMALL, BIG, BIGGER = os.urandom(300), os.urandom(LARGE + 1), os.urandom(3 * LARGE + 2)
+
+
+def as_sdk_writes(*files: bytes) -> bytes:
+    parts = [{"inlineData": {"data": base64.urlsafe_b64encode(file).decode(), "mime_type": "x"}} for file in files]
+    return json.dumps({"contents": [{"parts": [*parts, {"text": 'a "data": "x"'}]}]}).encode()
+
+
+def test_a_request_carries_the_files_in_their_order() -> None:
+    cargo = Cargo()
+    stowed = [cargo.stow(file) for file in (BIG, SMALL, BIGGER, BIG)]
+    body = as_sdk_writes(*stowed)
+    found = json.loads(cargo.load(body))["contents"][0]["parts"]
+
+    assert stowed[1] == SMALL and len(body) < 2000
+    assert [base64.urlsafe_b64decode(part["inlineData"]["data"].translate({43: 45, 47: 95})) for part in found[:4]] == [
+        BIG,
+        SMALL,
+        BIGGER,
+        BIG,
+    ]
+    assert found[4] == {"text": 'a "data": "x"'}
+
+
+def test_a_file_that_the_sdk_left_out_is_noticed() -> None:
+    cargo = Cargo()
+    cargo.stow(BIG)
+    with pytest.raises(ValueError, match="not found"):
+        cargo.load(b"{}")
+
+
+@pytest.mark.parametrize(
+    "encode", [base64.b64encode, base64.urlsafe_b64encode, lambda data: base64.b64encode(data).rstrip(b"=")]
+)
+@pytest.mark.parametrize("spaces", [(",", ":"), (" , ", " :  ")])
+def test_an_answer_is_read_with_its_files_aside(encode: Any, spaces: tuple[str, str]) -> None:
+    cargo = Cargo()
+    answer = {
+        "data": [{"data": encode(BIGGER).decode(), "x": "data"}, {"data": encode(SMALL).decode()}],
+        "text": f'"data": "{"A" * LARGE}"',
+        "more": {"data": encode(BIG).decode()},
+    }
+    body = json.dumps(answer, separators=spaces).encode()
+    light = cargo.unload(body, b"data")
+    read = json.loads(light)
+
+    assert [cargo.unstow(base64.b64decode(item["data"])) for item in (read["data"][0], read["more"])] == [BIGGER, BIG]
+    assert read["data"][1] == answer["data"][1] and read["text"] == answer["text"]
+    assert len(light) < LARGE + 5000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": "' + b"A" * LARGE * 2,  # cut short
+        b'{"data": "' + b"A" * (LARGE - 1) + b"=" + b"A" * LARGE + b'"}',  # the end of a step
+        b'{"data": "' + b"A" * LARGE + b"=" + b"A" * LARGE * 2 + b'"}',
+        b'{"data": "' + b"A" * LARGE + rb"\u003d" + b'"}',
+        b'{"data": "' + b"A" * LARGE + b"A" + b'"}',  # no length that base64 has
+        b'{"data": ' + b"1" * LARGE + b"}",
+        b'{"other": "' + b"A" * LARGE * 2 + b'"}',
+        b'"data"' * LARGE,
+    ],
+    ids=range(8),
+)
+def test_what_is_no_plain_base64_is_left_as_it_is(body: bytes) -> None:
+    cargo = Cargo()
+
+    assert cargo.unload(body, b"data") == body and cargo.is_empty

@@ -1,0 +1,74 @@
+"""Names that leave the process. A change here is a change of the contract with every backend."""
+
+from typing import get_args
+
+from tasks import generation, language, training, video
+from worker.edge.app import DEFAULT_QUEUE
+from worker.errors import KilnhandError, _tree
+from worker.jobs.job import Priority, Stage
+from worker.jobs.request import JobOptions
+from worker.jobs.status import FileOut, JobResult, JobStatus, State
+from worker.language.answers import Analysis, Caption, Captions, Finding, Outfit, Outfits
+
+
+def test_tasks_and_queues() -> None:
+    files = (generation.text_to_image, training.lora, video.image_to_video)
+    words = (language.caption, language.style, language.analyse)
+    assert {task.name: task.job_queue for task in (*files, *words)} == {
+        "generation.text_to_image": "generation",
+        "training.lora": "training",
+        "video.image_to_video": "video",
+        "language.caption": "language",
+        "language.style": "language",
+        "language.analyse": "language",
+    }
+    assert DEFAULT_QUEUE == "celery"
+
+
+def test_states_and_stages() -> None:
+    assert get_args(State) == ("QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED")
+    assert " ".join(Stage) == (
+        "sent accepted submitting unknown waiting fetched stored closing completed failed cancelled"
+    )
+
+
+def test_options() -> None:
+    assert " ".join(JobOptions.model_fields) == (
+        "tenant labels deadline_s priority idempotency_key provider providers fallback allow_degraded fallback_on_policy "
+        "max_queue_s"
+    )
+    assert get_args(Priority) == ("low", "normal", "high")
+
+
+def test_status_and_result() -> None:
+    assert " ".join(JobStatus.model_fields) == (
+        "job_id task state stage model progress progress_estimated queue_position logs provider endpoint request_id "
+        "attempt tenant labels created_at updated_at error receipt"
+    )
+    assert " ".join(JobResult.model_fields) == (
+        "job_id task provider model endpoint request_id seed cost timings attempts possible_duplicate provenance tenant "
+        "labels"
+    )
+    assert " ".join(FileOut.model_fields) == "url content_type bytes sha256 width height duration_s key"
+    assert {"images"} == set(generation.Pictures.model_fields) - set(JobResult.model_fields)
+    assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)
+    assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)
+    for result in (language.Captioned, language.Styled, language.Analysed):
+        assert {"answer"} == set(result.model_fields) - set(JobResult.model_fields)
+
+
+def test_answers() -> None:
+    """What is inside `answer`."""
+    assert " ".join((*Captions.model_fields, *Caption.model_fields)) == "captions image text"
+    assert " ".join((*Outfits.model_fields, *Outfit.model_fields)) == "outfits title garments reason"
+    assert " ".join((*Analysis.model_fields, *Finding.model_fields)) == (
+        "findings summary question answer images confidence"
+    )
+
+
+def test_error_codes() -> None:
+    ours = [cls for cls in _tree(KilnhandError) if cls.__module__ == KilnhandError.__module__]
+    assert " ".join(sorted(cls.code for cls in ours)) == (
+        "account_locked authentication broken_piece claim_lost content_refused deadline_exceeded error external_service "
+        "internal invalid_request key_reused provider_disabled rate_limited request_refused service_unavailable submit_unknown"
+    )

@@ -1,1 +1,0 @@
-"""Files: fetched, verified, stored, and handed out under our own signed URL."""

@@ -1,0 +1,88 @@
+"""`kilnhand doctor`: what is configured, reachable, disabled, and what to do about it."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from pydantic_settings import BaseSettings
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from config.logging import mask_text
+from config.settings import Settings, variable
+from worker.cli.commands.doctor_checks import (
+    Check,
+    check_anthropic,
+    check_dead,
+    check_fal,
+    check_gateway,
+    check_google,
+    check_health,
+    check_redis,
+    check_secret,
+    check_store,
+    check_workers,
+)
+from worker.cli.commands.settings import read_settings, source_of
+from worker.cli.screen import terminal
+
+MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "off": ("–", "yellow"), "broken": ("✗", "red")}
+
+
+def doctor(as_json: bool, joined: Collection[str]) -> int:
+    """Look at everything; 1 when something that jobs need is broken. `joined` as `source_of` has it."""
+    settings = read_settings()
+    checks = list(_checks(settings))
+    configured = list(_configured(settings, joined))
+    if as_json:
+        answer = {"settings": configured, "checks": [asdict(check) for check in checks]}
+        print(json.dumps(answer, ensure_ascii=False, indent=2))
+    else:
+        _show(terminal.out(), configured, checks)
+    return 1 if any(check.verdict == "broken" for check in checks) else 0
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    redis = list(check_redis(settings.redis))
+    yield from redis
+    yield check_secret(settings.gateway)
+    yield check_store(settings.store, settings.gateway)
+    yield check_gateway(settings.gateway, settings.fal)
+    yield check_fal(settings.fal)
+    yield from check_google(settings.google)
+    yield check_anthropic(settings.anthropic)
+    if not any(check.verdict == "broken" and "ledger" in check.name for check in redis):
+        yield from check_dead(settings.redis)
+        yield from check_health(settings)
+    if any(check.verdict == "broken" and "broker" in check.name for check in redis):
+        yield Check("workers", "broken", "cannot be asked without the broker")
+    else:
+        yield from check_workers()
+
+
+def _configured(settings: Settings, joined: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Every setting that somebody has set, with its origin; secrets and passwords masked."""
+    for part in Settings.model_fields:
+        group: BaseSettings = getattr(settings, part)
+        for field in type(group).model_fields:
+            value = getattr(group, field)
+            if field in group.model_fields_set:
+                shown = "***" if field == "secret" else mask_text(str(value))
+                source = source_of(field, joined)
+                yield {"variable": variable(type(group), field), "value": shown, "source": source}
+
+
+def _show(out: Console, configured: list[dict[str, Any]], checks: list[Check]) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for row in configured:
+        table.add_row(Text(row["variable"]), Text(row["value"], style="cyan"), Text(row["source"], style="dim"))
+    out.print(Text("set (everything else is at its default)" if configured else "nothing is set", style="bold"))
+    out.print(table)
+    out.print()
+    for check in checks:
+        mark, colour = MARKS[check.verdict]
+        out.print(Text(f"{mark} ", style=colour) + Text(f"{check.name}: ", style="bold") + Text(check.detail))
+        if check.advice:
+            out.print(Text(f"  → {check.advice}", style=colour))

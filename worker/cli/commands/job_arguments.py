@@ -1,0 +1,52 @@
+"""A job as it is written on the command line: `generation.text_to_image prompt="a fox" num_images=2`."""
+
+import difflib
+import importlib
+import json
+import pkgutil
+from collections.abc import Sequence
+from typing import Any
+
+from worker.cli.screen.complaint import Complaint
+from worker.edge.task import JobTask
+
+
+def find_task(name: str) -> JobTask:
+    """The task of this name. Raises a `Complaint` that names those there are."""
+    known = all_tasks()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise Complaint(f"no task {name!r}: {hint}the tasks are {', '.join(sorted(known))}", status=2)
+
+
+def all_tasks() -> dict[str, JobTask]:
+    """Every task by name."""
+    import tasks
+    from worker.edge.app import app
+
+    for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
+        importlib.import_module(module.name)
+    return {name: task for name, task in app.tasks.items() if isinstance(task, JobTask)}
+
+
+def read_fields(pairs: Sequence[str]) -> dict[str, Any]:
+    """`key=value` each; a value is JSON where it can be read as JSON, else the text itself."""
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise Complaint(f"{pair!r} is not key=value: write for example prompt='a red fox' num_images=2", status=2)
+        if (name := name.strip()) in given:
+            hint = f"""a list is one value, for example {name}='["@a.jpg", "@b.jpg"]'"""
+            raise Complaint(f"{name} is given twice: write it once; {hint}", status=2)
+        given[name] = _value(text)
+    return given
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

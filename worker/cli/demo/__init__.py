@@ -1,0 +1,1 @@
+"""The demo: a few jobs, followed, and their files checked."""

@@ -1,0 +1,116 @@
+"""What the demo asks for: pictures of several models, a training whose LoRA is then used, a video from a picture."""
+
+import io
+import zipfile
+from dataclasses import dataclass
+
+from worker.cli.screen.watch import Watched
+
+PACE_S = {
+    "fal-ai/flux/schnell": 0.8,
+    "fal-ai/flux/dev": 2.5,
+    "fal-ai/fast-sdxl": 3.0,
+    "fal-ai/nano-banana-2": 5.0,
+    "fal-ai/flux-lora": 3.0,
+    "fal-ai/flux-lora-fast-training": 7.0,
+    "fal-ai/veo3.1/fast/image-to-video": 5.0,
+}
+TRIGGER = "KILNMUG"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A job of the demo, and the size in pixels of the pictures that it must bring."""
+
+    watched: Watched
+    width: int | None = None
+    height: int | None = None
+
+
+def set_pace(twin_url: str) -> None:
+    """Have the twin take long enough to be watched, and no longer."""
+    import httpx
+
+    httpx.post(f"{twin_url}/_twin/pace", json={"endpoints": PACE_S}, trust_env=False).raise_for_status()
+
+
+def send_jobs(twin_url: str) -> list[Asked]:
+    """Send them all; the training and the video are chains, whose second job takes the result of the first."""
+    return [*_pictures(), *_lora(twin_url), *_video()]
+
+
+def _pictures() -> list[Asked]:
+    from tasks.generation import text_to_image as ask
+
+    draft = ask.delay(prompt="a red fox in the snow at dawn", image_size="landscape_16_9")
+    square = ask.delay(
+        prompt="a raku bowl, studio light", model="flux-dev", image_size="square_hd", seed=7, output_format="png"
+    )
+    tall = ask.delay(
+        prompt="a lighthouse in fog, watercolour",
+        model="sdxl",
+        negative_prompt="people, text",
+        image_size={"width": 832, "height": 1216},
+    )
+    four = ask.delay(prompt="glaze samples on a shelf", image_size="square", num_images=4)
+    banana = ask.delay(prompt="a kiln, exploded view, labelled", model="nano-banana-2", image_size="landscape_4_3")
+    return [
+        Asked(Watched("draft", draft.id), 1024, 576),
+        Asked(Watched("square", square.id), 1024, 1024),
+        Asked(Watched("tall", tall.id), 832, 1216),
+        Asked(Watched("four at once", four.id), 512, 512),
+        Asked(Watched("nano banana", banana.id)),
+    ]
+
+
+def _lora(twin_url: str) -> list[Asked]:
+    from celery import chain
+
+    from tasks.generation import text_to_image
+    from tasks.training import lora
+
+    training = lora.s(images_data_url=_upload(twin_url, _photographs()), trigger_word=TRIGGER, steps=500)
+    picture = text_to_image.s(prompt=f"{TRIGGER} on a wooden table", image_size="portrait_4_3", lora_scale=0.9)
+    last = chain(training, picture).apply_async()
+    return [
+        Asked(Watched("training", last.parent.id)),
+        Asked(Watched("with its LoRA", last.id, after=last.parent.id), 768, 1024),
+    ]
+
+
+def _video() -> list[Asked]:
+    from celery import chain
+
+    from tasks.generation import text_to_image
+    from tasks.video import image_to_video
+
+    picture = text_to_image.s(prompt="a kiln glowing at night", image_size="landscape_16_9")
+    video = image_to_video.s(prompt="slow push in, sparks rise", duration_s=4, aspect_ratio="16:9")
+    last = chain(picture, video).apply_async()
+    return [
+        Asked(Watched("first frame", last.parent.id), 1024, 576),
+        Asked(Watched("video from it", last.id, after=last.parent.id)),
+    ]
+
+
+def _photographs() -> bytes:
+    """A zip of small pictures: the data set of the training."""
+    from PIL import Image, ImageDraw
+
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as pictures:
+        for number in range(6):
+            image = Image.new("RGB", (512, 512), (214 - 12 * number, 198, 180))
+            ImageDraw.Draw(image).ellipse((120, 90 + 12 * number, 392, 420), fill=(122, 62 + 18 * number, 44))
+            with pictures.open(f"mug-{number}.jpg", "w") as file:
+                image.save(file, "JPEG", quality=85)
+    return archive.getvalue()
+
+
+def _upload(twin_url: str, archive: bytes) -> str:
+    """Through the official client, whose hosts are module constants (fal-client 1.0.3)."""
+    import fal_client
+    import fal_client.client as sdk
+
+    sdk.REST_URL, sdk.CDN_URL = f"{twin_url}/rest", f"{twin_url}/cdn"
+    return str(fal_client.SyncClient(key="twin:twin").upload(archive, "application/zip", file_name="mugs.zip"))

@@ -1,0 +1,1 @@
+"""The processes that `kilnhand up` starts, and how they end."""

@@ -1,0 +1,31 @@
+"""What the outside is shown of a run under way, read from what its provider says. Pure."""
+
+import re
+
+from worker.jobs.job import Sight
+from worker.providers.base import Queued, Running
+
+_SHARE = re.compile(r"(?<!\d)(\d{1,3})%\||(?<!\d)(\d{1,9})\s*/\s*(\d{1,9})(?!\d)")
+
+
+def sight_of(sighting: Queued | Running, before: Sight, estimate: float, now: float) -> Sight:
+    """The next sight. `estimate` is the progress by time alone, and never goes back.
+
+    What a log line says counts instead, also when it is less than before: a download's bar comes before a training's.
+    """
+    if isinstance(sighting, Queued):
+        return Sight(queue_position=sighting.position, queued_at=now)
+    said = progress_said(sighting.logs)
+    progress = max(before.progress or 0.0, estimate) if said is None else said
+    return Sight(True, None, before.queued_at, progress, said is None and before.progress_estimated, sighting.logs)
+
+
+def progress_said(logs: tuple[str, ...]) -> float | None:
+    """The share, 0 to 1, in the newest log line that has one: `34%|███` as tqdm prints it, or `340/1000`."""
+    for line in reversed(logs):
+        if match := _SHARE.search(line):
+            percent, done, total = match.groups()
+            share = int(percent) / 100 if percent else int(done) / max(int(total), 1)
+            if 0 <= share <= 1:
+                return round(share, 3)
+    return None

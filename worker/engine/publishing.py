@@ -1,0 +1,58 @@
+"""What of a row's change the outside hears: its log lines, and whether a status is worth publishing."""
+
+from dataclasses import replace
+
+import structlog
+
+from worker.jobs.job import Job, Sight, Stage
+from worker.jobs.status import state_of
+
+log = structlog.get_logger(__name__)
+
+TELL_S = 1.0  # what the provider has said is told at most so often,
+TELL_ESTIMATE_S = 5.0  # and what is known from time alone at most so often
+
+
+def note(before: Job, job: Job) -> None:
+    """The log lines of a job's life: one for each submission, one for its end."""
+    if job.stage == before.stage:
+        return
+    attempt = job.attempt
+    names = {"job": job.id, "task": job.task, "model": job.step.model, "attempt": len(job.attempts)}
+    if job.stage == Stage.WAITING and attempt and attempt.ticket:
+        log.info("job_submitted", **names, endpoint=attempt.endpoint, request_id=attempt.ticket.request_id)
+    elif job.stage == Stage.CLOSING and job.ending:
+        code = job.trouble.code if job.trouble else None
+        total_s = round((job.closed_at or 0) - job.created_at, 3)
+        log.info("job_ended", **names, ending=job.ending.value, error=code, total_s=total_s)
+
+
+def is_worth_telling(before: Job, job: Job, now: float) -> bool:
+    """Every milestone and every new attempt; what the provider says at most once a second, an estimate every five."""
+    if job.ending is not None or job.stage in {Stage.SENT, Stage.SUBMITTING}:  # an intent is followed by its POST
+        return False
+    if _passes(before, job):
+        return False
+    if job.told_at is None or is_milestone(before, job) or len(job.attempts) != len(before.attempts):
+        return True
+    if job.sight == before.sight:
+        return False
+    return now - job.told_at >= (TELL_ESTIMATE_S if _said(job.sight) == _said(before.sight) else TELL_S)
+
+
+def _passes(before: Job, job: Job) -> bool:
+    """Whether a row passes a stage on its way to its end: pictures are stored in a moment, and what stays is told."""
+    on_its_way = job.stage in {Stage.FETCHED, Stage.STORED} and job.stage != before.stage
+    is_known = job.told_at is not None and state_of(job) == state_of(before)
+    return on_its_way and is_known and job.is_brief
+
+
+def _said(sight: Sight) -> Sight:
+    """A sight without what comes from our clock."""
+    return replace(sight, queued_at=None, progress=None if sight.progress_estimated else sight.progress)
+
+
+def is_milestone(before: Job, job: Job) -> bool:
+    """A new state, or another quarter done."""
+    quarters = [int(4 * (row.sight.progress or 0.0)) for row in (before, job)]
+    return job.told_at is None or state_of(job) != state_of(before) or quarters[1] > quarters[0]

@@ -1,0 +1,1 @@
+"""A row in words: what has happened to it, and what happens next. Pure."""

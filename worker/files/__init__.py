@@ -1,0 +1,1 @@
+"""Files: found, downloaded, checked, stored and signed; and those that go with a call."""

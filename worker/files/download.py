@@ -1,0 +1,125 @@
+"""Brings one file from its URL into a spool, and says by its error whether another try may help.
+
+Nothing here depends on how the client was set up: redirects are followed by hand, so that each address is checked,
+and no encoding is asked for. `worker.net.public` says where a URL may lead. No message holds a query, a login,
+or a word of what a server sent.
+"""
+
+import asyncio
+import base64
+import binascii
+from urllib.parse import unquote_to_bytes
+
+import httpx
+
+from worker.errors import BrokenPieceError, ExternalServiceError, RateLimitError, ServiceUnavailableError
+from worker.files.pieces import Found
+from worker.files.spool import Spool
+from worker.net.public import InsideError
+
+_REDIRECTS = 5
+_CHUNK_BYTES = 256 << 10
+_LONGEST_URL = 4096
+_HEADERS = {"accept": "*/*", "accept-encoding": "identity"}
+_PASSING = frozenset({404, 408, 425})  # 404: a CDN may not have it yet, seconds after the model ended
+_SAFE_WORDS = (httpx.ConnectError, httpx.ConnectTimeout)  # of others the text may hold a URL, or what a server sent
+
+
+async def download(client: httpx.AsyncClient, found: Found, spool: Spool, total_s: float) -> None:
+    """Bring all of the file within `total_s` seconds.
+
+    Raises `ServiceUnavailableError` or `RateLimitError` when a later try may succeed, `BrokenPieceError` when none
+    will; its `kind` is `inside`, `address`, `redirects`, `status`, `encoding` or `too_large`.
+    """
+    if found.url.startswith("data:"):
+        return await _inline(found, spool)
+    try:
+        async with asyncio.timeout(total_s):
+            await _follow(client, found, spool)
+    except httpx.UnsupportedProtocol as error:
+        kind = "inside" if isinstance(error.__cause__, InsideError) else "address"
+        raise BrokenPieceError(f"{found.label}: {error}", kind=kind) from error
+    except (httpx.InvalidURL, UnicodeError) as error:  # the client, too, reads where a redirect leads
+        raise BrokenPieceError(f"{found.label}: {_shown(found.url)} leads to no URL", kind="address") from error
+    except TimeoutError as error:
+        message = f"{found.label}: {_shown(found.url)} took more than {total_s:g} s"
+        raise ServiceUnavailableError(message, kind="too_slow") from error
+    except httpx.HTTPError as error:
+        reason = (str(error) if isinstance(error, _SAFE_WORDS) else "") or type(error).__name__
+        raise ServiceUnavailableError(f"{found.label}: {_shown(found.url)} could not be fetched ({reason})") from error
+
+
+async def _follow(client: httpx.AsyncClient, found: Found, spool: Spool) -> None:
+    url = _checked(found.url)
+    for _ in range(_REDIRECTS + 1):
+        async with client.stream("GET", url, headers=_HEADERS, follow_redirects=False) as response:
+            if not response.has_redirect_location:
+                return await _take(response, found, spool)
+            url = _checked(response.headers["location"], url)
+    message = f"{found.label}: {_shown(found.url)} redirects more than {_REDIRECTS} times"
+    raise BrokenPieceError(message, kind="redirects")
+
+
+def _checked(text: str, base: httpx.URL | None = None) -> httpx.URL:
+    """A URL that may be asked for, with every client alike. Raises `httpx.UnsupportedProtocol`."""
+    try:
+        if len(text) > _LONGEST_URL or not text.isprintable() or "\\" in text:
+            raise ValueError("longer than may be, or with characters that no URL has")
+        url = base.join(text) if base else httpx.URL(text)
+    except (httpx.InvalidURL, ValueError) as error:  # a ValueError of idna's, too
+        raise httpx.UnsupportedProtocol(f"{_shown(text)!r} is no URL") from error
+    if url.scheme not in {"http", "https"} or not url.raw_host:
+        raise httpx.UnsupportedProtocol(f"the file has the address {_shown(str(url))!r}; allowed: http, https, data")
+    if url.userinfo:
+        raise httpx.UnsupportedProtocol(f"the address {_shown(str(url))!r} carries a login")
+    return url
+
+
+async def _take(response: httpx.Response, found: Found, spool: Spool) -> None:
+    if response.status_code != 200:
+        raise _refusal(response, found)
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise BrokenPieceError(f"{found.label}: sent in an encoding that was not asked for", kind="encoding")
+    promised = _length(response)
+    spool.expect(promised or 0)
+    async for chunk in response.aiter_bytes(_CHUNK_BYTES):
+        await spool.write(chunk)
+    if promised is not None and spool.bytes != promised:
+        raise ServiceUnavailableError(f"{found.label}: cut short, {spool.bytes} of {promised} bytes")
+
+
+def _length(response: httpx.Response) -> int | None:
+    announced = response.headers.get("content-length", "")
+    return int(announced) if announced.isdecimal() and len(announced) < 20 else None
+
+
+def _refusal(response: httpx.Response, found: Found) -> ExternalServiceError:
+    status = response.status_code
+    message = f"{found.label}: {_shown(found.url)} answered HTTP {status}"
+    if status == 429:
+        wait = response.headers.get("retry-after", "")
+        return RateLimitError(message, status=status, retry_after_s=float(wait) if wait.isdecimal() else None)
+    if status >= 500 or status in _PASSING:
+        return ServiceUnavailableError(message, status=status)
+    return BrokenPieceError(message, status=status, kind="status")
+
+
+async def _inline(found: Found, spool: Spool) -> None:
+    """A data URI (RFC 2397), as models answer with `sync_mode`."""
+    header, comma, data = found.url.partition(",")
+    is_base64 = header.endswith(";base64")
+    spool.expect(len(data) * 3 // 4 - 2 if is_base64 else 0)
+    try:
+        content = await asyncio.to_thread(base64.b64decode if is_base64 else unquote_to_bytes, data)
+    except (binascii.Error, ValueError) as error:
+        raise BrokenPieceError(f"{found.label}: a data URI that does not decode ({error})", kind="address") from error
+    if not comma:
+        raise BrokenPieceError(f"{found.label}: a data URI without data", kind="address")
+    await spool.write(content)
+
+
+def _shown(url: str) -> str:
+    """A URL as messages may show it: a query or a login can hold a token."""
+    plain = "".join(sign if sign.isprintable() else "?" for sign in url[:_LONGEST_URL])
+    scheme, colon, rest = plain.partition("?")[0].partition("#")[0].partition(":")
+    return f"{scheme}{colon}{'//' if rest.startswith('//') else ''}{rest.lstrip('/').rpartition('@')[2]}"[:200]

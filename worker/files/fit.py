@@ -1,0 +1,85 @@
+"""Makes a picture fit what a provider takes: fewer pixels, fewer bytes, another format. Blocking; runs in a thread.
+
+A picture that fits already is handed on byte for byte. One that does not becomes a JPEG: transparency becomes white.
+"""
+
+import io
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps
+
+from worker.files.seen import DefectError, Seen
+from worker.providers.base import Media
+
+_JPEG = "image/jpeg"
+_QUALITIES = (92, 85, 75)
+_SMALLER = 0.7  # of each side, when no quality is enough
+_TRIES = 6
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a provider takes of one picture. None: anything."""
+
+    most_pixels: int | None = None
+    most_bytes: int | None = None
+    content_types: Collection[str] | None = None
+
+
+def fits(seen: Seen, size: int, fit: Fit) -> bool:
+    """Whether a picture of so many bytes may go as it is."""
+    pixels = (seen.width or 0) * (seen.height or 0)
+    return (
+        pixels <= (fit.most_pixels or pixels)
+        and size <= (fit.most_bytes or size)
+        and (fit.content_types is None or seen.form.content_type in fit.content_types)
+    )
+
+
+def fitted(data: bytes, seen: Seen, fit: Fit) -> Media:
+    """The picture as the provider takes it. Raises `DefectError` when it cannot be made so small."""
+    if fits(seen, len(data), fit):
+        return Media(data, seen.form.content_type)
+    with Image.open(io.BytesIO(data), formats=[seen.form.reader]) as opened:
+        picture = _flat(ImageOps.exif_transpose(opened))
+    pixels = picture.width * picture.height
+    picture = _scaled(picture, math.sqrt(min(1.0, (fit.most_pixels or pixels) / pixels)))
+    for _ in range(_TRIES):
+        for quality in _QUALITIES:
+            jpeg = _jpeg(picture, quality)
+            if len(jpeg) <= (fit.most_bytes or len(jpeg)):
+                return Media(jpeg, _JPEG)
+        picture = _scaled(picture, _SMALLER)
+    raise DefectError(f"cannot be made smaller than {(fit.most_bytes or 0) / 1e6:g} MB", "too_large")
+
+
+def within(media: Media, fit: Fit | None) -> Media:
+    """The file itself, which cannot be changed. Raises `DefectError` when the provider does not take it."""
+    if fit and fit.most_bytes and len(media.data) > fit.most_bytes:
+        raise DefectError(f"larger than the {fit.most_bytes / 1e6:g} MB that the provider takes", "too_large")
+    if fit and fit.content_types is not None and media.content_type not in fit.content_types:
+        raise DefectError(f"is {media.content_type}; allowed: {', '.join(sorted(fit.content_types))}", "wrong_type")
+    return media
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """Without transparency, in RGB."""
+    if picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _scaled(picture: Image.Image, by: float) -> Image.Image:
+    """Rounded down, so that the product of the sides stays within the limit."""
+    if by >= 1:
+        return picture
+    return picture.resize((max(1, int(picture.width * by)), max(1, int(picture.height * by))), Image.Resampling.LANCZOS)
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality, optimize=False)
+    return file.getvalue()

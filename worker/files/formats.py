@@ -1,0 +1,77 @@
+"""The file formats that a piece may have: how the first bytes look, the content type, the ending of its name.
+
+The ending is derived from what was found inside, never from a provider's word, so that a folder store can serve by it.
+Whether the rest of the file is whole is the idea of `picture`, `video` and `weights`.
+"""
+
+from dataclasses import dataclass
+
+from worker.jobs.job import Kind
+
+HEAD_BYTES = 64  # what `sniff` needs
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format. `reader` is its name in Pillow or FFmpeg."""
+
+    kind: Kind
+    content_type: str
+    ending: str
+    reader: str = ""
+
+
+FORMATS = (
+    Format("image", "image/png", "png", "PNG"),
+    Format("image", "image/jpeg", "jpg", "JPEG"),
+    Format("image", "image/webp", "webp", "WEBP"),
+    Format("image", "image/gif", "gif", "GIF"),
+    Format("image", "image/avif", "avif", "AVIF"),
+    Format("video", "video/mp4", "mp4", "mp4"),
+    Format("video", "video/quicktime", "mov", "mov"),
+    Format("video", "video/webm", "webm", "webm"),
+    Format("video", "video/x-matroska", "mkv", "matroska"),
+    Format("weights", "application/vnd.safetensors", "safetensors"),
+    Format("json", "application/json", "json"),
+)
+ANYTHING = Format("file", "application/octet-stream", "bin")
+
+_BY_ENDING = {form.ending: form for form in FORMATS}
+_BY_TYPE = {form.content_type: form for form in FORMATS}
+
+
+def by_ending(name: str) -> Format:
+    """The format that a file name or the path of a URL announces; `ANYTHING` for an ending that is not in the table."""
+    ending = name.rpartition(".")[2].lower()
+    return _BY_ENDING.get("jpg" if ending == "jpeg" else ending, ANYTHING)
+
+
+def by_content_type(content_type: str) -> Format:
+    """The format that a Content-Type header announces; `ANYTHING` for one that is not in the table."""
+    return _BY_TYPE.get(content_type.partition(";")[0].strip().lower(), ANYTHING)
+
+
+def sniff(head: bytes) -> Format:
+    """The picture or video format that the first bytes show; `ANYTHING` for all else."""
+    return _BY_ENDING.get(_ending_of(head), ANYTHING)
+
+
+def _ending_of(head: bytes) -> str:
+    if head[4:8] == b"ftyp":
+        return {b"avif": "avif", b"avis": "avif", b"qt  ": "mov"}.get(head[8:12], "mp4")
+    if head[:4] == b"\x1a\x45\xdf\xa3":  # EBML; the DocType follows within the first element
+        return "webm" if b"webm" in head else "mkv"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    starts = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF87a": "gif", b"GIF89a": "gif"}
+    return next((ending for start, ending in starts.items() if head.startswith(start)), "")
+
+
+def describe(head: bytes, announced: str) -> str:
+    """What a file seems to be, for a message: by its first bytes, else as the sender called it."""
+    found = sniff(head)
+    if found is not ANYTHING:
+        return found.content_type
+    if head.lstrip()[:1] == b"<":
+        return announced if "xml" in announced or "svg" in announced else "text/html"
+    return announced or "unknown bytes"

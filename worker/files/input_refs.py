@@ -1,0 +1,112 @@
+"""How a caller names a file that goes with a call: one of ours, a foreign URL, or the file itself. Pure.
+
+One of ours is named by its key, or by the URL that a result gave: its signature is checked here as the gateway would,
+and the file is then read from the store, not over the network.
+"""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httpx
+
+from config.settings import GatewaySettings
+from worker.errors import RequestRefusedError
+from worker.files.signing import ExpiredSignatureError, WrongSignatureError, verify
+from worker.jobs.file_keys import BadKeyError, checked
+from worker.net.public import ForeignAddressError, Gate
+
+_KEY = re.compile(r"jobs/[A-Za-z0-9_./-]+")
+_ALLOWED = "allowed: an http:// or https:// URL, a data: URI, or a file of ours by its key or URL"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of our own store."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A file somewhere else, or inside a data URI: whatever `download` brings."""
+
+    url: str
+
+
+class Own:
+    """Knows the URLs of our own files."""
+
+    def __init__(self, gateway: GatewaySettings, clock: Callable[[], float] = time.time) -> None:
+        """Those under the public URL, signed with the secret; none when there is no secret."""
+        self._root = _place(f"{gateway.public_url}/files/")
+        self._secret, self._clock = gateway.secret, clock
+
+    def key_of(self, url: str) -> str | None:
+        """The key of a file that the URL opens now; None when the URL is not one of ours.
+
+        Raises `BadKeyError`, `WrongSignatureError` or `ExpiredSignatureError`.
+        """
+        place = _place(url)
+        if self._secret is None or place is None or self._root is None or not place[1].startswith(self._root[1]):
+            return None
+        if place[0] != self._root[0]:
+            return None
+        key, query = unquote(place[1].removeprefix(self._root[1])), parse_qs(urlsplit(url).query)
+        expires, signature = (query.get(name, [""])[-1] for name in ("expires", "signature"))
+        verify(self._secret.get_secret_value(), key, expires, signature, self._clock())
+        return key
+
+
+def read_ref(ref: str, own: Own, label: str) -> Kept | Foreign:
+    """What a reference names. Raises `RequestRefusedError` of kind `address` or `signature`; `label` is its field."""
+    try:
+        if _KEY.fullmatch(ref):
+            return Kept(checked(ref))
+        if is_inline(ref) and "," in ref:
+            return Foreign(f"data:{ref[5:]}")
+        if ref[:8].lower().startswith(("http://", "https://")):
+            key = own.key_of(ref)
+            return Foreign(ref) if key is None else Kept(key)
+    except (WrongSignatureError, ExpiredSignatureError) as error:
+        raise RequestRefusedError(f"{label}: {error.message}", kind="signature") from error
+    except (BadKeyError, ValueError) as error:
+        raise RequestRefusedError(f"{label}: names no file of ours; {_ALLOWED}", kind="address") from error
+    raise RequestRefusedError(f"{label}: names no file; {_ALLOWED}", kind="address")
+
+
+def may_be_handed_on(ref: str, gate: Gate) -> bool:
+    """Whether a provider that fetches by itself may be given the reference as it is: a plain URL of a public host.
+
+    Nothing is resolved: a provider keeps its own rules. What may not is brought here and uploaded to the provider.
+    """
+    try:
+        gate.check(httpx.URL(ref))
+    except (httpx.InvalidURL, ForeignAddressError, ValueError):
+        return False
+    return True
+
+
+def row_name(ref: str) -> str:
+    """The reference as a row keeps it beside the request: a data: URI by its hash, which is shorter."""
+    return f"data:{hashlib.sha256(ref.encode()).hexdigest()}" if is_inline(ref) else ref
+
+
+def is_inline(ref: str) -> bool:
+    """Whether the reference is the file itself."""
+    return ref[:5].lower() == "data:"
+
+
+def _place(url: str) -> tuple[tuple[str, str, int], str] | None:
+    """Scheme, host and port in one spelling, and the path; None for what is no URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    except ValueError:
+        return None
+    if parts.username or parts.password or not parts.hostname:
+        return None
+    return (parts.scheme, parts.hostname, port), parts.path

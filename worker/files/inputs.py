@@ -1,0 +1,233 @@
+"""Brings the files that go with a call: from our store, from foreign URLs, out of data URIs; checked before use.
+
+A refusal is final, names the field and what is allowed, and holds nothing of what a server sent. Whatever a later try
+may mend passes as it is: a server that is away, our store.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from worker.errors import BrokenPieceError, RequestRefusedError, ServiceUnavailableError
+from worker.files.archive import ArchiveLimits, is_archive, see_archive
+from worker.files.base import Store
+from worker.files.download import download
+from worker.files.fit import Fit, fitted, within
+from worker.files.formats import HEAD_BYTES, describe
+from worker.files.input_refs import Kept, Own, is_inline, may_be_handed_on, read_ref
+from worker.files.landing import Landing
+from worker.files.pieces import Found
+from worker.files.seen import DefectError
+from worker.files.spool import Spool
+from worker.files.verify import Verifier
+from worker.jobs.job import Kind, Piece
+from worker.net.public import Gate
+from worker.providers.base import Media
+
+T = TypeVar("T")
+Upload = Callable[[Media], Awaitable[str]]  # puts a file where the provider can fetch it, and says its URL there
+UploadLarge = Callable[[Path], Awaitable[str]]  # the same of a file on this disk
+
+
+@dataclass(frozen=True)
+class InputLimits:
+    """How long for all files of a call together, how many at a time in this process, and where large ones wait.
+
+    `large_…` are of weights and archives that go by the disk, each by itself.
+    """
+
+    total_s: float = 60
+    concurrent: int = 8
+    large_bytes: int = 2_048_000_000
+    large_s: float = 900
+    large_concurrent: int = 2
+    archive: ArchiveLimits = field(default_factory=ArchiveLimits)
+    folder: Path | None = None
+
+
+class Inputs:
+    """Brings files. The client, the store and the verifier belong to the caller.
+
+    The gate lets through what a provider can fetch by itself; the client has one of its own.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        store: Store,
+        verifier: Verifier,
+        own: Own,
+        gate: Gate,
+        limits: InputLimits | None = None,
+    ) -> None:
+        self._client, self._store, self._verifier, self._own, self._gate = client, store, verifier, own, gate
+        self._limits = limits or InputLimits()
+        self._slots = asyncio.Semaphore(self._limits.concurrent)
+        self._large_slots, self._large_jobs = asyncio.Semaphore(self._limits.large_concurrent), 0
+
+    async def bring(
+        self, refs: Sequence[str], *, most_bytes: int, kind: Kind = "image", fit: Fit | None = None, name: str = "files"
+    ) -> tuple[Media, ...]:
+        """The files, in the order of their references; one named twice is brought once.
+
+        Together they have `most_bytes` at most as they come, and each fits `fit` as it is given. `name` is the field
+        that holds them. Raises `RequestRefusedError` of kind `address`, `inside`, `redirects`, `status`, `encoding`,
+        `too_large`, `too_slow`, `too_many_pixels`, `bomb`, `wrong_type`, `broken`, `signature` or `missing`, and a
+        passing `ServiceUnavailableError` or `RateLimitError`.
+        """
+        media = await self._bring(_first(refs), most_bytes, kind, fit, name)
+        return tuple(media[ref] for ref in refs)
+
+    def must_be_brought(self, ref: str) -> bool:
+        """Whether a provider could not fetch it by this name: a file of ours, or an address that is not public."""
+        return not is_inline(ref) and not may_be_handed_on(ref, self._gate)
+
+    async def as_urls(
+        self, refs: Sequence[str], upload: Upload, *, most_bytes: int, kind: Kind = "image", fit: Fit | None = None,
+        name: str = "files",
+    ) -> tuple[str, ...]:  # fmt: skip
+        """URLs that a provider can fetch: public ones as they are, everything else brought and uploaded, once each.
+
+        Raises what `bring` and `upload` raise.
+        """
+        rest = [(n, ref) for n, ref in _first(refs) if not may_be_handed_on(ref, self._gate)]
+        media = await self._bring(rest, most_bytes, kind, fit, name)
+        urls = {ref: await upload(each) for ref, each in media.items()}
+        return tuple(urls.get(ref, ref) for ref in refs)
+
+    def begin_large(self) -> bool:
+        """Whether one more job may bring large files now: each holds a claim, most of the time for nothing."""
+        if self._large_jobs >= 2 * self._limits.large_concurrent:
+            return False
+        self._large_jobs += 1
+        return True
+
+    def end_large(self) -> None:
+        """The job that began has its large files there, or not."""
+        self._large_jobs -= 1
+
+    async def hand_over(self, ref: str, upload: UploadLarge, *, kind: Kind, name: str) -> str:
+        """Bring weights, or an archive (kind `file`), to the disk and upload them from there: the URL that this gives.
+
+        They are never whole in memory. `name` is the field. Raises what `bring` and `upload` raise.
+        """
+        found = Found(Piece(name, kind, name), 0, "")
+        async with self._large_slots:
+            with Landing(found.label, self._limits.large_bytes, self._limits.folder) as landing:
+                until = asyncio.get_running_loop().time() + self._limits.large_s
+                await self._fill(_Wanted(ref, found), landing.spool, _Budget(self._limits.large_bytes), until)
+                ending = await self._ending_of(found, landing.spool)
+                return await upload(landing.named(f"{kind}.{ending}"))
+
+    async def _ending_of(self, found: Found, spool: Spool) -> str:
+        """What weights, or an archive, turned out to be, as the ending of a name."""
+        with _as_refusal(found.label):
+            if found.piece.kind != "file":
+                return (await self._verifier.check(found, spool.file)).form.ending
+            head = spool.file.read(HEAD_BYTES)
+            if not is_archive(head):
+                raise DefectError(f"promised an archive (zip, tar.gz), got {describe(head, '')}", "wrong_type")
+            return (await asyncio.to_thread(see_archive, spool.file, self._limits.archive)).form.ending
+
+    async def _bring(
+        self, places: Sequence[tuple[int, str]], most_bytes: int, kind: Kind, fit: Fit | None, name: str
+    ) -> dict[str, Media]:
+        wanted = [_Wanted(ref, Found(Piece(name, kind, f"{name}.*"), n, "")) for n, ref in places]
+        budget = _Budget(most_bytes)
+        async with self._slots:
+            with ExitStack() as stack:
+                spools = [(each, stack.enter_context(self._spool(each, budget))) for each in wanted]
+                until = asyncio.get_running_loop().time() + self._limits.total_s
+                await _all([self._fill(each, spool, budget, until) for each, spool in spools])
+                return {each.ref: await self._checked(each, spool, fit) for each, spool in spools}
+
+    def _spool(self, wanted: "_Wanted", budget: "_Budget") -> Spool:
+        return Spool(wanted.found.label, budget.most_bytes, self._limits.folder, "")
+
+    async def _fill(self, wanted: "_Wanted", spool: Spool, budget: "_Budget", until: float) -> None:
+        found = wanted.found
+        with _as_refusal(found.label):
+            source = read_ref(wanted.ref, self._own, found.label)
+            if isinstance(source, Kept):
+                await self._read(spool, source.key, found.label)
+            else:
+                left_s = max(0.0, until - asyncio.get_running_loop().time())
+                await download(self._client, replace(found, url=source.url), spool, round(left_s, 3))
+        budget.take(found.label, spool.bytes)
+
+    async def _read(self, spool: Spool, key: str, label: str) -> None:
+        try:
+            async for chunk in self._store.read(key):
+                await spool.write(chunk)
+        except KeyError as error:
+            raise RequestRefusedError(f"{label}: our store has no file {key}", kind="missing") from error
+
+    async def _checked(self, wanted: "_Wanted", spool: Spool, fit: Fit | None) -> Media:
+        kind = wanted.found.piece.kind
+        with _as_refusal(wanted.found.label):
+            if kind == "file" and is_archive(spool.file.read(HEAD_BYTES)):
+                contents = await asyncio.to_thread(see_archive, spool.file, self._limits.archive)
+                return within(Media(await asyncio.to_thread(spool.file.read), contents.form.content_type), fit)
+            seen = await self._verifier.check(wanted.found, spool.file, may_be_black=True)
+            data = await asyncio.to_thread(spool.file.read)
+            if fit and kind == "image":
+                return await asyncio.to_thread(fitted, data, seen, fit)
+            return within(Media(data, seen.form.content_type), fit)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    ref: str
+    found: Found  # as the field names it
+
+
+class _Budget:
+    """Bytes that the files of one call may have together."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes, self._taken = most_bytes, 0
+
+    def take(self, label: str, size: int) -> None:
+        self._taken += size
+        if self._taken > self.most_bytes:
+            limit = f"{self.most_bytes / 1e6:g} MB"
+            raise RequestRefusedError(f"{label}: with it the files are larger than {limit} together", kind="too_large")
+
+
+def _first(refs: Sequence[str]) -> list[tuple[int, str]]:
+    """Each reference once, with its first place."""
+    places: dict[str, int] = {}
+    for n, ref in enumerate(refs):
+        places.setdefault(ref, n)
+    return [(n, ref) for ref, n in places.items()]
+
+
+@contextmanager
+def _as_refusal(label: str) -> Iterator[None]:
+    """What is wrong with a caller's file is wrong with the request, and stays so; a server too slow is, too."""
+    try:
+        yield
+    except BrokenPieceError as error:
+        raise RequestRefusedError(error.message, status=error.status, kind=error.kind) from error
+    except DefectError as error:
+        raise RequestRefusedError(f"{label}: {error}", kind=error.kind) from error
+    except ServiceUnavailableError as error:
+        if error.kind != "too_slow" and error.status != 404:
+            raise
+        raise RequestRefusedError(error.message, status=error.status, kind=error.kind or "status") from error
+
+
+async def _all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All of them at once; the first error ends the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

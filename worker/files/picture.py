@@ -1,0 +1,78 @@
+"""Whether a file is a whole picture: every pixel is decoded. Blocking; `verify` runs it in a thread.
+
+A picture that is entirely black is what a silent content filter leaves (fal.ai answers 200). With the provider's own
+flag it is refused in `pieces`, before anything is fetched. Without a flag it is broken here: no generative model
+draws every pixel at zero, so it is a filter that did not say so, and never worth paying for as a success. Masks and
+depth maps may rightly be black; they are known by their greyscale mode, and a transparent picture by its alpha.
+"""
+
+import struct
+import warnings
+import zlib
+from typing import BinaryIO, cast
+
+from PIL import Image
+
+from worker.files.formats import Format
+from worker.files.seen import DefectError, Seen
+
+_BLACK = 2  # of 255: what JPEG leaves of a black picture
+_A_FEW = (16, 16)  # pixels, looked at first
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F"})
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    RuntimeError,  # libavif's
+    struct.error,
+    zlib.error,
+)
+
+
+def limit_pixels(most: int) -> None:
+    """Tell Pillow how many pixels a picture or one of its frames may have; the limit is a global of its module."""
+    Image.MAX_IMAGE_PIXELS = most
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `see_picture` refuses, and says the limit
+
+
+def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool = False) -> Seen:
+    """Its size in pixels. Raises `DefectError` when it does not decode, has too many pixels, or is entirely black.
+
+    A picture that a caller gives may be black.
+    """
+    try:
+        with Image.open(file, formats=[form.reader]) as picture:
+            width, height = picture.size
+            if width * height > most_pixels:
+                raise DefectError(_too_many(most_pixels), "too_many_pixels")
+            picture.load()
+            black = not may_be_black and _is_black(picture)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DefectError(_too_many(most_pixels), "too_many_pixels") from error
+    except _UNREADABLE as error:
+        raise DefectError(f"does not decode as {form.content_type} ({error})") from error
+    if black:
+        raise DefectError("entirely black, as a content filter leaves it")
+    return Seen(form, width, height)
+
+
+def _too_many(most_pixels: int) -> str:
+    return f"declares more than {most_pixels / 1e6:g} megapixels (KILNHAND_MAX_MEGAPIXELS)"
+
+
+def _is_black(picture: Image.Image) -> bool:
+    if picture.mode in _GREY_MODES:
+        return False
+    few = picture.resize(_A_FEW, Image.Resampling.NEAREST)  # nearly every picture shows a light pixel among them
+    return _is_all_black(few) and _is_all_black(picture)
+
+
+def _is_all_black(picture: Image.Image) -> bool:
+    colours = picture if picture.mode == "RGB" else picture.convert("RGBA")
+    extrema = cast(tuple[tuple[int, int], ...], colours.getextrema())
+    is_opaque = len(extrema) == 3 or extrema[3][0] == 255
+    return is_opaque and all(highest <= _BLACK for _, highest in extrema[:3])

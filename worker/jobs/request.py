@@ -1,0 +1,148 @@
+"""What a caller may send: the base of every request, the options beside it, and the words in which it is refused.
+
+A request is read as JSON and strictly: what arrives by `delay()` and by a bare `send_task` is judged alike.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from worker.errors import InvalidRequestError
+from worker.jobs.job import Options, Priority
+
+MAX_BYTES = 256 * 1024  # a whole request, as JSON
+MAX_DEPTH = 8  # of `extra`
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def _depth(value: JsonValue) -> int:
+    if isinstance(value, dict):
+        return 1 + max((_depth(item) for item in value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max((_depth(item) for item in value), default=0)
+    return 0
+
+
+def _sendable(extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if _depth(extra) > MAX_DEPTH:
+        raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
+    if extra.get("sync_mode"):
+        raise ValueError("sync_mode is not possible: results come as files, not inside the answer")
+    try:
+        json.dumps(extra, allow_nan=False)
+    except ValueError:
+        raise ValueError("numbers must be finite") from None
+    return extra
+
+
+def file_url(url: str) -> str:
+    """A URL that a provider can fetch: http(s), or data: for what is small. Raises `ValueError` for any other."""
+    parts = urlsplit(url)
+    if parts.scheme == "data" and "," in url:
+        return url
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL (or data:), which the provider can fetch")
+    if len(url) > 4096:
+        raise ValueError("is longer than 4096 characters")
+    if parts.username or parts.password:
+        raise ValueError("must not carry a user name or password")
+    return url
+
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Extra = Annotated[dict[Label, JsonValue], AfterValidator(_sendable)]
+
+
+class BaseRequest(BaseModel):
+    """A task's own parameters. `extra` is sent to the endpoint as it is and overrides what we would send."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    extra: Extra = Field(default_factory=dict, max_length=50)
+
+    follows: ClassVar[Mapping[str, str]] = {}
+    """Which field takes which piece of the job before it in a chain: field -> path in that job's result."""
+
+
+class JobOptions(BaseModel):
+    """What every task takes beside its request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    tenant: Label | None = None
+    labels: Annotated[dict[Label, Annotated[str, StringConstraints(max_length=500)]], Field(max_length=32)] = {}
+    deadline_s: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+    priority: Priority = "normal"
+    idempotency_key: Label | None = None
+    provider: Label | None = None
+    providers: Annotated[list[Label], Field(min_length=1, max_length=8)] | None = None
+    fallback: bool = True
+    allow_degraded: bool = False
+    fallback_on_policy: bool = False
+    max_queue_s: Annotated[float, Field(gt=0, le=86400)] | None = None
+
+    def values(self) -> Options:
+        """As the row keeps them."""
+        given = self.model_dump()
+        return Options(**{**given, "providers": tuple(self.providers) if self.providers else None})
+
+
+def read(task: str, asks: type[T], given: Mapping[str, Any]) -> tuple[T, JobOptions]:
+    """The request and the options in `given`. Raises `InvalidRequestError`: one line a field, and what it allows."""
+    raw = _as_json(task, given)
+    ours = {name: value for name, value in given.items() if name in JobOptions.model_fields}
+    theirs = {name: value for name, value in given.items() if name not in JobOptions.model_fields}
+    problems: list[tuple[str, str]] = []
+    if len(raw) > MAX_BYTES:
+        problems.append(("request", f"is {len(raw)} bytes as JSON; allowed: {MAX_BYTES}"))
+    found = [_read(model, part, problems) for model, part in ((asks, theirs), (JobOptions, ours))]
+    if problems:
+        raise refusal(task, problems)
+    request, options = found
+    assert isinstance(request, asks) and isinstance(options, JobOptions)  # noqa: S101  # no problems, so both are read
+    return request, options
+
+
+def _read(model: type[BaseModel], part: Mapping[str, Any], problems: list[tuple[str, str]]) -> BaseModel | None:
+    try:
+        return model.model_validate_json(to_json(part, inf_nan_mode="constants"), strict=True)
+    except ValidationError as error:
+        problems += [
+            (_where(item["loc"]), _said(item)) for item in error.errors(include_url=False, include_input=False)
+        ]
+        return None
+
+
+def _as_json(task: str, given: Mapping[str, Any]) -> bytes:
+    for name, value in given.items():
+        try:
+            to_json(value, inf_nan_mode="constants")
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
+            raise refusal(task, [(name, f"cannot be written as JSON ({type(value).__name__})")]) from error
+    return to_json(dict(given), inf_nan_mode="constants")
+
+
+def refusal(task: str, problems: Iterable[tuple[str, str]]) -> InvalidRequestError:
+    """One error for all problems: (field, message)."""
+    lines = dict.fromkeys(f"  {field}: {message}" for field, message in problems)
+    return InvalidRequestError("\n".join([f"{task}: the request was refused", *lines]))
+
+
+def _where(loc: Sequence[int | str]) -> str:
+    """The field as a caller knows it; pydantic also names the branch of a union that it tried."""
+    known = [str(part) for part in loc if isinstance(part, int) or (part[:1].islower() and "[" not in part)]
+    return ".".join(known) or "request"
+
+
+def _said(item: Any) -> str:
+    """Pydantic's own words, shorter where they are about Python."""
+    if item["type"] == "extra_forbidden":
+        return "is not a parameter of this task; what the endpoint alone knows goes into extra"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,199 @@
+"""What the outside sees of a job: its live status and its result. How they reach Celery is `worker.edge`."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.jobs.job import Artefact, Cost, Job, Receipt, Stage
+
+State = Literal["QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
+
+_ENDED: Mapping[Stage, State] = {
+    Stage.COMPLETED: "SUCCESS",
+    Stage.FAILED: "FAILURE",
+    Stage.CANCELLED: "REVOKED",
+}
+
+
+class JobStatus(BaseModel):
+    """The meta of a job that has not ended, and what `kilnhand status` shows. Times: seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    task: str
+    state: State
+    stage: str
+    model: str
+    progress: float = Field(description="0 to 1")
+    progress_estimated: bool = Field(description="from time alone, because the provider has not said")
+    queue_position: int | None = Field(None, description="how many are ahead at the provider, when it says so")
+    logs: list[str] = Field(default_factory=list, description="the newest lines of the provider's log")
+    provider: str | None = None
+    endpoint: str | None = None
+    request_id: str | None = None
+    attempt: int = 0
+    tenant: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    created_at: float
+    updated_at: float
+    error: str | None = None
+    receipt: Receipt | None = Field(None, description="of a cancel: whether it came in time, and what was billed")
+
+
+class FileOut(BaseModel):
+    """A finished file under our own URL."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    content_type: str
+    bytes: int
+    sha256: str
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    key: str = Field(description="its place in the store")
+
+
+class Timings(BaseModel):
+    """Seconds: before the provider took it, at the provider, the model alone when known, and from first to last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    before_submit_s: float
+    provider_s: float
+    inference_s: float | None = None
+    total_s: float
+
+
+class Tried(BaseModel):
+    """One attempt: on whom, how it failed (its error's code) if it did, how long it took, what it cost."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    model: str
+    error: str | None = None
+    seconds: float | None = None
+    cost: Cost | None = None
+
+
+class Provenance(BaseModel):
+    """Where the piece comes from: nothing is swapped in silence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    asked_for: str = Field(description="the model, in the caller's words")
+    provider: str = Field(description="who served it")
+    model: str = Field(description="the provider's name for what served it")
+    version: str | None = Field(None, description="what ran, as the provider says")
+    equivalence: str = Field(description="exact, close or degraded")
+    approximated: dict[str, str] = Field(default_factory=dict, description="parameters told otherwise, and how")
+    dropped: list[str] = Field(default_factory=list, description="parameters that it was not told")
+    prompt: str | None = Field(None, description="as it was really sent")
+    missing: list[str] = Field(default_factory=list, description="why some of several pictures did not come")
+    tried: list[Tried] = Field(default_factory=list, description="every attempt, the last one brought the piece")
+
+
+class JobResult(BaseModel):
+    """What `AsyncResult.get()` returns, as a dict. A task adds its pieces by name: `images`, `video`, `weights`, …"""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    task: str
+    provider: str
+    model: str
+    endpoint: str
+    request_id: str
+    seed: int | None = None
+    cost: Cost | None = None
+    timings: Timings
+    attempts: int
+    possible_duplicate: bool = Field(
+        False, description="an earlier submission was lost from sight, and may be paid too"
+    )
+    provenance: Provenance
+    tenant: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+def status_of(job: Job, now: float) -> JobStatus:
+    """The job as the outside may see it at this moment."""
+    attempt = job.attempt
+    ticket = attempt.ticket if attempt else None
+    ended = job.stage == Stage.CLOSING or job.is_final
+    return JobStatus(
+        job_id=job.id,
+        task=job.task,
+        state=state_of(job),
+        stage=job.stage,
+        model=job.step.model,
+        progress=1.0 if ended else job.sight.progress or 0.0,
+        progress_estimated=not ended and job.sight.progress_estimated,
+        queue_position=job.sight.queue_position,
+        logs=list(job.sight.logs),
+        provider=attempt.provider if attempt else None,
+        endpoint=attempt.endpoint if attempt else None,
+        request_id=ticket.request_id if ticket else None,
+        attempt=len(job.attempts),
+        tenant=job.options.tenant,
+        labels=dict(job.options.labels),
+        created_at=job.created_at,
+        updated_at=now,
+        error=job.trouble.message if job.trouble else None,
+        receipt=job.receipt,
+    )
+
+
+def state_of(job: Job) -> State:
+    """The frozen public state of a job."""
+    if job.ending is not None:
+        return _ENDED[job.ending]
+    working = job.sight.running or job.stage in {Stage.FETCHED, Stage.STORED}
+    return "IN_PROGRESS" if working else "QUEUED"
+
+
+def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: float) -> dict[str, Any]:
+    """The result of a job whose pieces are stored. `urls` by store key."""
+    attempt = job.attempts[-1]
+    ticket, submitted = attempt.ticket, attempt.submitted_at or attempt.started_at
+    seed = (job.answer or {}).get("seed")
+    base = JobResult(
+        job_id=job.id,
+        task=job.task,
+        provider=attempt.provider,
+        model=job.step.model,
+        endpoint=attempt.endpoint,
+        request_id=ticket.request_id if ticket else "",
+        seed=seed if isinstance(seed, int) else None,
+        cost=attempt.cost,
+        timings=Timings(
+            before_submit_s=round(submitted - job.created_at, 3),
+            provider_s=round((attempt.ended_at or now) - submitted, 3),
+            inference_s=attempt.inference_s,
+            total_s=round(now - job.created_at, 3),
+        ),
+        attempts=len(job.attempts),
+        possible_duplicate=any(attempt.possible_duplicate for attempt in job.attempts),
+        provenance=provenance,
+        tenant=job.options.tenant,
+        labels=dict(job.options.labels),
+    )
+    return base.model_dump(mode="json") | _pieces(job, urls)
+
+
+def _pieces(job: Job, urls: Mapping[str, str]) -> dict[str, Any]:
+    """The files by the names that the task promised: a list where there may be several, else the file itself."""
+    found: dict[str, Any] = {} if job.step.pieces else {"answer": dict(job.answer or {})}
+    for piece in job.step.pieces:
+        files = [_file(artefact, urls[artefact.key]) for artefact in job.artefacts if artefact.name == piece.name]
+        found[piece.name] = files if "*" in piece.at else files[0]
+    return found
+
+
+def _file(artefact: Artefact, url: str) -> dict[str, Any]:
+    fields = {name: getattr(artefact, name) for name in FileOut.model_fields if name != "url"}
+    return FileOut(url=url, **fields).model_dump(mode="json")

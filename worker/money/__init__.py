@@ -1,0 +1,1 @@
+"""What an attempt costs, or may cost at most. Pure."""

@@ -1,0 +1,1 @@
+"""HTTP clients, and which addresses are public."""

@@ -1,0 +1,157 @@
+"""A call as Anthropic's message, and its answer as ours. Pure, and without the SDK.
+
+Sent are our neutral arguments (`system`, `prompt`, `schema`, `max_tokens`) and whatever else the caller's `extra`
+brought, as it is. Wire facts: platform.claude.com/docs/en/api/messages; `output_config.format` holds a JSON Schema.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import to_json
+
+from worker.errors import BrokenPieceError, ContentRefusedError, RequestRefusedError, SubmitUnknownError
+from worker.providers.anthropic.errors import NAME
+from worker.providers.anthropic.image import fitted
+from worker.providers.base import Call, Fault, Media, Reply, Tokens
+
+MAX_TOKENS = 4096  # written, where the caller leaves it open; thoughts count
+MAX_BODY_BYTES = 32 * 1024 * 1024
+_OURS = frozenset({"system", "prompt", "schema", "max_tokens"})
+_NEVER = frozenset({"model", "messages", "stream"})  # they would change what is paid for, or how it is answered
+
+
+class _Block(BaseModel):
+    type: str
+    text: str = ""
+
+
+class _Usage(BaseModel):
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=0)
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+
+
+class _StopDetails(BaseModel):
+    category: str | None = None
+    explanation: str | None = None
+
+
+class _Message(BaseModel):
+    type: Literal["message"]
+    model: str
+    content: list[_Block]
+    stop_reason: str | None
+    stop_details: _StopDetails | None = None
+    usage: _Usage
+
+
+def body_of(call: Call) -> bytes:
+    """The body of the POST. Raises `RequestRefusedError` for what can only be refused. Blocks where pictures come."""
+    given, rest = dict(call.arguments), {k: v for k, v in call.arguments.items() if k not in _OURS}
+    if wrong := _NEVER & rest.keys():
+        raise _refused(f"{', '.join(sorted(wrong))} cannot be set through extra")
+    body: dict[str, Any] = {
+        "model": call.endpoint,
+        "max_tokens": given.get("max_tokens") or MAX_TOKENS,
+        "messages": [{"role": "user", "content": [*_pictures(call.files), _text(str(given.get("prompt") or ""))]}],
+    }
+    if given.get("system"):
+        body["system"] = given["system"]
+    if schema := given.get("schema"):
+        more = rest.pop("output_config", {})
+        if not isinstance(more, Mapping):
+            raise _refused("output_config must be an object")
+        body["output_config"] = {**more, "format": {"type": "json_schema", "schema": schema}}
+    return to_json(body | rest)
+
+
+def _pictures(files: tuple[Media, ...]) -> list[dict[str, Any]]:
+    """Each with its number before it, so that a prompt can speak of "Image 2"; pictures come before the words."""
+    blocks: list[dict[str, Any]] = []
+    total = 0
+    for number, file in enumerate(files, 1):
+        picture = fitted(file, number, many=len(files))
+        data = base64.b64encode(picture.data).decode()
+        total += len(data)
+        if total > MAX_BODY_BYTES:
+            raise _refused(f"the pictures are more than {MAX_BODY_BYTES >> 20} MB together; send fewer or smaller ones")
+        source = {"type": "base64", "media_type": picture.content_type, "data": data}
+        blocks += [_text(f"Image {number}:"), {"type": "image", "source": source}]
+    return blocks
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def answer_of(content: bytes, *, as_json: bool) -> Reply | Fault:
+    """What a 200 brought. Raises `SubmitUnknownError` when it is no message: it may have been made all the same."""
+    try:
+        message = _Message.model_validate(json.loads(content))
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise SubmitUnknownError(
+            "anthropic: the answer cannot be read; the message may have been made", provider=NAME
+        ) from error
+    if (fault := _stopped(message)) is not None:
+        return fault
+    text = "".join(block.text for block in message.content if block.type == "text")
+    output = _parsed(text) if as_json else {"text": _clean(text)}
+    if output is None:
+        return _broken(message, "the answer is not the JSON that was asked for", "bad_json")
+    if not as_json and not text.strip():
+        return _broken(message, "the answer is empty", "empty")
+    return Reply(output, tokens=_tokens(message.usage), version=message.model)
+
+
+def _stopped(message: _Message) -> Fault | None:
+    """Why there is no whole answer, or None: a refusal is a 200 too."""
+    match message.stop_reason:
+        case "end_turn" | "stop_sequence":
+            return None
+        case "refusal":
+            details = message.stop_details or _StopDetails()
+            why = " ".join((details.explanation or "no reason given").split())[:300]
+            text = f"anthropic: refused for its content: {_clean(why)}"
+            refused = ContentRefusedError(text, provider=NAME, status=200, kind=details.category or "refusal")
+            return Fault(refused, tokens=_tokens(message.usage))
+        case "max_tokens" | "model_context_window_exceeded" as kind:
+            way_out = "raise max_tokens" if kind == "max_tokens" else "send fewer pictures or a shorter prompt"
+            text = f"anthropic: the answer was cut short ({kind}); {way_out}"
+            cut = RequestRefusedError(text, provider=NAME, status=200, kind=kind)
+            return Fault(cut, tokens=_tokens(message.usage))
+    return _broken(message, f"stopped by {str(message.stop_reason)[:100]!r}", "stop_reason")
+
+
+def _broken(message: _Message, what: str, kind: str) -> Fault:
+    error = BrokenPieceError(f"anthropic: {what}", provider=NAME, status=200, kind=kind)
+    return Fault(error, tokens=_tokens(message.usage))
+
+
+def _tokens(usage: _Usage) -> Tokens:
+    cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
+    return Tokens(usage.input_tokens + cached, usage.output_tokens)
+
+
+def _parsed(text: str) -> Mapping[str, Any] | None:
+    try:
+        parsed = json.loads(text, parse_constant=_no_number)
+        return {"json": json.loads(_clean(json.dumps(parsed, ensure_ascii=False)))}
+    except (ValueError, RecursionError):
+        return None
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _clean(text: str) -> str:
+    """Half a surrogate pair, which JSON can spell and UTF-8 cannot hold, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _refused(what: str) -> RequestRefusedError:
+    return RequestRefusedError(f"anthropic: {what}; nothing was sent", provider=NAME)

@@ -1,0 +1,108 @@
+"""Claude through Anthropic's official SDK: one client a process, every message asked for once.
+
+The API has no idempotency key, and the SDK's own retries (two by default) would pay again after a lost answer, or sleep
+for as long as a Retry-After says: they are off, and so are redirects, which would send a POST on. The body is written
+in a thread and given to the SDK as bytes: `messages.create` would write 24 MB of pictures on the event loop, for 0.4 s.
+What is sent and what an answer says is `anthropic_message`; what an error means, `anthropic_errors`. A message is
+answered by the call that asks for it, so there is never a ticket.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, DefaultAsyncHttpxClient
+
+from config.settings import AnthropicSettings
+from worker.errors import InternalError, RequestRefusedError
+from worker.files.memory import MB
+from worker.jobs.job import Ticket
+from worker.providers.anthropic.errors import anthropic_error, unanswered
+from worker.providers.anthropic.message import answer_of, body_of
+from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
+
+BASE_URL = "https://api.anthropic.com"  # given, so that no variable of the SDK's own sends the key elsewhere
+TWIN_KEY = "twin"  # the stand-in asks for a key, and any will do
+CONNECT_S = 10.0
+WORDS_MB = 1
+_JSON = {"Content-Type": "application/json"}
+_NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+
+
+async def open_anthropic(settings: AnthropicSettings) -> "Anthropic":
+    """Anthropic, or its stand-in. Without a key only that one can be talked to."""
+    key = settings.anthropic_api_key
+    timeout = httpx2.Timeout(settings.anthropic_timeout_s, connect=CONNECT_S, pool=CONNECT_S)
+    client = AsyncAnthropic(
+        api_key=key.get_secret_value() if key else TWIN_KEY,
+        base_url=settings.anthropic_base_url or BASE_URL,
+        max_retries=0,
+        timeout=timeout,
+        http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
+    )
+    return Anthropic(client, settings.anthropic_timeout_s + CONNECT_S)
+
+
+class Anthropic:
+    """See `worker.providers.base.Provider`."""
+
+    name = "anthropic"
+    lists_requests = False
+    result_bytes = 0
+
+    def __init__(self, client: AsyncAnthropic, deadline_s: float) -> None:
+        """`deadline_s` bounds a whole call: the client's own timeout starts anew with every byte that comes."""
+        self.call_s = deadline_s
+        self._client, self._deadline_s = client, deadline_s
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """The pictures, their base64, and the body with it."""
+        return WORDS_MB * MB + 4 * file_bytes
+
+    async def submit(self, call: Call) -> Reply | Fault:
+        """One POST, and what came of it."""
+        body = await asyncio.to_thread(body_of, call) if call.files else body_of(call)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                response = await self._client.post(
+                    "/v1/messages", cast_to=httpx2.Response, content=body, options={"headers": _JSON}
+                )
+        except APIStatusError as error:
+            raise anthropic_error(error.status_code, error.body, error.response.headers) from error
+        except APIConnectionError as error:
+            cause = error.__cause__
+            what = f"no answer ({type(cause or error).__name__})"
+            raise unanswered(what, sent=not isinstance(cause, _NOTHING_SENT)) from error
+        except TimeoutError as error:
+            raise unanswered(f"no whole answer in {self._deadline_s:g} s", sent=True) from error
+        return answer_of(response.content, as_json=bool(call.arguments.get("schema")))
+
+    async def upload(self, media: Media | Path) -> str:
+        """Never asked: files go inside the call."""
+        raise RequestRefusedError("anthropic takes files inside the call", provider="anthropic")
+
+    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+        """Never asked: no ticket is given out."""
+        raise InternalError("anthropic gives out no tickets: there is nothing to look at")
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+        """Never asked, as `look`."""
+        raise InternalError("anthropic gives out no tickets: there is no result to ask for")
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+        """A message is over when its call is."""
+        return Stop.TOO_LATE
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """The id alone; nothing can be asked by it."""
+        return Ticket(request_id)
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        """Anthropic lists no messages: it cannot be told."""
+        return None
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._client.close()

@@ -1,0 +1,261 @@
+"""fal.ai through its official SDK: one shared client a process, every request sent once (`fal_guard`).
+
+What an answer means is `fal_errors`. When to look again, and whether to try again, is decided above.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import fal_client
+import fal_client.client as sdk
+import httpx
+from fal_client import AsyncRequestHandle, FalClientHTTPError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from config.keys.fal import FalKey
+from config.settings import FalSettings
+from worker.errors import (
+    BrokenPieceError,
+    ExternalServiceError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)
+from worker.jobs.job import Ticket
+from worker.net.http import NoCookies
+from worker.providers.base import Call, Ended, Fault, Media, Queued, Reply, Running, Sighting, Sought, Stop
+from worker.providers.fal.errors import fal_error
+from worker.providers.fal.guard import FalGuard, said_by_fal
+from worker.providers.fal.request_list import find_request
+from worker.providers.fal.upload import upload_file
+
+YEAR_S = 31_536_000  # no run takes longer
+TWIN_KEY = "twin:twin"  # the stand-in asks for a key, and any will do
+PLATFORM_URL = "https://api.fal.ai"
+UPLOAD_S = 1800.0  # the longest for one file
+_TAG = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.AsyncBaseTransport) -> "Fal":
+    """fal over this transport, which it closes in the end. Without a key only the stand-in can be talked to."""
+    if settings.fal_base_url:
+        point_sdk_at(settings.fal_base_url)
+    secret = key.value.get_secret_value() if key and key.value else None
+    client = fal_client.AsyncClient(
+        key=secret or (TWIN_KEY if settings.fal_base_url else None), default_timeout=settings.fal_timeout_s
+    )
+    http = await client._client
+    http._transport = FalGuard(transport, settings.fal_base_url)
+    http._cookies = NoCookies()
+    platform_url = f"{settings.fal_base_url}/api" if settings.fal_base_url else PLATFORM_URL
+    return Fal(client, http, platform_url, settings.fal_timeout_s)
+
+
+def point_sdk_at(base: str) -> None:
+    """fal-client has no setting for its hosts; these module constants are read at each call (fal-client 1.0.3)."""
+    sdk.RUN_URL_FORMAT, sdk.QUEUE_URL_FORMAT = f"{base}/run/", f"{base}/queue/"
+    sdk.REALTIME_URL_FORMAT = sdk.RUN_URL_FORMAT.replace("http", "ws", 1)
+    sdk.REST_URL, sdk.CDN_URL = f"{base}/rest", f"{base}/cdn"
+
+
+class Fal:
+    """See `worker.providers.base.Provider`."""
+
+    name = "fal"
+    lists_requests = True
+    result_bytes = 0
+
+    def __init__(
+        self, client: fal_client.AsyncClient, http: httpx.AsyncClient, platform_url: str, call_s: float
+    ) -> None:
+        self.call_s = call_s
+        self._client, self._http, self._platform_url = client, http, platform_url
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """What is uploaded for it; the call itself and its answer are words and URLs."""
+        return file_bytes
+
+    async def submit(self, call: Call) -> Ticket:
+        """One POST to the queue."""
+        try:
+            handle = await self._client.submit(
+                call.endpoint,
+                dict(call.arguments),
+                priority="low" if call.priority == "low" else "normal",
+                webhook_url=call.webhook_url,
+                headers={"X-Fal-Tags": f"job={_tag(call.job_id)},attempt={call.attempt}"},
+            )
+        except FalClientHTTPError as error:
+            raise _sdk_error(error) from error
+        except (KeyError, TypeError, ValueError) as error:  # taken, but the answer cannot be read
+            raise SubmitUnknownError(
+                "fal: the answer to the submit cannot be read; the job may have been taken", provider="fal"
+            ) from error
+        return _ticket(handle)
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """The URLs are made from the endpoint's app and the id, as the SDK does."""
+        return _ticket(AsyncRequestHandle.from_request_id(self._http, endpoint, request_id))
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        """Asks fal's platform for the requests of this endpoint. It lists what has ended, if payloads are kept."""
+        request_id = await find_request(self._http, self._platform_url, sought)
+        return self.ticket_of(sought.endpoint, request_id) if request_id else None
+
+    async def upload(self, media: Media | Path) -> str:
+        """Into fal's own file store, through the SDK's own connections. Nothing is billed for it."""
+        try:
+            async with asyncio.timeout(UPLOAD_S):
+                if isinstance(media, Path):
+                    return await upload_file(self._client, media)
+                return str(await self._client.upload(media.data, media.content_type))
+        except FalClientHTTPError as error:
+            raise _sdk_error(error) from error
+        except httpx.HTTPStatusError as error:  # to the token, for which the SDK has a client of its own
+            raise fal_error(error.response.status_code, _json(error.response), error.response.headers) from error
+        except (httpx.HTTPError, SubmitUnknownError, TimeoutError, KeyError, TypeError, ValueError) as error:
+            text = f"fal: a file could not be uploaded ({type(error).__name__})"
+            raise ServiceUnavailableError(text, provider="fal") from error
+
+    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+        """One GET of the status, with logs."""
+        try:
+            status = await self._handle(ticket).status(with_logs=True)
+        except FalClientHTTPError as error:
+            raise _look_error(error) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServiceUnavailableError("fal: the status cannot be read", provider="fal") from error
+        match status:
+            case fal_client.Queued(position=position):
+                return Queued(position)
+            case fal_client.InProgress(logs=logs):
+                return Running(_lines(logs))
+            case fal_client.Completed(logs=logs, metrics=metrics):
+                return Ended(_lines(logs), _seconds(metrics, "inference_time"))
+        raise ServiceUnavailableError(f"fal: a status of an unknown kind, {type(status).__name__}", provider="fal")
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+        """The model's output, or the error that the run ended with. Asked up to three times: a GET costs nothing."""
+        response: httpx.Response = await _three_times()(self._http.get, ticket.urls["response"])
+        output, units = _json(response), _number(response.headers.get("x-fal-billable-units"))
+        if response.status_code >= 400:
+            return Fault(_run_error(response, output), units)
+        if not isinstance(output, dict):
+            if not said_by_fal("GET", response):  # a page in the result's place
+                raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
+            return Fault(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
+        return Reply(output, units, inference_s=_seconds(output.get("timings"), "inference"))
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+        """One PUT: 200 for one that had not begun, 202 for one that runs, 400 when it had ended, 404 when forgotten.
+
+        The SDK keeps the two good answers to itself, so the request is made with its client.
+        """
+        response: httpx.Response = await _three_times()(self._http.put, ticket.urls["cancel"])
+        body, status = _json(response), response.status_code
+        match body:
+            case {"status": "OK"} if status == 200:
+                return Stop.STOPPED
+            case {"status": "ALREADY_COMPLETED"} | {"status": "NOT_FOUND"}:
+                return Stop.TOO_LATE
+            case dict() if status < 300:
+                return Stop.ASKED
+        if status < 300 or status in {400, 404}:  # a page in the answer's place
+            raise ServiceUnavailableError(f"fal: HTTP {status} to a cancel", provider="fal", status=status)
+        raise fal_error(status, body, response.headers)
+
+    async def aclose(self) -> None:
+        """Close connections; the SDK has no public way to (fal-client 1.0.3)."""
+        await self._http.aclose()
+
+    def _handle(self, ticket: Ticket) -> AsyncRequestHandle:
+        urls = ticket.urls
+        return AsyncRequestHandle(
+            ticket.request_id, urls["response"], urls["status"], urls["cancel"], client=self._http
+        )
+
+
+def _ticket(handle: AsyncRequestHandle) -> Ticket:
+    urls = {"status": handle.status_url, "response": handle.response_url, "cancel": handle.cancel_url}
+    return Ticket(handle.request_id, urls)
+
+
+def _tag(job_id: str) -> str:
+    """The job's id as fal's dashboard can show it."""
+    return job_id if _TAG.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()
+
+
+def _three_times() -> AsyncRetrying:
+    """For calls that are safe to repeat: three attempts, 1 to 10 s apart."""
+    return AsyncRetrying(
+        stop=stop_after_attempt(3),
+        wait=wait_exponential(multiplier=1, min=1, max=10),
+        retry=retry_if_exception_type(ServiceUnavailableError),
+        reraise=True,
+    )
+
+
+def _sdk_error(error: FalClientHTTPError) -> ExternalServiceError:
+    return fal_error(error.status_code, _json(error.response), error.response_headers)
+
+
+def _look_error(error: FalClientHTTPError) -> ExternalServiceError:
+    """A status that cannot be had says nothing about the job, unless fal says that it knows no such request."""
+    body = _json(error.response)
+    if error.status_code == 404 and _is_unknown(body):
+        return _forgotten()
+    if error.status_code in {401, 403}:
+        return _sdk_error(error)
+    return ServiceUnavailableError(f"fal: HTTP {error.status_code} to a look", provider="fal", status=error.status_code)
+
+
+def _run_error(response: httpx.Response, body: object) -> ExternalServiceError:
+    """The error that a run ended with. What is not fal's own word about the run is raised: it says nothing of it."""
+    status = response.status_code
+    if status == 404 and _is_unknown(body):
+        return _forgotten()
+    if status in {401, 403}:
+        raise fal_error(status, body, response.headers)
+    if not said_by_fal("GET", response) or (status == 400 and "in progress" in response.text):
+        raise ServiceUnavailableError(f"fal: HTTP {status} instead of the result", provider="fal", status=status)
+    return fal_error(status, body, response.headers)
+
+
+def _is_unknown(body: object) -> bool:
+    return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
+
+
+def _forgotten() -> ExternalServiceError:
+    return RequestRefusedError("fal: the request is not known any more", provider="fal", status=404, kind="not_found")
+
+
+def _json(response: httpx.Response) -> object:
+    try:
+        found: object = response.json()
+        if b"\\ud" in response.content:  # half a surrogate pair, which no UTF-8 can hold
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+        return found
+    except ValueError:
+        return response.text[:500]
+
+
+def _lines(logs: list[dict[str, object]] | None) -> tuple[str, ...]:
+    lines = (str(line.get("message", ""))[:500] for line in (logs or [])[-20:])
+    return tuple(line.encode("utf-8", "replace").decode() for line in lines)
+
+
+def _seconds(told: object, name: str) -> float | None:
+    value = told.get(name) if isinstance(told, dict) else None
+    return float(value) if isinstance(value, int | float) and 0 <= value < YEAR_S else None
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None

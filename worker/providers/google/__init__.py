@@ -1,0 +1,1 @@
+"""Vertex AI and the Gemini API."""

@@ -1,0 +1,121 @@
+"""What Gemini's models are asked with and what they answer: refusals, words, pictures. Reading is pure.
+
+Every refusal is a 200 (`finishReason`, `blockReason`), so an answer is good only when what was asked for is in it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from google.genai import types
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from worker.errors import (
+    AccountLockedError,
+    BrokenPieceError,
+    ContentRefusedError,
+    ExternalServiceError,
+    RequestRefusedError,
+)
+from worker.providers.base import Media, Tokens
+from worker.providers.google.errors import one_line
+from worker.providers.google.large_files import Cargo
+
+M = TypeVar("M", bound=BaseModel)
+_CONTENT = frozenset(
+    {
+        "SAFETY",
+        "RECITATION",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+        "MODEL_ARMOR",
+        "JAILBREAK",
+        "ESCALATION",
+    }
+)
+_CUT = frozenset({"MAX_TOKENS", "CONTINUATION"})
+
+
+class Arguments(BaseModel):
+    """What a call may hold; a name that is not known is refused, not dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def read_arguments(provider: str, kind: type[M], arguments: Mapping[str, Any]) -> M:
+    """Checked arguments; raises `RequestRefusedError` with a line for each field."""
+    try:
+        return kind.model_validate(dict(arguments))
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise RequestRefusedError(f"{provider}: {'; '.join(lines)}", provider=provider, kind="arguments") from error
+
+
+def parts_of(files: Sequence[Media], prompt: str, cargo: Cargo) -> list[types.Part]:
+    """The files in the order in which the prompt counts them, then the prompt."""
+    shown = [types.Part.from_bytes(data=cargo.stow(file.data), mime_type=file.content_type) for file in files]
+    return [*shown, types.Part.from_text(text=prompt)]
+
+
+def check_answer(response: types.GenerateContentResponse) -> None:
+    """Raises ValueError for JSON that is none of Google's answers."""
+    if not (response.candidates or response.prompt_feedback or response.usage_metadata):
+        raise ValueError("an answer without candidates, feedback and usage")
+
+
+def pictures_of(response: types.GenerateContentResponse, cargo: Cargo) -> list[bytes]:
+    """The pictures that are no interim thoughts, in order."""
+    found = [part.inline_data for part in _parts(response) if not part.thought and part.inline_data]
+    pictures = [blob.data for blob in found if blob.data and (blob.mime_type or "image/").startswith("image/")]
+    return [cargo.unstow(data) for data in pictures]
+
+
+def words_of(response: types.GenerateContentResponse) -> str:
+    """What the model says, without its thoughts."""
+    return "".join(part.text for part in _parts(response) if part.text and not part.thought)
+
+
+def refusal_of(provider: str, response: types.GenerateContentResponse, missing: str) -> ExternalServiceError:
+    """Why an answer does not hold what was asked for; `missing` is the kind of one that does not say why."""
+    reason = _reason(response)
+    candidate = response.candidates[0] if response.candidates else None
+    feedback = response.prompt_feedback
+    words = (candidate and candidate.finish_message) or (feedback and feedback.block_reason_message)
+    said = one_line(words_of(response) or words)
+    text = f"{provider}: {reason or 'no reason given'}{': ' + said if said else ''}"
+    if reason == "PUP_LIMITED_DISABLED":
+        return AccountLockedError(text, provider=provider, status=200, kind=reason)
+    if reason in _CONTENT or (feedback and feedback.block_reason):
+        return ContentRefusedError(text, provider=provider, status=200, kind=reason)
+    if reason in _CUT:
+        return RequestRefusedError(f"{text} (cut short)", provider=provider, status=200, kind="max_tokens")
+    return BrokenPieceError(text, provider=provider, status=200, kind=missing)
+
+
+def tokens_of(response: types.GenerateContentResponse) -> Tokens | None:
+    """What it read and wrote, as it is billed: a refusal says so, too. None where it says nothing of it."""
+    usage = response.usage_metadata
+    if usage is None or usage.prompt_token_count is None:
+        return None
+    return Tokens(usage.prompt_token_count, (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0))
+
+
+def is_whole(response: types.GenerateContentResponse) -> bool:
+    """Whether the model came to the end of what it had to say."""
+    return _reason(response) in {"STOP", ""}
+
+
+def _reason(response: types.GenerateContentResponse) -> str:
+    """Google's word for how it ended; one that is newer than the SDK comes as it is."""
+    if response.candidates and (reason := response.candidates[0].finish_reason):
+        return reason.value
+    feedback = response.prompt_feedback
+    return feedback.block_reason.value if feedback and feedback.block_reason else ""
+
+
+def _parts(response: types.GenerateContentResponse) -> list[types.Part]:
+    content = response.candidates[0].content if response.candidates else None
+    return (content.parts or []) if content else []

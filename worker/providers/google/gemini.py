@@ -1,0 +1,88 @@
+"""The Gemini API through google-genai: words and pictures, each answered by the call itself.
+
+The same calls as `vertex`, without the fields that only Vertex AI knows. Importing this module imports the SDK: only
+whoever opens the provider does.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from config.keys.google import GeminiAccess, NoAccess, find_gemini
+from config.settings import GoogleSettings
+from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
+from worker.files.memory import Memory
+from worker.jobs.job import Ticket
+from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
+from worker.providers.google.language import write_words
+from worker.providers.google.memory import call_bytes
+from worker.providers.google.models import Makes, made_by
+from worker.providers.google.pictures import make_pictures
+from worker.providers.google.safety import PROFILES, Safety
+from worker.providers.google.sdk import GoogleSdk
+
+NAME = "gemini"
+
+
+async def open_gemini(
+    settings: GoogleSettings, access: GeminiAccess | None = None, memory: Memory | None = None
+) -> "Gemini":
+    """The Gemini API; nothing is connected before the first call. Without a key raises `ProviderDisabledError`."""
+    found = access or find_gemini(settings)
+    if isinstance(found, NoAccess):
+        raise ProviderDisabledError(found.how_to_set)
+    return Gemini(GoogleSdk(NAME, settings, found, memory), PROFILES[settings.google_safety])
+
+
+class Gemini:
+    """See `worker.providers.base.Provider`."""
+
+    name = NAME
+    lists_requests = False
+    result_bytes = 0
+
+    def __init__(self, sdk: GoogleSdk, safety: Safety) -> None:
+        self.call_s = sdk.call_s
+        self._sdk, self._safety = sdk, safety
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """By what the model makes."""
+        return call_bytes(endpoint, arguments, file_bytes)
+
+    async def submit(self, call: Call) -> Reply | Fault:
+        """One POST, or one for each picture."""
+        match made_by(call.endpoint):
+            case Makes.PICTURE:
+                return await make_pictures(self._sdk, call, self._safety, is_vertex=False)
+            case Makes.WORDS:
+                return await write_words(self._sdk, call, self._safety)
+        text = f"{NAME}: {call.endpoint} runs on Vertex AI only"
+        raise RequestRefusedError(text, provider=NAME, kind="endpoint")
+
+    async def upload(self, media: Media | Path) -> str:
+        """Never asked: files go inside the call."""
+        raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
+
+    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+        """There is never a ticket."""
+        raise InternalError(f"{NAME}: {endpoint} answers at once")
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+        """There is never a ticket."""
+        raise InternalError(f"{NAME}: {endpoint} answers at once")
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+        """A call is over when it is answered."""
+        return Stop.TOO_LATE
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """A request that cannot be asked for again."""
+        return Ticket(request_id)
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        """Google does not list what was asked."""
+        return None
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._sdk.aclose()

@@ -1,0 +1,77 @@
+"""Words by Gemini's language models, about pictures too: text, or JSON of a schema, which is checked again above."""
+
+import json
+from typing import Any
+
+from google.genai import types
+from google.genai.client import AsyncClient
+from pydantic import Field
+
+from worker.errors import BrokenPieceError
+from worker.providers.base import Call, Fault, Reply
+from worker.providers.google.content import (
+    Arguments,
+    check_answer,
+    is_whole,
+    parts_of,
+    read_arguments,
+    refusal_of,
+    tokens_of,
+    words_of,
+)
+from worker.providers.google.errors import one_line
+from worker.providers.google.large_files import Cargo
+from worker.providers.google.safety import Safety
+from worker.providers.google.sdk import GoogleSdk
+
+LEAST_TOKENS = 1024  # thoughts count against the limit; with less, nothing may be left to say
+
+
+class WordsArguments(Arguments):
+    """What words are asked for with. `json_schema` is plain JSON Schema, named `schema` in a call."""
+
+    prompt: str = Field(min_length=1)
+    system: str | None = None
+    json_schema: dict[str, Any] | None = Field(None, alias="schema")
+    max_tokens: int | None = Field(None, ge=1)
+
+
+async def write_words(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | Fault:
+    """Text, or parsed JSON where a schema was given."""
+    asked = read_arguments(sdk.name, WordsArguments, call.arguments)
+
+    async def use(client: AsyncClient, cargo: Cargo) -> Reply | Fault:
+        contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
+        config = _config(asked, safety)
+        response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
+        return _read(sdk.name, response, is_json=asked.json_schema is not None)
+
+    return await sdk.ask(use)
+
+
+def _config(asked: WordsArguments, safety: Safety) -> types.GenerateContentConfig:
+    return types.GenerateContentConfig(
+        system_instruction=asked.system,
+        max_output_tokens=None if asked.max_tokens is None else max(asked.max_tokens, LEAST_TOKENS),
+        response_mime_type=None if asked.json_schema is None else "application/json",
+        response_json_schema=asked.json_schema,
+        safety_settings=list(safety.settings) if safety.settings else None,
+        automatic_continuation=False,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+    )
+
+
+def _read(provider: str, response: types.GenerateContentResponse, is_json: bool) -> Reply | Fault:
+    check_answer(response)
+    words = words_of(response)
+    if not words or not is_whole(response):
+        return Fault(refusal_of(provider, response, missing="no_text"), tokens=tokens_of(response))
+    output: dict[str, Any] = {"text": words}
+    if is_json:
+        try:
+            output = {"json": json.loads(words)}
+        except (ValueError, RecursionError):
+            text = f"{provider}: no JSON: {one_line(words)}"
+            broken = BrokenPieceError(text, provider=provider, status=200, kind="bad_json")
+            return Fault(broken, tokens=tokens_of(response))
+    return Reply(output, tokens=tokens_of(response), version=response.model_version)

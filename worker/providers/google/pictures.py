@@ -1,0 +1,129 @@
+"""Pictures by Gemini's image models: made from words, from reference pictures, or edited.
+
+A call gives one picture, so several are several calls, each billed: at once, as far as memory reaches. What came is
+kept when others did not.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from google.genai import types
+from google.genai.client import AsyncClient
+from pydantic import Field
+
+from worker.errors import ExternalServiceError, SubmitUnknownError
+from worker.providers.base import Call, Fault, Reply, Tokens
+from worker.providers.google.content import (
+    Arguments,
+    check_answer,
+    parts_of,
+    pictures_of,
+    read_arguments,
+    refusal_of,
+    tokens_of,
+    words_of,
+)
+from worker.providers.google.large_files import Cargo
+from worker.providers.google.memory import picture_bytes
+from worker.providers.google.safety import Safety
+from worker.providers.google.sdk import GoogleSdk
+
+SEEDS = 2**31  # Google's seed is an int32; a larger one begins again at 0
+
+
+class PictureArguments(Arguments):
+    """What a picture is asked for with."""
+
+    prompt: str = Field(min_length=1)
+    aspect_ratio: str | None = None
+    resolution: Literal["512", "1K", "2K", "4K"] | None = None
+    seed: int | None = Field(None, ge=0)
+    output_format: Literal["png", "jpeg"] | None = None
+    num_images: int = Field(1, ge=1, le=16)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One good answer."""
+
+    data: bytes
+    words: str
+    version: str | None
+
+
+Outcome = Picture | Fault | ExternalServiceError
+
+
+async def make_pictures(sdk: GoogleSdk, call: Call, safety: Safety, *, is_vertex: bool) -> Reply | Fault:
+    """As many pictures as were asked for, or what there is of them. Raises when no call is known to have run."""
+    asked = read_arguments(sdk.name, PictureArguments, call.arguments)
+    one_bytes = picture_bytes(asked.resolution, sum(len(file.data) for file in call.files))
+    turns = asyncio.Semaphore(max(1, sdk.memory.total_bytes // one_bytes))
+
+    async def one(number: int) -> Outcome:
+        async def use(client: AsyncClient, cargo: Cargo) -> Picture | Fault:
+            config = _config(asked, number, safety, is_vertex)
+            contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
+            response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
+            return _read(sdk.name, response, cargo)
+
+        try:
+            async with turns:
+                return await sdk.ask(use)
+        except ExternalServiceError as error:
+            return error
+
+    return _together(await asyncio.gather(*(one(number) for number in range(asked.num_images))))
+
+
+def _config(asked: PictureArguments, number: int, safety: Safety, is_vertex: bool) -> types.GenerateContentConfig:
+    image = types.ImageConfig(aspect_ratio=asked.aspect_ratio, image_size=asked.resolution)
+    if is_vertex:  # the Gemini API has neither
+        image.person_generation = safety.people.value if safety.people else None
+        image.output_mime_type = f"image/{asked.output_format}" if asked.output_format else None
+    return types.GenerateContentConfig(
+        response_modalities=["TEXT", "IMAGE"],  # words tell why no picture came
+        seed=None if asked.seed is None else (asked.seed + number) % SEEDS,
+        safety_settings=list(safety.settings) if safety.settings else None,
+        image_config=image if image.model_dump(exclude_none=True) else None,
+        automatic_continuation=False,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+    )
+
+
+def _read(provider: str, response: types.GenerateContentResponse, cargo: Cargo) -> Picture | Fault:
+    """The last picture; those before it are drafts."""
+    check_answer(response)
+    found = pictures_of(response, cargo)
+    if not found:
+        return Fault(refusal_of(provider, response, missing="no_image"), tokens=tokens_of(response))
+    return Picture(found[-1], words_of(response), response.model_version)
+
+
+def _together(outcomes: Sequence[Outcome]) -> Reply | Fault:
+    pictures = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
+    faults = [outcome for outcome in outcomes if isinstance(outcome, Fault)]
+    raised = [outcome for outcome in outcomes if isinstance(outcome, ExternalServiceError)]
+    if not pictures:
+        if unknown := next((error for error in raised if isinstance(error, SubmitUnknownError)), None):
+            raise unknown
+        if faults:
+            return replace(faults[0], tokens=_billed(faults))
+        raise raised[0]
+    missing = [item.error if isinstance(item, Fault) else item for item in outcomes if not isinstance(item, Picture)]
+    words = "\n".join(dict.fromkeys(picture.words for picture in pictures if picture.words))
+    return Reply(
+        {"text": words, "images": len(pictures)},
+        billed_units=float(len(pictures)),
+        files=tuple(picture.data for picture in pictures),
+        missing=tuple(missing),
+        version=pictures[0].version,
+    )
+
+
+def _billed(faults: Sequence[Fault]) -> Tokens | None:
+    """What all of them read and wrote."""
+    counts = [fault.tokens for fault in faults if fault.tokens]
+    return sum(counts[1:], counts[0]) if counts else None

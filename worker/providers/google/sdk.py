@@ -1,0 +1,156 @@
+"""google-genai as both of Google's providers use it: a client for each location, one POST a call, our errors alone.
+
+Clients are built at the first call, in a thread: building reads certificates and key files. Where access is found is
+`config.keys.google`; what a good answer says is read by those who ask.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, NoReturn, TypeVar
+
+import httpx
+from google import genai
+from google.auth import exceptions as auth
+from google.auth.credentials import Credentials
+from google.genai import errors, types
+from google.oauth2 import credentials as oauth
+from google.oauth2 import service_account
+
+from config.keys.google import GeminiAccess, VertexAccess
+from config.settings import GoogleSettings
+from worker.errors import (
+    AuthenticationError,
+    ExternalServiceError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+)
+from worker.files.memory import MB, Memory
+from worker.net.http import open_transport
+from worker.providers.google.errors import google_error, one_line
+from worker.providers.google.guard import CONNECT_S, GoogleGuard, Passage, passage, unreadable
+from worker.providers.google.large_files import Cargo
+
+T = TypeVar("T")
+Use = Callable[[genai.client.AsyncClient, Cargo], Awaitable[T]]
+_CONNECTIONS = 1000  # memory and the dispatcher's claims bound them sooner
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+
+
+class GoogleSdk:
+    """Clients of one provider. `ask` is the only way to Google."""
+
+    def __init__(
+        self, name: str, settings: GoogleSettings, access: VertexAccess | GeminiAccess, memory: Memory | None
+    ) -> None:
+        self.name, self.call_s = name, CONNECT_S + settings.google_timeout_s
+        self._settings, self._access = settings, access
+        self.memory = memory or Memory(settings.google_memory_mb * MB)
+        self._clients: dict[str | None, genai.Client] = {}
+        self._opened = AsyncExitStack()
+        self._building = asyncio.Lock()
+        self._http: httpx.AsyncClient | None = None
+        self._entry: tuple[Credentials | None, str | None] | None = None
+
+    async def ask(self, use: Use[T], location: str | None = None) -> T:
+        """What `use` makes of the client, with one POST; large files go by the cargo. What it raises is ours."""
+        return await self._ask(use, await self._client(location))
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._opened.aclose()
+
+    async def _ask(self, use: Use[T], client: genai.Client) -> T:
+        now = Passage()
+        mark = passage.set(now)
+        try:
+            return await use(client.aio, now.cargo)
+        except errors.APIError as error:
+            raise self._of_api(error, now) from error
+        except auth.GoogleAuthError as error:
+            self._not_let_in(error)
+        except _UNREADABLE as error:
+            if now.is_answered:
+                raise unreadable(self.name, now) from error
+            raise RequestRefusedError(f"{self.name}: {one_line(error)}", provider=self.name) from error
+        finally:
+            passage.reset(mark)
+
+    def _of_api(self, error: errors.APIError, now: Passage) -> ExternalServiceError:
+        """Where the SDK finds an error in a good answer."""
+        if now.is_answered:
+            return unreadable(self.name, now)
+        return google_error(self.name, error.code, error.details, {}, is_paid=now.is_paid)
+
+    def _not_let_in(self, error: auth.GoogleAuthError) -> NoReturn:
+        """A token could not be had, so nothing was sent."""
+        text = f"{self.name}: no access token ({type(error).__name__}: {one_line(error)})"
+        if isinstance(error, auth.TransportError) or error.retryable:
+            raise ServiceUnavailableError(text, provider=self.name) from error
+        raise AuthenticationError(text, provider=self.name) from error
+
+    async def _client(self, location: str | None) -> genai.Client:
+        async with self._building:
+            if location not in self._clients:
+                client = await asyncio.to_thread(self._let_in, location)
+                self._opened.callback(client.close)
+                self._clients[location] = client
+            return self._clients[location]
+
+    def _let_in(self, location: str | None) -> genai.Client:
+        try:
+            return self._open(location)
+        except (OSError, ValueError) as error:  # among them google-auth's MalformedError
+            text = f"{self.name}: {self._access.source} cannot be used: {one_line(error)}"
+            raise AuthenticationError(text, provider=self.name) from error
+        except auth.GoogleAuthError as error:
+            self._not_let_in(error)
+
+    def _open(self, location: str | None) -> genai.Client:
+        match self._access:
+            case GeminiAccess(key=key) | VertexAccess(key=key) if key is not None:
+                is_vertex = isinstance(self._access, VertexAccess)
+                return genai.Client(enterprise=is_vertex, api_key=key.get_secret_value(), http_options=self._options())
+            case VertexAccess() as access:
+                credentials, project = self._entry = self._entry or self._credentials(access)
+                return genai.Client(
+                    enterprise=True,
+                    project=project,
+                    location=location or access.location,
+                    credentials=credentials,
+                    http_options=self._options(),
+                )
+        raise AuthenticationError(f"{self.name}: no access", provider=self.name)
+
+    def _credentials(self, access: VertexAccess) -> tuple[Credentials | None, str | None]:
+        """A service account's are read here, since `.env` may name their file; any other way in, the SDK knows."""
+        if access.file is not None and _is_service_account(text := access.file.read_text(encoding="utf-8")):
+            read = service_account.Credentials.from_service_account_info
+            account = read(json.loads(text), scopes=[_SCOPE])  # type: ignore[no-untyped-call]
+            return account, access.project or account.project_id
+        if self._settings.google_base_url and access.file is None:
+            return oauth.Credentials("local"), access.project  # type: ignore[no-untyped-call]
+        return None, access.project
+
+    def _options(self) -> types.HttpOptions:
+        return types.HttpOptions(
+            base_url=self._settings.google_base_url,
+            timeout=round(self._settings.google_timeout_s * 1000),  # milliseconds
+            retry_options=types.HttpRetryOptions(attempts=1),
+            httpx_async_client=self._shared_http(),
+        )
+
+    def _shared_http(self) -> Any:
+        if self._http is None:
+            guard = GoogleGuard(open_transport(_CONNECTIONS), self.name, self._settings.google_timeout_s)
+            self._http = httpx.AsyncClient(transport=guard, follow_redirects=False, trust_env=False)
+            self._opened.push_async_callback(self._http.aclose)
+        return self._http
+
+
+def _is_service_account(text: str) -> bool:
+    """Raises ValueError when it is no JSON."""
+    found = json.loads(text)
+    return isinstance(found, dict) and found.get("type") == "service_account"

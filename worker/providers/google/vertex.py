@@ -1,0 +1,100 @@
+"""Vertex AI through google-genai: pictures, editing, try-on and words at once, video as a long operation.
+
+One POST a call (`google_guard`), files past the SDK (`google_cargo`). Importing this module
+imports the SDK: only whoever opens the provider does.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from config.keys.google import NoAccess, VertexAccess, find_vertex
+from config.settings import GoogleSettings
+from worker.errors import ProviderDisabledError, RequestRefusedError
+from worker.files.memory import MB, Memory
+from worker.jobs.job import Ticket
+from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
+from worker.providers.google.language import write_words
+from worker.providers.google.memory import VIDEO_MB, call_bytes
+from worker.providers.google.models import Makes, made_by
+from worker.providers.google.pictures import make_pictures
+from worker.providers.google.safety import PROFILES, Safety
+from worker.providers.google.sdk import GoogleSdk
+from worker.providers.google.try_on import try_on
+from worker.providers.google.video import look_at_video, start_video, stop_video, video_of
+
+NAME = "vertex"
+
+
+async def open_vertex(
+    settings: GoogleSettings, access: VertexAccess | None = None, memory: Memory | None = None
+) -> "Vertex":
+    """Vertex AI; nothing is connected before the first call. Without access raises `ProviderDisabledError`.
+
+    `memory` is the process's, for looks at operations; without one it has its own.
+    """
+    found = access or find_vertex(settings)
+    if isinstance(found, NoAccess):
+        raise ProviderDisabledError(found.how_to_set)
+    sdk = GoogleSdk(NAME, settings, found, memory)
+    return Vertex(sdk, PROFILES[settings.google_safety], None if found.key else settings.google_region)
+
+
+class Vertex:
+    """See `worker.providers.base.Provider`."""
+
+    name = NAME
+    lists_requests = False
+    result_bytes = VIDEO_MB * MB
+
+    def __init__(self, sdk: GoogleSdk, safety: Safety, region: str | None) -> None:
+        """`region` is where try-on and video run; an express key has none."""
+        self.call_s = sdk.call_s
+        self._sdk, self._safety, self._region = sdk, safety, region
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """By what the model makes."""
+        return call_bytes(endpoint, arguments, file_bytes)
+
+    async def submit(self, call: Call) -> Ticket | Reply | Fault:
+        """One POST a picture; a ticket for a video."""
+        match made_by(call.endpoint):
+            case Makes.PICTURE:
+                return await make_pictures(self._sdk, call, self._safety, is_vertex=True)
+            case Makes.TRY_ON:
+                return await try_on(self._sdk, call, self._safety, self._region)
+            case Makes.VIDEO:
+                return await start_video(self._sdk, call, self._safety, self._region)
+            case Makes.WORDS:
+                return await write_words(self._sdk, call, self._safety)
+
+    async def upload(self, media: Media | Path) -> str:
+        """Never asked: files go inside the call."""
+        raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
+
+    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+        """Whether an operation is done."""
+        return await look_at_video(self._sdk, ticket)
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+        """What came of an operation."""
+        try:
+            return await video_of(self._sdk, ticket)
+        except RequestRefusedError as error:  # Google's own word that there is no such operation
+            return Fault(error)
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+        """Google stops no operation: it goes on, and is billed."""
+        return await stop_video(self._sdk, ticket)
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """The name is all that is needed."""
+        return Ticket(request_id)
+
+    async def find(self, sought: Sought) -> Ticket | None:
+        """Google lists no operations of its own models."""
+        return None
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._sdk.aclose()

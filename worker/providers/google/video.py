@@ -1,0 +1,129 @@
+"""Video by Veo on Vertex AI: an operation, asked for by its name alone until it is done; its bytes come inside.
+
+The name says where it runs, so a change of region strands nothing. Google has no way to stop one.
+"""
+
+import re
+from typing import Literal
+
+from google.genai import types
+from google.genai.client import AsyncClient
+from pydantic import Field
+
+from worker.errors import (
+    BrokenPieceError,
+    ContentRefusedError,
+    ExternalServiceError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+)
+from worker.files.memory import MB
+from worker.jobs.job import Ticket
+from worker.providers.base import Call, Ended, Fault, Reply, Running, Sighting, Stop
+from worker.providers.google.content import Arguments, read_arguments
+from worker.providers.google.errors import one_line, operation_error
+from worker.providers.google.large_files import Cargo
+from worker.providers.google.memory import VIDEO_MB
+from worker.providers.google.safety import Safety
+from worker.providers.google.sdk import GoogleSdk
+from worker.providers.google.try_on import image_of
+
+_LOCATION = re.compile(r"/locations/([a-z0-9-]+)/")
+
+
+class VideoArguments(Arguments):
+    """What a video is asked for with. `files[0]` of the call is its first frame."""
+
+    prompt: str = Field(min_length=1)
+    aspect_ratio: Literal["16:9", "9:16"] | None = None
+    resolution: Literal["720p", "1080p", "4k"] | None = None
+    duration_s: int | None = Field(None, ge=1)
+    seed: int | None = Field(None, ge=0, lt=2**32)
+    generate_audio: bool | None = None
+    negative_prompt: str | None = None
+
+
+async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None) -> Ticket:
+    """One POST; the ticket is the operation's name."""
+    asked = read_arguments(sdk.name, VideoArguments, call.arguments)
+    if len(call.files) > 1:
+        text = f"{sdk.name}: {call.endpoint} takes one file, its first frame; there are {len(call.files)}"
+        raise RequestRefusedError(text, provider=sdk.name, kind="arguments")
+
+    async def use(client: AsyncClient, cargo: Cargo) -> Ticket:
+        operation = await client.models.generate_videos(
+            model=call.endpoint,
+            source=types.GenerateVideosSource(
+                prompt=asked.prompt, image=image_of(call.files[0], cargo) if call.files else None
+            ),
+            config=_config(asked, safety),
+        )
+        if not operation.name:
+            raise ValueError("an operation without a name")
+        return Ticket(operation.name)
+
+    return await sdk.ask(use, region)
+
+
+async def look_at_video(sdk: GoogleSdk, ticket: Ticket) -> Sighting:
+    """Whether it is done. An operation that is done brings its bytes along each time."""
+    room = await sdk.memory.take(VIDEO_MB * MB)
+    if room is None:
+        raise ServiceUnavailableError(f"{sdk.name}: no memory for an operation's answer now", provider=sdk.name)
+    try:
+        operation, _ = await _fetch(sdk, ticket)
+    finally:
+        room.give_back()
+    return Ended() if operation.done else Running()
+
+
+async def video_of(sdk: GoogleSdk, ticket: Ticket) -> Reply | Fault:
+    """The video, or what it ended with. The caller has room for it."""
+    operation, cargo = await _fetch(sdk, ticket)
+    if operation.error:
+        return Fault(operation_error(sdk.name, operation.error))
+    response = operation.response or types.GenerateVideosResponse()
+    videos = [made.video for made in response.generated_videos or [] if made.video]
+    files = tuple(cargo.unstow(video.video_bytes) for video in videos if video.video_bytes)
+    if files:
+        return Reply({"videos": len(files)}, files=files)
+    return Fault(_refusal(sdk.name, response))
+
+
+async def stop_video(sdk: GoogleSdk, ticket: Ticket) -> Stop:
+    """It cannot be stopped: it had ended, or goes on to its end."""
+    return Stop.TOO_LATE if isinstance(await look_at_video(sdk, ticket), Ended) else Stop.ASKED
+
+
+async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOperation, Cargo]:
+    where = _LOCATION.search(ticket.request_id)
+
+    async def use(client: AsyncClient, cargo: Cargo) -> tuple[types.GenerateVideosOperation, Cargo]:
+        asked = types.GenerateVideosOperation.model_validate({"name": ticket.request_id})
+        found = await client.operations.get(asked)
+        if found.name is None:
+            raise ValueError("an operation without a name")
+        return found, cargo
+
+    return await sdk.ask(use, where[1] if where else None)
+
+
+def _config(asked: VideoArguments, safety: Safety) -> types.GenerateVideosConfig:
+    return types.GenerateVideosConfig(
+        number_of_videos=1,
+        aspect_ratio=asked.aspect_ratio,
+        resolution=asked.resolution,
+        duration_seconds=asked.duration_s,
+        seed=asked.seed,
+        generate_audio=asked.generate_audio,
+        negative_prompt=asked.negative_prompt,
+        person_generation="allow_adult" if safety.people else None,
+    )
+
+
+def _refusal(provider: str, response: types.GenerateVideosResponse) -> ExternalServiceError:
+    reasons = response.rai_media_filtered_reasons or []
+    if reasons or response.rai_media_filtered_count:
+        text = f"{provider}: {one_line('; '.join(reasons)) or 'the video was filtered'}"
+        return ContentRefusedError(text, provider=provider, status=200, kind="rai_filtered")
+    return BrokenPieceError(f"{provider}: no video came", provider=provider, status=200, kind="no_video")

@@ -1,0 +1,1 @@
+"""What tests need inside the running code."""
