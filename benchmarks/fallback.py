@@ -90,7 +90,7 @@ def _told(jobs: list[Job], outage: Outage, opened_s: float, taken: dict[str, int
     asked = sorted((a for job in jobs for a in job.attempts if a.provider == "fal"), key=lambda a: a.started_at)
     in_vain = [a for a in asked if outage.began <= a.started_at < outage.ended]
     probes = [a for a in in_vain if a.started_at > outage.began + opened_s]
-    back = [a.started_at - outage.ended for a in asked if a.started_at >= outage.ended and not a.trouble]
+    back = [a.started_at - outage.ended for a in asked if a.started_at >= outage.ended and not a.error]
     return {
         "jobs": len(jobs),
         "served_by": dict(served),
@@ -116,7 +116,7 @@ def _latency(jobs: Iterable[Job], outage: Outage, phase: str) -> dict[str, float
 
 def _overlap(one: Attempt, other: Attempt) -> bool:
     """Whether the other was out when this one began. One whose fate is unknown has had its page for an answer."""
-    is_unknown = other.trouble is not None and other.trouble.code == SubmitUnknownError.code
+    is_unknown = other.error is not None and other.error.code == SubmitUnknownError.code
     ended_at = other.started_at if is_unknown else other.ended_at or math.inf
     return other is one or other.started_at <= one.started_at < ended_at
 

@@ -15,7 +15,7 @@ from config.settings import Settings
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.compat import survive_outages
 from worker.edge.revoke import reach_waiting_jobs
-from worker.edge.steps import HeartbeatStep, MinderStep
+from worker.edge.steps import DispatcherStep, HeartbeatStep
 from worker.edge.task import JobTask
 from worker.testing import crash
 
@@ -28,7 +28,7 @@ def _arm() -> None:
         importlib.import_module(module.name)
     queues = {task.job_queue for task in app.tasks.values() if isinstance(task, JobTask)}
     app.conf.task_queues = [Queue(name) for name in sorted(queues | {DEFAULT_QUEUE})]
-    app.steps["worker"].add(MinderStep)
+    app.steps["worker"].add(DispatcherStep)
     app.steps["consumer"].add(HeartbeatStep)
     crash.arm(os.environ.get("KILNHAND_CRASH_AT"))  # for tests alone, so no setting
     survive_outages()

@@ -13,20 +13,20 @@ from config.keys.access import what_to_set
 from config.keys.fal import find_fal_key
 from config.openings import Opening, opening_of
 from config.settings import Settings
-from worker.engine.context import Bench
+from worker.engine.context import Context
 from worker.files.fetch import Fetcher, FetchLimits
-from worker.files.input_refs import Own
-from worker.files.inputs import InputLimits, Inputs
-from worker.files.memory import MB, Memory
+from worker.files.input_refs import OwnUrls
+from worker.files.inputs import InputFiles, InputLimits
+from worker.files.memory_budget import MB, MemoryBudget
 from worker.files.store import open_store
 from worker.files.verify import Verifier, VerifyLimits
-from worker.health.batching import CalmHealth
+from worker.health.batching import BatchingHealth
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
 from worker.ledger.base import Ledger
 from worker.ledger.redis import open_redis_ledger
 from worker.net.http import open_downloads, open_transport
-from worker.net.public import Gate
+from worker.net.public import AddressPolicy
 from worker.net.webhook_url import webhook_url, webhooks_wanted
 from worker.providers.base import Provider
 from worker.providers.fal.provider import open_fal
@@ -37,7 +37,7 @@ class Services:
     """What a worker process works with."""
 
     ledger: Ledger
-    bench: Bench
+    context: Context
 
 
 @asynccontextmanager
@@ -46,21 +46,21 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         ledger = open_redis_ledger(settings.redis.ledger)
         stack.push_async_callback(ledger.aclose)
-        yield Services(ledger, await _bench(stack, settings, ledger))
+        yield Services(ledger, await _context(stack, settings, ledger))
 
 
-async def _bench(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> Bench:
+async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> Context:
     store = open_store(settings.store, settings.gateway)
     downloads = await stack.enter_async_context(open_downloads(32, gate=_fetched_from(settings)))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
     most_bytes = settings.store.max_file_mb * 1_000_000
     policy = policy_of(settings.health)
-    health = CalmHealth(open_redis_health(settings.redis.ledger, policy), policy)
+    health = BatchingHealth(open_redis_health(settings.redis.ledger, policy), policy)
     stack.push_async_callback(health.aclose)
     lacking = what_to_set(settings)
-    memory = Memory(settings.google.google_memory_mb * MB, most_waiting=settings.worker.max_claims // 2)
-    return Bench(
+    memory = MemoryBudget(settings.google.google_memory_mb * MB, most_waiting=settings.worker.max_claims // 2)
+    return Context(
         catalogue=load_catalogue(),
         providers=await _providers(stack, settings, memory, [name for name, lacks in lacking.items() if lacks is None]),
         disabled={name: lacks for name, lacks in lacking.items() if lacks is not None},
@@ -70,11 +70,11 @@ async def _bench(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> B
         chance=random.random,
         webhook=_webhook(settings),
         health=health,
-        inputs=Inputs(
+        inputs=InputFiles(
             downloads,
             store,
             verifier,
-            Own(settings.gateway),
+            OwnUrls(settings.gateway),
             _handed_on(settings),
             InputLimits(large_bytes=most_bytes),
         ),
@@ -92,14 +92,14 @@ async def _signals(ledger: Ledger, job_id: str) -> Mapping[str, str]:
     return row.signals if row else {}
 
 
-def _fetched_from(settings: Settings) -> Gate:
+def _fetched_from(settings: Settings) -> AddressPolicy:
     """Files come from public addresses, from what an operator has opened, and from fal's stand-in."""
-    return Gate([*settings.foreign.openings, *_stand_ins(settings)])
+    return AddressPolicy([*settings.foreign.openings, *_stand_ins(settings)])
 
 
-def _handed_on(settings: Settings) -> Gate:
+def _handed_on(settings: Settings) -> AddressPolicy:
     """A provider fetches from public addresses; what is opened to us is as far from it as before."""
-    return Gate(_stand_ins(settings), closed=settings.foreign.openings)
+    return AddressPolicy(_stand_ins(settings), closed=settings.foreign.openings)
 
 
 def _stand_ins(settings: Settings) -> list[Opening]:
@@ -114,7 +114,7 @@ def _webhook(settings: Settings) -> Callable[[str, str, int], str] | None:
 
 
 async def _providers(
-    stack: AsyncExitStack, settings: Settings, memory: Memory, names: Sequence[str]
+    stack: AsyncExitStack, settings: Settings, memory: MemoryBudget, names: Sequence[str]
 ) -> dict[str, Provider]:
     """These providers, opened. The SDKs of others are not imported: they cost a second and 40 MB each."""
     found = [await _open(name, settings, memory) for name in names]
@@ -123,7 +123,7 @@ async def _providers(
     return {provider.name: provider for provider in found}
 
 
-async def _open(name: str, settings: Settings, memory: Memory) -> Provider:
+async def _open(name: str, settings: Settings, memory: MemoryBudget) -> Provider:
     match name:
         case "vertex":
             from worker.providers.google.vertex import open_vertex

@@ -259,7 +259,7 @@ def test_a_call_that_hangs_twice_ends_the_job_with_both_on_the_bill_and_nobody_e
         sent.get(timeout=60)
 
     attempts = row_of(house, sent.id).attempts
-    assert [attempt.trouble and attempt.trouble.code for attempt in attempts] == ["submit_unknown"] * 2
+    assert [attempt.error and attempt.error.code for attempt in attempts] == ["submit_unknown"] * 2
     billed = [record["billed"]["usd"] for record in asked(twin, CLAUDE)]
     assert len(billed) == len(twin.requests()) == 2
     for attempt, usd in zip(attempts, billed, strict=True):

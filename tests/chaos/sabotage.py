@@ -45,10 +45,10 @@ PATCHES: Mapping[str, tuple[Patch, ...]] = {
         Patch(
             "worker/engine/advance.py",
             """        case Stage.SUBMITTING:
-            return Next(job.move(Stage.UNKNOWN, looks=0))
+            return Transition(job.move(Stage.UNKNOWN, tries=0))
 """,
             """        case Stage.SUBMITTING:
-            return await _submit(bench, job, look)
+            return await _submit(context, job, step_input)
 """,
         ),
     ),

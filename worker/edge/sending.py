@@ -23,8 +23,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from config.settings import Settings
 from worker.edge.message import sent
 from worker.errors import KeyReusedError
-from worker.jobs.job import Job, Note, Options, Stage, Step
-from worker.ledger.base import Once, Producer
+from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
+from worker.ledger.base import IdempotencyKey, Producer
 from worker.ledger.producer import open_redis_producer
 from worker.testing import crash
 
@@ -60,7 +60,7 @@ def send(
     guarantee, and a key that is taken is refused where the message arrives.
     """
     options["task_id"] = str(options.get("task_id") or uuid4())
-    once = once_of(task.name, given, args)
+    once = idempotency_key_of(task.name, given, args)
     crash.point("before_sent_row")
     try:
         job, job_id = _written(task, queue, args, given, options, once)
@@ -84,7 +84,12 @@ def send(
 
 
 def _written(
-    task: Task, queue: str, args: Sequence[Any], given: Mapping[str, Any], options: Mapping[str, Any], once: Once | None
+    task: Task,
+    queue: str,
+    args: Sequence[Any],
+    given: Mapping[str, Any],
+    options: Mapping[str, Any],
+    once: IdempotencyKey | None,
 ) -> tuple[Job, str]:
     """The row, and the id of the job to follow: its own, or that of the job that has the key."""
     now = _now(patient=bool(options.get("parent_id")))
@@ -95,7 +100,7 @@ def _written(
     return job, job_id
 
 
-def once_of(task: str, given: Mapping[str, Any], args: Sequence[Any] = ()) -> Once | None:
+def idempotency_key_of(task: str, given: Mapping[str, Any], args: Sequence[Any] = ()) -> IdempotencyKey | None:
     """The idempotency key in a request, of its tenant, with a fingerprint of all the rest."""
     key = given.get("idempotency_key")
     if not key:
@@ -104,7 +109,7 @@ def once_of(task: str, given: Mapping[str, Any], args: Sequence[Any] = ()) -> On
     of = json.dumps([task, asked, list(args)], sort_keys=True, default=str)
     own = json.dumps([given.get("tenant"), str(key)], default=str)
     keep_s = max(KEY_KEPT_S, Settings().worker.result_days * 86400)
-    return Once(_digest(own), _digest(of), keep_s)
+    return IdempotencyKey(_digest(own), _digest(of), keep_s)
 
 
 def _row(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
@@ -119,7 +124,7 @@ def _row(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
         created_at=now,
         stage=Stage.SENT,
         sent_at=now,
-        history=(Note(now, "sent", f"to the queue {queue}"),),
+        history=(HistoryEntry(now, "sent", f"to the queue {queue}"),),
         message=message,
     )
 
@@ -135,7 +140,7 @@ def _now(patient: bool) -> float:
     return again(lambda: producer().now())
 
 
-def _take_back(job: Job, once: Once | None) -> None:
+def _take_back(job: Job, once: IdempotencyKey | None) -> None:
     """The message could not be sent, so the row goes too; where even that cannot be done, a worker will send it."""
     try:
         producer().withdraw(job, once)

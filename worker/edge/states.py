@@ -21,7 +21,7 @@ class LiveStates:
         self._backend, self._redis = backend, Redis(connection_pool=pool)
         self._store = self._redis.register_script(store_script())
 
-    async def tell(self, job: Job, status: JobStatus) -> None:
+    async def write(self, job: Job, status: JobStatus) -> None:
         """Store the state with the status as its meta; nothing happens when a final one is there, or none is wanted."""
         if job.message.get("ignore_result"):
             return

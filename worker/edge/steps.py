@@ -8,14 +8,14 @@ from celery import bootsteps
 from celery.exceptions import ImproperlyConfigured
 
 from config.settings import Settings
-from worker.edge.minder import LoopMinder
+from worker.edge.dispatcher_thread import DispatcherThread
 
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
 BEAT_S = 2.0
 COLLECT_AFTER = (5000, 10, 10)  # new objects; young and middle collections. Python's own first one is 700
 
 
-class MinderStep(bootsteps.StartStopStep):
+class DispatcherStep(bootsteps.StartStopStep):
     """Starts the minder once the pool is there, and stops it before the process ends."""
 
     requires = ("celery.worker.components:Pool",)
@@ -25,7 +25,7 @@ class MinderStep(bootsteps.StartStopStep):
         if worker.pool_cls.__module__ not in POOLS:
             raise ImproperlyConfigured("kilnhand runs on the threads pool: leave out --pool, or give --pool threads")
         queues = sorted(worker.app.amqp.queues.consume_from)
-        worker.app.minder = LoopMinder(worker.app, Settings(), queues)
+        worker.app.minder = DispatcherThread(worker.app, Settings(), queues)
         _settle()
 
     def stop(self, worker: Any) -> None:

@@ -19,26 +19,26 @@ from pydantic_core import to_json
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.message import is_closing, kept
-from worker.edge.sending import once_of, send
+from worker.edge.sending import idempotency_key_of, send
 from worker.edge.tracer import accepting
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
 from worker.jobs.job import Job, Options, Stage, Step
 from worker.jobs.request import BaseRequest, JobOptions, read, refusal
-from worker.ledger.base import Once
+from worker.ledger.base import IdempotencyKey
 from worker.routing.order import OrderError, order
 from worker.routing.plan import Equivalence, plan
 
 
-class Minder(Protocol):
-    """The part of a worker process that keeps rows; `worker.edge.minder` is the real one."""
+class JobService(Protocol):
+    """The part of a worker process that keeps rows; `worker.edge.dispatcher_thread` is the real one."""
 
-    def accept(self, job: Job, once: Once | None) -> tuple[bool, Job]:
+    def accept(self, job: Job, once: IdempotencyKey | None) -> tuple[bool, Job]:
         """Write the row unless there is one. Raises `ServiceUnavailableError` while the ledger is away; so do all.
 
         `KeyReusedError` when another job has the idempotency key.
         """
 
-    def refuse(self, job_id: str, once: Once | None) -> None:
+    def refuse(self, job_id: str, once: IdempotencyKey | None) -> None:
         """A first delivery cannot be accepted: what was sent of it goes."""
 
     def take(self, job_id: str) -> Job | None:
@@ -107,7 +107,7 @@ class JobTask(Task):
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
         """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then none is left."""
-        once = once_of(self.name, kwargs, args)
+        once = idempotency_key_of(self.name, kwargs, args)
         try:
             self._minder.accept(self._job(request, args, kwargs), once)
         except InvalidRequestError:
@@ -129,8 +129,8 @@ class JobTask(Task):
             self._minder.confirm(task_id)
 
     @property
-    def _minder(self) -> Minder:
-        minder: Minder | None = getattr(self.app, "minder", None)
+    def _minder(self) -> JobService:
+        minder: JobService | None = getattr(self.app, "minder", None)
         if minder is None:
             raise InternalError("no dispatcher in this process: start workers with `celery -A worker.app worker`")
         return minder
@@ -234,10 +234,10 @@ def _ending(job: Job) -> dict[str, Any]:
 
 
 def _raise(job: Job) -> NoReturn:
-    if job.trouble is None:
+    if job.error is None:
         raise Ignore
-    cls = error_class(job.trouble.code)
-    raise cls(job.trouble.message) if issubclass(cls, KilnhandError) else InternalError(job.trouble.message)
+    cls = error_class(job.error.code)
+    raise cls(job.error.message) if issubclass(cls, KilnhandError) else InternalError(job.error.message)
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

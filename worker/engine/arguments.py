@@ -23,16 +23,16 @@ class Judgement:
 
     answer: Mapping[str, Any]
     error: BrokenPieceError | None = None
-    bad: Mapping[str, Any] | None = None
+    bad_answer: Mapping[str, Any] | None = None
 
 
-def told(model: Model, job: Job) -> dict[str, Any]:
+def call_arguments(model: Model, job: Job) -> dict[str, Any]:
     """The arguments of the last attempt, by its endpoint's names."""
     attempt = job.attempts[-1]
     urls = job.uploads.get(attempt.provider, {})
     given = _marked(attempt, {name: _swapped(value, urls) for name, value in job.step.arguments.items()})
-    if job.bad:
-        given = repair(given, job.bad.get("answer"), Complaint(tuple(job.bad["complaint"])))
+    if job.bad_answer:
+        given = repair(given, job.bad_answer.get("answer"), Complaint(tuple(job.bad_answer["complaint"])))
     return arguments_for(route_of(model, attempt), given, job.step.extra)
 
 

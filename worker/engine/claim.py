@@ -7,7 +7,7 @@ from worker.ledger.base import Claim
 
 
 @dataclass
-class Held:
+class HeldClaim:
     """A claim in hand, and what was last told of its job."""
 
     claim: Claim

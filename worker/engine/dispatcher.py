@@ -1,6 +1,6 @@
 """The dispatcher: claims due rows, has each advanced, writes it, and tells the outside. One loop a process.
 
-`advance` decides what happens to a row, the ledger makes it atomic, and `Outside` shows it to Celery.
+`advance` decides what happens to a row, the ledger makes it atomic, and `Publisher` shows it to Celery.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from typing import Protocol
 import structlog
 
 from worker.engine.advance import advance
-from worker.engine.claim import Held
-from worker.engine.context import Bench, Hand, Look, Next, fail
-from worker.engine.publishing import is_milestone, is_worth_telling, note
-from worker.engine.submission import tell
+from worker.engine.claim import HeldClaim
+from worker.engine.context import CallResources, Context, StepInput, Transition, fail
+from worker.engine.publishing import is_milestone, log_changes, should_publish
+from worker.engine.submission import report_health
 from worker.errors import ClaimLostError, InternalError
-from worker.explain.history import noted
+from worker.explain.history import with_history
 from worker.health.verdict import IGNORED
 from worker.jobs.job import Job, Stage, dump_ticket
 from worker.jobs.signals import ticket_signal
@@ -34,13 +34,13 @@ PERSIST_TRIES = 3600  # seconds, at the least, that a write is tried again while
 RENEWALS = 3  # a lease is renewed this many times while it lasts
 
 
-class Outside(Protocol):
+class Publisher(Protocol):
     """Where states and messages go: Celery's queues, result backend and events. Told again after a failure."""
 
     async def send(self, job: Job) -> None:
         """Send the message of a job that no worker has accepted."""
 
-    async def tell(self, job: Job, status: JobStatus, milestone: bool) -> None:
+    async def publish(self, job: Job, status: JobStatus, milestone: bool) -> None:
         """Publish the status of a job that has not ended. A milestone is a new state, or another quarter done."""
 
     async def close(self, job: Job) -> None:
@@ -48,7 +48,7 @@ class Outside(Protocol):
 
 
 @dataclass(frozen=True)
-class Pace:
+class DispatcherOptions:
     """How a dispatcher minds its rows. Seconds."""
 
     queues: Sequence[str]
@@ -60,9 +60,9 @@ class Pace:
 class Dispatcher:
     """Runs until `stop`."""
 
-    def __init__(self, ledger: Ledger, bench: Bench, outside: Outside, pace: Pace) -> None:
-        self._ledger, self._bench, self._outside, self._pace = ledger, bench, outside, pace
-        self._held: dict[str, tuple[Held, asyncio.Task[None]]] = {}
+    def __init__(self, ledger: Ledger, context: Context, publisher: Publisher, options: DispatcherOptions) -> None:
+        self._ledger, self._bench, self._publisher, self._options = ledger, context, publisher, options
+        self._held: dict[str, tuple[HeldClaim, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._rounds = 0
         self._stopping = False
@@ -95,17 +95,17 @@ class Dispatcher:
         if self._renewing:
             self._renewing.cancel()
 
-    def _is_seen_through(self, held: Held) -> bool:
+    def _is_seen_through(self, held: HeldClaim) -> bool:
         return held.is_submitting or self._bench.fetcher.is_uploading(held.job.id)
 
     async def _round(self) -> None:
         """Claim once, then sleep until there may be more to do."""
         self._wake.clear()
         wait: float | None = None
-        room = self._pace.max_claims - len(self._held)
+        room = self._options.max_claims - len(self._held)
         try:
             if room > 0:
-                claims, wait = await self._ledger.claim(self._queues(), room, self._pace.lease_s)
+                claims, wait = await self._ledger.claim(self._queues(), room, self._options.lease_s)
                 for claim in claims if not self._stopping else ():  # else the lease ends, and somebody else takes them
                     self._take(claim)
         except Exception:  # the outer rim: whatever the ledger's client raises, a worker goes on
@@ -116,8 +116,8 @@ class Dispatcher:
     def _queues(self) -> Sequence[str]:
         """The queues, another one first each time, so that none starves the others."""
         self._rounds += 1
-        first = self._rounds % max(1, len(self._pace.queues))
-        return [*self._pace.queues[first:], *self._pace.queues[:first]]
+        first = self._rounds % max(1, len(self._options.queues))
+        return [*self._options.queues[first:], *self._options.queues[:first]]
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0 and not self._wake.is_set():
@@ -129,29 +129,29 @@ class Dispatcher:
     def _take(self, claim: Claim) -> None:
         mine = self._held.get(claim.job.id)
         if mine and mine[0].is_where_we_left(claim.job):  # our lease ended while the ledger was away
-            mine[0].claim, mine[0].since = claim, self._pace.monotonic()
+            mine[0].claim, mine[0].since = claim, self._options.monotonic()
             return
         if mine and mine[0].written.stage == Stage.SUBMITTING:
             return  # seen through for its ticket's sake; the row comes due again when this lease ends
         if mine:  # somebody else has moved it on
             mine[1].cancel()
         crash.point("after_claim")
-        held = Held(claim, self._pace.monotonic())
+        held = HeldClaim(claim, self._options.monotonic())
         task = asyncio.create_task(self._mind(held), name=f"job-{claim.job.id}")
         self._held[claim.job.id] = (held, task)
         task.add_done_callback(lambda _: self._let_go(held))
 
-    def _let_go(self, held: Held) -> None:
+    def _let_go(self, held: HeldClaim) -> None:
         if (mine := self._held.get(held.claim.job.id)) and mine[0] is held:
             del self._held[held.claim.job.id]
-        if len(self._held) == self._pace.max_claims - 1:
+        if len(self._held) == self._options.max_claims - 1:
             self._wake.set()
 
-    async def _mind(self, held: Held) -> None:
+    async def _mind(self, held: HeldClaim) -> None:
         """Advance a claimed row as far as it goes now."""
-        hand = Hand()
+        resources = CallResources()
         try:
-            await self._advance(held, hand)
+            await self._advance(held, resources)
         except ClaimLostError:
             log.warning("claim_lost", job=held.job.id, stage=held.job.stage)
             await self._leave_ticket(held)
@@ -162,37 +162,37 @@ class Dispatcher:
             log.exception("advance_failed", job=held.job.id, stage=held.job.stage, defects=held.job.defects + 1)
             await self._after_defect(held)
         finally:
-            await self._end_flight(held, hand)
+            await self._end_flight(held, resources)
 
-    async def _end_flight(self, held: Held, hand: Hand) -> None:
+    async def _end_flight(self, held: HeldClaim, resources: CallResources) -> None:
         """Whatever became of the row, room is given back and a submission told of: else a probe blocks its circuit."""
-        hand.empty()
-        if hand.go and held.job.attempt:
-            hand.verdict = hand.verdict or IGNORED
-            await tell(self._bench, held.job.attempt, hand)
+        resources.empty()
+        if resources.permit and held.job.attempt:
+            resources.verdict = resources.verdict or IGNORED
+            await report_health(self._bench, held.job.attempt, resources)
 
-    async def _advance(self, held: Held, hand: Hand) -> None:
+    async def _advance(self, held: HeldClaim, resources: CallResources) -> None:
         intent_is_ours = False
         strikes = held.claim.strikes
         while True:
             now, late_s = partial(self._now, held), held.claim.late_s
-            look = Look(now(), held.claim.signals, now, strikes, intent_is_ours, late_s, hand)
+            step_input = StepInput(now(), held.claim.signals, now, strikes, intent_is_ours, late_s, resources)
             if intent_is_ours and held.job.stage == Stage.SUBMITTING:
                 await self._still_ours(held)
-            following = await advance(self._bench, held.job, look)
-            is_let_go = await self._write(held, following)
-            if hand.verdict and held.job.attempt:
-                await tell(self._bench, held.job.attempt, hand)
+            transition = await advance(self._bench, held.job, step_input)
+            is_let_go = await self._write(held, transition)
+            if resources.verdict and held.job.attempt:
+                await report_health(self._bench, held.job.attempt, resources)
             if is_let_go:
                 return
             intent_is_ours, strikes = True, 0  # whatever stands on the row from here on, this claim has written it
 
-    async def _still_ours(self, held: Held) -> None:
+    async def _still_ours(self, held: HeldClaim) -> None:
         """Raise `ClaimLostError` when this process slept between the intent and its POST, and the row is another's."""
-        if self._pace.monotonic() - held.held_at > self._pace.lease_s / 2:
+        if self._options.monotonic() - held.held_at > self._options.lease_s / 2:
             await self._persist(held, 0.0)
 
-    async def _leave_ticket(self, held: Held) -> None:
+    async def _leave_ticket(self, held: HeldClaim) -> None:
         """A ticket that came too late to be written is a signal to whoever holds the row now."""
         attempt = held.job.attempt
         if not (attempt and attempt.ticket and held.written.stage == Stage.SUBMITTING):
@@ -206,37 +206,37 @@ class Dispatcher:
             else:
                 return
 
-    async def _write(self, held: Held, following: Next) -> bool:
+    async def _write(self, held: HeldClaim, transition: Transition) -> bool:
         """Write the next row, then tell the outside. True when the claim is let go, and we have not claimed it anew."""
         before, now = held.job, self._now(held)
-        job = noted(before, replace(following.job, defects=0), now, following.why, held.claim.signals)
-        telling = is_worth_telling(before, job, now)
-        held.job = replace(job, told_at=now) if telling else job
-        wrote = await self._persist(held, following.due_in_s)
+        job = with_history(before, replace(transition.job, defects=0), now, transition.why, held.claim.signals)
+        telling = should_publish(before, job, now)
+        held.job = replace(job, published_at=now) if telling else job
+        wrote = await self._persist(held, transition.due_in_s)
         held.written = held.job
-        note(before, job)
+        log_changes(before, job)
         try:
             if telling:
-                await self._outside.tell(held.job, status_of(held.job, now), is_milestone(before, job))
+                await self._publisher.publish(held.job, status_of(held.job, now), is_milestone(before, job))
             if job.stage == Stage.SENT:
-                await self._outside.send(job)
+                await self._publisher.send(job)
             elif job.stage == Stage.CLOSING:
-                await self._outside.close(job)
+                await self._publisher.close(job)
         except Exception:  # the outer rim: told with the next change, closed when it comes due again
             log.warning("not_told", job=job.id, stage=job.stage, exc_info=True)
-        return following.due_in_s > 0 and held.claim is wrote  # a signal may make it due while it is still told
+        return transition.due_in_s > 0 and held.claim is wrote  # a signal may make it due while it is still told
 
-    async def _persist(self, held: Held, due_in_s: float) -> Claim:
+    async def _persist(self, held: HeldClaim, due_in_s: float) -> Claim:
         """Write what has happened, however long the ledger is away: a ticket that is not written is a paid job lost.
 
         Returns the claim that it was written by.
         """
         for pause_s in (0.1, 0.2, 0.5, *([1.0] * PERSIST_TRIES)):
             try:
-                claim, began = held.claim, self._pace.monotonic()
+                claim, began = held.claim, self._options.monotonic()
                 crash.point(f"before_write_{held.job.stage}")
                 if due_in_s <= 0:
-                    await self._ledger.keep(claim, held.job, self._pace.lease_s)
+                    await self._ledger.keep(claim, held.job, self._options.lease_s)
                 else:
                     await self._ledger.release(claim, held.job, due_in_s)
                 crash.point(f"after_write_{held.job.stage}")
@@ -252,7 +252,7 @@ class Dispatcher:
                 await asyncio.sleep(pause_s)
         raise InternalError(f"the ledger could not be written for job {held.job.id}")
 
-    async def _after_defect(self, held: Held) -> None:
+    async def _after_defect(self, held: HeldClaim) -> None:
         """Put the row back as it was last written, with a growing pause, or end it: a job never stays for ever."""
         defects = held.claim.job.defects + 1
         job = replace(held.written, defects=defects)
@@ -268,10 +268,10 @@ class Dispatcher:
     async def _renew(self) -> None:
         """Hold what is in hand; drop what somebody else holds by now."""
         while True:
-            await asyncio.sleep(self._pace.lease_s / RENEWALS)
+            await asyncio.sleep(self._options.lease_s / RENEWALS)
             held = [(job_id, mine.claim.fence) for job_id, (mine, _) in self._held.items()]
             try:
-                lost = await self._ledger.renew(held, self._pace.lease_s) if held else set()
+                lost = await self._ledger.renew(held, self._options.lease_s) if held else set()
             except Exception:  # the outer rim: tried again in a moment, and a lease that ends is no harm
                 log.exception("renew_failed", claims=len(held))
                 continue
@@ -286,9 +286,9 @@ class Dispatcher:
             log.warning("claim_lost", job=job_id)
             mine[1].cancel()
 
-    def _now(self, held: Held) -> float:
+    def _now(self, held: HeldClaim) -> float:
         """The ledger's time, without asking it: the claim's, plus what has passed since."""
-        return held.claim.now + self._pace.monotonic() - held.since
+        return held.claim.now + self._options.monotonic() - held.since
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]], timeout_s: float) -> None:

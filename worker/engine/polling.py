@@ -12,14 +12,14 @@ SWEEP_MIN_S = 2.0  # beyond its usual end, for a webhook to come
 UNKNOWN_MIN_S, UNKNOWN_MAX_S = 60.0, 3600.0
 
 
-def first_look_s(usual_s: float, webhooks: bool = False) -> float:
+def first_poll_s(usual_s: float, webhooks: bool = False) -> float:
     """Seconds from the ticket to the first look. With webhooks a short job is only looked at when its own is late."""
     if usual_s > LIVE_FROM_S:
         return _live_step(usual_s)
     return 1.5 * usual_s + SWEEP_MIN_S if webhooks else max(FIRST_MIN_S, 0.8 * usual_s)
 
 
-def next_look_s(
+def next_poll_s(
     usual_s: float, elapsed_s: float, running: bool, chance: float, webhooks: bool = False, late_s: float = 0.0
 ) -> float:
     """Seconds from one look to the next. `chance` in [0, 1) spreads jobs that were submitted together.

@@ -2,25 +2,27 @@
 
 import re
 
-from worker.jobs.job import Sight
+from worker.jobs.job import Observation
 from worker.providers.base import Queued, Running
 
 _SHARE = re.compile(r"(?<!\d)(\d{1,3})%\||(?<!\d)(\d{1,9})\s*/\s*(\d{1,9})(?!\d)")
 
 
-def sight_of(sighting: Queued | Running, before: Sight, estimate: float, now: float) -> Sight:
+def observe(run_status: Queued | Running, before: Observation, estimate: float, now: float) -> Observation:
     """The next sight. `estimate` is the progress by time alone, and never goes back.
 
     What a log line says counts instead, also when it is less than before: a download's bar comes before a training's.
     """
-    if isinstance(sighting, Queued):
-        return Sight(queue_position=sighting.position, queued_at=now)
-    said = progress_said(sighting.logs)
+    if isinstance(run_status, Queued):
+        return Observation(queue_position=run_status.position, queued_at=now)
+    said = progress_in_logs(run_status.logs)
     progress = max(before.progress or 0.0, estimate) if said is None else said
-    return Sight(True, None, before.queued_at, progress, said is None and before.progress_estimated, sighting.logs)
+    return Observation(
+        True, None, before.queued_at, progress, said is None and before.progress_estimated, run_status.logs
+    )
 
 
-def progress_said(logs: tuple[str, ...]) -> float | None:
+def progress_in_logs(logs: tuple[str, ...]) -> float | None:
     """The share, 0 to 1, in the newest log line that has one: `34%|███` as tqdm prints it, or `340/1000`."""
     for line in reversed(logs):
         if match := _SHARE.search(line):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import structlog
 
-from worker.jobs.job import Job, Sight, Stage
+from worker.jobs.job import Job, Observation, Stage
 from worker.jobs.status import state_of
 
 log = structlog.get_logger(__name__)
@@ -13,7 +13,7 @@ TELL_S = 1.0  # what the provider has said is told at most so often,
 TELL_ESTIMATE_S = 5.0  # and what is known from time alone at most so often
 
 
-def note(before: Job, job: Job) -> None:
+def log_changes(before: Job, job: Job) -> None:
     """The log lines of a job's life: one for each submission, one for its end."""
     if job.stage == before.stage:
         return
@@ -22,37 +22,37 @@ def note(before: Job, job: Job) -> None:
     if job.stage == Stage.WAITING and attempt and attempt.ticket:
         log.info("job_submitted", **names, endpoint=attempt.endpoint, request_id=attempt.ticket.request_id)
     elif job.stage == Stage.CLOSING and job.ending:
-        code = job.trouble.code if job.trouble else None
+        code = job.error.code if job.error else None
         total_s = round((job.closed_at or 0) - job.created_at, 3)
         log.info("job_ended", **names, ending=job.ending.value, error=code, total_s=total_s)
 
 
-def is_worth_telling(before: Job, job: Job, now: float) -> bool:
+def should_publish(before: Job, job: Job, now: float) -> bool:
     """Every milestone and every new attempt; what the provider says at most once a second, an estimate every five."""
     if job.ending is not None or job.stage in {Stage.SENT, Stage.SUBMITTING}:  # an intent is followed by its POST
         return False
     if _passes(before, job):
         return False
-    if job.told_at is None or is_milestone(before, job) or len(job.attempts) != len(before.attempts):
+    if job.published_at is None or is_milestone(before, job) or len(job.attempts) != len(before.attempts):
         return True
-    if job.sight == before.sight:
+    if job.observed == before.observed:
         return False
-    return now - job.told_at >= (TELL_ESTIMATE_S if _said(job.sight) == _said(before.sight) else TELL_S)
+    return now - job.published_at >= (TELL_ESTIMATE_S if _said(job.observed) == _said(before.observed) else TELL_S)
 
 
 def _passes(before: Job, job: Job) -> bool:
     """Whether a row passes a stage on its way to its end: pictures are stored in a moment, and what stays is told."""
     on_its_way = job.stage in {Stage.FETCHED, Stage.STORED} and job.stage != before.stage
-    is_known = job.told_at is not None and state_of(job) == state_of(before)
+    is_known = job.published_at is not None and state_of(job) == state_of(before)
     return on_its_way and is_known and job.is_brief
 
 
-def _said(sight: Sight) -> Sight:
+def _said(sight: Observation) -> Observation:
     """A sight without what comes from our clock."""
     return replace(sight, queued_at=None, progress=None if sight.progress_estimated else sight.progress)
 
 
 def is_milestone(before: Job, job: Job) -> bool:
     """A new state, or another quarter done."""
-    quarters = [int(4 * (row.sight.progress or 0.0)) for row in (before, job)]
-    return job.told_at is None or state_of(job) != state_of(before) or quarters[1] > quarters[0]
+    quarters = [int(4 * (row.observed.progress or 0.0)) for row in (before, job)]
+    return job.published_at is None or state_of(job) != state_of(before) or quarters[1] > quarters[0]

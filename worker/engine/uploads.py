@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from config.mapping import large_files_for, pictures_for
-from worker.engine.context import Bench
+from worker.engine.context import Context
 from worker.files.input_refs import is_inline, row_name
-from worker.files.inputs import Inputs
+from worker.files.inputs import InputFiles
 from worker.jobs.job import Job
-from worker.routing.routes import Way
+from worker.routing.routes import RouteOption
 
 
 def uploaded(job: Job, provider: str) -> dict[str, str]:
@@ -20,17 +20,17 @@ def uploaded(job: Job, provider: str) -> dict[str, str]:
     return dict(job.uploads.get(provider, {}))
 
 
-def pictures_to_upload(bench: Bench, job: Job, way: Way) -> list[str]:
+def pictures_to_upload(context: Context, job: Job, option: RouteOption) -> list[str]:
     """References to pictures that the provider could not fetch, and was not given before."""
-    inputs, before = bench.inputs, uploaded(job, way.route.provider)
-    named = pictures_for(way.route, job.step.arguments)
+    inputs, before = context.inputs, uploaded(job, option.route.provider)
+    named = pictures_for(option.route, job.step.arguments)
     return [ref for ref in named if inputs and inputs.must_be_brought(ref) and ref not in before]
 
 
-def large_to_upload(bench: Bench, job: Job, way: Way) -> list[tuple[str, Literal["weights", "file"]]]:
+def large_to_upload(context: Context, job: Job, option: RouteOption) -> list[tuple[str, Literal["weights", "file"]]]:
     """References to weights and archives that the provider could not fetch, and was not given before."""
-    inputs, before = bench.inputs, uploaded(job, way.route.provider)
-    named = large_files_for(way.route, job.step.arguments) if inputs else ()
+    inputs, before = context.inputs, uploaded(job, option.route.provider)
+    named = large_files_for(option.route, job.step.arguments) if inputs else ()
     return [
         (ref, kind)
         for ref, kind in named
@@ -38,29 +38,31 @@ def large_to_upload(bench: Bench, job: Job, way: Way) -> list[tuple[str, Literal
     ]
 
 
-async def upload(bench: Bench, job: Job, way: Way, urls: dict[str, str], most_bytes: int) -> None:
+async def upload(context: Context, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int) -> None:
     """Put what the provider could not fetch where it can, and add it to `urls`, which are `uploaded`, one by one.
 
     Pictures may have `most_bytes` together; weights and archives are not in memory. What is in `urls` stays uploaded,
-    whatever follows. Raises what `Inputs` and the provider's `upload` raise.
+    whatever follows. Raises what `InputFiles` and the provider's `upload` raise.
     """
-    if bench.inputs is not None:
-        await _pictures(bench, bench.inputs, job, way, urls, most_bytes)
-        await _large(bench, bench.inputs, job, way, urls)
+    if context.inputs is not None:
+        await _pictures(context, context.inputs, job, option, urls, most_bytes)
+        await _large(context, context.inputs, job, option, urls)
 
 
-async def _pictures(bench: Bench, inputs: Inputs, job: Job, way: Way, urls: dict[str, str], most_bytes: int) -> None:
-    if refs := pictures_to_upload(bench, job, way):
-        put = bench.provider(way.route.provider).upload
+async def _pictures(
+    context: Context, inputs: InputFiles, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int
+) -> None:
+    if refs := pictures_to_upload(context, job, option):
+        put = context.provider(option.route.provider).upload
         found = await inputs.as_urls(refs, put, most_bytes=most_bytes, name="image")
         urls |= zip(refs, found, strict=True)
 
 
-async def _large(bench: Bench, inputs: Inputs, job: Job, way: Way, urls: dict[str, str]) -> None:
+async def _large(context: Context, inputs: InputFiles, job: Job, option: RouteOption, urls: dict[str, str]) -> None:
     """Weights and archives, one after the other."""
-    for ref, kind in large_to_upload(bench, job, way):
+    for ref, kind in large_to_upload(context, job, option):
         if row_name(ref) not in urls:
-            put = bench.provider(way.route.provider).upload
+            put = context.provider(option.route.provider).upload
             urls[row_name(ref)] = await inputs.hand_over(ref, put, kind=kind, name=field_of(job.request, ref) or kind)
 
 

@@ -3,23 +3,23 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from worker.jobs.job import Cost, Job, Note, Receipt, Stage
+from worker.jobs.job import Cost, HistoryEntry, Job, Receipt, Stage
 
 FIRST, LAST = 20, 40  # notes kept of a long history
 
 
-def noted(before: Job, after: Job, at: float, why: str = "", signals: Iterable[str] = ()) -> Job:
+def with_history(before: Job, after: Job, at: float, why: str = "", signals: Iterable[str] = ()) -> Job:
     """The row with what has happened since `before` in its history. `signals` are the names of those it carries."""
     known = {note.text for note in after.history if note.what == "heard"}
-    notes = [Note(at, "heard", name) for name in signals if name not in known]
+    notes = [HistoryEntry(at, "heard", name) for name in signals if name not in known]
     if after.ending == Stage.COMPLETED and before.stage == Stage.FETCHED:  # it was stored on the way
-        notes.append(Note(at, *_stored(after)))
+        notes.append(HistoryEntry(at, *_stored(after)))
     if step := _step(before, after, why):
-        notes.append(Note(at, *step))
+        notes.append(HistoryEntry(at, *step))
     return replace(after, history=_with(after.history, notes)) if notes else after
 
 
-def _with(history: tuple[Note, ...], notes: Iterable[Note]) -> tuple[Note, ...]:
+def _with(history: tuple[HistoryEntry, ...], notes: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
     """The history and these; the same again is counted, and of a long one the middle is left out."""
     for note in notes:
         last = history[-1] if history else None
@@ -63,8 +63,8 @@ def _waiting(before: Job, after: Job, why: str) -> tuple[str, str] | None:
         return "ticket", f"{attempt.ticket.request_id}{f'; {why}' if why else ''}"
     if why:
         return "waiting", why
-    ahead = after.sight.queue_position
-    return "looked", "it runs" if after.sight.running else "in the queue" + (f", {ahead} ahead" if ahead else "")
+    ahead = after.observed.queue_position
+    return "looked", "it runs" if after.observed.running else "in the queue" + (f", {ahead} ahead" if ahead else "")
 
 
 def _stored(after: Job) -> tuple[str, str]:
@@ -78,13 +78,13 @@ def _closing(before: Job, after: Job) -> tuple[str, str]:
     if before.stage == Stage.CLOSING:
         return "closing_message_again", ""
     words = [after.ending.value if after.ending else ""]
-    words += [f"{after.trouble.code}: {after.trouble.message}"] if after.trouble else []
+    words += [f"{after.error.code}: {after.error.message}"] if after.error else []
     words += [receipt_text(after.receipt, has_files=bool(after.artefacts))] if after.receipt else []
     return "ending", "; ".join(words)
 
 
 def _said(job: Job) -> str:
-    trouble = job.attempt.trouble if job.attempt else None
+    trouble = job.attempt.error if job.attempt else None
     return f"{trouble.code}: {trouble.message}" if trouble else ""
 
 

@@ -14,23 +14,23 @@ OVERDUE_S = 5.0  # a row that is due for longer has no worker, or too few
 
 
 @dataclass(frozen=True)
-class Coming:
+class NextStep:
     """A sentence, and the ledger's time that it speaks of (seconds since the epoch)."""
 
     text: str
     at: float | None = None
 
 
-def coming(row: Row, now: float) -> Coming:
+def next_step(row: Row, now: float) -> NextStep:
     """What happens next, by the row alone: a worker may be faster, a signal sooner."""
     if row.job.is_final:
         return _over(row, now)
     if row.held_until is not None and row.held_until > now:
         held = f"a worker {_doing(row.job)}; should it die, another goes on in {span(row.held_until - now)}"
-        return Coming(held + _beside(row), row.held_until)
+        return NextStep(held + _beside(row), row.held_until)
     if row.due_at is None or row.due_at <= now:
-        return Coming(_due(row, now) + _beside(row), row.due_at)
-    return Coming(f"in {span(row.due_at - now)}: {_then(row.job)}{_beside(row)}", row.due_at)
+        return NextStep(_due(row, now) + _beside(row), row.due_at)
+    return NextStep(f"in {span(row.due_at - now)}: {_then(row.job)}{_beside(row)}", row.due_at)
 
 
 def span(seconds: float) -> str:
@@ -41,11 +41,11 @@ def span(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-def _over(row: Row, now: float) -> Coming:
+def _over(row: Row, now: float) -> NextStep:
     ended = f"nothing: it ended as {state_of(row.job)}"
     if row.forgotten_at is None:
-        return Coming(f"{ended}, and its row is kept for KILNHAND_RESULT_DAYS")
-    return Coming(f"{ended}, and its row is forgotten in {span(max(0.0, row.forgotten_at - now))}", row.forgotten_at)
+        return NextStep(f"{ended}, and its row is kept for KILNHAND_RESULT_DAYS")
+    return NextStep(f"{ended}, and its row is forgotten in {span(max(0.0, row.forgotten_at - now))}", row.forgotten_at)
 
 
 def _due(row: Row, now: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from worker.errors import SubmitUnknownError
 from worker.explain.history import FIRST, LAST, cost_text, receipt_text, usd_text
-from worker.jobs.job import Attempt, Cost, Job, Note
+from worker.jobs.job import Attempt, Cost, HistoryEntry, Job
 from worker.jobs.status import state_of
 
 
@@ -50,7 +50,7 @@ def _events(job: Job, start: float) -> Iterator[str]:
         yield f"  {f'+{note.at - start:.1f} s':>9}  {_said(note)}{again}"
 
 
-def _said(note: Note) -> str:
+def _said(note: HistoryEntry) -> str:
     if note.what == "heard":
         name, _, attempt = note.text.partition(":")
         return _HEARD[name].format(attempt) if name in _HEARD else f"heard {note.text}"
@@ -75,7 +75,7 @@ def _course(attempt: Attempt) -> Iterator[str]:
         yield f"request {attempt.ticket.request_id}"
         yield f"taken after {since - attempt.started_at:.1f} s"
     if attempt.ended_at is None:
-        yield "nobody knows of it yet" if attempt.trouble else "under way"
+        yield "nobody knows of it yet" if attempt.error else "under way"
     elif attempt.ticket:
         model = f" ({attempt.inference_s:.1f} s of it the model)" if attempt.inference_s is not None else ""
         yield f"over {attempt.ended_at - since:.1f} s later{model}"
@@ -83,8 +83,8 @@ def _course(attempt: Attempt) -> Iterator[str]:
         yield f"answered after {attempt.ended_at - since:.1f} s"
     else:
         yield f"given up after {attempt.ended_at - since:.1f} s"
-    if attempt.trouble:
-        yield f"{attempt.trouble.code}: {attempt.trouble.message}"
+    if attempt.error:
+        yield f"{attempt.error.code}: {attempt.error.message}"
     if attempt.cost:
         yield cost_text(attempt.cost) if attempt.was_taken else _possibly(attempt.cost)
 
@@ -96,12 +96,12 @@ def _unsure(job: Job, attempt: Attempt) -> str:
     if attempt.cost is not None:
         return "has units of unknown price" if attempt.cost.usd is None else ""
     if attempt.ticket is None:
-        lost = attempt.trouble is not None and attempt.trouble.code == SubmitUnknownError.code
+        lost = attempt.error is not None and attempt.error.code == SubmitUnknownError.code
         return "may have been taken and billed" if lost else ""
     if attempt.ended_at is None:
         return "is not over"
     stopped = attempt is job.attempt and job.receipt is not None and job.receipt.in_time
-    return "" if stopped or attempt.trouble else "ended without a word of its price"
+    return "" if stopped or attempt.error else "ended without a word of its price"
 
 
 def _possibly(cost: Cost) -> str:

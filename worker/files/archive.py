@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from worker.files.file_info import DefectError
 from worker.files.formats import Format
-from worker.files.seen import DefectError
 
 ZIP = Format("file", "application/zip", "zip")
 TAR_GZ = Format("file", "application/gzip", "tar.gz")

@@ -13,9 +13,9 @@ from urllib.parse import unquote_to_bytes
 import httpx
 
 from worker.errors import BrokenPieceError, ExternalServiceError, RateLimitError, ServiceUnavailableError
-from worker.files.pieces import Found
+from worker.files.pieces import FoundFile
 from worker.files.spool import Spool
-from worker.net.public import InsideError
+from worker.net.public import PrivateAddressError
 
 _REDIRECTS = 5
 _CHUNK_BYTES = 256 << 10
@@ -25,7 +25,7 @@ _PASSING = frozenset({404, 408, 425})  # 404: a CDN may not have it yet, seconds
 _SAFE_WORDS = (httpx.ConnectError, httpx.ConnectTimeout)  # of others the text may hold a URL, or what a server sent
 
 
-async def download(client: httpx.AsyncClient, found: Found, spool: Spool, total_s: float) -> None:
+async def download(client: httpx.AsyncClient, found: FoundFile, spool: Spool, total_s: float) -> None:
     """Bring all of the file within `total_s` seconds.
 
     Raises `ServiceUnavailableError` or `RateLimitError` when a later try may succeed, `BrokenPieceError` when none
@@ -37,7 +37,7 @@ async def download(client: httpx.AsyncClient, found: Found, spool: Spool, total_
         async with asyncio.timeout(total_s):
             await _follow(client, found, spool)
     except httpx.UnsupportedProtocol as error:
-        kind = "inside" if isinstance(error.__cause__, InsideError) else "address"
+        kind = "inside" if isinstance(error.__cause__, PrivateAddressError) else "address"
         raise BrokenPieceError(f"{found.label}: {error}", kind=kind) from error
     except (httpx.InvalidURL, UnicodeError) as error:  # the client, too, reads where a redirect leads
         raise BrokenPieceError(f"{found.label}: {_shown(found.url)} leads to no URL", kind="address") from error
@@ -49,7 +49,7 @@ async def download(client: httpx.AsyncClient, found: Found, spool: Spool, total_
         raise ServiceUnavailableError(f"{found.label}: {_shown(found.url)} could not be fetched ({reason})") from error
 
 
-async def _follow(client: httpx.AsyncClient, found: Found, spool: Spool) -> None:
+async def _follow(client: httpx.AsyncClient, found: FoundFile, spool: Spool) -> None:
     url = _checked(found.url)
     for _ in range(_REDIRECTS + 1):
         async with client.stream("GET", url, headers=_HEADERS, follow_redirects=False) as response:
@@ -75,7 +75,7 @@ def _checked(text: str, base: httpx.URL | None = None) -> httpx.URL:
     return url
 
 
-async def _take(response: httpx.Response, found: Found, spool: Spool) -> None:
+async def _take(response: httpx.Response, found: FoundFile, spool: Spool) -> None:
     if response.status_code != 200:
         raise _refusal(response, found)
     if response.headers.get("content-encoding", "identity") != "identity":
@@ -93,7 +93,7 @@ def _length(response: httpx.Response) -> int | None:
     return int(announced) if announced.isdecimal() and len(announced) < 20 else None
 
 
-def _refusal(response: httpx.Response, found: Found) -> ExternalServiceError:
+def _refusal(response: httpx.Response, found: FoundFile) -> ExternalServiceError:
     status = response.status_code
     message = f"{found.label}: {_shown(found.url)} answered HTTP {status}"
     if status == 429:
@@ -104,7 +104,7 @@ def _refusal(response: httpx.Response, found: Found) -> ExternalServiceError:
     return BrokenPieceError(message, status=status, kind="status")
 
 
-async def _inline(found: Found, spool: Spool) -> None:
+async def _inline(found: FoundFile, spool: Spool) -> None:
     """A data URI (RFC 2397), as models answer with `sync_mode`."""
     header, comma, data = found.url.partition(",")
     is_base64 = header.endswith(";base64")

@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from worker.errors import ServiceUnavailableError
 from worker.files.base import Store
 from worker.files.download import download
-from worker.files.pieces import Found, pieces_of
+from worker.files.pieces import FoundFile, pieces_of
 from worker.files.spool import Spool
 from worker.files.verify import Verifier
 from worker.jobs.file_keys import key_of
@@ -77,31 +77,31 @@ class Fetcher:
         Raises as `fetch_all` does.
         """
         places = [(piece, n) for piece in pieces for n in range(piece.count)]
-        found = [Found(piece, n, "") for piece, n in places[: len(files)]]
+        found = [FoundFile(piece, n, "") for piece, n in places[: len(files)]]
         return tuple([await self._keep(job_id, one, data) for one, data in zip(found, files, strict=False)])
 
     def is_uploading(self, job_id: str) -> bool:
         """Whether a piece of this job is on its way into the store at this moment."""
         return self._uploads[job_id] > 0
 
-    async def fetch(self, job_id: str, found: Found) -> Artefact:
+    async def fetch(self, job_id: str, found: FoundFile) -> Artefact:
         """One piece, in our store: up to three tries, 1 to 10 s apart."""
         return await self._again.copy()(self._once, job_id, found)
 
-    async def _once(self, job_id: str, found: Found) -> Artefact:
+    async def _once(self, job_id: str, found: FoundFile) -> Artefact:
         limits = self._limits
         async with self._slots:
             with Spool(found.label, limits.most_bytes, limits.folder) as spool:
                 await download(self._client, found, spool, limits.total_s)
                 return await self._store_whole(job_id, found, spool)
 
-    async def _keep(self, job_id: str, found: Found, data: bytes) -> Artefact:
+    async def _keep(self, job_id: str, found: FoundFile, data: bytes) -> Artefact:
         async with self._slots:
             with Spool(found.label, self._limits.most_bytes, self._limits.folder) as spool:
                 await spool.write(data)
                 return await self._store_whole(job_id, found, spool)
 
-    async def _store_whole(self, job_id: str, found: Found, spool: Spool) -> Artefact:
+    async def _store_whole(self, job_id: str, found: FoundFile, spool: Spool) -> Artefact:
         """What is in the spool, once it is known to be whole."""
         seen = await self._verifier.check(found, spool.file)
         key = key_of(job_id, found.piece.name, found.n, seen.form.ending)

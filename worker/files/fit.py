@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from worker.files.seen import DefectError, Seen
+from worker.files.file_info import DefectError, FileInfo
 from worker.providers.base import Media
 
 _JPEG = "image/jpeg"
@@ -20,7 +20,7 @@ _TRIES = 6
 
 
 @dataclass(frozen=True)
-class Fit:
+class ImageLimits:
     """What a provider takes of one picture. None: anything."""
 
     most_pixels: int | None = None
@@ -28,7 +28,7 @@ class Fit:
     content_types: Collection[str] | None = None
 
 
-def fits(seen: Seen, size: int, fit: Fit) -> bool:
+def fits(seen: FileInfo, size: int, fit: ImageLimits) -> bool:
     """Whether a picture of so many bytes may go as it is."""
     pixels = (seen.width or 0) * (seen.height or 0)
     return (
@@ -38,7 +38,7 @@ def fits(seen: Seen, size: int, fit: Fit) -> bool:
     )
 
 
-def fitted(data: bytes, seen: Seen, fit: Fit) -> Media:
+def fit_image(data: bytes, seen: FileInfo, fit: ImageLimits) -> Media:
     """The picture as the provider takes it. Raises `DefectError` when it cannot be made so small."""
     if fits(seen, len(data), fit):
         return Media(data, seen.form.content_type)
@@ -55,7 +55,7 @@ def fitted(data: bytes, seen: Seen, fit: Fit) -> Media:
     raise DefectError(f"cannot be made smaller than {(fit.most_bytes or 0) / 1e6:g} MB", "too_large")
 
 
-def within(media: Media, fit: Fit | None) -> Media:
+def check_file(media: Media, fit: ImageLimits | None) -> Media:
     """The file itself, which cannot be changed. Raises `DefectError` when the provider does not take it."""
     if fit and fit.most_bytes and len(media.data) > fit.most_bytes:
         raise DefectError(f"larger than the {fit.most_bytes / 1e6:g} MB that the provider takes", "too_large")

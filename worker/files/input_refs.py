@@ -17,27 +17,27 @@ from config.settings import GatewaySettings
 from worker.errors import RequestRefusedError
 from worker.files.signing import ExpiredSignatureError, WrongSignatureError, verify
 from worker.jobs.file_keys import BadKeyError, checked
-from worker.net.public import ForeignAddressError, Gate
+from worker.net.public import AddressPolicy, ForeignAddressError
 
 _KEY = re.compile(r"jobs/[A-Za-z0-9_./-]+")
 _ALLOWED = "allowed: an http:// or https:// URL, a data: URI, or a file of ours by its key or URL"
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredFile:
     """A file of our own store."""
 
     key: str
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ForeignUrl:
     """A file somewhere else, or inside a data URI: whatever `download` brings."""
 
     url: str
 
 
-class Own:
+class OwnUrls:
     """Knows the URLs of our own files."""
 
     def __init__(self, gateway: GatewaySettings, clock: Callable[[], float] = time.time) -> None:
@@ -61,16 +61,16 @@ class Own:
         return key
 
 
-def read_ref(ref: str, own: Own, label: str) -> Kept | Foreign:
+def read_ref(ref: str, own: OwnUrls, label: str) -> StoredFile | ForeignUrl:
     """What a reference names. Raises `RequestRefusedError` of kind `address` or `signature`; `label` is its field."""
     try:
         if _KEY.fullmatch(ref):
-            return Kept(checked(ref))
+            return StoredFile(checked(ref))
         if is_inline(ref) and "," in ref:
-            return Foreign(f"data:{ref[5:]}")
+            return ForeignUrl(f"data:{ref[5:]}")
         if ref[:8].lower().startswith(("http://", "https://")):
             key = own.key_of(ref)
-            return Foreign(ref) if key is None else Kept(key)
+            return ForeignUrl(ref) if key is None else StoredFile(key)
     except (WrongSignatureError, ExpiredSignatureError) as error:
         raise RequestRefusedError(f"{label}: {error.message}", kind="signature") from error
     except (BadKeyError, ValueError) as error:
@@ -78,7 +78,7 @@ def read_ref(ref: str, own: Own, label: str) -> Kept | Foreign:
     raise RequestRefusedError(f"{label}: names no file; {_ALLOWED}", kind="address")
 
 
-def may_be_handed_on(ref: str, gate: Gate) -> bool:
+def may_be_handed_on(ref: str, gate: AddressPolicy) -> bool:
     """Whether a provider that fetches by itself may be given the reference as it is: a plain URL of a public host.
 
     Nothing is resolved: a provider keeps its own rules. What may not is brought here and uploaded to the provider.

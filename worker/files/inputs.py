@@ -17,16 +17,16 @@ from worker.errors import BrokenPieceError, RequestRefusedError, ServiceUnavaila
 from worker.files.archive import ArchiveLimits, is_archive, see_archive
 from worker.files.base import Store
 from worker.files.download import download
-from worker.files.fit import Fit, fitted, within
+from worker.files.file_info import DefectError
+from worker.files.fit import ImageLimits, check_file, fit_image
 from worker.files.formats import HEAD_BYTES, describe
-from worker.files.input_refs import Kept, Own, is_inline, may_be_handed_on, read_ref
+from worker.files.input_refs import OwnUrls, StoredFile, is_inline, may_be_handed_on, read_ref
 from worker.files.landing import Landing
-from worker.files.pieces import Found
-from worker.files.seen import DefectError
+from worker.files.pieces import FoundFile
 from worker.files.spool import Spool
 from worker.files.verify import Verifier
 from worker.jobs.job import Kind, Piece
-from worker.net.public import Gate
+from worker.net.public import AddressPolicy
 from worker.providers.base import Media
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class InputLimits:
     folder: Path | None = None
 
 
-class Inputs:
+class InputFiles:
     """Brings files. The client, the store and the verifier belong to the caller.
 
     The gate lets through what a provider can fetch by itself; the client has one of its own.
@@ -61,8 +61,8 @@ class Inputs:
         client: httpx.AsyncClient,
         store: Store,
         verifier: Verifier,
-        own: Own,
-        gate: Gate,
+        own: OwnUrls,
+        gate: AddressPolicy,
         limits: InputLimits | None = None,
     ) -> None:
         self._client, self._store, self._verifier, self._own, self._gate = client, store, verifier, own, gate
@@ -71,7 +71,13 @@ class Inputs:
         self._large_slots, self._large_jobs = asyncio.Semaphore(self._limits.large_concurrent), 0
 
     async def bring(
-        self, refs: Sequence[str], *, most_bytes: int, kind: Kind = "image", fit: Fit | None = None, name: str = "files"
+        self,
+        refs: Sequence[str],
+        *,
+        most_bytes: int,
+        kind: Kind = "image",
+        fit: ImageLimits | None = None,
+        name: str = "files",
     ) -> tuple[Media, ...]:
         """The files, in the order of their references; one named twice is brought once.
 
@@ -88,9 +94,15 @@ class Inputs:
         return not is_inline(ref) and not may_be_handed_on(ref, self._gate)
 
     async def as_urls(
-        self, refs: Sequence[str], upload: Upload, *, most_bytes: int, kind: Kind = "image", fit: Fit | None = None,
+        self,
+        refs: Sequence[str],
+        upload: Upload,
+        *,
+        most_bytes: int,
+        kind: Kind = "image",
+        fit: ImageLimits | None = None,
         name: str = "files",
-    ) -> tuple[str, ...]:  # fmt: skip
+    ) -> tuple[str, ...]:
         """URLs that a provider can fetch: public ones as they are, everything else brought and uploaded, once each.
 
         Raises what `bring` and `upload` raise.
@@ -116,7 +128,7 @@ class Inputs:
 
         They are never whole in memory. `name` is the field. Raises what `bring` and `upload` raise.
         """
-        found = Found(Piece(name, kind, name), 0, "")
+        found = FoundFile(Piece(name, kind, name), 0, "")
         async with self._large_slots:
             with Landing(found.label, self._limits.large_bytes, self._limits.folder) as landing:
                 until = asyncio.get_running_loop().time() + self._limits.large_s
@@ -124,7 +136,7 @@ class Inputs:
                 ending = await self._ending_of(found, landing.spool)
                 return await upload(landing.named(f"{kind}.{ending}"))
 
-    async def _ending_of(self, found: Found, spool: Spool) -> str:
+    async def _ending_of(self, found: FoundFile, spool: Spool) -> str:
         """What weights, or an archive, turned out to be, as the ending of a name."""
         with _as_refusal(found.label):
             if found.piece.kind != "file":
@@ -135,9 +147,9 @@ class Inputs:
             return (await asyncio.to_thread(see_archive, spool.file, self._limits.archive)).form.ending
 
     async def _bring(
-        self, places: Sequence[tuple[int, str]], most_bytes: int, kind: Kind, fit: Fit | None, name: str
+        self, places: Sequence[tuple[int, str]], most_bytes: int, kind: Kind, fit: ImageLimits | None, name: str
     ) -> dict[str, Media]:
-        wanted = [_Wanted(ref, Found(Piece(name, kind, f"{name}.*"), n, "")) for n, ref in places]
+        wanted = [_Wanted(ref, FoundFile(Piece(name, kind, f"{name}.*"), n, "")) for n, ref in places]
         budget = _Budget(most_bytes)
         async with self._slots:
             with ExitStack() as stack:
@@ -153,7 +165,7 @@ class Inputs:
         found = wanted.found
         with _as_refusal(found.label):
             source = read_ref(wanted.ref, self._own, found.label)
-            if isinstance(source, Kept):
+            if isinstance(source, StoredFile):
                 await self._read(spool, source.key, found.label)
             else:
                 left_s = max(0.0, until - asyncio.get_running_loop().time())
@@ -167,23 +179,23 @@ class Inputs:
         except KeyError as error:
             raise RequestRefusedError(f"{label}: our store has no file {key}", kind="missing") from error
 
-    async def _checked(self, wanted: "_Wanted", spool: Spool, fit: Fit | None) -> Media:
+    async def _checked(self, wanted: "_Wanted", spool: Spool, fit: ImageLimits | None) -> Media:
         kind = wanted.found.piece.kind
         with _as_refusal(wanted.found.label):
             if kind == "file" and is_archive(spool.file.read(HEAD_BYTES)):
                 contents = await asyncio.to_thread(see_archive, spool.file, self._limits.archive)
-                return within(Media(await asyncio.to_thread(spool.file.read), contents.form.content_type), fit)
+                return check_file(Media(await asyncio.to_thread(spool.file.read), contents.form.content_type), fit)
             seen = await self._verifier.check(wanted.found, spool.file, may_be_black=True)
             data = await asyncio.to_thread(spool.file.read)
             if fit and kind == "image":
-                return await asyncio.to_thread(fitted, data, seen, fit)
-            return within(Media(data, seen.form.content_type), fit)
+                return await asyncio.to_thread(fit_image, data, seen, fit)
+            return check_file(Media(data, seen.form.content_type), fit)
 
 
 @dataclass(frozen=True)
 class _Wanted:
     ref: str
-    found: Found  # as the field names it
+    found: FoundFile  # as the field names it
 
 
 class _Budget:

@@ -13,8 +13,8 @@ from typing import BinaryIO, cast
 
 from PIL import Image
 
+from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
-from worker.files.seen import DefectError, Seen
 
 _BLACK = 2  # of 255: what JPEG leaves of a black picture
 _A_FEW = (16, 16)  # pixels, looked at first
@@ -39,7 +39,7 @@ def limit_pixels(most: int) -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `see_picture` refuses, and says the limit
 
 
-def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool = False) -> Seen:
+def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool = False) -> FileInfo:
     """Its size in pixels. Raises `DefectError` when it does not decode, has too many pixels, or is entirely black.
 
     A picture that a caller gives may be black.
@@ -57,7 +57,7 @@ def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bo
         raise DefectError(f"does not decode as {form.content_type} ({error})") from error
     if black:
         raise DefectError("entirely black, as a content filter leaves it")
-    return Seen(form, width, height)
+    return FileInfo(form, width, height)
 
 
 def _too_many(most_pixels: int) -> str:

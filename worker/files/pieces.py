@@ -18,7 +18,7 @@ _DEPTH = 12  # levels of an answer that are walked
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """The file that a provider's answer holds for the `n`-th of a piece, as the provider describes it."""
 
     piece: Piece
@@ -33,7 +33,7 @@ class Found:
         return f"{self.piece.name}.{self.n}" if self.piece.count > 1 or "*" in self.piece.at else self.piece.name
 
 
-def pieces_of(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Found, ...]:
+def pieces_of(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[FoundFile, ...]:
     """Every promised file of the answer, in the order of promise.
 
     Raises `BrokenPieceError` when there are fewer than promised, `ContentRefusedError` when the provider flags one of
@@ -44,7 +44,7 @@ def pieces_of(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Found
     return tuple(found for piece in pieces for found in _of_one(answer, piece, taken))
 
 
-def _of_one(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> list[Found]:
+def _of_one(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> list[FoundFile]:
     _refuse_flagged(answer, piece)
     files = [file for node in _at([answer], piece.at.split(".")) if (file := _file(node))]
     files = files or [file for file in _walk(answer) if file["url"] not in taken and _may_be(file, piece)]
@@ -115,5 +115,5 @@ def _flags(node: Any, depth: int = _DEPTH) -> list[Any]:
     return next((flags for child in children if depth and (flags := _flags(child, depth - 1))), [])
 
 
-def _found(piece: Piece, n: int, file: Mapping[str, Any]) -> Found:
-    return Found(piece, n, file["url"], _content_type(file), str(file.get("file_name") or ""))
+def _found(piece: Piece, n: int, file: Mapping[str, Any]) -> FoundFile:
+    return FoundFile(piece, n, file["url"], _content_type(file), str(file.get("file_name") or ""))

@@ -15,10 +15,10 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from worker.errors import BrokenPieceError
+from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import ANYTHING, FORMATS, HEAD_BYTES, Format, by_ending, describe, sniff
 from worker.files.picture import limit_pixels, see_picture
-from worker.files.pieces import Found
-from worker.files.seen import DefectError, Seen
+from worker.files.pieces import FoundFile
 from worker.files.video import see_video
 from worker.files.weights import see_weights
 from worker.jobs.job import Kind, Piece
@@ -53,7 +53,7 @@ class Verifier:
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="verify")
         limit_pixels(limits.most_pixels)
 
-    async def check(self, found: Found, file: BinaryIO, *, may_be_black: bool = False) -> Seen:
+    async def check(self, found: FoundFile, file: BinaryIO, *, may_be_black: bool = False) -> FileInfo:
         """What the file is; `BrokenPieceError` says what was promised and what was found instead."""
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, verify, found, file, self._limits.most_pixels, may_be_black
@@ -64,7 +64,7 @@ class Verifier:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def verify(found: Found, file: BinaryIO, most_pixels: int, may_be_black: bool = False) -> Seen:
+def verify(found: FoundFile, file: BinaryIO, most_pixels: int, may_be_black: bool = False) -> FileInfo:
     """`Verifier.check`, in the caller's thread."""
     file.seek(0)
     head = file.read(HEAD_BYTES)
@@ -80,7 +80,7 @@ def verify(found: Found, file: BinaryIO, most_pixels: int, may_be_black: bool = 
     return seen
 
 
-def _form(found: Found, head: bytes) -> Format:
+def _form(found: FoundFile, head: bytes) -> Format:
     """The format to decode by: what the first bytes show for pictures and videos, the only one for the others."""
     kind = found.piece.kind
     if kind == "file":
@@ -92,14 +92,14 @@ def _form(found: Found, head: bytes) -> Format:
     return form
 
 
-def _any_file(found: Found) -> Format:
+def _any_file(found: FoundFile) -> Format:
     """Keeps the ending of its name; only those of the table say what is inside."""
     name = found.file_name or urlsplit(found.url).path
     ending = name.rpartition(".")[2].lower()
     return replace(by_ending(name), kind="file", ending=ending if _ENDING.fullmatch(ending) else ANYTHING.ending)
 
 
-def _see(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool) -> Seen:
+def _see(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool) -> FileInfo:
     match form.kind:
         case "image":
             return see_picture(file, form, most_pixels, may_be_black)
@@ -110,10 +110,10 @@ def _see(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool) -> 
         case "json":
             return _see_json(file, form)
         case "file":
-            return Seen(form)
+            return FileInfo(form)
 
 
-def _see_json(file: BinaryIO, form: Format) -> Seen:
+def _see_json(file: BinaryIO, form: Format) -> FileInfo:
     if file.seek(0, os.SEEK_END) > _JSON_LIMIT_BYTES:
         raise DefectError(f"JSON of more than {_JSON_LIMIT_BYTES >> 20} MB")
     file.seek(0)
@@ -121,10 +121,10 @@ def _see_json(file: BinaryIO, form: Format) -> Seen:
         json.load(file)
     except (ValueError, RecursionError) as error:
         raise DefectError(f"does not parse as JSON ({error})") from error
-    return Seen(form)
+    return FileInfo(form)
 
 
-def _check_size(piece: Piece, seen: Seen) -> None:
+def _check_size(piece: Piece, seen: FileInfo) -> None:
     """Models round, so a side may be off by 32 px or 4 %, whichever is more, and a shape by 4 %."""
     for side, promised, is_so in (("width", piece.width, seen.width), ("height", piece.height, seen.height)):
         if promised and is_so and abs(is_so - promised) > max(_SIZE_SLACK_PX, promised * _SIZE_SLACK):

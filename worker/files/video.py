@@ -7,8 +7,8 @@ never needs.
 
 from typing import TYPE_CHECKING, BinaryIO
 
+from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
-from worker.files.seen import DefectError, Seen
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -18,7 +18,7 @@ _NEAR_END = 0.9  # of the duration
 _MARGIN_S = 0.5  # the last picture begins before the end
 
 
-def see_video(file: BinaryIO, form: Format, most_pixels: int) -> Seen:
+def see_video(file: BinaryIO, form: Format, most_pixels: int) -> FileInfo:
     """Its size in pixels and its duration. Raises `DefectError` when it does not open or decode, or ends too early."""
     import av
     from av.error import FFmpegError
@@ -32,7 +32,7 @@ def see_video(file: BinaryIO, form: Format, most_pixels: int) -> Seen:
         raise DefectError(f"does not decode as {form.content_type} ({error})") from error
 
 
-def _seen(container: "InputContainer", stream: "VideoStream", form: Format, most_pixels: int) -> Seen:
+def _seen(container: "InputContainer", stream: "VideoStream", form: Format, most_pixels: int) -> FileInfo:
     if stream.codec_context is None:  # then PyAV's stream has no width either
         raise DefectError("is in a codec that nothing here decodes")
     if stream.width * stream.height > most_pixels:
@@ -45,7 +45,7 @@ def _seen(container: "InputContainer", stream: "VideoStream", form: Format, most
     if first is None:
         raise DefectError("holds no picture")
     _check_end(container, stream, duration_s)
-    return Seen(form, first.width, first.height, duration_s)
+    return FileInfo(form, first.width, first.height, duration_s)
 
 
 def _check_end(container: "InputContainer", stream: "VideoStream", duration_s: float) -> None:

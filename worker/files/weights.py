@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, Field, ValidationError
 
+from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
-from worker.files.seen import DefectError, Seen
 
 _LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself has it
 
@@ -22,7 +22,7 @@ class _Tensor(BaseModel):
     data_offsets: tuple[int, int] = Field(min_length=2)
 
 
-def see_weights(file: BinaryIO, form: Format) -> Seen:
+def see_weights(file: BinaryIO, form: Format) -> FileInfo:
     """Raises `DefectError` when the header does not describe exactly the bytes that follow it."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -37,7 +37,7 @@ def see_weights(file: BinaryIO, form: Format) -> Seen:
         end = last
     if not tensors or end != size - 8 - length:
         raise DefectError(f"its header describes {end} bytes of tensors, {size - 8 - length} follow")
-    return Seen(form)
+    return FileInfo(form)
 
 
 def _tensors(header: bytes) -> list[_Tensor]:

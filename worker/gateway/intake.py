@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from worker.jobs.job import Stage
-from worker.jobs.signals import Heard, webhook_signal
+from worker.jobs.signals import WebhookReport, webhook_signal
 from worker.ledger.base import Ledger, Row
 
 _OPEN = frozenset({Stage.SUBMITTING, Stage.UNKNOWN, Stage.WAITING})
@@ -51,10 +51,10 @@ class Told(BaseModel):
     def _only_an_object(cls, payload: Any) -> Any:
         return payload if isinstance(payload, dict) else None  # that the run is over is news all the same
 
-    def heard(self, now: float) -> Heard:
+    def heard(self, now: float) -> WebhookReport:
         """As a row keeps it, under the id that the submission was answered with."""
         request_id = self.gateway_request_id or self.request_id
-        return Heard(request_id, self.status, now, self.payload, self.payload_error, self.error)
+        return WebhookReport(request_id, self.status, now, self.payload, self.payload_error, self.error)
 
 
 async def hear(ledger: Ledger, job_id: str, attempt: int, told: Told, now: float) -> Kind:

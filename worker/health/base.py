@@ -20,7 +20,7 @@ Stand = Literal["closed", "open", "half_open"]
 
 
 @dataclass(frozen=True)
-class Go:
+class Permit:
     """A submission may go now. Handed back with what came of it; it survives a row, being nothing but values."""
 
     token: str | None = None  # None: the health could not be asked
@@ -92,17 +92,17 @@ class Policy:
 class Health(Protocol):
     """How well every provider is, as all workers know it."""
 
-    async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
+    async def ask(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
         """Whether a submission may go now. `lease_s`: longer than the submission takes.
 
-        Of all who ask while a circuit is half open one gets `Go`. Who got it tells what came of it, even nothing.
+        Of all who ask while a circuit is half open one gets `Permit`. Who got it tells what came of it, even nothing.
         """
 
     async def shut(self, provider: str, model: str) -> Wait | None:
         """Why a submission would have to wait now; None when it may go. Nothing is taken: `ask` decides."""
 
-    async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
-        """What came of a submission, or of a run that had none of its own (`go` None). Returns what it changed.
+    async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
+        """What came of a submission, or of a run that had none of its own (`permit` None). Returns what it changed.
 
         In a half-open circuit the probe alone counts. What was asked before a circuit closed says nothing about it now.
         """

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from worker.health.base import Change, Go, Health, Policy, State, Wait
+from worker.health.base import Change, Health, Permit, Policy, State, Wait
 from worker.health.verdict import Verdict
 
 CALM_S = 1.0
@@ -24,7 +24,7 @@ class _Well:
     untold: int = 0  # good answers
 
 
-class CalmHealth:
+class BatchingHealth:
     """See `worker.health.base.Health`. For the tasks of one event loop; closes what it was made of."""
 
     def __init__(self, inner: Health, policy: Policy, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,13 +32,13 @@ class CalmHealth:
         self._limited = {*policy.concurrency, *policy.rate_per_s}
         self._well: dict[tuple[str, str], _Well] = {}
 
-    async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
+    async def ask(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
         """Whether a submission may go now: as a second ago, where that was well and nothing is limited."""
         well = self._well.get((provider, model))
         if well and self._clock() < well.until:
-            return Go(None, well.at)
+            return Permit(None, well.at)
         answer = await self._inner.ask(provider, model, lease_s)
-        if isinstance(answer, Go) and answer.token and not answer.probe and provider not in self._limited:
+        if isinstance(answer, Permit) and answer.token and not answer.probe and provider not in self._limited:
             if len(self._well) >= MOST_MODELS:
                 self._well.clear()
             untold = well.untold if well else 0
@@ -50,23 +50,25 @@ class CalmHealth:
         well = self._well.get((provider, model))
         return None if well and self._clock() < well.until else await self._inner.shut(provider, model)
 
-    async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
+    async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
         """What came of it. Whoever asked tells of all good answers since; anything else is told at once."""
         well = self._well.get((provider, model))
         if well is None:
-            return await self._inner.tell(provider, model, verdict, go)
+            return await self._inner.record(provider, model, verdict, permit)
         if verdict.kind == "good":
-            if go and go.token is None:
+            if permit and permit.token is None:
                 well.untold += 1
                 return ()
             many, well.untold = 1 + well.untold, 0
-            return await self._inner.tell(provider, model, replace(verdict, times=many), go)
+            return await self._inner.record(provider, model, replace(verdict, times=many), permit)
         before: tuple[Change, ...] = ()
         if verdict.kind != "ignored":
             del self._well[provider, model]
             if well.untold:
-                before = await self._inner.tell(provider, model, Verdict("good", times=well.untold), Go(None, well.at))
-        return before + await self._inner.tell(provider, model, verdict, go)
+                before = await self._inner.record(
+                    provider, model, Verdict("good", times=well.untold), Permit(None, well.at)
+                )
+        return before + await self._inner.record(provider, model, verdict, permit)
 
     async def states(self) -> tuple[State, ...]:
         """Every circuit that is remembered."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import count
 
-from worker.health.base import Cause, Change, Go, Policy, State, Wait, Why
+from worker.health.base import Cause, Change, Permit, Policy, State, Wait, Why
 from worker.health.circuit import Circuit, Turned
 from worker.health.hash import stand_of
 from worker.health.verdict import Verdict
@@ -24,7 +24,7 @@ class MemoryHealth:
         self._flights: dict[str, dict[str, float]] = {}
         self._left: dict[str, tuple[float, float]] = {}  # by provider: tokens, and when they were counted
 
-    async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
+    async def ask(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
         """Whether a submission may go now."""
         now, pair = self._clock(), self._pair(provider, model)
         if wait := await self.shut(provider, model):
@@ -35,7 +35,7 @@ class MemoryHealth:
         if rate := self._policy.rate_per_s.get(provider, 0.0):
             self._left[provider] = (self._tokens_left(provider, rate, now) - 1, now)
         self._flights.setdefault(provider, {})[token] = now + lease_s
-        return Go(token, now, bool(half_open))
+        return Permit(token, now, bool(half_open))
 
     async def shut(self, provider: str, model: str) -> Wait | None:
         """Why a submission would have to wait now."""
@@ -43,16 +43,16 @@ class MemoryHealth:
         waits = [wait for circuit in pair for wait in self._held_by(circuit, now)]
         return max([*waits, *self._full(provider, now)], key=lambda wait: wait.after_s, default=None)
 
-    async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
+    async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
         """What came of it."""
-        now, go, pair = self._clock(), go or Go(), self._pair(provider, model)
+        now, permit, pair = self._clock(), permit or Permit(), self._pair(provider, model)
         changes = tuple(
             Change(kind, provider, None if circuit.is_whole else model, cause, for_s)  # type: ignore[arg-type]
             for circuit in pair
-            for kind, cause, for_s in self._turned(circuit, verdict, go, model, now)
+            for kind, cause, for_s in self._turned(circuit, verdict, permit, model, now)
         )
         self._pause(pair, verdict, now)
-        self._flights.get(provider, {}).pop(go.token or "", None)
+        self._flights.get(provider, {}).pop(permit.token or "", None)
         return changes
 
     async def states(self) -> tuple[State, ...]:
@@ -110,9 +110,9 @@ class MemoryHealth:
         tokens, at = self._left.get(provider, (most, now))
         return min(most, tokens + (now - at) * rate)
 
-    def _turned(self, circuit: Circuit, verdict: Verdict, go: Go, model: str, now: float) -> Iterator[Turned]:
-        is_mine = go.token is not None and circuit.probe == go.token
-        is_stale = 0 < go.at < circuit.closed_at
+    def _turned(self, circuit: Circuit, verdict: Verdict, permit: Permit, model: str, now: float) -> Iterator[Turned]:
+        is_mine = permit.token is not None and circuit.probe == permit.token
+        is_stale = 0 < permit.at < circuit.closed_at
         hint_s = self._policy.hint_s(verdict)
         if is_mine:
             circuit.probe, circuit.probe_until = None, 0.0

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from worker.health.base import Cause, Change, Go, Policy, State, Wait
+from worker.health.base import Cause, Change, Permit, Policy, State, Wait
 from worker.health.hash import Keys, state_of
 from worker.health.verdict import Verdict
 
@@ -52,7 +52,7 @@ class RedisHealth:
         self._script = {name: client.register_script(lua(name)) for name in ("ask", "tell", "states")}
         self._said_at = -math.inf
 
-    async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
+    async def ask(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
         """Whether a submission may go now; it may when Redis cannot be asked."""
         return await self._asked(provider, model, secrets.token_hex(8), lease_s)
 
@@ -61,7 +61,7 @@ class RedisHealth:
         answer = await self._asked(provider, model, "", 0.0)
         return answer if isinstance(answer, Wait) else None
 
-    async def _asked(self, provider: str, model: str, token: str, lease_s: float) -> Go | Wait:
+    async def _asked(self, provider: str, model: str, token: str, lease_s: float) -> Permit | Wait:
         policy = self._policy
         limits = [policy.concurrency.get(provider, 0), policy.rate_per_s.get(provider, 0)]
         args: list[Any] = [token, _ms(lease_s), *limits, _ms(policy.again_s), _ms(policy.keep_s), provider]
@@ -69,13 +69,19 @@ class RedisHealth:
             goes, value, more = await self._script["ask"](keys=self._keys.of(provider, model), args=args)
         except (RedisError, OSError) as error:
             self._unreachable(error)
-            return Go()
-        return Go(token, value / 1000, bool(more)) if goes else Wait(value / 1000, more.decode())
+            return Permit()
+        return Permit(token, value / 1000, bool(more)) if goes else Wait(value / 1000, more.decode())
 
-    async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
+    async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
         """What came of it; nothing changes when Redis cannot be told."""
-        p, go = self._policy, go or Go()
-        args: list[Any] = [go.token or "", _ms(go.at), verdict.kind, _ms(p.hint_s(verdict)), secrets.token_hex(8)]
+        p, permit = self._policy, permit or Permit()
+        args: list[Any] = [
+            permit.token or "",
+            _ms(permit.at),
+            verdict.kind,
+            _ms(p.hint_s(verdict)),
+            secrets.token_hex(8),
+        ]
         args += [provider, model, _ms(p.window_s), p.failures, p.ratio, _ms(p.open_s), _ms(p.open_max_s)]
         args += [_ms(p.lock_s), _ms(p.retired_s), _ms(p.backoff_s), _ms(p.backoff_max_s), _ms(p.keep_s)]
         args += [verdict.times]

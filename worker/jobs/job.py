@@ -1,15 +1,15 @@
 """The values of a job: what was asked, how far it is, and the one table of allowed moves.
 
-Frozen: the next state is a new value.
+Frozen: the next state is a new value. An alias is the name that stored rows have: it never changes.
 Times are seconds since the epoch by the ledger's clock (Redis), never a worker's.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 Kind = Literal["image", "video", "weights", "json", "file"]
 Priority = Literal["low", "normal", "high"]
@@ -97,7 +97,7 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ErrorRecord:
     """An error as a row keeps it: the code of its class (`worker.errors`), the message, the provider's own words."""
 
     code: str
@@ -130,7 +130,7 @@ class Attempt:
     ended_at: float | None = None
     inference_s: float | None = None
     cost: Cost | None = None
-    trouble: Trouble | None = None
+    error: Annotated[ErrorRecord | None, Field(alias="trouble")] = None
     seed: int | None = None  # of our choice, where the caller left it open: it makes the submission findable
     possible_duplicate: bool = False  # the attempt before it may have been taken and paid for, unseen by us
     equivalence: str = "exact"  # how near its route comes to what was asked (`worker.routing.plan`)
@@ -143,7 +143,7 @@ class Attempt:
         return self.ticket is not None or self.answered
 
     version: str | None = None  # what ran, as the provider calls it
-    missing: tuple[Trouble, ...] = ()  # why some of several pictures did not come
+    missing: tuple[ErrorRecord, ...] = ()  # why some of several pictures did not come
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class Note:
+class HistoryEntry:
     """A line of a job's history."""
 
     at: float
@@ -182,7 +182,7 @@ class Artefact:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observation:
     """What was last seen of a running job; published, never decided on."""
 
     running: bool = False
@@ -206,23 +206,24 @@ class Job:
     created_at: float
     stage: Stage = Stage.ACCEPTED
     attempts: tuple[Attempt, ...] = ()
-    looks: int = 0  # since the ticket
+    tries: Annotated[int, Field(alias="looks")] = 0  # of the stage that it is in
     defects: int = 0  # unexpected errors of ours in a row
-    sight: Sight = Sight()
+    observed: Annotated[Observation, Field(alias="sight")] = Observation()
     given_up: tuple[str, ...] = ()  # routes that are not tried any more, as `worker.routing.routes` names them
     held_back_at: float | None = None  # since when no provider may be asked
     uploads: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # provider -> a file's reference -> URL
-    bad: Mapping[str, Any] | None = None  # a language model's answer that cannot be used, for it to mend
+    # A language model's answer that cannot be used, and what is wrong with it, for its next attempt.
+    bad_answer: Annotated[Mapping[str, Any] | None, Field(alias="bad")] = None
     answer: Mapping[str, Any] | None = None  # the provider's, from FETCHED on
     artefacts: tuple[Artefact, ...] = ()
     result: Mapping[str, Any] | None = None  # what the caller reads, once completed
     ending: Stage | None = None  # decided when CLOSING, never changed after
-    trouble: Trouble | None = None  # why it failed
+    error: Annotated[ErrorRecord | None, Field(alias="trouble")] = None  # why it failed
     closed_at: float | None = None
-    told_at: float | None = None  # when a status was last published
+    published_at: Annotated[float | None, Field(alias="told_at")] = None  # when a status was last published
     sent_at: float | None = None  # when the producer wrote the row, if it did
     receipt: Receipt | None = None  # of a cancel, from the moment that the provider was asked to stop
-    history: tuple[Note, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
     message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues
 
     @property
@@ -257,7 +258,7 @@ _TICKET = TypeAdapter(Ticket)
 
 def dump_job(job: Job) -> bytes:
     """The job as JSON, as the ledger keeps it."""
-    return _JOB.dump_json(job, exclude_defaults=True)
+    return _JOB.dump_json(job, exclude_defaults=True, by_alias=True)
 
 
 def dump_ticket(ticket: Ticket) -> str:

@@ -10,7 +10,7 @@ CANCEL = "cancel"
 
 
 @dataclass(frozen=True)
-class Heard:
+class WebhookReport:
     """A provider's word that a run has ended."""
 
     request_id: str
@@ -25,12 +25,12 @@ class Heard:
         return _HEARD.dump_json(self).decode()
 
     @classmethod
-    def load(cls, raw: str) -> "Heard":
+    def load(cls, raw: str) -> "WebhookReport":
         """From its JSON."""
         return _HEARD.validate_json(raw)
 
 
-_HEARD = TypeAdapter(Heard)
+_HEARD = TypeAdapter(WebhookReport)
 
 
 def webhook_signal(attempt: int) -> str:

@@ -131,10 +131,10 @@ def status_of(job: Job, now: float) -> JobStatus:
         state=state_of(job),
         stage=job.stage,
         model=job.step.model,
-        progress=1.0 if ended else job.sight.progress or 0.0,
-        progress_estimated=not ended and job.sight.progress_estimated,
-        queue_position=job.sight.queue_position,
-        logs=list(job.sight.logs),
+        progress=1.0 if ended else job.observed.progress or 0.0,
+        progress_estimated=not ended and job.observed.progress_estimated,
+        queue_position=job.observed.queue_position,
+        logs=list(job.observed.logs),
         provider=attempt.provider if attempt else None,
         endpoint=attempt.endpoint if attempt else None,
         request_id=ticket.request_id if ticket else None,
@@ -143,7 +143,7 @@ def status_of(job: Job, now: float) -> JobStatus:
         labels=dict(job.options.labels),
         created_at=job.created_at,
         updated_at=now,
-        error=job.trouble.message if job.trouble else None,
+        error=job.error.message if job.error else None,
         receipt=job.receipt,
     )
 
@@ -152,7 +152,7 @@ def state_of(job: Job) -> State:
     """The frozen public state of a job."""
     if job.ending is not None:
         return _ENDED[job.ending]
-    working = job.sight.running or job.stage in {Stage.FETCHED, Stage.STORED}
+    working = job.observed.running or job.stage in {Stage.FETCHED, Stage.STORED}
     return "IN_PROGRESS" if working else "QUEUED"
 
 

@@ -42,7 +42,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotencyKey:
     """An idempotency key: whoever comes second with it gets the job of the first, if he asks for the same."""
 
     key: str
@@ -53,14 +53,14 @@ class Once:
 class Producer(Protocol):
     """The part of a ledger that a backend uses, blocking, from any thread."""
 
-    def send(self, job: Job, wait_s: float, once: Once | None = None) -> str:
+    def send(self, job: Job, wait_s: float, once: IdempotencyKey | None = None) -> str:
         """Write a row at stage *sent*, due after `wait_s` unless a worker accepts it before. Returns the job's id.
 
         That is another job's when the key was used before. Raises `KeyReusedError` when that one asked for something
         else. A row that is there stays as it is.
         """
 
-    def withdraw(self, job: Job, once: Once | None = None) -> bool:
+    def withdraw(self, job: Job, once: IdempotencyKey | None = None) -> bool:
         """Remove a row that is still *sent* and nobody's concern, its key too.
 
         False when a worker has claimed it, or another caller has been given it for the same key.
@@ -79,7 +79,7 @@ class Producer(Protocol):
 class Ledger(Protocol):
     """All rows."""
 
-    async def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
+    async def accept(self, job: Job, once: IdempotencyKey | None = None) -> tuple[bool, Job]:
         """Write the row and make it due, unless one of this id is past *sent*. Returns whether it is new, and the row.
 
         It is claimed before rows that have been due for less than `AHEAD_S`.
@@ -115,7 +115,7 @@ class Ledger(Protocol):
     async def hold(self, job_ids: Sequence[str], lease_s: float) -> None:
         """Go on holding endings that were taken."""
 
-    async def withdraw(self, job_id: str, once: Once | None = None) -> bool:
+    async def withdraw(self, job_id: str, once: IdempotencyKey | None = None) -> bool:
         """Remove a row that is still *sent*, its key too; False when it is past that."""
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:

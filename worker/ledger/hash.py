@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from worker.jobs.job import Job, Note, load_job
-from worker.ledger.base import Claim, Once, Row
+from worker.jobs.job import HistoryEntry, Job, load_job
+from worker.ledger.base import Claim, IdempotencyKey, Row
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +29,11 @@ class Keys:
         """When each row of a queue is due."""
         return f"{self.prefix}due:{queue}"
 
-    def written(self, job: Job, once: Once | None = None) -> list[str]:
+    def written(self, job: Job, once: IdempotencyKey | None = None) -> list[str]:
         """Those of a row that is written, its idempotency key among them."""
         return [self.job(job.id), self.due(job.queue), *self.of_once(once)]
 
-    def of_once(self, once: Once | None) -> list[str]:
+    def of_once(self, once: IdempotencyKey | None) -> list[str]:
         """That of an idempotency key, if there is one."""
         return [f"{self.prefix}once:{once.key}"] if once else []
 
@@ -41,7 +41,7 @@ class Keys:
 def accepted(job: Job, sent: bytes | None, now: float) -> Job:
     """The job as it is accepted, with what is known of its sending."""
     before = load_job(sent) if sent else job
-    history = (*before.history, Note(now, "accepted"))
+    history = (*before.history, HistoryEntry(now, "accepted"))
     expires = {name: value for name, value in before.message.items() if name == "expires_at"}
     message = {**job.message, **expires}
     return replace(job, created_at=now, sent_at=before.sent_at, history=history, message=message)

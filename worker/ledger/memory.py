@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.errors import ClaimLostError, KeyReusedError
-from worker.jobs.job import Job, Note, Stage, dump_job
-from worker.ledger.base import AHEAD_S, Claim, Once, Row
+from worker.jobs.job import HistoryEntry, Job, Stage, dump_job
+from worker.ledger.base import AHEAD_S, Claim, IdempotencyKey, Row
 from worker.ledger.hash import accepted
 
 
@@ -31,7 +31,7 @@ class MemoryLedger:
         self._once: dict[str, tuple[str, str]] = {}
         self._dead: dict[str, None] = {}
 
-    async def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
+    async def accept(self, job: Job, once: IdempotencyKey | None = None) -> tuple[bool, Job]:
         """Write the row unless one of this id is past being sent."""
         row = self._row(job.id)
         if row and row.job.stage != Stage.SENT:
@@ -114,7 +114,7 @@ class MemoryLedger:
             if (row := self._row(job_id)) and row.job.stage == Stage.CLOSING:
                 row.taken = self._clock() + lease_s
 
-    async def withdraw(self, job_id: str, once: Once | None = None) -> bool:
+    async def withdraw(self, job_id: str, once: IdempotencyKey | None = None) -> bool:
         """Remove a row that is still sent."""
         row = self._row(job_id)
         if row is None or row.job.stage != Stage.SENT:
@@ -128,7 +128,7 @@ class MemoryLedger:
         """End a row that is closing."""
         row = self._row(job_id)
         if row and row.job.ending and not row.job.is_final:
-            history = (*row.job.history, Note(self._clock(), "closed"))
+            history = (*row.job.history, HistoryEntry(self._clock(), "closed"))
             row.job, row.fence, row.until = row.job.move(row.job.ending, history=history), row.fence + 1, 0
             row.forget_at = self._clock() + forget_in_s
             if row.job.stage == Stage.FAILED:

@@ -8,7 +8,7 @@ from redis.retry import Retry
 
 from worker.errors import KeyReusedError
 from worker.jobs.job import Job, dump_job, load_job
-from worker.ledger.base import Once, Row
+from worker.ledger.base import IdempotencyKey, Row
 from worker.ledger.hash import Keys, row_of
 from worker.ledger.redis import lua
 
@@ -36,7 +36,7 @@ class RedisProducer:
         self._redis, self._keys = client, Keys(prefix)
         self._script = {name: client.register_script(lua(name)) for name in ("send", "withdraw", "signal")}
 
-    def send(self, job: Job, wait_s: float, once: Once | None = None) -> str:
+    def send(self, job: Job, wait_s: float, once: IdempotencyKey | None = None) -> str:
         """Write a row at stage *sent*, or find the job that has the key."""
         args: list[Any] = [job.id, dump_job(job), job.queue, int(wait_s * 1000)]
         args += [once.of, int(once.keep_s * 1000)] if once else []
@@ -46,7 +46,7 @@ class RedisProducer:
             raise KeyReusedError(f"idempotency_key: was used for another request, by job {job_id}")
         return job_id
 
-    def withdraw(self, job: Job, once: Once | None = None) -> bool:
+    def withdraw(self, job: Job, once: IdempotencyKey | None = None) -> bool:
         """Remove a row that was only sent, its key too."""
         keys = [self._keys.job(job.id), *self._keys.of_once(once)]
         return bool(self._script["withdraw"](keys=keys, args=[self._keys.prefix, job.id, "untouched"]))

@@ -18,8 +18,8 @@ from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.errors import ClaimLostError, KeyReusedError
-from worker.jobs.job import Job, Note, dump_job, load_job
-from worker.ledger.base import Claim, Once, Row
+from worker.jobs.job import HistoryEntry, Job, dump_job, load_job
+from worker.ledger.base import Claim, IdempotencyKey, Row
 from worker.ledger.hash import Keys, accepted, claim_of, row_of
 
 _SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "confirm")
@@ -49,7 +49,7 @@ class RedisLedger:
         self._redis, self._prefix, self._keys = client, prefix, Keys(prefix)
         self._script = {name: client.register_script(lua(name)) for name in _SCRIPTS}
 
-    async def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
+    async def accept(self, job: Job, once: IdempotencyKey | None = None) -> tuple[bool, Job]:
         """Write the row unless one of this id is past being sent."""
         now, sent = await self._seen(job.id)
         job = accepted(job, sent, now)
@@ -105,7 +105,7 @@ class RedisLedger:
         for job_id in job_ids:
             await self._script["take"](keys=[self._keys.job(job_id)], args=[int(lease_s * 1000), "hold"])
 
-    async def withdraw(self, job_id: str, once: Once | None = None) -> bool:
+    async def withdraw(self, job_id: str, once: IdempotencyKey | None = None) -> bool:
         """Remove a row that is still sent."""
         keys = [self._keys.job(job_id), *self._keys.of_once(once)]
         return bool(await self._script["withdraw"](keys=keys, args=[self._prefix, job_id, "any"]))
@@ -115,7 +115,7 @@ class RedisLedger:
         now, doc = await self._seen(job_id)
         job = load_job(doc) if doc else None
         if job is not None and job.ending is not None and not job.is_final:
-            job = job.move(job.ending, history=(*job.history, Note(now, "closed")))
+            job = job.move(job.ending, history=(*job.history, HistoryEntry(now, "closed")))
             args: list[Any] = [job_id, dump_job(job), job.stage, int(forget_in_s * 1000)]
             await self._script["confirm"](keys=[*self._keys.written(job), self._keys.dead], args=args)
 

@@ -11,7 +11,7 @@ from config.mapping import arguments_for
 from config.shape import dimensions
 from worker.errors import SubmitUnknownError
 from worker.jobs.job import Attempt, Cost, Job, Piece, Step
-from worker.providers.base import Fault, Reply
+from worker.providers.base import Reply, RunFailure
 
 DEADLINE_MIN_S = 7200.0  # a job without a deadline of its own may take two hours,
 DEADLINE_USUALS = 60.0  # or so many times what its model usually takes, if that is more
@@ -35,7 +35,7 @@ def route_of(model: Model, attempt: Attempt) -> Route:
     return Route(provider=attempt.provider, endpoint=attempt.endpoint, takes=("*",))
 
 
-def promised(catalogue: Catalogue, job: Job) -> tuple[Piece, ...]:
+def promised_pieces(catalogue: Catalogue, job: Job) -> tuple[Piece, ...]:
     """The pieces as this route can promise them: some draw by ratio, and of a passed-through endpoint nobody knows."""
     model = model_of(catalogue, job)
     if model.passthrough:
@@ -56,7 +56,7 @@ def deadline_s(catalogue: Catalogue, job: Job) -> float:
     return job.options.deadline_s or max(DEADLINE_MIN_S, DEADLINE_USUALS * model_of(catalogue, job).usual_s)
 
 
-def cost_of(model: Model, job: Job, outcome: Reply | Fault) -> Cost | None:
+def cost_of(model: Model, job: Job, outcome: Reply | RunFailure) -> Cost | None:
     """Billed units, or tokens, times the price of the route; nothing is made up where either is unknown."""
     route = route_of(model, job.attempts[-1])
     price = model.price_on(route)
@@ -74,7 +74,7 @@ def cost_of(model: Model, job: Job, outcome: Reply | Fault) -> Cost | None:
     return Cost(usd, units, price.per, estimated=bool(job.step.extra or lost))
 
 
-def _lost(outcome: Reply | Fault) -> int:
+def _lost(outcome: Reply | RunFailure) -> int:
     """Of several pictures those whose answer was lost: they may be billed like those that came."""
     missing = outcome.missing if isinstance(outcome, Reply) else ()
     return sum(isinstance(error, SubmitUnknownError) for error in missing)

@@ -16,7 +16,7 @@ import aiohttp
 import httpx
 from yarl import URL
 
-from worker.net.public import ForeignAddressError, Gate, GatedResolver
+from worker.net.public import AddressPolicy, ForeignAddressError, PolicyResolver
 
 _KEEPALIVE_S = 15.0  # well below the minute after which servers hang up: a POST into a dying connection ends unknown
 _OURS_TO_ADD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp would add its own
@@ -34,7 +34,7 @@ def open_transport(limit: int) -> httpx.AsyncBaseTransport:
 
 
 def open_downloads(
-    limit: int, connect_s: float = 10, read_s: float = 60, *, gate: Gate | None = None
+    limit: int, connect_s: float = 10, read_s: float = 60, *, gate: AddressPolicy | None = None
 ) -> httpx.AsyncClient:
     """A client for files of foreign servers: no cookies, no redirects by itself, a bounded wait for every chunk.
 
@@ -60,7 +60,7 @@ class NoCookies(httpx.Cookies):
 
 
 class _AiohttpTransport(httpx.AsyncBaseTransport):
-    def __init__(self, limit: int, gate: Gate | None = None) -> None:
+    def __init__(self, limit: int, gate: AddressPolicy | None = None) -> None:
         self._limit, self._gate = limit, gate
         self._session: aiohttp.ClientSession | None = None
 
@@ -107,12 +107,12 @@ class _Body(httpx.AsyncByteStream):
         self._response.release()  # a body not read to its end closes the connection
 
 
-def _open_session(limit: int, gate: Gate | None) -> aiohttp.ClientSession:
+def _open_session(limit: int, gate: AddressPolicy | None) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=limit,
         keepalive_timeout=_KEEPALIVE_S,
         ssl=httpx.create_ssl_context(),
-        resolver=GatedResolver(gate) if gate else None,
+        resolver=PolicyResolver(gate) if gate else None,
         socket_factory=gate.open_socket if gate else None,
     )
     return aiohttp.ClientSession(

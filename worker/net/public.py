@@ -40,7 +40,7 @@ class ForeignAddressError(ValueError):
     """The URL is not one that a file may be fetched from."""
 
 
-class InsideError(ForeignAddressError):
+class PrivateAddressError(ForeignAddressError):
     """The URL leads to an address that is not public."""
 
 
@@ -62,18 +62,18 @@ def is_public_name(host: str) -> bool:
     return well_formed and len(labels) > 1 and labels[-1] not in _INSIDE_NAMES and not _NUMBER.fullmatch(labels[-1])
 
 
-class Gate:
+class AddressPolicy:
     """Decides before a byte is sent. Whoever connects asks three times: for the URL, its addresses, each socket."""
 
     def __init__(self, openings: Collection[Opening] = (), closed: Collection[Opening] = ()) -> None:
         """Let through what is public but for what is closed, and these openings."""
-        self._closed = Gate(closed) if closed else None
+        self._closed = AddressPolicy(closed) if closed else None
         self._names = {(each.host, each.port) for each in openings if isinstance(each.host, str)}
         self._networks = [(each.host, each.port) for each in openings if not isinstance(each.host, str)]
         self._granted: set[tuple[str, int]] = set()  # addresses of opened names
 
     def check(self, url: httpx.URL) -> None:
-        """Raise `ForeignAddressError` for what is no plain http(s) URL, `InsideError` for what is not outside."""
+        """Raise `ForeignAddressError` unless it is plain http(s), `PrivateAddressError` for a private address."""
         host = url.raw_host.decode()  # as it goes to the resolver; `host` is decoded for people
         if url.scheme not in {"http", "https"} or not host:
             raise ForeignAddressError("only http:// and https:// URLs are fetched")
@@ -83,14 +83,14 @@ class Gate:
         if not 0 < port < 65536:
             raise ForeignAddressError(f"{port} is not a port")
         if not self._may_ask_for(host.lower(), port):
-            raise InsideError(f"{host} is not public")
+            raise PrivateAddressError(f"{host} is not public")
 
     def check_addresses(self, host: str, port: int, addresses: Collection[str]) -> None:
-        """Raise `InsideError` unless every address of the name may be connected to."""
+        """Raise `PrivateAddressError` unless every address of the name may be connected to."""
         if self._is_open_name(host, port):
             self._granted.update((address, port) for address in addresses)
         elif not addresses or not all(self._may_connect(address, port) for address in addresses):
-            raise InsideError(f"{host} leads to an address that is not public")
+            raise PrivateAddressError(f"{host} leads to an address that is not public")
 
     def open_socket(self, info: Any) -> socket.socket:
         """A socket for this address, the last to be asked. aiohttp takes only an `OSError` for a no."""
@@ -124,16 +124,16 @@ class Gate:
         return (name, port) in self._names or (name, None) in self._names
 
 
-class GatedResolver(AbstractResolver):
+class PolicyResolver(AbstractResolver):
     """Resolves names to addresses that a gate lets through; one that it does not spoils all."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: AddressPolicy) -> None:
         self._gate, self._inner = gate, ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of a name. Raises `InsideError`."""
+        """The addresses of a name. Raises `PrivateAddressError`."""
         found = await self._inner.resolve(host, port, family)
         self._gate.check_addresses(host, port, [each["host"] for each in found])
         return found

@@ -39,7 +39,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Sought:
+class LostSubmission:
     """A submission whose answer was lost: what was sent, and when at the earliest (seconds since the epoch).
 
     `is_marked`: the arguments hold something of our choice, by which no other submission can be mistaken for it.
@@ -53,7 +53,7 @@ class Sought:
     known: frozenset[str] = frozenset()
 
 
-class Stop(Enum):
+class CancelResult(Enum):
     """What a provider says when it is asked to stop a run."""
 
     STOPPED = "stopped"  # it will not run
@@ -83,7 +83,7 @@ class Ended:
     inference_s: float | None = None
 
 
-Sighting = Queued | Running | Ended
+RunStatus = Queued | Running | Ended
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Fault:
+class RunFailure:
     """The error that a run ended with. It may have been billed all the same, like some of fal's 422s."""
 
     error: ExternalServiceError
@@ -138,7 +138,7 @@ class Provider(Protocol):
         words, and so is its answer.
         """
 
-    async def submit(self, call: Call) -> Ticket | Reply | Fault:
+    async def submit(self, call: Call) -> Ticket | Reply | RunFailure:
         """Have it taken: exactly one POST. `SubmitUnknownError` when nobody can tell whether it was.
 
         A ticket where the piece is asked for later; a synchronous provider answers here. What raises did not run.
@@ -151,19 +151,19 @@ class Provider(Protocol):
         Raises `RequestRefusedError` where files go inside the call.
         """
 
-    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
         """How far it is. Safe to repeat."""
 
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
         """What came of a run that has ended. Safe to repeat."""
 
-    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
         """Ask it to stop. Safe to repeat."""
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         """The ticket of a request whose id came another way."""
 
-    async def find(self, sought: Sought) -> Ticket | None:
+    async def find(self, sought: LostSubmission) -> Ticket | None:
         """The submission, among those that the provider lists; None when it cannot be told. Safe to repeat."""
 
     async def aclose(self) -> None:

@@ -61,7 +61,7 @@ Outcome = Again | Elsewhere | Unknown | Failed
 
 
 @dataclass(frozen=True)
-class Way:
+class RouteOption:
     """A route that the job may take, and what becomes of the request on it."""
 
     route: Route
@@ -69,10 +69,10 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Ways:
+class RouteOptions:
     """The routes still open to a job, in order; why others are not; and what to set for those without a provider."""
 
-    open: tuple[Way, ...]
+    open: tuple[RouteOption, ...]
     shut: tuple[str, ...] = ()
     what_to_set: tuple[str, ...] = ()
 
@@ -82,14 +82,14 @@ def name_of(route: Route | Attempt) -> str:
     return f"{route.provider} {route.endpoint}"
 
 
-def ways(model: Model, job: Job, lacks: Callable[[str], str | None]) -> Ways:
+def route_options(model: Model, job: Job, lacks: Callable[[str], str | None]) -> RouteOptions:
     """Every route of the job's order that it has not given up, may take, and has a provider for.
 
     `lacks` says of a provider what to set, or None. What the caller asked for itself, the first route, is no fallback.
     """
-    found, shut, what_to_set = list[Way](), list[str](), list[str]()
+    found, shut, what_to_set = list[RouteOption](), list[str](), list[str]()
     for n, route in enumerate(_order(model, job)):
-        way = Way(route, plan(model, route, job.step.arguments, job.step.extra))
+        way = RouteOption(route, plan(model, route, job.step.arguments, job.step.extra))
         if name_of(route) in job.given_up:
             continue
         if not way.plan.may_follow(allow_degraded=n == 0 or job.options.allow_degraded):
@@ -101,10 +101,10 @@ def ways(model: Model, job: Job, lacks: Callable[[str], str | None]) -> Ways:
             found.append(way)
     if not job.options.fallback and len(model.routes) > 1:
         shut.append("fallback refused: fallback=false")
-    return Ways(tuple(found), tuple(dict.fromkeys(shut)), tuple(dict.fromkeys(what_to_set)))
+    return RouteOptions(tuple(found), tuple(dict.fromkeys(shut)), tuple(dict.fromkeys(what_to_set)))
 
 
-def nowhere(model: Model, job: Job, found: Ways) -> KilnhandError:
+def no_route_error(model: Model, job: Job, found: RouteOptions) -> KilnhandError:
     """The error of a job whose every route lacks a provider."""
     names = ", ".join(dict.fromkeys(route.provider for route in _order(model, job)))
     return ProviderDisabledError(f"{model.name} needs {names}: {'; '.join(found.what_to_set or found.shut)}")
@@ -163,7 +163,7 @@ def _may_try_again(job: Job, elsewhere: bool) -> bool:
 
 def _without_output(job: Job) -> int:
     """Attempts here that ended without output, the last one included, whose trouble is not on the row yet."""
-    troubles = [attempt.trouble for attempt in _here(job)[:-1]]
+    troubles = [attempt.error for attempt in _here(job)[:-1]]
     return 1 + sum(trouble is not None and trouble.kind in NO_OUTPUT for trouble in troubles)
 
 
@@ -178,10 +178,10 @@ def is_possible_duplicate(job: Job) -> bool:
 
 
 def _is_lost(attempt: Attempt) -> bool:
-    return attempt.ticket is None and attempt.trouble is not None and attempt.trouble.code == SubmitUnknownError.code
+    return attempt.ticket is None and attempt.error is not None and attempt.error.code == SubmitUnknownError.code
 
 
-def says_nothing(error: ExternalServiceError) -> bool:
+def is_inconclusive(error: ExternalServiceError) -> bool:
     """Whether a look that failed says nothing about the job. A bad key counts too: somebody may mend it meanwhile."""
     return isinstance(error, RateLimitError | ServiceUnavailableError | AuthenticationError)
 

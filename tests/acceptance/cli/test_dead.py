@@ -123,7 +123,7 @@ def test_a_job_that_no_worker_accepted_is_replayed_from_its_message(
 ) -> None:
     import asyncio
 
-    from worker.jobs.job import Stage, Trouble
+    from worker.jobs.job import ErrorRecord, Stage
     from worker.ledger.redis import open_redis_ledger
 
     sent = text_to_image.apply_async(kwargs={"prompt": "never taken", "seed": 3}, countdown=3600)
@@ -133,7 +133,7 @@ def test_a_job_that_no_worker_accepted_is_replayed_from_its_message(
         await ledger.signal(sent.id, "due")
         while not (claims := (await ledger.claim(["generation"], 1, 5.0))[0]):
             await asyncio.sleep(0.01)
-        job = claims[0].job.move(Stage.CLOSING, ending=Stage.FAILED, trouble=Trouble("internal", "no worker"))
+        job = claims[0].job.move(Stage.CLOSING, ending=Stage.FAILED, error=ErrorRecord("internal", "no worker"))
         await ledger.release(claims[0], job, 60)
         await ledger.confirm(sent.id, 60)
         await ledger.aclose()

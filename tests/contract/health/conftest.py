@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.health.base import Change, Go, Health, Policy
+from worker.health.base import Change, Health, Permit, Policy
 from worker.health.memory import MemoryHealth
 from worker.health.redis import open_redis_health
 from worker.health.verdict import Verdict
@@ -36,17 +36,17 @@ class Bench:
     passes: Callable[[float], Any]  # let so many seconds pass
     open: Callable[[Policy], Health]  # another replica, or another policy
 
-    async def go(self, model: str = "m", provider: str = "fal", lease_s: float = LEASE_S) -> Go:
+    async def go(self, model: str = "m", provider: str = "fal", lease_s: float = LEASE_S) -> Permit:
         """A submission that must be let go."""
         found = await self.health.ask(provider, model, lease_s)
-        assert isinstance(found, Go), found
+        assert isinstance(found, Permit), found
         return found
 
     async def told(self, verdict: Verdict, times: int = 1, model: str = "m") -> tuple[Change, ...]:
         """So many submissions with this verdict; what the last one changed."""
         changes: tuple[Change, ...] = ()
         for _ in range(times):
-            changes = await self.health.tell("fal", model, verdict, await self.go(model))
+            changes = await self.health.record("fal", model, verdict, await self.go(model))
         return changes
 
     async def half_open(self) -> None:

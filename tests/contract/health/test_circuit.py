@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.contract.health.conftest import BAD, LEASE_S, LOCKED, POLICY, Bench
-from worker.health.base import Change, Go, Wait
+from worker.health.base import Change, Permit, Wait
 from worker.health.verdict import GOOD, IGNORED, Verdict
 
 
@@ -44,17 +44,17 @@ async def test_failures_of_more_than_one_model_open_the_providers_circuit(bench:
 async def test_one_of_fifty_who_ask_at_once_probes_a_half_open_circuit(bench: Bench) -> None:
     await bench.half_open()
     answers = await asyncio.gather(*(bench.health.ask("fal", "m", LEASE_S) for _ in range(50)))
-    (go,) = [answer for answer in answers if isinstance(answer, Go)]
+    (go,) = [answer for answer in answers if isinstance(answer, Permit)]
     assert go.probe
     assert {answer.why for answer in answers if isinstance(answer, Wait)} == {"probing"}
     assert all(0 < answer.after_s <= POLICY.again_s for answer in answers if isinstance(answer, Wait))
 
 
 async def test_one_of_many_models_probes_a_half_open_provider(bench: Bench) -> None:
-    await bench.health.tell("fal", "m", LOCKED, None)
+    await bench.health.record("fal", "m", LOCKED, None)
     await bench.passes(POLICY.lock_s + 0.02)
     answers = await asyncio.gather(*(bench.health.ask("fal", str(model), LEASE_S) for model in range(50)))
-    assert sum(isinstance(answer, Go) for answer in answers) == 1
+    assert sum(isinstance(answer, Permit) for answer in answers) == 1
 
 
 async def test_a_probe_whose_holder_dies_is_replaced_after_its_lease(bench: Bench) -> None:
@@ -68,7 +68,7 @@ async def test_a_probe_whose_holder_dies_is_replaced_after_its_lease(bench: Benc
 
 async def test_a_good_probe_closes_and_what_failed_before_is_forgotten(bench: Bench) -> None:
     await bench.half_open()
-    assert await bench.health.tell("fal", "m", GOOD, await bench.go()) == (Change("closed", "fal", "m"),)
+    assert await bench.health.record("fal", "m", GOOD, await bench.go()) == (Change("closed", "fal", "m"),)
     assert not (await bench.go()).probe
     assert await bench.told(BAD, POLICY.failures - 1) == ()
     assert await bench.told(BAD) == (Change("opened", "fal", "m", "failures", POLICY.open_s),)
@@ -77,7 +77,7 @@ async def test_a_good_probe_closes_and_what_failed_before_is_forgotten(bench: Be
 async def test_a_bad_probe_opens_for_twice_as_long_up_to_the_longest(bench: Bench) -> None:
     await bench.half_open()
     for for_s in (2 * POLICY.open_s, POLICY.open_max_s):
-        assert await bench.health.tell("fal", "m", BAD, await bench.go()) == (
+        assert await bench.health.record("fal", "m", BAD, await bench.go()) == (
             Change("opened", "fal", "m", "failures", for_s),
         )
         await bench.passes(for_s + 0.02)
@@ -85,7 +85,7 @@ async def test_a_bad_probe_opens_for_twice_as_long_up_to_the_longest(bench: Benc
 
 async def test_a_probe_that_says_nothing_lets_another_one_go(bench: Bench) -> None:
     await bench.half_open()
-    assert await bench.health.tell("fal", "m", IGNORED, await bench.go()) == ()
+    assert await bench.health.record("fal", "m", IGNORED, await bench.go()) == ()
     assert (await bench.go()).probe
 
 
@@ -94,24 +94,24 @@ async def test_only_the_probe_decides_about_a_half_open_circuit(bench: Bench) ->
     await bench.half_open()
     for go in (before, None):
         for verdict in (GOOD, BAD):
-            assert await bench.health.tell("fal", "m", verdict, go) == ()
+            assert await bench.health.record("fal", "m", verdict, go) == ()
     assert (await bench.go()).probe
 
 
 async def test_what_was_asked_before_the_circuit_closed_does_not_open_it_again(bench: Bench) -> None:
     late = [await bench.go() for _ in range(POLICY.failures)]
     await bench.half_open()
-    await bench.health.tell("fal", "m", GOOD, await bench.go())
-    assert [await bench.health.tell("fal", "m", BAD, go) for go in late] == [()] * len(late)
+    await bench.health.record("fal", "m", GOOD, await bench.go())
+    assert [await bench.health.record("fal", "m", BAD, go) for go in late] == [()] * len(late)
 
 
 async def test_a_failure_that_says_when_to_come_again_is_believed(bench: Bench) -> None:
     hinted = Verdict("bad", retry_after_s=2)
-    await bench.health.tell("fal", "m", hinted, None)
+    await bench.health.record("fal", "m", hinted, None)
     assert await bench.health.ask("fal", "m", LEASE_S) == Wait(pytest.approx(2, abs=0.2), "paused")
     for _ in range(POLICY.failures - 2):
-        await bench.health.tell("fal", "m", hinted, None)
-    (opened,) = await bench.health.tell("fal", "m", hinted, None)
+        await bench.health.record("fal", "m", hinted, None)
+    (opened,) = await bench.health.record("fal", "m", hinted, None)
     assert opened.for_s == 2
     await bench.go("another")
 
@@ -121,7 +121,7 @@ async def test_a_locked_account_opens_at_once_and_alerts_one_of_all_replicas(ben
     if type(bench.health).__name__ == "RedisHealth":
         replicas = [bench.health, bench.open(POLICY)]
     gos = [await bench.go() for _ in range(20)]
-    told = await asyncio.gather(*(replicas[n % 2].tell("fal", f"m{n}", LOCKED, go) for n, go in enumerate(gos)))
+    told = await asyncio.gather(*(replicas[n % 2].record("fal", f"m{n}", LOCKED, go) for n, go in enumerate(gos)))
     changes = sorted(change.kind for found in told for change in found)
     assert changes == ["alert", "opened"]
     assert isinstance(await bench.health.ask("fal", "another", LEASE_S), Wait)
@@ -144,7 +144,7 @@ async def test_a_lock_seen_while_failures_have_opened_the_circuit_alerts_all_the
     go = await bench.go()
     await bench.told(BAD, POLICY.failures - 1, model="a")
     await bench.told(BAD, model="b")
-    assert await bench.health.tell("fal", "m", LOCKED, go) == (
+    assert await bench.health.record("fal", "m", LOCKED, go) == (
         Change("opened", "fal", None, "locked", POLICY.lock_s),
         Change("alert", "fal", None, "locked", POLICY.lock_s),
     )
@@ -172,7 +172,7 @@ async def test_what_is_the_requests_own_fault_never_counts(bench: Bench) -> None
 async def test_states_are_providers_by_name_each_before_its_models(bench: Bench) -> None:
     await bench.told(BAD, POLICY.failures)
     await bench.told(GOOD, model="another")
-    await bench.health.tell("anthropic", "haiku", Verdict("limited", 3), None)
+    await bench.health.record("anthropic", "haiku", Verdict("limited", 3), None)
     flying = await bench.go("another")
     states = await bench.health.states()
     assert [(state.provider, state.model) for state in states if state.model != "haiku"] == [

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.contract.health.conftest import LEASE_S, POLICY, Bench, limited
-from worker.health.base import Go, Wait
+from worker.health.base import Permit, Wait
 from worker.health.verdict import GOOD, Verdict
 
 
@@ -19,15 +19,15 @@ async def test_a_provider_that_names_a_pause_is_left_alone_for_so_long(bench: Be
 
 
 async def test_a_shorter_pause_does_not_cut_a_longer_one_and_no_pause_is_for_ever(bench: Bench) -> None:
-    await bench.health.tell("fal", "m", Verdict("limited", retry_after_s=4_294_967), None)
-    await bench.health.tell("fal", "m", Verdict("limited", retry_after_s=0.1), None)
+    await bench.health.record("fal", "m", Verdict("limited", retry_after_s=4_294_967), None)
+    await bench.health.record("fal", "m", Verdict("limited", retry_after_s=0.1), None)
     assert await bench.health.ask("fal", "m", LEASE_S) == Wait(pytest.approx(POLICY.pause_max_s, abs=0.5), "paused")
 
 
 async def test_a_provider_that_names_no_pause_gets_longer_ones_by_itself_and_those_out_already_add_nothing(
     bench: Bench,
 ) -> None:
-    await asyncio.gather(*(bench.health.tell("fal", "m", Verdict("limited"), None) for _ in range(20)))
+    await asyncio.gather(*(bench.health.record("fal", "m", Verdict("limited"), None) for _ in range(20)))
     assert await bench.health.ask("fal", "m", LEASE_S) == Wait(pytest.approx(POLICY.backoff_s, abs=0.1), "paused")
     await bench.passes(POLICY.backoff_s + 0.02)
     await bench.told(Verdict("limited"))
@@ -37,7 +37,7 @@ async def test_a_provider_that_names_no_pause_gets_longer_ones_by_itself_and_tho
 
 async def test_limits_open_no_circuit(bench: Bench) -> None:
     for _ in range(3 * POLICY.failures):
-        assert await bench.health.tell("fal", "m", Verdict("limited", 0.01), None) == ()
+        assert await bench.health.record("fal", "m", Verdict("limited", 0.01), None) == ()
     await bench.passes(0.02)
     await bench.go()
 
@@ -45,12 +45,12 @@ async def test_limits_open_no_circuit(bench: Bench) -> None:
 async def test_no_more_are_under_way_than_a_provider_may_have(bench: Bench) -> None:
     health = bench.open(limited(concurrency={"fal": 3}))
     answers = await asyncio.gather(*(health.ask("fal", f"m{n}", 5) for n in range(50)))
-    gos = [answer for answer in answers if isinstance(answer, Go)]
+    gos = [answer for answer in answers if isinstance(answer, Permit)]
     assert len(gos) == 3
     assert {answer.why for answer in answers if isinstance(answer, Wait)} == {"full"}
     await bench.open(limited()).ask("vertex", "m", 5)
-    await health.tell("fal", "m0", GOOD, gos[0])
-    assert isinstance(await health.ask("fal", "m", 5), Go)
+    await health.record("fal", "m0", GOOD, gos[0])
+    assert isinstance(await health.ask("fal", "m", 5), Permit)
     assert isinstance(await health.ask("fal", "m", 5), Wait)
 
 
@@ -59,17 +59,17 @@ async def test_who_dies_under_way_makes_room_after_its_lease(bench: Bench) -> No
     answers = [await health.ask("fal", "m", LEASE_S) for _ in range(3)]
     await bench.passes(LEASE_S + 0.02)
     answers += [await health.ask("fal", "m", 5) for _ in range(3)]
-    assert [type(answer) for answer in answers] == [Go, Go, Wait] * 2
+    assert [type(answer) for answer in answers] == [Permit, Permit, Wait] * 2
 
 
 async def test_a_refused_ask_takes_nothing(bench: Bench) -> None:
     health = bench.open(limited(concurrency={"fal": 1}, rate_per_s={"fal": 5}))
     go = await health.ask("fal", "m", 5)
-    assert isinstance(go, Go)
+    assert isinstance(go, Permit)
     for _ in range(20):
         assert isinstance(await health.ask("fal", "m", 5), Wait)
-    await health.tell("fal", "m", GOOD, go)
-    assert isinstance(await health.ask("fal", "m", 5), Go)  # a token of the five is left
+    await health.record("fal", "m", GOOD, go)
+    assert isinstance(await health.ask("fal", "m", 5), Permit)  # a token of the five is left
 
 
 async def test_a_rate_lets_a_seconds_worth_go_at_once_and_then_as_many_a_second(bench: Bench) -> None:
@@ -80,13 +80,13 @@ async def test_a_rate_lets_a_seconds_worth_go_at_once_and_then_as_many_a_second(
     assert all(0 < wait.after_s <= 0.1 and wait.why == "full" for wait in waits)
     await bench.passes(0.31)
     again = [await health.ask("fal", "m", 5) for _ in range(8)]
-    assert 3 <= sum(isinstance(answer, Go) for answer in again) <= 4
+    assert 3 <= sum(isinstance(answer, Permit) for answer in again) <= 4
 
 
 async def test_whether_a_submission_may_go_is_told_without_taking_anything(bench: Bench) -> None:
     health = bench.open(limited(rate_per_s={"fal": 0.5}, concurrency={"fal": 1}))
     assert [await health.shut("fal", "m") for _ in range(3)] == [None] * 3
-    assert isinstance(await health.ask("fal", "m", LEASE_S), Go), "neither its rate nor its place is used up"
+    assert isinstance(await health.ask("fal", "m", LEASE_S), Permit), "neither its rate nor its place is used up"
     wait = await health.shut("fal", "m")
     assert wait and wait.why == "full"
 

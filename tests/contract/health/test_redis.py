@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.conftest import free_port
 from tests.contract.health.conftest import BAD, LEASE_S, LOCKED, POLICY
-from worker.health.base import Go, Policy, Wait
+from worker.health.base import Permit, Policy, Wait
 from worker.health.redis import RedisHealth, open_redis_health
 from worker.health.verdict import GOOD, Verdict
 
@@ -31,21 +31,21 @@ async def test_every_key_is_ours_and_ends_by_itself(health: RedisHealth, redis_u
     _all_end(redis_url)
     for number, kind in enumerate(ALL):
         await slow.ask("vertex", f"m{number}", LEASE_S)
-        await health.tell(f"p{number}", "m", Verdict(kind, 1), await _go(health, f"p{number}"))  # type: ignore[arg-type]
+        await health.record(f"p{number}", "m", Verdict(kind, 1), await _go(health, f"p{number}"))  # type: ignore[arg-type]
     await slow.aclose()
     _all_end(redis_url)
 
 
 async def test_a_circuit_outlives_its_opening(health: RedisHealth, redis_url: str) -> None:
     long = open_redis_health(redis_url, replace(POLICY, retired_s=2 * POLICY.keep_s))
-    await long.tell("fal", "m", Verdict("retired"), None)
+    await long.record("fal", "m", Verdict("retired"), None)
     await long.aclose()
     with redis.Redis.from_url(redis_url) as client:
         assert client.pttl("kilnhand:health:circuit:fal:m") > 2 * POLICY.keep_s * 1000
 
 
 async def test_forgotten_circuits_leave_the_list(health: RedisHealth, redis_url: str) -> None:
-    await health.tell("fal", "m", BAD, None)
+    await health.record("fal", "m", BAD, None)
     with redis.Redis.from_url(redis_url) as client:
         client.delete("kilnhand:health:circuit:fal:m")
         assert [state.model for state in await health.states()] == [None]
@@ -53,7 +53,7 @@ async def test_forgotten_circuits_leave_the_list(health: RedisHealth, redis_url:
 
 
 async def test_a_call_is_one_round_trip(health: RedisHealth, monkeypatch: pytest.MonkeyPatch) -> None:
-    await health.tell("fal", "m", GOOD, await _go(health))  # connected, and the scripts are loaded
+    await health.record("fal", "m", GOOD, await _go(health))  # connected, and the scripts are loaded
     sent = []
     real = Connection.send_packed_command
 
@@ -65,7 +65,7 @@ async def test_a_call_is_one_round_trip(health: RedisHealth, monkeypatch: pytest
         Connection, "send_packed_command", counted
     )  # the wire itself: Redis counts a script's insides too
     for _ in range(10):
-        await health.tell("fal", "m", GOOD, await _go(health))
+        await health.record("fal", "m", GOOD, await _go(health))
     assert len(sent) == 20
 
 
@@ -73,13 +73,13 @@ async def test_scripts_that_redis_has_forgotten_are_loaded_again(health: RedisHe
     await _go(health)
     with redis.Redis.from_url(redis_url) as client:
         client.script_flush()
-    await health.tell("fal", "m", GOOD, await _go(health))
+    await health.record("fal", "m", GOOD, await _go(health))
 
 
 async def test_the_workers_own_clock_counts_for_nothing(health: RedisHealth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 12345.0)
     for _ in range(POLICY.failures):
-        await health.tell("fal", "m", BAD, await _go(health))
+        await health.record("fal", "m", BAD, await _go(health))
     assert isinstance(await health.ask("fal", "m", LEASE_S), Wait)
     await asyncio.sleep(POLICY.open_s + 0.02)
     assert (await _go(health)).probe
@@ -89,8 +89,8 @@ async def test_an_ask_or_alert_whose_answer_was_lost_is_given_again_to_the_same_
     health: RedisHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda _: "same")
-    await health.tell("fal", "m", LOCKED, None)
-    assert [change.kind for change in await health.tell("fal", "m", LOCKED, None)] == ["alert"]
+    await health.record("fal", "m", LOCKED, None)
+    assert [change.kind for change in await health.record("fal", "m", LOCKED, None)] == ["alert"]
     await asyncio.sleep(POLICY.lock_s + 0.02)
     assert (await _go(health)).probe and (await _go(health)).probe
 
@@ -101,8 +101,8 @@ async def test_without_redis_everything_may_go_and_it_is_said_once_a_minute() ->
     health._clock = lambda: now[0]
     with capture_logs() as logs:
         for _ in range(3):
-            assert await health.ask("fal", "m", LEASE_S) == Go()
-            assert await health.tell("fal", "m", BAD, Go()) == ()
+            assert await health.ask("fal", "m", LEASE_S) == Permit()
+            assert await health.record("fal", "m", BAD, Permit()) == ()
         assert [line["event"] for line in logs] == ["health_unreachable"]
         now[0] = 61
         await health.ask("fal", "m", LEASE_S)
@@ -120,7 +120,7 @@ def _all_end(url: str) -> None:
     assert all(key.startswith("kilnhand:health:") for key in ends)
 
 
-async def _go(health: RedisHealth, provider: str = "fal") -> Go:
+async def _go(health: RedisHealth, provider: str = "fal") -> Permit:
     found = await health.ask(provider, "m", LEASE_S)
-    assert isinstance(found, Go), found
+    assert isinstance(found, Permit), found
     return found

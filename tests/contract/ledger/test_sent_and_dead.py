@@ -7,21 +7,21 @@ import redis
 
 from tests.contract.ledger.conftest import LEASE_S, Bench, job
 from worker.errors import ClaimLostError, KeyReusedError
-from worker.jobs.job import Job, Note, Stage, Trouble
-from worker.ledger.base import Once
+from worker.jobs.job import ErrorRecord, HistoryEntry, Job, Stage
+from worker.ledger.base import IdempotencyKey
 from worker.ledger.producer import RedisProducer, open_redis_producer
 from worker.ledger.redis import open_redis_ledger
 
 
 def sent(job_id: str = "a", queue: str = "generation") -> Job:
-    return replace(job(job_id, queue), stage=Stage.SENT, sent_at=5.0, history=(Note(5.0, "sent"),))
+    return replace(job(job_id, queue), stage=Stage.SENT, sent_at=5.0, history=(HistoryEntry(5.0, "sent"),))
 
 
 async def closing(bench: Bench, job_id: str, ending: Stage) -> None:
     await bench.ledger.accept(job(job_id))
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
-    trouble = Trouble("internal", "x") if ending == Stage.FAILED else None
-    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, trouble=trouble), 60)
+    trouble = ErrorRecord("internal", "x") if ending == Stage.FAILED else None
+    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, error=trouble), 60)
 
 
 async def test_a_sent_row_is_due_when_nobody_has_accepted_it_in_time(bench: Bench) -> None:
@@ -56,7 +56,7 @@ async def test_an_acceptance_beats_whoever_is_sending_the_message_again(bench: B
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.accept(job())
     with pytest.raises(ClaimLostError):
-        await bench.ledger.release(claim, claim.job.move(Stage.SENT, looks=1), 20)
+        await bench.ledger.release(claim, claim.job.move(Stage.SENT, tries=1), 20)
     row = await bench.ledger.get("a")
     assert row and row.stage == Stage.ACCEPTED
 
@@ -75,7 +75,7 @@ async def test_a_sent_row_that_is_refused_goes_and_one_past_that_stays(bench: Be
     assert await bench.ledger.get("a") is None
     assert (await bench.ledger.in_flight(["generation"])) == {"generation": 0}
     with pytest.raises(ClaimLostError):
-        await bench.ledger.release(claim, claim.job.move(Stage.SENT, looks=1), 20)
+        await bench.ledger.release(claim, claim.job.move(Stage.SENT, tries=1), 20)
     await bench.ledger.accept(job())
     assert not await bench.ledger.withdraw("a")
     assert await bench.ledger.get("a")
@@ -94,7 +94,7 @@ async def test_an_ending_that_is_held_is_nobody_elses_and_one_that_ended_is_not_
 
 
 async def test_a_refused_row_gives_its_key_back(redis_url: str, producer: RedisProducer) -> None:
-    ledger, once = open_redis_ledger(redis_url), Once("k", "of", 60)
+    ledger, once = open_redis_ledger(redis_url), IdempotencyKey("k", "of", 60)
     producer.send(sent(), 60, once)
     await ledger.withdraw("a", once)
     assert (await ledger.accept(job("c"), once))[0]
@@ -173,12 +173,12 @@ def producer(redis_url: str) -> RedisProducer:
 
 async def test_nothing_of_a_forgotten_job_stays_in_redis(redis_url: str, producer: RedisProducer) -> None:
     ledger = open_redis_ledger(redis_url)
-    once = Once("k", "of", 0.5)
+    once = IdempotencyKey("k", "of", 0.5)
     producer.send(sent(), 60, once)
     await ledger.accept(job(), once)
     (claim,), _ = await ledger.claim(["generation"], 10, LEASE_S)
     await ledger.release(
-        claim, claim.job.move(Stage.CLOSING, ending=Stage.FAILED, trouble=Trouble("internal", "x")), 60
+        claim, claim.job.move(Stage.CLOSING, ending=Stage.FAILED, error=ErrorRecord("internal", "x")), 60
     )
     await ledger.confirm("a", 0.5)
     with redis.Redis.from_url(redis_url) as client:
@@ -187,7 +187,7 @@ async def test_nothing_of_a_forgotten_job_stays_in_redis(redis_url: str, produce
 
 
 def test_a_row_is_withdrawn_only_while_it_is_sent_and_untouched(redis_url: str, producer: RedisProducer) -> None:
-    once = Once("k", "of", 60)
+    once = IdempotencyKey("k", "of", 60)
     assert producer.send(sent(), 60, once) == "a"
     assert producer.withdraw(sent(), once)
     with redis.Redis.from_url(redis_url) as client:
@@ -201,8 +201,8 @@ def test_a_row_is_withdrawn_only_while_it_is_sent_and_untouched(redis_url: str, 
 
 
 def test_a_key_belongs_to_the_first_that_brings_it(producer: RedisProducer, redis_url: str) -> None:
-    assert producer.send(sent("a"), 60, Once("k", "of", 60)) == "a"
-    assert producer.send(sent("b"), 60, Once("k", "of", 60)) == "a"
+    assert producer.send(sent("a"), 60, IdempotencyKey("k", "of", 60)) == "a"
+    assert producer.send(sent("b"), 60, IdempotencyKey("k", "of", 60)) == "a"
     assert producer.row("b") is None
     with pytest.raises(KeyReusedError, match="by job a"):
-        producer.send(sent("c"), 60, Once("k", "of another", 60))
+        producer.send(sent("c"), 60, IdempotencyKey("k", "of another", 60))

@@ -31,7 +31,7 @@ from worker.errors import (
 )
 from worker.jobs.job import Ticket
 from worker.providers.anthropic.provider import Anthropic, open_anthropic
-from worker.providers.base import Call, Fault, Media, Reply, Sought, Stop, Tokens
+from worker.providers.base import Call, CancelResult, LostSubmission, Media, Reply, RunFailure, Tokens
 
 HAIKU = "claude-haiku-5-5"
 SCHEMA = {
@@ -238,7 +238,7 @@ async def test_a_good_status_without_a_whole_answer_is_no_success(
     twin.script(endpoint="*", times=1, **fault)
     outcome = await claude.submit(replace(CALL, arguments={**CALL.arguments, **more}))
 
-    assert isinstance(outcome, Fault) and (type(outcome.error), outcome.error.kind) == (cls, kind)
+    assert isinstance(outcome, RunFailure) and (type(outcome.error), outcome.error.kind) == (cls, kind)
     assert outcome.tokens and outcome.tokens.read > 0
     assert outcome.tokens.read + outcome.tokens.wrote == twin.billed
 
@@ -399,8 +399,8 @@ async def test_a_reset_or_an_endless_answer_is_a_lost_one_after_one_post(
 
 
 async def test_there_is_never_a_ticket(claude: Anthropic) -> None:
-    assert await claude.find(Sought(HAIKU, {}, 0.0)) is None
-    assert await claude.cancel(HAIKU, Ticket("x")) is Stop.TOO_LATE
-    for ask in (claude.look, claude.result):
+    assert await claude.find(LostSubmission(HAIKU, {}, 0.0)) is None
+    assert await claude.cancel(HAIKU, Ticket("x")) is CancelResult.TOO_LATE
+    for ask in (claude.poll, claude.result):
         with pytest.raises(InternalError, match="no tickets"):
             await ask(HAIKU, Ticket("x"))

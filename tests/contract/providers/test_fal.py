@@ -20,18 +20,28 @@ from worker.errors import (
     SubmitUnknownError,
 )  # fmt: skip
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, Ended, Fault, Queued, Reply, Running, Sighting, Sought, Stop
+from worker.providers.base import (
+    Call,
+    CancelResult,
+    Ended,
+    LostSubmission,
+    Queued,
+    Reply,
+    RunFailure,
+    Running,
+    RunStatus,
+)
 from worker.providers.fal.provider import Fal, _seconds
 
 ENDPOINT = "fal-ai/flux/schnell"
 CALL = Call("job-1", ENDPOINT, {"prompt": "a kiln", "image_size": "square"})
 
 
-async def until_ended(fal: Fal, ticket: Ticket) -> list[Sighting]:
-    seen: list[Sighting] = []
+async def until_ended(fal: Fal, ticket: Ticket) -> list[RunStatus]:
+    seen: list[RunStatus] = []
     async with asyncio.timeout(10):
         while not seen or not isinstance(seen[-1], Ended):
-            seen.append(await fal.look(ENDPOINT, ticket))
+            seen.append(await fal.poll(ENDPOINT, ticket))
     return seen
 
 
@@ -136,7 +146,7 @@ async def test_bad_input_is_a_fault_with_a_line_for_each_field(fal: Fal) -> None
     ticket = await fal.submit(Call("job-1", ENDPOINT, {"prompt": "x", "num_images": 9}))
     await until_ended(fal, ticket)
     outcome = await fal.result(ENDPOINT, ticket)
-    assert isinstance(outcome, Fault) and type(outcome.error) is RequestRefusedError
+    assert isinstance(outcome, RunFailure) and type(outcome.error) is RequestRefusedError
     assert "num_images: " in outcome.error.message
 
 
@@ -146,7 +156,7 @@ async def test_what_a_run_ended_with_is_a_fault_of_its_reaction(fal: Fal, twin: 
     ticket = await fal.submit(CALL)
     await until_ended(fal, ticket)
     outcome = await fal.result(ENDPOINT, ticket)
-    assert isinstance(outcome, Fault) and type(outcome.error) is ContentRefusedError
+    assert isinstance(outcome, RunFailure) and type(outcome.error) is ContentRefusedError
 
 
 @pytest.mark.parametrize("fault", [{"what": "nginx", "status": 502}, {"what": "http", "status": 500, "body": "oops"}])
@@ -173,7 +183,7 @@ async def test_what_is_not_fals_own_word_about_a_run_says_nothing_of_it(fal: Fal
     for call in ("status", "result"):
         twin.script(endpoint="*", call=call, times=1, **fault)
     with pytest.raises((ServiceUnavailableError, AuthenticationError)):
-        await fal.look(ENDPOINT, ticket)
+        await fal.poll(ENDPOINT, ticket)
     with pytest.raises((ServiceUnavailableError, AuthenticationError)):
         await fal.result(ENDPOINT, ticket)
     assert isinstance(await fal.result(ENDPOINT, ticket), Reply)
@@ -191,18 +201,18 @@ async def test_a_look_that_fails_says_so_once_and_the_next_one_works(fal: Fal, t
     ticket = await fal.submit(CALL)
     twin.script(endpoint="*", call="status", **fault)
     with pytest.raises(ServiceUnavailableError):
-        await fal.look(ENDPOINT, ticket)
+        await fal.poll(ENDPOINT, ticket)
     await until_ended(fal, ticket)
 
 
 async def test_cancel_says_whether_it_came_in_time(fal: Fal, twin: Twin) -> None:
     twin.pace(seconds=30, queue_seconds=0)
     ticket = await fal.submit(CALL)
-    assert await fal.cancel(ENDPOINT, ticket) is Stop.ASKED
+    assert await fal.cancel(ENDPOINT, ticket) is CancelResult.ASKED
     await until_ended(fal, ticket)
-    assert await fal.cancel(ENDPOINT, ticket) is Stop.TOO_LATE
+    assert await fal.cancel(ENDPOINT, ticket) is CancelResult.TOO_LATE
     outcome = await fal.result(ENDPOINT, ticket)
-    assert isinstance(outcome, Fault) and outcome.error.kind == "client_cancelled"
+    assert isinstance(outcome, RunFailure) and outcome.error.kind == "client_cancelled"
 
 
 @pytest.mark.parametrize(
@@ -221,12 +231,12 @@ async def test_a_page_in_the_place_of_a_cancels_answer_says_nothing(fal: Fal, tw
     twin.script(endpoint="*", call="cancel", **fault)
     with pytest.raises(ServiceUnavailableError):
         await fal.cancel(ENDPOINT, ticket)
-    assert await fal.cancel(ENDPOINT, ticket) is Stop.TOO_LATE
+    assert await fal.cancel(ENDPOINT, ticket) is CancelResult.TOO_LATE
 
 
 async def test_a_request_that_has_not_begun_is_stopped_at_once(fal: Fal, twin: Twin) -> None:
     twin.pace(seconds=30, queue_seconds=30)
-    assert await fal.cancel(ENDPOINT, await fal.submit(CALL)) is Stop.STOPPED
+    assert await fal.cancel(ENDPOINT, await fal.submit(CALL)) is CancelResult.STOPPED
 
 
 async def test_a_ticket_is_made_from_the_request_id_alone(fal: Fal) -> None:
@@ -239,37 +249,37 @@ async def test_a_submission_whose_answer_was_lost_is_found_in_the_list(fal: Fal,
     tickets = [await fal.submit(call) for call in calls]
     for ticket in tickets:
         await until_ended(fal, ticket)
-    found = [await fal.find(Sought(ENDPOINT, call.arguments, time.time())) for call in calls]
+    found = [await fal.find(LostSubmission(ENDPOINT, call.arguments, time.time())) for call in calls]
     assert found == tickets
-    assert await fal.find(Sought(ENDPOINT, {**CALL.arguments, "seed": 4}, time.time())) is None
+    assert await fal.find(LostSubmission(ENDPOINT, {**CALL.arguments, "seed": 4}, time.time())) is None
 
 
 async def test_of_two_submissions_that_are_alike_none_is_taken_for_the_lost_one(fal: Fal) -> None:
     for ticket in [await fal.submit(CALL), await fal.submit(CALL)]:
         await until_ended(fal, ticket)
-    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time())) is None
+    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time())) is None
 
 
 async def test_without_a_mark_only_the_same_input_is_the_lost_one(fal: Fal) -> None:
     theirs = await fal.submit(replace(CALL, arguments={**CALL.arguments, "guidance_scale": 9}))
     await until_ended(fal, theirs)
-    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time())) is None
-    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time(), is_marked=True)) == theirs
+    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time())) is None
+    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time(), is_marked=True)) == theirs
 
 
 async def test_a_request_that_the_job_knows_already_is_not_found_again(fal: Fal) -> None:
     first = await fal.submit(CALL)
     await until_ended(fal, first)
     known = frozenset({first.request_id})
-    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time(), known=known)) is None
+    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time(), known=known)) is None
     second = await fal.submit(CALL)
     await until_ended(fal, second)
-    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time(), known=known)) == second
+    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time(), known=known)) == second
 
 
 async def test_what_was_sent_much_later_is_not_the_lost_one(fal: Fal) -> None:
     await until_ended(fal, await fal.submit(CALL))
-    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time() - 600)) is None
+    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time() - 600)) is None
 
 
 async def test_the_list_is_read_page_by_page(fal: Fal) -> None:
@@ -278,19 +288,19 @@ async def test_the_list_is_read_page_by_page(fal: Fal) -> None:
     tickets = [await fal.submit(CALL) for _ in range(101)]
     for ticket in tickets:
         await until_ended(fal, ticket)
-    assert await fal.find(Sought(ENDPOINT, {"seed": 99}, time.time(), is_marked=True)) == first
+    assert await fal.find(LostSubmission(ENDPOINT, {"seed": 99}, time.time(), is_marked=True)) == first
 
 
 @pytest.mark.parametrize("fault", LOST_LOOKS, ids=lambda fault: fault["what"])
 async def test_a_list_that_cannot_be_read_is_no_proof_of_absence(fal: Fal, twin: Twin, fault: Any) -> None:
     twin.script(endpoint="*", call="list", **fault)
     with pytest.raises(ServiceUnavailableError):
-        await fal.find(Sought(ENDPOINT, CALL.arguments, time.time()))
+        await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time()))
 
 
 async def test_a_key_that_may_not_read_the_list_finds_nothing(twin: Twin, fal: Fal) -> None:
     twin.script(call="list", what="http", status=403)
-    assert await fal.find(Sought(ENDPOINT, CALL.arguments, time.time())) is None
+    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time())) is None
 
 
 async def test_a_submission_carries_its_job_as_a_tag_and_the_place_for_its_webhook(fal: Fal, twin: Twin) -> None:
@@ -306,9 +316,9 @@ async def test_a_request_that_fal_forgot_is_no_reason_to_wait(fal: Fal, twin: Tw
     gone = Ticket("nobody", {k: f"{twin.url}/queue/fal-ai/flux/requests/nobody{s}" for k, s in
                              (("status", "/status"), ("response", ""), ("cancel", "/cancel"))})  # fmt: skip
     with pytest.raises(RequestRefusedError) as refused:
-        await fal.look(ENDPOINT, gone)
+        await fal.poll(ENDPOINT, gone)
     assert refused.value.kind == "not_found"
-    assert await fal.cancel(ENDPOINT, gone) is Stop.TOO_LATE
+    assert await fal.cancel(ENDPOINT, gone) is CancelResult.TOO_LATE
 
 
 async def test_the_key_is_not_sent_where_a_ticket_points_but_fal_is_not(fal: Fal) -> None:
@@ -316,6 +326,6 @@ async def test_the_key_is_not_sent_where_a_ticket_points_but_fal_is_not(fal: Fal
         "r", {"status": "http://127.0.0.1:1/x", "response": "https://evil.example/x", "cancel": "http://[::1]/x"}
     )
     with pytest.raises(RequestRefusedError, match=r"refused to send the key to 127\.0\.0\.1"):
-        await fal.look(ENDPOINT, stranger)
+        await fal.poll(ENDPOINT, stranger)
     with pytest.raises(RequestRefusedError, match=r"refused to send the key to evil\.example"):
         await fal.result(ENDPOINT, stranger)

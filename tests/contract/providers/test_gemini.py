@@ -9,7 +9,7 @@ from config.settings import GoogleSettings
 from tests.contract.providers.conftest import Twin
 from tests.contract.providers.google import PRO, TRY_ON, VEO, look, opened, picture_call, sent, shown
 from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
-from worker.providers.base import Call, Reply, Stop
+from worker.providers.base import Call, CancelResult, Reply
 from worker.providers.google.gemini import open_gemini
 
 
@@ -36,10 +36,10 @@ async def test_what_runs_on_vertex_only_is_refused_unsent(twin: Twin, model: str
 async def test_there_is_never_a_ticket_to_look_at(twin: Twin) -> None:
     gemini = await opened("gemini", twin)
     ticket = gemini.ticket_of(PRO, "x")
-    for ask in (gemini.look, gemini.result):
+    for ask in (gemini.poll, gemini.result):
         with pytest.raises(InternalError):
             await ask(PRO, ticket)
-    assert await gemini.cancel(PRO, ticket) is Stop.TOO_LATE
+    assert await gemini.cancel(PRO, ticket) is CancelResult.TOO_LATE
     await gemini.aclose()
 
 

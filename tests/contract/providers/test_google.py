@@ -28,8 +28,8 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.files.memory import MB, Memory
-from worker.providers.base import Call, Fault, Reply, Sought, Tokens
+from worker.files.memory_budget import MB, MemoryBudget
+from worker.providers.base import Call, LostSubmission, Reply, RunFailure, Tokens
 from worker.providers.google.gemini import Gemini
 from worker.providers.google.vertex import Vertex
 
@@ -207,7 +207,7 @@ async def test_a_200_without_a_picture_is_a_fault_and_never_a_success(
     twin.script(call="run", provider="google", times=-1, **fault)
     outcome = await google.submit(picture_call())
 
-    assert isinstance(outcome, Fault) and type(outcome.error) is cls
+    assert isinstance(outcome, RunFailure) and type(outcome.error) is cls
     assert (outcome.error.kind, outcome.error.provider) == (kind, google.name)
     assert len(outcome.error.message) < 360
     if fault["what"] == "text_only":
@@ -238,7 +238,7 @@ async def test_thoughts_are_never_the_picture_and_the_last_one_counts(google: An
     outcome = await google.submit(picture_call())
 
     assert isinstance(reply, Reply) and reply.files == (b"\x03",)
-    assert isinstance(outcome, Fault) and outcome.error.kind == "no_image"
+    assert isinstance(outcome, RunFailure) and outcome.error.kind == "no_image"
 
 
 async def test_large_files_arrive_whole_both_ways(google: Any, twin: Twin) -> None:
@@ -260,7 +260,7 @@ async def test_a_cut_answer_is_not_continued_by_the_sdk(google: Any, twin: Twin)
     twin.script(call="submit", what="http", status=200, body=cut, accepted=True, times=2)
     for call in (words_call(), picture_call()):
         outcome = await google.submit(call)
-        assert isinstance(outcome, Fault) and outcome.error.kind == "max_tokens"
+        assert isinstance(outcome, RunFailure) and outcome.error.kind == "max_tokens"
     assert twin.count == 2
 
 
@@ -274,9 +274,9 @@ async def test_words_that_are_cut_or_no_json_are_faults(google: Any, twin: Twin)
     twin.script(call="run", what="blocked", times=1)
     blocked = await google.submit(words_call())
 
-    assert isinstance(cut, Fault) and type(cut.error) is RequestRefusedError and cut.error.kind == "max_tokens"
-    assert isinstance(bad, Fault) and type(bad.error) is BrokenPieceError and bad.error.kind == "bad_json"
-    assert isinstance(blocked, Fault) and type(blocked.error) is ContentRefusedError
+    assert isinstance(cut, RunFailure) and type(cut.error) is RequestRefusedError and cut.error.kind == "max_tokens"
+    assert isinstance(bad, RunFailure) and type(bad.error) is BrokenPieceError and bad.error.kind == "bad_json"
+    assert isinstance(blocked, RunFailure) and type(blocked.error) is ContentRefusedError
     cut_units, _, blocked_units = (request["billed"]["units"] for request in sent(twin))
     assert cut.tokens and cut.tokens.read + cut.tokens.wrote == cut_units
     assert blocked.tokens and (blocked.tokens.read, blocked.tokens.wrote) == (blocked_units, 0)
@@ -304,7 +304,7 @@ async def test_when_none_came_an_unknown_call_counts_most(google: Any, twin: Twi
     with pytest.raises(RateLimitError):
         await google.submit(picture_call(num_images=2))
 
-    assert isinstance(one_ran, Fault) and one_ran.error.kind == "no_image"
+    assert isinstance(one_ran, RunFailure) and one_ran.error.kind == "no_image"
 
 
 async def test_pictures_that_did_not_come_are_billed_together(google: Any, twin: Twin) -> None:
@@ -362,7 +362,7 @@ async def test_a_bad_key_is_not_bad_input_and_is_not_told(name: str, access: Any
 
 @both
 async def test_silence_ends_as_unknown_and_pictures_go_one_by_one_where_memory_is_small(name: str, twin: Twin) -> None:
-    google = await opened(name, twin, timeout_s=0.3, memory=Memory(16 * MB))  # one picture of 1K at a time
+    google = await opened(name, twin, timeout_s=0.3, memory=MemoryBudget(16 * MB))  # one picture of 1K at a time
     twin.script(call="submit", provider="google", times=2, what="hang", seconds=3)
     with pytest.raises(SubmitUnknownError):
         await google.submit(words_call())
@@ -382,4 +382,4 @@ async def test_silence_ends_as_unknown_and_pictures_go_one_by_one_where_memory_i
 
 
 async def test_what_is_asked_at_once_is_never_listed(google: Any) -> None:
-    assert await google.find(Sought(PRO, {"prompt": "a kiln"}, 0.0)) is None
+    assert await google.find(LostSubmission(PRO, {"prompt": "a kiln"}, 0.0)) is None

@@ -31,7 +31,7 @@ from worker.errors import (
     SubmitUnknownError,
 )
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, Ended, Fault, Reply, Running, Sought, Stop
+from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, Running
 from worker.providers.google.large_files import LARGE, Cargo
 from worker.providers.google.sdk import GoogleSdk
 from worker.providers.google.vertex import Vertex, open_vertex
@@ -60,7 +60,7 @@ def vertex(_vertex: Vertex, twin: Twin) -> Vertex:
 
 async def ended(vertex: Vertex, ticket: Ticket) -> None:
     async with asyncio.timeout(10):
-        while not isinstance(await vertex.look(VEO, ticket), Ended):
+        while not isinstance(await vertex.poll(VEO, ticket), Ended):
             await asyncio.sleep(0.01)
 
 
@@ -89,7 +89,7 @@ async def test_a_try_on_that_was_filtered_is_a_fault(
     twin.script(call="run", times=1, **fault)
     outcome = await vertex.submit(Call("job-1", TRY_ON, {}, files=WORN))
 
-    assert isinstance(outcome, Fault) and type(outcome.error) is cls and outcome.error.kind == kind
+    assert isinstance(outcome, RunFailure) and type(outcome.error) is cls and outcome.error.kind == kind
 
 
 async def test_of_a_try_on_those_that_came_are_kept(vertex: Vertex, twin: Twin) -> None:
@@ -135,8 +135,8 @@ async def test_a_video_is_found_by_its_name_alone_in_another_process(vertex: Ver
     twin.pace(seconds=0.3)
     ticket = await vertex.submit(FILM)
     assert isinstance(ticket, Ticket) and "/locations/us-central1/" in ticket.request_id and not ticket.urls
-    assert isinstance(await vertex.look(VEO, ticket), Running)
-    assert await vertex.cancel(VEO, ticket) is Stop.ASKED
+    assert isinstance(await vertex.poll(VEO, ticket), Running)
+    assert await vertex.cancel(VEO, ticket) is CancelResult.ASKED
 
     settings = GoogleSettings(google_base_url=f"{twin.url}/google", google_region="europe-west4")
     other = await open_vertex(settings)
@@ -145,8 +145,8 @@ async def test_a_video_is_found_by_its_name_alone_in_another_process(vertex: Ver
     reply = await other.result(VEO, again)
 
     assert isinstance(reply, Reply) and reply.files[0][4:8] == b"ftyp" and reply.output == {"videos": 1}
-    assert await other.cancel(VEO, again) is Stop.TOO_LATE
-    assert await other.find(Sought(VEO, {}, 0.0)) is None
+    assert await other.cancel(VEO, again) is CancelResult.TOO_LATE
+    assert await other.find(LostSubmission(VEO, {}, 0.0)) is None
     assert twin.count == 1
     asked = sent(twin)[0]["input"]
     assert asked["parameters"]["durationSeconds"] == 4 and "image" in asked["instances"][0]
@@ -174,7 +174,7 @@ async def test_a_video_that_did_not_come_says_why(
     await ended(vertex, ticket)
     outcome = await vertex.result(VEO, ticket)
 
-    assert isinstance(outcome, Fault) and type(outcome.error) is cls and outcome.error.kind == kind
+    assert isinstance(outcome, RunFailure) and type(outcome.error) is cls and outcome.error.kind == kind
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ async def test_a_look_that_fails_says_nothing_about_the_run(vertex: Vertex, twin
     assert isinstance(ticket, Ticket)
     twin.script(call="status", times=2, **fault)
     with pytest.raises(ServiceUnavailableError):
-        await vertex.look(VEO, ticket)
+        await vertex.poll(VEO, ticket)
     with pytest.raises(ServiceUnavailableError):
         await vertex.result(VEO, ticket)
     await ended(vertex, ticket)
@@ -197,11 +197,11 @@ async def test_a_look_that_fails_says_nothing_about_the_run(vertex: Vertex, twin
 async def test_an_operation_that_google_does_not_know_is_forgotten(vertex: Vertex) -> None:
     ticket = vertex.ticket_of(VEO, f"projects/local/locations/us-central1/publishers/google/models/{VEO}/operations/no")
     with pytest.raises(RequestRefusedError) as unknown:
-        await vertex.look(VEO, ticket)
+        await vertex.poll(VEO, ticket)
     outcome = await vertex.result(VEO, ticket)
 
     assert unknown.value.kind == "not_found"
-    assert isinstance(outcome, Fault) and outcome.error.kind == "not_found"
+    assert isinstance(outcome, RunFailure) and outcome.error.kind == "not_found"
 
 
 async def test_the_profile_and_the_fields_of_vertex_are_sent(vertex: Vertex, twin: Twin) -> None:

@@ -53,13 +53,13 @@ async def test_a_live_state_is_stored_as_celery_stores_its_own(app: Celery, redi
         message={"id": "j", "task": "generation.text_to_image", "kwargs": {"prompt": "x"}, "root_id": "j"},
     )  # fmt: skip
     states = LiveStates(app.backend, redis_url)
-    await states.tell(job, status_of(job, 6.0))
+    await states.write(job, status_of(job, 6.0))
     result = app.AsyncResult("j")
     assert (result.state, result.info["model"], result.info["labels"]) == ("QUEUED", "flux-dev", {"a": "b"})
     assert (result.name, result.kwargs) == ("generation.text_to_image", {"prompt": "x"})
     assert app.backend.client.ttl("celery-task-meta-j") > 0
     app.backend.store_result("j", {"done": 1}, "SUCCESS")
-    await states.tell(job, status_of(job, 7.0))
+    await states.write(job, status_of(job, 7.0))
     assert app.AsyncResult("j").state == "SUCCESS"
     await states.aclose()
 
@@ -68,7 +68,7 @@ async def test_a_job_whose_result_nobody_wants_leaves_no_state(app: Celery, redi
     message = {"id": "j", "ignore_result": True}
     job = Job("j", "t", "generation", {}, Step("flux-dev", {}, ()), Options(), 5.0, message=message)
     states = LiveStates(app.backend, redis_url)
-    await states.tell(job, status_of(job, 6.0))
+    await states.write(job, status_of(job, 6.0))
     assert app.backend.client.keys("celery-task-meta-*") == []
     await states.aclose()
 

@@ -9,8 +9,8 @@ from celery import Celery, Task
 
 from tasks.generation import text_to_image
 from worker.edge.message import SINCE, send_again, send_closing
-from worker.edge.outside import CeleryOutside
-from worker.jobs.job import Job, Options, Stage, Step, Trouble
+from worker.edge.publisher import CeleryPublisher
+from worker.jobs.job import ErrorRecord, Job, Options, Stage, Step
 from worker.ledger.redis import open_redis_ledger
 
 JOB = Job("j", "a.task.that.was.removed", "generation", {}, Step("m", {}, ()), Options(), 5.0, message={"id": "j"})
@@ -29,19 +29,19 @@ def app(redis_url: str) -> Iterator[Celery]:
 
 @pytest.mark.parametrize(
     ("ending", "trouble", "state"),
-    [(Stage.COMPLETED, None, "SUCCESS"), (Stage.FAILED, Trouble("rate_limited", "slow"), "FAILURE")],
+    [(Stage.COMPLETED, None, "SUCCESS"), (Stage.FAILED, ErrorRecord("rate_limited", "slow"), "FAILURE")],
 )
 async def test_a_job_whose_task_was_removed_ends_all_the_same(
-    app: Celery, redis_url: str, ending: Stage, trouble: Trouble | None, state: str
+    app: Celery, redis_url: str, ending: Stage, trouble: ErrorRecord | None, state: str
 ) -> None:
     ledger = open_redis_ledger(redis_url)
     await ledger.accept(JOB)
     (claim,), _ = await ledger.claim(["generation"], 1, 8.0)
-    job = claim.job.move(Stage.CLOSING, ending=ending, trouble=trouble, result={"images": []})
+    job = claim.job.move(Stage.CLOSING, ending=ending, error=trouble, result={"images": []})
     await ledger.release(claim, job, 60)
-    outside = CeleryOutside(app, ledger, redis_url, 60.0)
-    await outside.close(job)
-    await outside.aclose()
+    publisher = CeleryPublisher(app, ledger, redis_url, 60.0)
+    await publisher.close(job)
+    await publisher.aclose()
     row = await ledger.get("j")
     assert (app.AsyncResult("j").state, row and row.stage) == (state, ending)
     await ledger.aclose()

@@ -171,7 +171,7 @@ async def test_a_bare_message_with_a_key_that_another_job_has_is_refused(client:
     job = text_to_image.delay(prompt="x", idempotency_key="k")
     row = sending.producer().row(job.id)
     assert row
-    once = sending.once_of(text_to_image.name, {"prompt": "x", "idempotency_key": "k"})
+    once = sending.idempotency_key_of(text_to_image.name, {"prompt": "x", "idempotency_key": "k"})
     ledger = open_redis_ledger(redis_url)
     new, _ = await ledger.accept(row.job.move(Stage.ACCEPTED), once)
     assert new

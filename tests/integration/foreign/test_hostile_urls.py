@@ -1,6 +1,6 @@
 """Hundreds of URLs as somebody who means harm would give them: all refused, no byte sent inside, nothing repeated.
 
-Each goes through `Inputs.bring`, as a caller's would. One server plays the outside; its name is opened. Whatever else
+Each goes through `InputFiles.bring`, as a caller's would. One server plays the outside; its name is opened. Whatever else
 listens on this machine is inside, and counts.
 """
 
@@ -20,12 +20,12 @@ from tests.integration.foreign.world import HOST, SECRET, Outside, Traps, resolv
 from tests.unit.files.files import picture
 from worker.errors import ExternalServiceError, RequestRefusedError
 from worker.files.archive import ArchiveLimits
-from worker.files.input_refs import Own
-from worker.files.inputs import InputLimits, Inputs
+from worker.files.input_refs import OwnUrls
+from worker.files.inputs import InputFiles, InputLimits
 from worker.files.store import GatewayUrls, ObjectStore
 from worker.files.verify import Verifier, VerifyLimits
 from worker.net.http import open_downloads
-from worker.net.public import Gate
+from worker.net.public import AddressPolicy
 
 OURS = GatewaySettings(public_url=PUBLIC_URL, secret=KEY, _env_file=None)  # type: ignore[call-arg, arg-type]
 
@@ -45,13 +45,13 @@ async def traps() -> AsyncIterator[Traps]:
 @pytest.fixture
 async def bring(outside: Outside) -> AsyncIterator[Callable[[Case], object]]:
     """Brings one case, with much or little time."""
-    gate = Gate(read_openings(f"{HOST}:{outside.port}"))
+    gate = AddressPolicy(read_openings(f"{HOST}:{outside.port}"))
     store = ObjectStore(MemoryStore(), GatewayUrls(KEY, PUBLIC_URL, time.time))
     verifier = Verifier(VerifyLimits(20_000_000))
     limits = {"concurrent": 32, "archive": ArchiveLimits(1000, 4 << 20, 100)}
     async with open_downloads(64, connect_s=5, read_s=5, gate=gate) as client:
         patient, hasty = (
-            Inputs(client, store, verifier, Own(OURS), gate, InputLimits(total_s=total_s, **limits))  # type: ignore[arg-type]
+            InputFiles(client, store, verifier, OwnUrls(OURS), gate, InputLimits(total_s=total_s, **limits))  # type: ignore[arg-type]
             for total_s in (30, 0.4)
         )
         yield lambda case: (hasty if case.hasty else patient).bring([case.ref], most_bytes=MOST_BYTES, kind=case.of)

@@ -25,7 +25,7 @@ from worker.health.base import Policy
 from worker.health.redis import open_redis_health
 from worker.health.verdict import Verdict
 from worker.jobs.job import Attempt, Job, Options, Stage, Step, Ticket
-from worker.jobs.signals import Heard
+from worker.jobs.signals import WebhookReport
 from worker.ledger.base import Ledger, Row
 from worker.ledger.redis import open_redis_ledger
 from worker.net.webhook_url import webhook_url
@@ -114,7 +114,7 @@ def fal(start: Start, published: str) -> Iterator[Fal]:
 
 async def test_metrics_tell_the_health_of_providers_as_redis_has_it(fal: Fal, redis_url: str) -> None:
     health = open_redis_health(redis_url, Policy())
-    await health.tell("fal", "m", Verdict("locked"), None)
+    await health.record("fal", "m", Verdict("locked"), None)
     await health.aclose()
     told = fal.gateway.get("/metrics").text
     assert 'kilnhand_circuit{provider="fal"} 2.0' in told
@@ -128,7 +128,7 @@ async def test_a_genuine_webhook_makes_its_row_due_and_stays_on_it(ledger: Ledge
     assert fal.tell() == (200, "accepted")
     row = await row_of(ledger, "a")
     assert (row.due_at or 0) <= await ledger.ping()
-    heard = Heard.load(row.signals["webhook:1"])
+    heard = WebhookReport.load(row.signals["webhook:1"])
     assert (heard.request_id, heard.status, heard.payload) == ("r-1", "OK", {"seed": 7})
     assert abs(heard.at - now) < 10
     (claim,), _ = await ledger.claim(["generation"], 10, 8.0)
@@ -216,7 +216,7 @@ async def test_the_twins_webhook_tells_of_a_submission_whose_answer_was_lost(led
             )
 
         request = ended("lost")
-        heard = Heard.load((await row_of(ledger, "lost")).signals["webhook:1"])
+        heard = WebhookReport.load((await row_of(ledger, "lost")).signals["webhook:1"])
         assert request["webhook_statuses"] == [200]
         assert (heard.request_id, heard.status) == (request["request_id"], "OK")
         assert heard.payload is not None and heard.payload["images"]

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import ExternalServiceError
-from worker.health.base import Change, Go, Policy, Wait
+from worker.health.base import Change, Permit, Policy, Wait
 from worker.health.memory import MemoryHealth
 from worker.health.verdict import Verdict
 from worker.jobs.job import Artefact, Job, Piece, Ticket
 from worker.jobs.status import JobStatus
-from worker.providers.base import Call, Ended, Fault, Media, Reply, Sighting, Sought, Stop
+from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Media, Reply, RunFailure, RunStatus
 
 DONE = Reply({"images": [{"url": "https://x/y.png"}], "seed": 7}, billed_units=2)
 PICTURE = Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="gemini-nano-banana-2.1-002")
@@ -32,11 +32,11 @@ class FakeFal:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.submits: list[Any] = [Ticket("r-1")]
-        self.looks: list[Any] = [Ended(inference_s=1.5)]
+        self.polls: list[Any] = [Ended(inference_s=1.5)]
         self.results: list[Any] = [DONE]
-        self.cancels: list[Any] = [Stop.STOPPED]
+        self.cancels: list[Any] = [CancelResult.STOPPED]
         self.finds: list[Any] = [None]
-        self.sought: list[Sought] = []
+        self.sought: list[LostSubmission] = []
         self.sent: list[Call] = []
         self.call_size = 0
         self.sized: list[int] = []
@@ -55,19 +55,19 @@ class FakeFal:
     async def upload(self, media: Media | Path) -> str:
         return self._next("upload", self.uploads)  # type: ignore[no-any-return]
 
-    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
-        return self._next("look", self.looks)  # type: ignore[no-any-return]
+    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
+        return self._next("poll", self.polls)  # type: ignore[no-any-return]
 
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
         return self._next("result", self.results)  # type: ignore[no-any-return]
 
-    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
         return self._next("cancel", self.cancels)  # type: ignore[no-any-return]
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         return Ticket(request_id)
 
-    async def find(self, sought: Sought) -> Ticket | None:
+    async def find(self, sought: LostSubmission) -> Ticket | None:
         self.sought.append(sought)
         return self._next("find", self.finds)  # type: ignore[no-any-return]
 
@@ -140,24 +140,24 @@ class WatchedHealth(MemoryHealth):
         self.gone: list[str] = []
         self.told: list[tuple[str, str]] = []
         self.tokens: Counter[str] = Counter()
-        self.before_tell: Callable[[], None] = lambda: None
+        self.before_record: Callable[[], None] = lambda: None
 
-    async def ask(self, provider: str, model: str, lease_s: float) -> Go | Wait:
+    async def ask(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
         answer = await super().ask(provider, model, lease_s)
-        if isinstance(answer, Go):
+        if isinstance(answer, Permit):
             self.gone.append(answer.token or "")
         return answer
 
-    async def tell(self, provider: str, model: str, verdict: Verdict, go: Go | None) -> tuple[Change, ...]:
-        self.before_tell()
+    async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
+        self.before_record()
         self.told.append((provider, verdict.kind))
-        if go:
-            self.tokens[go.token or ""] += 1
-        return await super().tell(provider, model, verdict, go)
+        if permit:
+            self.tokens[permit.token or ""] += 1
+        return await super().record(provider, model, verdict, permit)
 
     async def open(self, provider: str, model: str = "x") -> None:
         """Have a provider's circuit open, as after a locked account."""
-        await super().tell(provider, model, Verdict("locked"), None)
+        await super().record(provider, model, Verdict("locked"), None)
 
     def leaks(self) -> list[str]:
         """Flights that nobody told the end of, or more than once."""
@@ -202,7 +202,7 @@ class FakeStore:
         return f"https://ours/{key}"
 
 
-class FakeOutside:
+class FakePublisher:
     """Remembers what it was told, and may fail to be reached."""
 
     def __init__(self) -> None:
@@ -212,7 +212,7 @@ class FakeOutside:
         self.sent: list[Job] = []
         self.away = False
 
-    async def tell(self, job: Job, status: JobStatus, milestone: bool) -> None:
+    async def publish(self, job: Job, status: JobStatus, milestone: bool) -> None:
         if self.away:
             raise ConnectionError
         self.told.append(status)

@@ -25,7 +25,7 @@ from worker.errors import (
     SubmitUnknownError,
 )  # fmt: skip
 from worker.jobs.job import Job, Stage, Ticket
-from worker.providers.base import Ended, Fault, Queued, Running, Stop
+from worker.providers.base import CancelResult, Ended, Queued, RunFailure, Running
 from worker.routing.routes import MAX_UNKNOWN, name_of
 
 ERRORS: list[Callable[[], ExternalServiceError]] = [
@@ -44,9 +44,9 @@ ERRORS: list[Callable[[], ExternalServiceError]] = [
 error = st.sampled_from(ERRORS).map(lambda make: make())
 passing = st.sampled_from(ERRORS[:4]).map(lambda make: make())
 lost = st.builds(SubmitUnknownError, st.just("lost"))
-fault = error.map(Fault)
+fault = error.map(RunFailure)
 ticket = st.integers(1, 10**9).map(lambda number: Ticket(f"r-{number}"))
-sighting = st.sampled_from([Queued(3), Running(), Ended(), Ended(), RequestRefusedError("gone", kind="not_found")])
+run_status = st.sampled_from([Queued(3), Running(), Ended(), Ended(), RequestRefusedError("gone", kind="not_found")])
 
 
 def some(*answers: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
@@ -56,9 +56,9 @@ def some(*answers: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
 courses = st.fixed_dictionaries(
     {
         "fal_submits": some(passing, error, lost, ticket),
-        "looks": some(sighting, passing),
+        "polls": some(run_status, passing),
         "results": some(st.just(DONE), fault),
-        "cancels": some(st.sampled_from(list(Stop)), passing),
+        "cancels": some(st.sampled_from(list(CancelResult)), passing),
         "finds": some(st.none(), ticket, passing),
         "vertex_submits": some(passing, error, lost, fault, st.just(PICTURE)),
         "kept": st.lists(passing | error, max_size=3),
@@ -98,18 +98,16 @@ def test_every_course_ends_and_nothing_is_sent_twice(course: dict[str, Any]) -> 
         for attempt in after.attempts[len(before.attempts) :]:
             assert name_of(attempt) not in before.given_up, "a route that was given up is not used again"
             assert all(each.ended_at is not None for each in before.attempts), "nothing is open when another begins"
-    assert sum(each.trouble is not None and each.trouble.code == "submit_unknown" for each in row.attempts) <= (
-        MAX_UNKNOWN
-    )
+    assert sum(each.error is not None and each.error.code == "submit_unknown" for each in row.attempts) <= (MAX_UNKNOWN)
     assert world.health and world.health.leaks() == []
     if row.ending == Stage.COMPLETED:
-        assert row.artefacts and row.attempts[-1].trouble is None
+        assert row.artefacts and row.attempts[-1].error is None
 
 
 def world_of(course: dict[str, Any]) -> World:
     world = world_of_two()
     fal, vertex = world.providers["fal"], world.providers["vertex"]
-    fal.submits, fal.looks, fal.results = course["fal_submits"], course["looks"], course["results"]
+    fal.submits, fal.polls, fal.results = course["fal_submits"], course["polls"], course["results"]
     fal.cancels, fal.finds = course["cancels"], course["finds"]
     vertex.submits = course["vertex_submits"]
     world.fetcher.errors, world.fetcher.keep_errors = list(course["kept"]), list(course["kept"])

@@ -11,7 +11,7 @@ from worker.engine.arguments import judge
 from worker.errors import AuthenticationError, BrokenPieceError, ServiceUnavailableError
 from worker.jobs.job import Job, Stage
 from worker.language.requests import CaptionRequest
-from worker.providers.base import Fault, Reply, Tokens
+from worker.providers.base import Reply, RunFailure, Tokens
 
 IMAGE = "https://x/shoe.png"
 ASKED = CaptionRequest(images=[IMAGE], trigger_word="SHOE")
@@ -63,7 +63,7 @@ async def test_a_bad_answer_is_shown_to_the_model_once_more_with_its_faults(worl
     assert second.startswith(first)
     assert '{"captions": []}' in second
     assert "- image 1 is missing" in second
-    assert [attempt.trouble and attempt.trouble.kind for attempt in row.attempts] == ["bad_answer", None]
+    assert [attempt.error and attempt.error.kind for attempt in row.attempts] == ["bad_answer", None]
     result = dict(row.result or {})
     assert result["answer"]["captions"][0]["text"] == "SHOE, a red shoe"
     assert result["provenance"]["prompt"] == second, "the prompt that was really sent"
@@ -86,12 +86,12 @@ async def test_when_both_answer_badly_the_first_ones_fault_is_raised(world: Worl
     await accept(world)
     row = await world.until(Stage.CLOSING)
     assert [len(fake(world, name).sent) for name in ("anthropic", "gemini")] == [2, 2]
-    assert row.trouble and (row.trouble.code, row.trouble.kind) == ("broken_piece", "bad_answer")
-    assert "gemini failed too: an answer that cannot be used" in row.trouble.message
+    assert row.error and (row.error.code, row.error.kind) == ("broken_piece", "bad_answer")
+    assert "gemini failed too: an answer that cannot be used" in row.error.message
 
 
 async def test_a_vendor_that_says_itself_that_it_has_no_json_is_asked_once_more(world: World) -> None:
-    fake(world, "anthropic").submits = [Fault(BrokenPieceError("anthropic: cut short", kind="bad_json"))]
+    fake(world, "anthropic").submits = [RunFailure(BrokenPieceError("anthropic: cut short", kind="bad_json"))]
     await accept(world)
     row = await world.until(Stage.CLOSING)
     assert [attempt.provider for attempt in row.attempts] == ["anthropic", "anthropic", "gemini"]
@@ -121,7 +121,7 @@ async def test_an_answer_in_plain_words_is_judged_too() -> None:
     job = Job("a", "language.caption", "q", ASKED.model_dump(mode="json"), None, None, 0.0)  # type: ignore[arg-type]
     judgement = judge(job, {"text": "here you are"})
     assert judgement.error and judgement.error.kind == "bad_answer"
-    assert judgement.bad == {"answer": "here you are", "complaint": ["it is not JSON"]}
+    assert judgement.bad_answer == {"answer": "here you are", "complaint": ["it is not JSON"]}
 
 
 async def test_the_output_of_other_tasks_is_taken_as_it_is() -> None:

@@ -16,7 +16,7 @@ from worker.errors import (
     SubmitUnknownError,
 )  # fmt: skip
 from worker.jobs.job import Attempt, Job, Stage
-from worker.providers.base import Call, Fault
+from worker.providers.base import Call, RunFailure
 
 CALL_S = FakeAtOnce.call_s
 LOST = SubmitUnknownError("vertex: the connection broke", provider="vertex")
@@ -43,7 +43,7 @@ async def lose_the_worker(world: World) -> None:
 
 
 def codes(row: Job) -> list[str | None]:
-    return [attempt.trouble.code if attempt.trouble else None for attempt in row.attempts]
+    return [attempt.error.code if attempt.error else None for attempt in row.attempts]
 
 
 async def test_a_call_that_ended_open_is_repeated_at_once_and_marked(world: World) -> None:
@@ -79,7 +79,7 @@ async def test_a_call_that_is_lost_twice_ends_the_job(world: World) -> None:
     await world.accept(provider="vertex")
     row = await world.until(Stage.CLOSING)
     assert (row.ending, codes(row)) == (Stage.FAILED, ["submit_unknown"] * 2)
-    assert row.trouble and row.trouble.code == "submit_unknown"
+    assert row.error and row.error.code == "submit_unknown"
     assert (vertex(world).calls.count("submit"), world.fal.calls) == (2, [])
     assert all(attempt.cost and attempt.cost.estimated for attempt in row.attempts)
 
@@ -118,7 +118,7 @@ async def test_a_store_that_stays_away_ends_the_job_without_a_second_call(world:
     await world.accept(provider="vertex")
     row = await world.until(Stage.CLOSING)
     assert (row.ending, vertex(world).calls, world.fal.calls) == (Stage.FAILED, ["submit"], [])
-    assert row.trouble and row.trouble.code == "service_unavailable"
+    assert row.error and row.error.code == "service_unavailable"
     assert row.attempts[0].cost and row.attempts[0].cost.usd == 0.0336
 
 
@@ -198,14 +198,14 @@ async def test_a_deadline_that_passes_during_the_call_does_not_throw_away_its_pi
 
 
 async def test_a_deadline_that_passes_between_two_tries_ends_the_job(world: World) -> None:
-    vertex(world).submits = [Fault(ServiceUnavailableError("503"))]
+    vertex(world).submits = [RunFailure(ServiceUnavailableError("503"))]
     await world.accept(providers=("vertex",), deadline_s=2)
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "deadline_exceeded"
+    assert row.error and row.error.code == "deadline_exceeded"
 
 
 async def test_a_refused_run_is_billed_all_the_same(world: World) -> None:
-    vertex(world).submits = [Fault(ContentRefusedError("vertex: not this"), 1.0)]
+    vertex(world).submits = [RunFailure(ContentRefusedError("vertex: not this"), 1.0)]
     await world.accept(providers=("vertex",))
     row = await world.until(Stage.CLOSING)
     assert row.attempts[0].cost and row.attempts[0].cost.usd == 0.0336

@@ -17,7 +17,7 @@ from worker.errors import (
 )  # fmt: skip
 from worker.health.base import Policy
 from worker.jobs.job import Job, Stage, Step, Ticket
-from worker.providers.base import Ended, Fault, Reply
+from worker.providers.base import Ended, Reply, RunFailure
 
 VIDEO = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAGES)
 OURS = Step("veo-3.1-lite", {"image": "jobs/b/images-0.png", "duration_s": 4}, IMAGES)
@@ -34,8 +34,8 @@ def vertex(world: World) -> FakeAtOnce:
 
 
 def trouble(row: Job) -> tuple[str, str]:
-    assert row.trouble
-    return row.trouble.code, row.trouble.message
+    assert row.error
+    return row.error.code, row.error.message
 
 
 async def test_a_probe_whose_files_cannot_be_brought_leaves_the_circuit_to_the_next(world: World) -> None:
@@ -75,8 +75,8 @@ async def test_files_that_never_come_end_the_job_before_anything_is_sent(world: 
 async def test_looks_at_an_earlier_run_do_not_count_as_tries_of_a_file(world: World) -> None:
     assert world.inputs
     vertex(world).submits = [Ticket("r-1"), Ticket("r-2")]
-    vertex(world).looks = [*[ServiceUnavailableError("away")] * 9, Ended()]
-    vertex(world).results = [Fault(ServiceUnavailableError("vertex: 503")), Reply({}, files=(b"v",))]
+    vertex(world).polls = [*[ServiceUnavailableError("away")] * 9, Ended()]
+    vertex(world).results = [RunFailure(ServiceUnavailableError("vertex: 503")), Reply({}, files=(b"v",))]
     await world.accept_step(VIDEO, providers=("vertex",))
     await world.turn()
     world.inputs.errors = [ServiceUnavailableError("image: 503")]
@@ -146,7 +146,7 @@ async def test_a_provider_that_takes_no_upload_is_one_that_cannot_serve(
     await world.accept_step(OURS)
     row = await world.until(Stage.CLOSING)
     assert (row.ending, row.attempts[-1].provider) == (Stage.COMPLETED, "vertex")
-    assert [attempt.trouble and attempt.trouble.code for attempt in row.attempts] == [error.code] * tries + [None]
+    assert [attempt.error and attempt.error.code for attempt in row.attempts] == [error.code] * tries + [None]
     assert world.fal.calls == ["upload"] * tries
     assert [file.data for file in vertex(world).sent[0].files] == [b"jobs/b/images-0.png"]
     assert world.health and world.health.leaks() == []

@@ -8,7 +8,7 @@ from worker.engine import dispatcher as dispatch
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.explain.history import receipt_text
 from worker.jobs.job import Job, Stage
-from worker.providers.base import Ended, Fault, Running, Stop
+from worker.providers.base import CancelResult, Ended, RunFailure, Running
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World()
 
 
-GONE = Fault(RequestRefusedError("cancelled", provider="fal", status=499, kind="client_cancelled"))
+GONE = RunFailure(RequestRefusedError("cancelled", provider="fal", status=499, kind="client_cancelled"))
 
 
 async def cancel(world: World) -> Job:
@@ -28,7 +28,7 @@ async def cancel(world: World) -> Job:
 
 
 async def test_a_cancelled_job_that_waits_is_cancelled_at_the_provider(world: World) -> None:
-    world.fal.looks = [Running()]
+    world.fal.polls = [Running()]
     row = await cancel(world)
     assert (row.stage, row.ending) == (Stage.CLOSING, Stage.CANCELLED)
     assert world.fal.calls[-1] == "cancel"
@@ -44,7 +44,7 @@ async def test_a_cancelled_job_that_was_not_submitted_never_is(world: World) -> 
 
 
 async def test_a_job_cancelled_too_late_keeps_its_piece_and_says_what_it_cost(world: World) -> None:
-    world.fal.cancels = [Stop.TOO_LATE]
+    world.fal.cancels = [CancelResult.TOO_LATE]
     row = await cancel(world)
     assert (row.stage, row.ending) == (Stage.CLOSING, Stage.CANCELLED)
     assert row.artefacts and row.result and row.result["images"]
@@ -52,7 +52,11 @@ async def test_a_job_cancelled_too_late_keeps_its_piece_and_says_what_it_cost(wo
 
 
 async def test_a_run_that_was_asked_to_stop_is_followed_until_it_has(world: World) -> None:
-    world.fal.cancels, world.fal.looks, world.fal.results = [Stop.ASKED], [Running(), Running(), Ended()], [GONE]
+    world.fal.cancels, world.fal.polls, world.fal.results = (
+        [CancelResult.ASKED],
+        [Running(), Running(), Ended()],
+        [GONE],
+    )
     row = await cancel(world)
     assert row.stage == Stage.WAITING
     row = await world.until(Stage.CLOSING, seconds=5)
@@ -61,7 +65,7 @@ async def test_a_run_that_was_asked_to_stop_is_followed_until_it_has(world: Worl
 
 
 async def test_a_run_that_ends_well_all_the_same_was_cancelled_too_late(world: World) -> None:
-    world.fal.cancels, world.fal.looks, world.fal.results = [Stop.ASKED], [Running(), Ended()], [DONE]
+    world.fal.cancels, world.fal.polls, world.fal.results = [CancelResult.ASKED], [Running(), Ended()], [DONE]
     await cancel(world)
     row = await world.until(Stage.CLOSING, seconds=5)
     assert (row.ending, row.receipt and row.receipt.in_time) == (Stage.CANCELLED, False)
@@ -69,15 +73,15 @@ async def test_a_run_that_ends_well_all_the_same_was_cancelled_too_late(world: W
 
 
 async def test_a_run_that_had_failed_before_it_was_told_to_stop_was_not_stopped_in_time(world: World) -> None:
-    refused = Fault(RequestRefusedError("not this", provider="fal", status=422), billed_units=2)
-    world.fal.cancels, world.fal.results = [Stop.TOO_LATE], [refused]
+    refused = RunFailure(RequestRefusedError("not this", provider="fal", status=422), billed_units=2)
+    world.fal.cancels, world.fal.results = [CancelResult.TOO_LATE], [refused]
     row = await cancel(world)
     assert (row.ending, row.artefacts, row.receipt and row.receipt.in_time) == (Stage.CANCELLED, (), False)
     assert row.history[-1].text == "cancelled; cancelled too late; billed 0.0060 USD; it brought no files"
 
 
 async def test_a_run_that_never_stops_is_left_after_a_while(world: World) -> None:
-    world.fal.cancels, world.fal.looks = [Stop.ASKED], [Running()]
+    world.fal.cancels, world.fal.polls = [CancelResult.ASKED], [Running()]
     await cancel(world)
     row = await world.until(Stage.CLOSING, seconds=15)
     assert (row.ending, row.receipt and row.receipt.in_time) == (Stage.CANCELLED, None)
@@ -85,8 +89,8 @@ async def test_a_run_that_never_stops_is_left_after_a_while(world: World) -> Non
 
 
 async def test_a_provider_out_of_reach_is_told_again_for_a_while(world: World) -> None:
-    world.fal.looks = [Running()]
-    world.fal.cancels = [ServiceUnavailableError("away"), ServiceUnavailableError("away"), Stop.STOPPED]
+    world.fal.polls = [Running()]
+    world.fal.cancels = [ServiceUnavailableError("away"), ServiceUnavailableError("away"), CancelResult.STOPPED]
     await cancel(world)
     row = await world.until(Stage.CLOSING, seconds=10)
     assert (row.ending, row.receipt and row.receipt.in_time) == (Stage.CANCELLED, True)
@@ -94,7 +98,7 @@ async def test_a_provider_out_of_reach_is_told_again_for_a_while(world: World) -
 
 
 async def test_a_provider_that_stays_out_of_reach_does_not_hold_the_job(world: World) -> None:
-    world.fal.looks = [Running()]
+    world.fal.polls = [Running()]
     world.fal.cancels = [ServiceUnavailableError("away")]
     await cancel(world)
     row = await world.until(Stage.CLOSING, seconds=40)
@@ -122,24 +126,24 @@ async def test_an_ending_that_is_decided_is_not_cancelled(world: World) -> None:
 
 
 async def test_a_deadline_ends_the_job_and_cancels_it_at_the_provider(world: World) -> None:
-    world.fal.looks = [Running()]
+    world.fal.polls = [Running()]
     await world.accept(deadline_s=30.0)
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "deadline_exceeded"
+    assert row.error and row.error.code == "deadline_exceeded"
     assert world.fal.calls[-1] == "cancel"
     assert row.closed_at and 1030 < row.closed_at < 1050
 
 
 async def test_what_ended_before_the_deadline_was_told_is_kept_as_a_success(world: World) -> None:
-    world.fal.looks, world.fal.cancels = [Running(), Ended()], [Stop.TOO_LATE]
+    world.fal.polls, world.fal.cancels = [Running(), Ended()], [CancelResult.TOO_LATE]
     await world.accept(deadline_s=1.0)
     row = await world.until(Stage.CLOSING)
     assert row.ending == Stage.COMPLETED
 
 
 async def test_a_run_that_failed_by_itself_was_not_stopped_in_time(world: World) -> None:
-    world.fal.cancels, world.fal.looks = [Stop.ASKED], [Running(), Ended()]
-    world.fal.results = [Fault(RequestRefusedError("bad input", provider="fal", status=422), billed_units=1)]
+    world.fal.cancels, world.fal.polls = [CancelResult.ASKED], [Running(), Ended()]
+    world.fal.results = [RunFailure(RequestRefusedError("bad input", provider="fal", status=422), billed_units=1)]
     await cancel(world)
     row = await world.until(Stage.CLOSING, seconds=5)
     assert (row.ending, row.receipt and row.receipt.in_time) == (Stage.CANCELLED, False)

@@ -22,7 +22,7 @@ from worker.errors import (
 from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket
 from worker.jobs.status import JobStatus
 from worker.ledger.base import Claim
-from worker.providers.base import Call, Ended, Fault, Queued, Running
+from worker.providers.base import Call, Ended, Queued, RunFailure, Running
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 async def test_a_job_goes_through_every_stage_once(world: World) -> None:
     await world.accept(labels={"k": "v"})
     row = await world.until(Stage.CLOSING)
-    assert world.fal.calls == ["submit", "look", "result"]
+    assert world.fal.calls == ["submit", "poll", "result"]
     assert row.ending == Stage.COMPLETED
     result = dict(row.result or {})
     assert result["images"][0]["url"] == "https://ours/jobs/a/images-0.png"
     assert (result["seed"], result["labels"], result["request_id"]) == (7, {"k": "v"}, "r-1")
     assert result["cost"] == {"usd": 0.006, "units": 2, "per": "megapixel", "estimated": False}
-    assert [job.ending for job in world.outside.closed] == [Stage.COMPLETED]
-    assert world.outside.milestones == ["QUEUED", "IN_PROGRESS"]
+    assert [job.ending for job in world.publisher.closed] == [Stage.COMPLETED]
+    assert world.publisher.milestones == ["QUEUED", "IN_PROGRESS"]
 
 
 async def test_the_intent_is_on_the_row_before_the_post(world: World) -> None:
@@ -68,7 +68,7 @@ async def test_what_was_refused_is_tried_again_after_a_pause(world: World) -> No
     assert world.fal.calls == ["submit"]
     row = await world.until(Stage.CLOSING)
     assert row.ending == Stage.COMPLETED
-    assert [a.trouble.code if a.trouble else None for a in row.attempts] == [
+    assert [a.error.code if a.error else None for a in row.attempts] == [
         "rate_limited",
         "service_unavailable",
         None,
@@ -81,7 +81,7 @@ async def test_after_a_minute_of_refusals_the_job_fails_with_the_last(world: Wor
     row = await world.until(Stage.CLOSING)
     assert world.fal.calls == ["submit"] * 10
     assert row.closed_at and 60 < row.closed_at - row.created_at < 120
-    assert (row.ending, row.trouble and row.trouble.message) == (Stage.FAILED, "away; vertex is disabled")
+    assert (row.ending, row.error and row.error.message) == (Stage.FAILED, "away; vertex is disabled")
 
 
 @pytest.mark.parametrize(
@@ -93,19 +93,19 @@ async def test_what_is_final_is_not_tried_again(world: World, error: ExternalSer
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert world.fal.calls == ["submit"]
-    assert row.trouble and row.trouble.message == told
+    assert row.error and row.error.message == told
 
 
 async def test_without_a_provider_the_job_fails_at_once_and_says_what_to_set(world: World) -> None:
     world.providers.clear()
     await world.accept()
     row = await world.until(Stage.CLOSING, seconds=1)
-    assert row.trouble and row.trouble.code == "provider_disabled"
-    assert "set FAL_KEY" in row.trouble.message
+    assert row.error and row.error.code == "provider_disabled"
+    assert "set FAL_KEY" in row.error.message
 
 
 async def test_a_look_that_fails_is_only_a_look(world: World) -> None:
-    world.fal.looks = [
+    world.fal.polls = [
         ServiceUnavailableError(),
         AuthenticationError(),
         RateLimitError(retry_after_s=5),
@@ -119,7 +119,7 @@ async def test_a_look_that_fails_is_only_a_look(world: World) -> None:
 
 
 async def test_a_run_that_failed_unbilled_is_tried_again_and_a_refused_one_is_not(world: World) -> None:
-    world.fal.results = [Fault(ServiceUnavailableError("runner gone")), Fault(ContentRefusedError("no"), 1)]
+    world.fal.results = [RunFailure(ServiceUnavailableError("runner gone")), RunFailure(ContentRefusedError("no"), 1)]
     world.fal.submits = [Ticket("r-1"), Ticket("r-2")]
     await world.accept()
     row = await world.until(Stage.CLOSING)
@@ -151,12 +151,12 @@ async def test_a_page_in_the_pieces_place_is_asked_for_again(world: World) -> No
 
 
 async def test_another_worker_goes_on_from_the_ticket_when_this_one_dies(world: World) -> None:
-    world.fal.looks = [Running()]
+    world.fal.polls = [Running()]
     await world.accept()
     await world.turn()
     world.now += 1
     await world.ledger.claim(["generation"], 1, LEASE_S)  # a worker takes it, and dies
-    world.fal.looks = [Ended()]
+    world.fal.polls = [Ended()]
     world.now += LEASE_S + 0.1
     row = await world.turn(world.another())
     assert row.stage == Stage.CLOSING
@@ -177,7 +177,7 @@ async def test_a_worker_that_lost_its_claim_neither_writes_nor_tells(world: Worl
     await world.turn()
     row = await world.row()
     assert row.stage == Stage.SUBMITTING
-    assert world.outside.told == []
+    assert world.publisher.told == []
 
 
 async def test_a_ticket_that_comes_too_late_is_found_by_whoever_holds_the_row_now(world: World) -> None:
@@ -221,13 +221,13 @@ async def test_a_row_that_comes_back_to_the_worker_that_is_still_at_it_is_not_mi
 
 async def test_nothing_stands_between_an_intent_and_its_post(world: World) -> None:
     order: list[str] = []
-    tell = world.outside.tell
+    tell = world.publisher.publish
 
     async def told(job: Job, status: JobStatus, milestone: bool) -> None:
         order.append(f"told {job.stage}")
         await tell(job, status, milestone)
 
-    world.outside.tell = told  # type: ignore[method-assign]
+    world.publisher.publish = told  # type: ignore[method-assign]
     world.fal.before_submit = lambda: order.append("POST")
     await world.accept()
     await world.turn()
@@ -235,15 +235,15 @@ async def test_nothing_stands_between_an_intent_and_its_post(world: World) -> No
 
 
 async def test_a_job_without_a_deadline_of_its_own_ends_all_the_same(world: World) -> None:
-    world.fal.looks = [AuthenticationError("the key was taken away")]
+    world.fal.polls = [AuthenticationError("the key was taken away")]
     await world.accept()
     row = await world.until(Stage.CLOSING, seconds=10_000)
-    assert row.trouble and row.trouble.code == "deadline_exceeded"
+    assert row.error and row.error.code == "deadline_exceeded"
     assert row.closed_at and 7200 < row.closed_at - row.created_at < 7300
 
 
 async def test_a_pause_that_a_provider_asks_for_does_not_outlast_the_deadline(world: World) -> None:
-    world.fal.looks = [RateLimitError(retry_after_s=86_400)]
+    world.fal.polls = [RateLimitError(retry_after_s=86_400)]
     await world.accept(deadline_s=30)
     row = await world.until(Stage.CLOSING)
     assert row.closed_at and 30 < row.closed_at - row.created_at < 32
@@ -251,10 +251,10 @@ async def test_a_pause_that_a_provider_asks_for_does_not_outlast_the_deadline(wo
 
 async def test_a_request_must_be_denied_several_times_before_it_is_believed_to_be_gone(world: World) -> None:
     gone = RequestRefusedError("not known any more", kind="not_found")
-    world.fal.looks = [gone, gone, Ended()]
+    world.fal.polls = [gone, gone, Ended()]
     await world.accept()
     assert (await world.until(Stage.CLOSING)).ending == Stage.COMPLETED
-    world.fal.looks = [gone]
+    world.fal.polls = [gone]
     await world.ledger.confirm("a", 0)
     await world.accept()
     assert (await world.until(Stage.CLOSING)).ending == Stage.FAILED
@@ -276,14 +276,14 @@ async def test_what_cannot_be_written_is_no_outage_and_ends_the_job(
     release = world.ledger.release
 
     async def strict(claim: Claim, job: Job, due_in_s: float) -> None:
-        if job.sight.logs:
+        if job.observed.logs:
             raise ValueError("half a surrogate pair")
         await release(claim, job, due_in_s)
 
     monkeypatch.setattr(world.ledger, "release", strict)
-    world.fal.looks = [Running(("\ud800",))]
+    world.fal.polls = [Running(("\ud800",))]
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "internal"
+    assert row.error and row.error.code == "internal"
 
 
 async def test_a_claim_that_arrives_while_stopping_is_left_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,26 +307,26 @@ async def test_a_closing_message_that_nobody_confirms_is_sent_again_in_growing_s
     times = [world.now]
     while len(times) < 4:
         world.now += 1
-        before = len(world.outside.closed)
+        before = len(world.publisher.closed)
         await world.turn()
-        if len(world.outside.closed) > before:
+        if len(world.publisher.closed) > before:
             times.append(world.now)
     assert [round(b - a) for a, b in itertools.pairwise(times)] == [8, 16, 32]
     await world.ledger.confirm("a", 1e6)
     world.now += 1000
     await world.turn()
-    assert len(world.outside.closed) == 4
+    assert len(world.publisher.closed) == 4
 
 
 async def test_what_could_not_be_told_does_not_stop_the_job(world: World) -> None:
-    world.outside.away = True
+    world.publisher.away = True
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert row.ending == Stage.COMPLETED
-    world.outside.away = False
+    world.publisher.away = False
     world.now += 60
     await world.turn()
-    assert len(world.outside.closed) == 1
+    assert len(world.publisher.closed) == 1
 
 
 async def test_a_ticket_is_written_however_long_the_ledger_is_away(
@@ -356,28 +356,28 @@ async def test_a_row_that_kills_workers_is_given_up(world: World) -> None:
         await world.ledger.claim(["generation"], 1, LEASE_S)
         world.now += LEASE_S + 1
     row = await world.turn()
-    assert row.trouble and row.trouble.code == "internal"
+    assert row.error and row.error.code == "internal"
     assert world.fal.calls == []
 
 
 async def test_an_error_that_nobody_foresaw_ends_the_job_after_a_few_tries(world: World) -> None:
-    world.fal.looks = [RuntimeError("a bug")]
+    world.fal.polls = [RuntimeError("a bug")]
     await world.accept()
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "internal"
-    assert world.fal.calls.count("look") == dispatch.DEFECTS
+    assert row.error and row.error.code == "internal"
+    assert world.fal.calls.count("poll") == dispatch.DEFECTS
 
 
 async def test_progress_is_told_at_most_once_a_second_and_milestones_always(world: World) -> None:
     await world.accept()
-    world.fal.looks = [Running((f"{n}/100",)) for n in range(1, 21)] + [Ended()]
+    world.fal.polls = [Running((f"{n}/100",)) for n in range(1, 21)] + [Ended()]
     await world.turn()
     stamps: list[float] = []
     while (await world.row()).stage == Stage.WAITING:
         world.now += 0.1
-        before = len(world.outside.told)
+        before = len(world.publisher.told)
         await world.turn()
-        if len(world.outside.told) > before and (await world.row()).stage == Stage.WAITING:
+        if len(world.publisher.told) > before and (await world.row()).stage == Stage.WAITING:
             stamps.append(world.now)
     assert all(b - a >= 0.99 for a, b in itertools.pairwise(stamps)), stamps
     assert len(stamps) >= 3
@@ -470,13 +470,13 @@ async def test_a_submission_whose_claim_was_lost_is_seen_through_and_other_work_
 
 
 async def test_time_in_the_providers_queue_is_no_progress(world: World) -> None:
-    world.fal.looks = [Queued(3)] * 4 + [Running()]
+    world.fal.polls = [Queued(3)] * 4 + [Running()]
     await world.accept()
     await world.turn()
-    while (row := await world.turn()).sight.running is False:
+    while (row := await world.turn()).observed.running is False:
         world.now += 0.04
-    assert row.sight.queued_at and row.sight.queued_at - row.created_at > 2
-    assert row.sight.progress is not None and row.sight.progress < 0.95
+    assert row.observed.queued_at and row.observed.queued_at - row.created_at > 2
+    assert row.observed.progress is not None and row.observed.progress < 0.95
 
 
 async def test_a_row_that_was_accepted_in_our_hands_is_minded_anew(world: World) -> None:
@@ -513,17 +513,17 @@ async def test_a_process_that_is_behind_asks_for_a_picture_without_a_look_once_i
 async def test_a_status_that_lags_behind_its_webhook_does_not_hold_up_the_job(
     world: World, kind: Kind, late_s: float
 ) -> None:
-    world.fal.looks = [Running()]
+    world.fal.polls = [Running()]
     await world.accept_step(Step("flux-schnell", {"prompt": "x"}, (Piece("images", kind, "images.*"),)))
     await world.turn()
     await world.hear()
     world.now += late_s
     row = await world.turn()
-    assert (row.ending, world.fal.calls) == (Stage.COMPLETED, ["submit", "look", "result"])
+    assert (row.ending, world.fal.calls) == (Stage.COMPLETED, ["submit", "poll", "result"])
 
 
 async def test_what_a_webhook_brought_counts_when_the_answer_cannot_be_asked_for(world: World) -> None:
-    world.fal.looks = [ServiceUnavailableError("away")]
+    world.fal.polls = [ServiceUnavailableError("away")]
     await world.accept()
     await world.turn()
     await world.hear()
@@ -535,7 +535,7 @@ async def test_what_a_webhook_brought_counts_when_the_answer_cannot_be_asked_for
 
 
 async def test_what_a_webhook_brought_counts_at_once_when_the_provider_has_forgotten_it(world: World) -> None:
-    world.fal.looks = [RequestRefusedError("gone", kind="not_found")]
+    world.fal.polls = [RequestRefusedError("gone", kind="not_found")]
     await world.accept()
     await world.turn()
     await world.hear()
@@ -543,9 +543,9 @@ async def test_what_a_webhook_brought_counts_at_once_when_the_provider_has_forgo
 
 
 async def test_a_row_that_comes_due_while_its_step_is_told_is_minded_at_once(world: World) -> None:
-    world.fal.looks = [Running()]
+    world.fal.polls = [Running()]
     await world.accept()
-    real = world.outside.tell
+    real = world.publisher.publish
 
     async def slow_tell(job: Job, status: JobStatus, milestone: bool) -> None:
         await real(job, status, milestone)
@@ -553,7 +553,7 @@ async def test_a_row_that_comes_due_while_its_step_is_told_is_minded_at_once(wor
             await world.ledger.signal("a", "cancel")
             await world.dispatcher._round()  # claims the row anew, while the one before it is still told
 
-    world.outside.tell = slow_tell  # type: ignore[method-assign]
+    world.publisher.publish = slow_tell  # type: ignore[method-assign]
     row = await world.turn()
     assert (row.ending, world.now) == (Stage.CANCELLED, 1000)
 

@@ -19,7 +19,7 @@ from worker.errors import (
 )  # fmt: skip
 from worker.health.base import Policy
 from worker.jobs.job import Job, Stage, Step, Ticket
-from worker.providers.base import Fault
+from worker.providers.base import RunFailure
 
 LORA: dict[str, Any] = {"model": "flux-lora", "given": {"loras": [{"path": "https://x/l.safetensors"}]}}
 AWAY = ServiceUnavailableError("fal: HTTP 503", provider="fal", status=503)
@@ -36,7 +36,7 @@ def vertex(world: World) -> FakeAtOnce:
 
 
 def tried(row: Job) -> list[tuple[str, str | None]]:
-    return [(attempt.provider, attempt.trouble.code if attempt.trouble else None) for attempt in row.attempts]
+    return [(attempt.provider, attempt.error.code if attempt.error else None) for attempt in row.attempts]
 
 
 async def test_three_refusals_lead_to_the_next_provider(world: World) -> None:
@@ -57,7 +57,7 @@ async def test_three_refusals_lead_to_the_next_provider(world: World) -> None:
 
 async def test_runs_that_were_taken_and_failed_lead_elsewhere_after_two(world: World) -> None:
     world.fal.submits = [Ticket("r-1"), Ticket("r-2"), Ticket("r-3")]
-    world.fal.results = [Fault(AWAY)]
+    world.fal.results = [RunFailure(AWAY)]
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert tried(row) == [("fal", "service_unavailable")] * 2 + [("vertex", None)]
@@ -70,9 +70,9 @@ async def test_a_lora_is_not_dropped_without_leave(world: World) -> None:
     assert row.ending == Stage.FAILED
     assert world.fal.calls == ["submit"] * 8
     assert row.closed_at and 60 < row.closed_at - row.created_at < 90, "refusals, and an open circuit between them"
-    assert row.trouble and row.trouble.code == "service_unavailable"
-    assert row.trouble.message == "fal: HTTP 503; fal may not be asked: its circuit is open; fallback refused: loras"
-    assert (row.trouble.provider, row.trouble.status) == ("fal", 503)
+    assert row.error and row.error.code == "service_unavailable"
+    assert row.error.message == "fal: HTTP 503; fal may not be asked: its circuit is open; fallback refused: loras"
+    assert (row.error.provider, row.error.status) == ("fal", 503)
     assert vertex(world).calls == []
 
 
@@ -104,8 +104,8 @@ async def test_without_fallback_the_first_route_stands_alone(world: World) -> No
     row = await world.until(Stage.CLOSING)
     assert (world.fal.calls, vertex(world).calls) == (["submit"] * 8, [])
     assert (
-        row.trouble
-        and row.trouble.message
+        row.error
+        and row.error.message
         == "fal: HTTP 503; fal may not be asked: its circuit is open; fallback refused: fallback=false"
     )
 
@@ -125,7 +125,7 @@ async def test_the_callers_order_is_kept(world: World, options: dict[str, Any], 
     await world.accept(**options)
     row = await world.until(Stage.CLOSING)
     assert [attempt.provider for attempt in row.attempts] == order
-    assert row.trouble and row.trouble.message.startswith(f"{order[0]}: 401")
+    assert row.error and row.error.message.startswith(f"{order[0]}: 401")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ async def test_a_short_pause_is_waited_for(world: World) -> None:
     world.fal.submits = [RateLimitError("fal: 429", retry_after_s=5), Ticket("r-1")]
     await world.accept()
     row = await world.until(Stage.CLOSING)
-    assert [attempt.provider for attempt in row.attempts if not attempt.trouble or attempt.ticket] == ["fal"]
+    assert [attempt.provider for attempt in row.attempts if not attempt.error or attempt.ticket] == ["fal"]
 
 
 @pytest.mark.parametrize("where", ["submit", "result", "flag"])
@@ -159,7 +159,7 @@ async def test_a_refusal_for_content_leads_elsewhere_only_with_leave(world: Worl
     if where == "submit":
         world.fal.submits = [refused]
     elif where == "result":
-        world.fal.results = [Fault(refused, 1)]
+        world.fal.results = [RunFailure(refused, 1)]
     else:
         world.fetcher.errors = [refused]
     await world.accept(fallback_on_policy=on_policy)
@@ -168,7 +168,7 @@ async def test_a_refusal_for_content_leads_elsewhere_only_with_leave(world: Worl
     assert len(vertex(world).sent) == on_policy
     assert world.fal.calls.count("submit") == 1
     if not on_policy:
-        assert row.trouble and (row.trouble.code, row.trouble.message) == ("content_refused", "fal: not this")
+        assert row.error and (row.error.code, row.error.message) == ("content_refused", "fal: not this")
 
 
 async def test_a_request_at_fault_goes_nowhere(world: World) -> None:
@@ -176,11 +176,11 @@ async def test_a_request_at_fault_goes_nowhere(world: World) -> None:
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert (len(row.attempts), vertex(world).calls) == (1, [])
-    assert row.trouble and row.trouble.message == "fal: prompt: too long"
+    assert row.error and row.error.message == "fal: prompt: too long"
 
 
 async def test_an_answer_without_a_picture_is_asked_for_once_more_and_then_elsewhere(world: World) -> None:
-    nothing = Fault(BrokenPieceError("vertex: only words", kind="no_image"), 1.0)
+    nothing = RunFailure(BrokenPieceError("vertex: only words", kind="no_image"), 1.0)
     vertex(world).submits = [nothing]
     await world.accept(provider="vertex")
     row = await world.until(Stage.CLOSING)
@@ -190,7 +190,7 @@ async def test_an_answer_without_a_picture_is_asked_for_once_more_and_then_elsew
 
 
 async def test_an_answer_without_a_picture_is_never_a_success(world: World) -> None:
-    vertex(world).submits = [Fault(BrokenPieceError("vertex: only words", kind="no_image"))]
+    vertex(world).submits = [RunFailure(BrokenPieceError("vertex: only words", kind="no_image"))]
     await world.accept(providers=("vertex",))
     row = await world.until(Stage.CLOSING)
     assert (row.ending, row.result, row.artefacts) == (Stage.FAILED, None, ())
@@ -202,9 +202,9 @@ async def test_when_all_fail_the_first_error_is_raised_and_the_others_are_told(w
     vertex(world).submits = [RequestRefusedError("vertex: gone", provider="vertex", kind="model_retired")]
     await world.accept()
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "service_unavailable"
-    assert (row.trouble.provider, row.trouble.status) == ("fal", 503)
-    assert row.trouble.message == "fal: HTTP 503; vertex failed too: vertex: gone"
+    assert row.error and row.error.code == "service_unavailable"
+    assert (row.error.provider, row.error.status) == ("fal", 503)
+    assert row.error.message == "fal: HTTP 503; vertex failed too: vertex: gone"
     assert tried(row) == [("fal", "service_unavailable")] * 3 + [("vertex", "request_refused")]
 
 
@@ -224,8 +224,8 @@ async def test_a_disabled_provider_is_named_when_it_would_have_been_next(world: 
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert (
-        row.trouble
-        and row.trouble.message == "fal: HTTP 503; fal may not be asked: its circuit is open; vertex is disabled"
+        row.error
+        and row.error.message == "fal: HTTP 503; fal may not be asked: its circuit is open; vertex is disabled"
     )
 
 
@@ -240,8 +240,8 @@ async def test_a_disabled_first_provider_is_passed_over_by_no_lora(world: World)
     del world.providers["fal"]
     await world.accept(**LORA)
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "provider_disabled"
-    assert "set FAL_KEY" in row.trouble.message
+    assert row.error and row.error.code == "provider_disabled"
+    assert "set FAL_KEY" in row.error.message
     assert vertex(world).calls == []
 
 
@@ -263,5 +263,5 @@ async def test_a_deadline_ends_a_job_between_two_providers(world: World) -> None
     world.fal.submits = [AWAY]
     await world.accept(deadline_s=2.5)
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "deadline_exceeded"
+    assert row.error and row.error.code == "deadline_exceeded"
     assert vertex(world).calls == []

@@ -10,7 +10,7 @@ from worker.engine import dispatcher as dispatch
 from worker.errors import ContentRefusedError
 from worker.jobs.job import Job, Stage
 from worker.ledger.base import Claim
-from worker.providers.base import Call, Fault
+from worker.providers.base import Call, RunFailure
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def test_a_call_that_fails_while_a_cancel_comes_ends_as_it_failed(world: W
         return await slow(call)
 
     v.submit = submit
-    v.submits = [Fault(ContentRefusedError("no"), 1.0)]
+    v.submits = [RunFailure(ContentRefusedError("no"), 1.0)]
     await world.accept(providers=("vertex",))
     row = await world.until(Stage.CLOSING)
     assert (row.ending, row.receipt) == (Stage.FAILED, None)

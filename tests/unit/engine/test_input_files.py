@@ -10,7 +10,7 @@ from tests.unit.engine.fakes import FakeInputs, WatchedHealth
 from tests.unit.engine.world import IMAGES, LEASE_S, World, world_of_two
 from worker.engine import dispatcher as dispatch
 from worker.errors import RequestRefusedError, ServiceUnavailableError
-from worker.files.memory import MB, Memory
+from worker.files.memory_budget import MB, MemoryBudget
 from worker.health.base import Policy
 from worker.health.verdict import Verdict
 from worker.jobs.job import Job, Options, Stage, Step
@@ -68,12 +68,12 @@ async def test_a_job_whose_deadline_passes_during_its_upload_is_not_submitted() 
     meanwhile(world, lambda: pass_time(world, 100))
     await world.accept_step(loras(OURS), deadline_s=10.0)
     row = await world.until(Stage.CLOSING)
-    assert (row.trouble and row.trouble.code, world.fal.calls) == ("deadline_exceeded", ["upload"])
+    assert (row.error and row.error.code, world.fal.calls) == ("deadline_exceeded", ["upload"])
 
 
 async def test_a_job_that_is_cancelled_while_it_waits_for_memory_is_not_submitted() -> None:
     world = world_of_two()
-    world.memory = Memory(100 * MB)
+    world.memory = MemoryBudget(100 * MB)
     vertex = world.providers["vertex"]
     vertex.call_size = 60 * MB
     world.dispatcher = world.another()
@@ -112,7 +112,7 @@ async def test_a_probes_lease_does_not_run_while_files_are_uploaded() -> None:
     world.health = WatchedHealth(lambda: world.now, Policy(open_s=5.0))
     world.dispatcher = world.another()
     for _ in range(5):
-        await world.health.tell("fal", "fal-ai/flux-lora", Verdict("bad"), None)
+        await world.health.record("fal", "fal-ai/flux-lora", Verdict("bad"), None)
     world.now += 6
     meanwhile(world, lambda: pass_time(world, 60))  # far longer than a submission's lease
     await world.accept_step(loras(OURS))

@@ -10,7 +10,7 @@ from worker.engine import dispatcher as dispatch
 from worker.engine.dispatcher import Dispatcher
 from worker.errors import BrokenPieceError, RequestRefusedError, ServiceUnavailableError, SubmitUnknownError
 from worker.jobs.job import Stage, Ticket
-from worker.providers.base import Call, Stop
+from worker.providers.base import Call, CancelResult
 
 
 class Cut:
@@ -127,20 +127,20 @@ async def post_and_die(world: World) -> None:
 
 
 async def test_a_run_whose_answer_nobody_can_get_does_not_outlive_its_deadline_for_ever(world: World) -> None:
-    world.fal.results, world.fal.cancels = [ServiceUnavailableError("a page in its place")], [Stop.TOO_LATE]
+    world.fal.results, world.fal.cancels = [ServiceUnavailableError("a page in its place")], [CancelResult.TOO_LATE]
     await world.accept(deadline_s=60)
     row = await world.until(Stage.CLOSING, seconds=1000)
-    assert row.trouble and row.trouble.code == "deadline_exceeded"
+    assert row.error and row.error.code == "deadline_exceeded"
 
 
 async def test_a_webhook_that_tells_of_an_error_is_no_answer(world: World) -> None:
-    world.fal.looks = [RequestRefusedError("gone", kind="not_found")]
+    world.fal.polls = [RequestRefusedError("gone", kind="not_found")]
     world.fetcher.errors = [BrokenPieceError("no images in it")] * 9
     await world.accept()
     await world.turn()
     await world.hear(status="ERROR", payload={"detail": "nsfw"})
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "request_refused"
+    assert row.error and row.error.code == "request_refused"
     assert row.attempts[0].cost is None
 
 
@@ -162,4 +162,4 @@ async def test_a_cancel_while_the_second_submission_is_lost_ends_as_cancelled(wo
         world.now += 1
     await world.ledger.signal("a", "cancel")
     row = await world.until(Stage.CLOSING)
-    assert (row.ending, row.receipt and row.receipt.in_time, row.trouble) == (Stage.CANCELLED, None, None)
+    assert (row.ending, row.receipt and row.receipt.in_time, row.error) == (Stage.CANCELLED, None, None)

@@ -96,8 +96,8 @@ async def test_weights_that_cannot_be_had_end_the_job_before_anything_is_sent(wo
     world.inputs.errors = [RequestRefusedError("loras.0.url: our store has no file", kind="missing")]
     await with_loras(world, OURS)
     row = await world.until(Stage.CLOSING)
-    assert row.ending == Stage.FAILED and row.trouble
-    assert (row.trouble.code, row.trouble.message) == ("request_refused", "loras.0.url: our store has no file")
+    assert row.ending == Stage.FAILED and row.error
+    assert (row.error.code, row.error.message) == ("request_refused", "loras.0.url: our store has no file")
     assert world.fal.sent == []
 
 

@@ -14,14 +14,14 @@ import asyncio, sys
 from contextlib import AsyncExitStack
 from config.keys.access import what_to_set
 from config.settings import Settings
-from worker.files.memory import Memory
+from worker.files.memory_budget import MemoryBudget
 from worker.services import _providers
 
 async def opened():
     settings = Settings()
     names = [name for name, lacks in what_to_set(settings).items() if lacks is None]
     async with AsyncExitStack() as stack:
-        print(*await _providers(stack, settings, Memory(1), names))
+        print(*await _providers(stack, settings, MemoryBudget(1), names))
 
 asyncio.run(opened())
 print(*sorted({"google.genai", "anthropic", "fal_client"} & set(sys.modules)))

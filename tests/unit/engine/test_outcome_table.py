@@ -17,8 +17,8 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.jobs.job import Attempt, Job, Options, Step, Ticket, Trouble
-from worker.routing.routes import Again, Elsewhere, Failed, after_attempt, leads_elsewhere, name_of, ways
+from worker.jobs.job import Attempt, ErrorRecord, Job, Options, Step, Ticket
+from worker.routing.routes import Again, Elsewhere, Failed, after_attempt, leads_elsewhere, name_of, route_options
 
 AWAY, BUSY, LATER = ServiceUnavailableError(), RateLimitError(), RateLimitError(retry_after_s=60)
 KEY, LOCKED = AuthenticationError(), AccountLockedError()
@@ -118,11 +118,11 @@ def follows(
     model, lacks = load_catalogue().find(name), dict.fromkeys(lacking.split(), "set it")
     step = Step(name, {"prompt": "x", **arguments} if model.takes("prompt") else arguments, ())
     job = Job("a", "t", "q", {}, step, Options(**options), 1.0)
-    route = ways(model, job, lacks.get).open[0].route
-    before = Trouble(error.code, error.message, kind=error.kind)
-    tried = [Attempt(n, route.provider, route.endpoint, 1.0, trouble=before) for n in range(1, times + 1)]
-    job = replace(job, attempts=(*tried[:-1], replace(tried[-1], trouble=None)))
-    left = ways(model, replace(job, given_up=(name_of(route),)), lacks.get)
+    route = route_options(model, job, lacks.get).open[0].route
+    before = ErrorRecord(error.code, error.message, kind=error.kind)
+    tried = [Attempt(n, route.provider, route.endpoint, 1.0, error=before) for n in range(1, times + 1)]
+    job = replace(job, attempts=(*tried[:-1], replace(tried[-1], error=None)))
+    left = route_options(model, replace(job, given_up=(name_of(route),)), lacks.get)
     match after_attempt(error, job, elsewhere=bool(left.open)):
         case Again():
             return "again"

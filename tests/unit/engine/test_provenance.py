@@ -116,5 +116,5 @@ async def test_each_try_keeps_its_own_error(world: World) -> None:
     vertex(world).submits = [ContentRefusedError("vertex: not this")]
     await world.accept()
     row = await world.until(Stage.CLOSING)
-    assert [attempt.trouble and attempt.trouble.message for attempt in row.attempts] == ["fal: 401", "vertex: not this"]
-    assert row.trouble and row.trouble.message == "fal: 401; vertex failed too: vertex: not this"
+    assert [attempt.error and attempt.error.message for attempt in row.attempts] == ["fal: 401", "vertex: not this"]
+    assert row.error and row.error.message == "fal: 401; vertex failed too: vertex: not this"

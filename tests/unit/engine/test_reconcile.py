@@ -67,7 +67,7 @@ async def test_only_after_a_bounded_wait_it_is_sent_again_and_marked(world: Worl
     row = await world.until(Stage.CLOSING)
     assert world.fal.calls.count("submit") == 1
     lost, made = row.attempts
-    assert (lost.ticket, lost.trouble and lost.trouble.code) == (None, "submit_unknown")
+    assert (lost.ticket, lost.error and lost.error.code) == (None, "submit_unknown")
     assert made.possible_duplicate
     assert made.started_at - lost.started_at > 60
     assert row.ending == Stage.COMPLETED
@@ -80,7 +80,7 @@ async def test_a_second_submission_that_is_lost_ends_the_job(world: World) -> No
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert world.fal.calls.count("submit") == 2
-    assert row.trouble and row.trouble.code == "submit_unknown"
+    assert row.error and row.error.code == "submit_unknown"
     assert [attempt.possible_duplicate for attempt in row.attempts] == [False, True]
 
 
@@ -115,7 +115,7 @@ async def test_the_deadline_ends_a_job_whose_submission_is_unknown(world: World)
     world.fal.submits = [SubmitUnknownError("no answer")]
     await world.accept(deadline_s=20)
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "deadline_exceeded"
+    assert row.error and row.error.code == "deadline_exceeded"
     assert world.fal.calls.count("submit") == 1
     assert row.receipt and row.receipt.in_time is None
 

@@ -11,10 +11,10 @@ from tests.unit.engine.world import IMAGES, World, world_of_two
 from worker.engine import dispatcher as dispatch
 from worker.engine import outcome
 from worker.errors import ContentRefusedError, RequestRefusedError, ServiceUnavailableError
-from worker.files.memory import MB, Memory
+from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Job, Options, Stage, Step, Ticket
 from worker.ledger.base import Claim
-from worker.providers.base import Call, Fault, Media, Reply
+from worker.providers.base import Call, Media, Reply, RunFailure
 
 TOTAL = 100 * MB
 VIDEO = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAGES)
@@ -34,7 +34,7 @@ def world() -> World:
 def crowded(**memory: Any) -> World:
     """A world whose calls to vertex take 60 of 100 MB each, so that there is room for one."""
     world = world_of_two()
-    world.memory = Memory(TOTAL, **memory)
+    world.memory = MemoryBudget(TOTAL, **memory)
     vertex(world).call_size = 60 * MB
     world.dispatcher = world.another()
     return world
@@ -104,7 +104,7 @@ async def test_room_is_taken_before_the_provider_is_asked_and_given_back_once_th
     world.health.ask = watched  # type: ignore[method-assign]
     vertex(world).before_submit = lambda: seen.update(submitted=free(world))
     world.fetcher.before_keep = lambda: seen.update(stored=free(world))
-    world.health.before_tell = lambda: seen.update(told=free(world))
+    world.health.before_record = lambda: seen.update(told=free(world))
     await world.accept(provider="vertex")
     row = await world.until(Stage.CLOSING)
     assert row.ending == Stage.COMPLETED
@@ -190,7 +190,7 @@ async def test_a_call_that_nobody_may_make_gives_its_room_back(world: World) -> 
 
 @pytest.mark.parametrize(
     "answer",
-    [RuntimeError("a bug"), Fault(ContentRefusedError("no"), 1.0), ServiceUnavailableError("503"), Ticket("r-1")],
+    [RuntimeError("a bug"), RunFailure(ContentRefusedError("no"), 1.0), ServiceUnavailableError("503"), Ticket("r-1")],
     ids=["defect", "fault", "refused for now", "ticket"],
 )
 async def test_whatever_comes_of_the_call_its_room_comes_back_once(world: World, answer: Any) -> None:
@@ -202,12 +202,12 @@ async def test_whatever_comes_of_the_call_its_room_comes_back_once(world: World,
 
 async def test_a_job_that_goes_elsewhere_in_the_same_claim_takes_the_room_of_one_call() -> None:
     world = world_of_two(other=FakeAtOnce("gemini"), vertex=FakeAtOnce())
-    world.memory = Memory(TOTAL)
+    world.memory = MemoryBudget(TOTAL)
     lows = list[int]()
     for name in ("fal", "vertex"):
         world.providers[name].call_size = 60 * MB
         world.providers[name].before_submit = lambda: lows.append(free(world))
-    world.fal.submits = [Fault(ServiceUnavailableError("fal: broke"), 0.0)]
+    world.fal.submits = [RunFailure(ServiceUnavailableError("fal: broke"), 0.0)]
     world.dispatcher = world.another()
     await world.accept()
     row = await world.until(Stage.CLOSING)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.engine.world import World
 from worker.engine import dispatcher as dispatch
-from worker.jobs.job import Job, Note, Options, Stage, Step
+from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 async def send(world: World, **message: object) -> None:
     step = Step("", {}, ())
-    note = Note(world.now, "sent")
+    note = HistoryEntry(world.now, "sent")
     job = Job("a", "generation.text_to_image", "generation", {}, step, Options(), world.now, Stage.SENT)
     await world.ledger.send(replace(job, sent_at=world.now, history=(note,), message={"id": "a", **message}), 8.0)
 
@@ -26,9 +26,9 @@ async def test_a_row_that_nobody_accepts_has_its_message_sent_again_in_growing_s
     await send(world)
     times = []
     while len(times) < 4:
-        before = len(world.outside.sent)
+        before = len(world.publisher.sent)
         await world.turn()
-        if len(world.outside.sent) > before:
+        if len(world.publisher.sent) > before:
             times.append(world.now - 1000)
         world.now += 1
     assert [round(time) for time in times] == [8, 24, 56, 120]
@@ -41,7 +41,7 @@ async def test_a_row_that_is_accepted_goes_on_and_its_message_is_not_sent_again(
     row = await world.accept()
     assert (row.stage, row.sent_at, row.created_at) == (Stage.ACCEPTED, 1000, 1003)
     row = await world.until(Stage.CLOSING)
-    assert (row.ending, world.outside.sent) == (Stage.COMPLETED, [])
+    assert (row.ending, world.publisher.sent) == (Stage.COMPLETED, [])
     assert [note.what for note in row.history] == [
         "sent", "accepted", "submitting", "ticket", "answered", "stored", "ending",
     ]  # fmt: skip
@@ -50,13 +50,13 @@ async def test_a_row_that_is_accepted_goes_on_and_its_message_is_not_sent_again(
 async def test_a_row_that_is_accepted_while_its_message_is_sent_again_stays_accepted(world: World) -> None:
     await send(world)
     world.now += 11
-    real = world.outside.send
+    real = world.publisher.send
 
     async def accepted_meanwhile(job: Job) -> None:
         await real(job)
         await world.accept()
 
-    world.outside.send = accepted_meanwhile  # type: ignore[method-assign]
+    world.publisher.send = accepted_meanwhile  # type: ignore[method-assign]
     assert (await world.turn()).stage == Stage.ACCEPTED
 
 
@@ -64,8 +64,8 @@ async def test_a_cancelled_row_that_nobody_accepted_ends(world: World) -> None:
     await send(world)
     await world.ledger.signal("a", "cancel")
     row = await world.turn()
-    assert (row.ending, world.outside.sent) == (Stage.CANCELLED, [])
-    assert len(world.outside.closed) == 1
+    assert (row.ending, world.publisher.sent) == (Stage.CANCELLED, [])
+    assert len(world.publisher.closed) == 1
 
 
 async def test_a_row_whose_message_has_expired_ends(world: World) -> None:
@@ -93,5 +93,5 @@ async def test_what_was_begun_in_time_goes_on(world: World) -> None:
 async def test_a_row_that_no_worker_ever_accepts_ends_as_a_failure(world: World) -> None:
     await send(world)
     row = await world.until(Stage.CLOSING, seconds=10_000)
-    assert row.trouble and "no worker accepted" in row.trouble.message
-    assert len(world.outside.sent) == 20
+    assert row.error and "no worker accepted" in row.error.message
+    assert len(world.publisher.sent) == 20

@@ -18,7 +18,7 @@ from worker.errors import (
 from worker.health.base import Policy
 from worker.health.verdict import Verdict
 from worker.jobs.job import Job, Options, Stage, Step, Ticket
-from worker.providers.base import Call, Fault
+from worker.providers.base import Call, RunFailure
 
 LORA: dict[str, Any] = {"model": "flux-lora", "given": {"loras": [{"path": "https://x/l.safetensors"}]}}
 LOCK_S = 300.0
@@ -35,8 +35,8 @@ def vertex(world: World) -> FakeAtOnce:
 
 
 def trouble(row: Job) -> tuple[str, str]:
-    assert row.trouble
-    return row.trouble.code, row.trouble.message
+    assert row.error
+    return row.error.code, row.error.message
 
 
 async def test_an_open_circuit_is_gone_round_at_once(world: World) -> None:
@@ -51,11 +51,11 @@ async def test_an_open_circuit_is_gone_round_at_once(world: World) -> None:
 
 async def test_a_long_pause_is_gone_round_and_a_brief_one_is_waited_for(world: World) -> None:
     assert world.health
-    await world.health.tell("fal", "x", Verdict("limited", 1.5), None)
+    await world.health.record("fal", "x", Verdict("limited", 1.5), None)
     await world.accept()
     row = await world.turn()
     assert (row.stage, row.attempts) == (Stage.ACCEPTED, ())
-    await world.health.tell("fal", "x", Verdict("limited", 60), None)
+    await world.health.record("fal", "x", Verdict("limited", 60), None)
     world.now += 2
     row = await world.turn()
     assert [attempt.provider for attempt in row.attempts] == ["vertex"]
@@ -89,7 +89,7 @@ async def test_a_job_that_has_waited_for_its_turn_is_not_failed_by_a_circuit_tha
     for _ in range(120):
         await world.turn()
         world.now += 1
-    await world.health.tell("fal", "x", Verdict("locked"), busy)  # type: ignore[arg-type]
+    await world.health.record("fal", "x", Verdict("locked"), busy)  # type: ignore[arg-type]
     for _ in range(3):
         await world.turn()
         world.now += 1
@@ -106,7 +106,7 @@ async def test_a_fallback_that_is_merely_full_is_waited_for(world: World) -> Non
     for _ in range(100):
         assert (await world.turn()).stage == Stage.ACCEPTED
         world.now += 1
-    await world.health.tell("vertex", "x", Verdict("ignored"), busy)  # type: ignore[arg-type]
+    await world.health.record("vertex", "x", Verdict("ignored"), busy)  # type: ignore[arg-type]
     row = await world.until(Stage.CLOSING)
     assert (row.ending, row.attempts[-1].provider) == (Stage.COMPLETED, "vertex")
 
@@ -155,7 +155,7 @@ async def test_one_probe_goes_and_the_others_go_round(world: World) -> None:
 async def test_health_is_told_once_the_row_is_written(world: World) -> None:
     assert world.health
     stages = list[Stage]()
-    world.health.before_tell = lambda: stages.append(world.ledger._rows["a"].job.stage)
+    world.health.before_record = lambda: stages.append(world.ledger._rows["a"].job.stage)
     world.fal.submits = [RateLimitError("fal: 429"), Ticket("r-1")]
     await world.accept()
     await world.until(Stage.CLOSING)
@@ -167,7 +167,7 @@ async def test_health_is_told_once_the_row_is_written(world: World) -> None:
     "answer",
     [
         Ticket("r-1"),
-        Fault(ServiceUnavailableError("503")),
+        RunFailure(ServiceUnavailableError("503")),
         ServiceUnavailableError("503"),
         RateLimitError("429"),
         AuthenticationError("401"),
@@ -184,7 +184,7 @@ async def test_whatever_an_answer_is_its_flight_is_told_of_once(world: World, an
 
 
 async def test_a_run_that_fails_later_is_told_of_too(world: World) -> None:
-    world.fal.results = [Fault(ServiceUnavailableError("fal: runner gone"))]
+    world.fal.results = [RunFailure(ServiceUnavailableError("fal: runner gone"))]
     await world.accept(fallback=False)
     await world.until(Stage.CLOSING)
     assert world.health

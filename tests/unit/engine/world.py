@@ -12,16 +12,16 @@ from tests.unit.engine.fakes import (
     FakeFal,
     FakeFetcher,
     FakeInputs,
-    FakeOutside,
+    FakePublisher,
     FakeStore,
     WatchedHealth,
 )
-from worker.engine.context import Bench
-from worker.engine.dispatcher import Dispatcher, Pace
-from worker.files.memory import Memory
+from worker.engine.context import Context
+from worker.engine.dispatcher import Dispatcher, DispatcherOptions
+from worker.files.memory_budget import MemoryBudget
 from worker.health.base import Policy
 from worker.jobs.job import Job, Options, Piece, Stage, Step
-from worker.jobs.signals import Heard
+from worker.jobs.signals import WebhookReport
 from worker.ledger.memory import MemoryLedger
 
 LEASE_S = 8.0
@@ -36,11 +36,11 @@ class World:
     now: float = 1000.0
     fal: FakeFal = field(default_factory=FakeFal)
     fetcher: FakeFetcher = field(default_factory=FakeFetcher)
-    outside: FakeOutside = field(default_factory=FakeOutside)
+    publisher: FakePublisher = field(default_factory=FakePublisher)
     providers: dict[str, Any] = field(default_factory=dict)
     health: WatchedHealth | None = None
     inputs: FakeInputs | None = None
-    memory: Memory | None = None
+    memory: MemoryBudget | None = None
     disabled: dict[str, str] = field(
         default_factory=lambda: {"vertex": "set GOOGLE_CLOUD_PROJECT", "fal": "set FAL_KEY"}
     )
@@ -54,7 +54,7 @@ class World:
         fetcher: Any = self.fetcher
         store: Any = FakeStore()
         inputs: Any = self.inputs
-        bench = Bench(
+        context = Context(
             CATALOGUE,
             self.providers,
             self.disabled,
@@ -67,8 +67,8 @@ class World:
             memory=self.memory,
             signals=self._signals,
         )
-        pace = Pace(["generation"], LEASE_S, 10, monotonic=lambda: self.now)
-        return Dispatcher(self.ledger, bench, self.outside, pace)
+        pace = DispatcherOptions(["generation"], LEASE_S, 10, monotonic=lambda: self.now)
+        return Dispatcher(self.ledger, context, self.publisher, pace)
 
     async def _signals(self, job_id: str) -> Mapping[str, str]:
         row = await self.ledger.row(job_id)
@@ -85,7 +85,7 @@ class World:
 
     async def hear(self, attempt: int = 1, **told: Any) -> None:
         """A webhook, as the gateway leaves it on the row."""
-        heard = Heard(**{"request_id": "r-1", "status": "OK", "payload": DONE.output, "at": self.now, **told})
+        heard = WebhookReport(**{"request_id": "r-1", "status": "OK", "payload": DONE.output, "at": self.now, **told})
         await self.ledger.signal("a", f"webhook:{attempt}", heard.dump())
 
     async def turn(self, dispatcher: Dispatcher | None = None) -> Job:

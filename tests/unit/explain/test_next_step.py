@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.explain.next_step import coming, span
+from worker.explain.next_step import next_step, span
 from worker.jobs.job import FINAL, Attempt, Job, Options, Receipt, Stage, Step, Ticket
 from worker.ledger.base import Row
 
@@ -53,14 +53,14 @@ def row(stage: Stage, *, due_in: float | None = 2.1, held: float | None = None, 
     ],
 )
 def test_a_row_that_waits_says_what_is_done_and_when(stage: Stage, changes: dict[str, Any], said: str) -> None:
-    found = coming(row(stage, **changes), NOW)
+    found = next_step(row(stage, **changes), NOW)
     assert (found.text, found.at) == (f"in 2.1 s: {said}", NOW + 2.1)
 
 
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in FINAL])
 def test_a_row_that_is_held_says_until_when(stage: Stage) -> None:
     ending = Stage.COMPLETED if stage == Stage.CLOSING else None
-    found = coming(row(stage, due_in=5.2, held=5.2, strikes=1, ending=ending), NOW)
+    found = next_step(row(stage, due_in=5.2, held=5.2, strikes=1, ending=ending), NOW)
     assert found.text.startswith("a worker ")
     assert found.text.endswith("; should it die, another goes on in 5.2 s")
 
@@ -68,28 +68,28 @@ def test_a_row_that_is_held_says_until_when(stage: Stage) -> None:
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in FINAL])
 def test_a_row_that_nobody_takes_asks_for_a_worker(stage: Stage) -> None:
     ending = Stage.COMPLETED if stage == Stage.CLOSING else None
-    found = coming(row(stage, due_in=-40.0, ending=ending), NOW).text
+    found = next_step(row(stage, due_in=-40.0, ending=ending), NOW).text
     assert found.startswith("it is due, and the next worker that is free takes it: ")
     assert found.endswith("It has waited for one for 40.0 s: does a worker take from the queue generation?")
 
 
 def test_a_row_that_has_just_come_due_asks_for_nothing() -> None:
-    assert coming(row(Stage.WAITING, due_in=-0.2), NOW).text == (
+    assert next_step(row(Stage.WAITING, due_in=-0.2), NOW).text == (
         "it is due, and the next worker that is free takes it: it is looked at"
     )
 
 
 def test_a_cancel_that_nobody_has_seen_is_told() -> None:
-    found = coming(row(Stage.WAITING, due_in=3.0, held=3.0, strikes=1, signals={"cancel": "1"}), NOW)
+    found = next_step(row(Stage.WAITING, due_in=3.0, held=3.0, strikes=1, signals={"cancel": "1"}), NOW)
     assert found.text.endswith("goes on in 3.0 s (a cancel waits on it)")
     asked = row(Stage.WAITING, due_in=3.0, signals={"cancel": "1"}, receipt=Receipt(999.0, told=True))
-    assert coming(asked, NOW).text == "in 3.0 s: it is looked at, to see whether it has stopped"
+    assert next_step(asked, NOW).text == "in 3.0 s: it is looked at, to see whether it has stopped"
 
 
 def test_claims_that_came_to_nothing_are_told() -> None:
-    assert coming(row(Stage.WAITING, strikes=3), NOW).text.endswith("(3 claims in a row ended without a write)")
+    assert next_step(row(Stage.WAITING, strikes=3), NOW).text.endswith("(3 claims in a row ended without a write)")
     held = row(Stage.WAITING, due_in=5.0, held=5.0, strikes=2)
-    assert coming(held, NOW).text.endswith("(1 claim in a row ended without a write)")
+    assert next_step(held, NOW).text.endswith("(1 claim in a row ended without a write)")
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_claims_that_came_to_nothing_are_told() -> None:
 )
 def test_of_a_row_that_ended_nothing_comes_but_that_it_is_forgotten(stage: Stage, state: str) -> None:
     ended = row(stage, due_in=None, ending=stage, forgotten_at=NOW + 6.9 * 86400)
-    assert coming(ended, NOW).text == f"nothing: it ended as {state}, and its row is forgotten in 6.9 days"
-    kept = coming(replace(ended, forgotten_at=None), NOW).text
+    assert next_step(ended, NOW).text == f"nothing: it ended as {state}, and its row is forgotten in 6.9 days"
+    kept = next_step(replace(ended, forgotten_at=None), NOW).text
     assert kept == f"nothing: it ended as {state}, and its row is kept for KILNHAND_RESULT_DAYS"
 
 

@@ -10,8 +10,20 @@ from worker.engine import dispatcher as dispatch
 from worker.errors import ServiceUnavailableError, SubmitUnknownError
 from worker.explain.history import FIRST, LAST
 from worker.explain.story import began_at, money, story
-from worker.jobs.job import Artefact, Attempt, Cost, Job, Note, Options, Receipt, Stage, Step, Ticket, Trouble
-from worker.providers.base import Ended, Running, Stop
+from worker.jobs.job import (
+    Artefact,
+    Attempt,
+    Cost,
+    ErrorRecord,
+    HistoryEntry,
+    Job,
+    Options,
+    Receipt,
+    Stage,
+    Step,
+    Ticket,
+)
+from worker.providers.base import CancelResult, Ended, Running
 
 START = 1_700_000_000.0
 PLAIN = Job("a", "generation.text_to_image", "generation", {}, Step("flux-schnell", {}, ()), Options(), START)
@@ -28,8 +40,8 @@ def job(stage: Stage = Stage.COMPLETED, **changes: Any) -> Job:
     return replace(PLAIN, **{"stage": stage, "ending": ending, **changes})
 
 
-def notes(*told: tuple[float, str, str]) -> tuple[Note, ...]:
-    return tuple(Note(START + after, what, text) for after, what, text in told)
+def notes(*told: tuple[float, str, str]) -> tuple[HistoryEntry, ...]:
+    return tuple(HistoryEntry(START + after, what, text) for after, what, text in told)
 
 
 @pytest.fixture
@@ -101,11 +113,11 @@ def test_what_was_heard_is_told(signal: str, said: str) -> None:
 
 
 def test_an_attempt_that_was_refused_and_one_that_may_be_a_duplicate_say_so() -> None:
-    lost = Trouble("submit_unknown", "the answer was lost", "fal")
-    refused = Trouble("rate_limited", "fal: slow down (HTTP 429)", "fal", 429)
+    lost = ErrorRecord("submit_unknown", "the answer was lost", "fal")
+    refused = ErrorRecord("rate_limited", "fal: slow down (HTTP 429)", "fal", 429)
     attempts = (
-        attempt(1, ticket=None, submitted_at=None, trouble=lost),
-        attempt(2, ticket=None, submitted_at=None, trouble=refused, possible_duplicate=True),
+        attempt(1, ticket=None, submitted_at=None, error=lost),
+        attempt(2, ticket=None, submitted_at=None, error=refused, possible_duplicate=True),
         attempt(3, ended_at=None, possible_duplicate=True),
     )
     told = story(job(Stage.WAITING, attempts=attempts))
@@ -123,7 +135,7 @@ def test_money_is_the_sum_of_all_attempts() -> None:
     unknown = replace(COST, usd=None)
     assert money(job(attempts=(attempt(1, cost=unknown),))) == "no bill has come; attempt 1 has units of unknown price"
     assert money(job(attempts=(attempt(1),))) == "no bill has come; attempt 1 ended without a word of its price"
-    failed = attempt(1, trouble=Trouble("service_unavailable", "x"))
+    failed = attempt(1, error=ErrorRecord("service_unavailable", "x"))
     assert money(job(Stage.FAILED, attempts=(failed, attempt(2, cost=COST)))) == "billed 0.0060 USD"
 
 
@@ -143,7 +155,7 @@ def test_the_receipt_is_the_last_word(receipt: Receipt, files: tuple[str, ...], 
 
 
 def test_of_a_long_history_the_gap_is_marked() -> None:
-    told = story(job(history=tuple(Note(START + n, "looked", str(n)) for n in range(FIRST + LAST))))
+    told = story(job(history=tuple(HistoryEntry(START + n, "looked", str(n)) for n in range(FIRST + LAST))))
     (gap,) = [place for place, line in enumerate(told) if "the middle is left out" in line]
     assert gap == 2 + FIRST
     assert not [line for line in story(job(history=notes((0.0, "looked", "x")))) if "left out" in line]
@@ -151,7 +163,7 @@ def test_of_a_long_history_the_gap_is_marked() -> None:
 
 async def test_the_life_of_a_lost_submission_can_be_read(world: World) -> None:
     world.fal.submits = [SubmitUnknownError("fal: no answer"), Ticket("r-2")]
-    world.fal.looks = [Running(), Ended(inference_s=1.0)]
+    world.fal.polls = [Running(), Ended(inference_s=1.0)]
     await world.accept()
     told = "\n".join(story(await world.until(Stage.CLOSING)))
     assert "nobody can tell whether it was taken: not in the provider's list yet" in told
@@ -161,8 +173,8 @@ async def test_the_life_of_a_lost_submission_can_be_read(world: World) -> None:
 
 
 async def test_the_life_of_a_cancelled_job_can_be_read(world: World) -> None:
-    world.fal.looks = [Running()]
-    world.fal.cancels = [ServiceUnavailableError("away"), Stop.STOPPED]
+    world.fal.polls = [Running()]
+    world.fal.cancels = [ServiceUnavailableError("away"), CancelResult.STOPPED]
     await world.accept()
     await world.turn()
     await world.ledger.signal("a", "cancel")

@@ -11,11 +11,11 @@ from obstore.store import MemoryStore
 from config.settings import GatewaySettings
 from tests.unit.files.files import picture
 from worker.errors import RequestRefusedError
-from worker.files.input_refs import Own
-from worker.files.inputs import InputLimits, Inputs
+from worker.files.input_refs import OwnUrls
+from worker.files.inputs import InputFiles, InputLimits
 from worker.files.store import GatewayUrls, ObjectStore
 from worker.files.verify import Verifier, VerifyLimits
-from worker.net.public import Gate
+from worker.net.public import AddressPolicy
 from worker.providers.base import Media
 
 SECRET, ROOT, NOW = "a secret of the tests", "http://gateway.example:8080", 1000.0
@@ -29,8 +29,8 @@ class Bench:
         self.store = ObjectStore(MemoryStore(), GatewayUrls(SECRET, ROOT, lambda: NOW))
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._note(answering)))
         self.verifier = Verifier(VerifyLimits(1_000_000))
-        own = Own(GatewaySettings(public_url=ROOT, secret=SECRET, _env_file=None), lambda: NOW)  # type: ignore[call-arg, arg-type]
-        self.inputs = Inputs(self.client, self.store, self.verifier, own, Gate(), InputLimits(total_s=5))
+        own = OwnUrls(GatewaySettings(public_url=ROOT, secret=SECRET, _env_file=None), lambda: NOW)  # type: ignore[call-arg, arg-type]
+        self.inputs = InputFiles(self.client, self.store, self.verifier, own, AddressPolicy(), InputLimits(total_s=5))
 
     def _note(self, answering: Answering) -> Answering:
         def answer(request: httpx.Request) -> httpx.Response:

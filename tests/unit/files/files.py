@@ -11,13 +11,13 @@ from typing import Any
 import av
 from PIL import Image
 
-from worker.files.pieces import Found
+from worker.files.pieces import FoundFile
 from worker.jobs.job import Kind, Piece
 
 
-def found(kind: Kind = "image", **promise: Any) -> Found:
+def found(kind: Kind = "image", **promise: Any) -> FoundFile:
     at = {"image": "images.*", "video": "video"}.get(kind, "file")
-    return Found(
+    return FoundFile(
         Piece({"image": "images"}.get(kind, kind), kind, at, **promise), 0, "https://cdn.example/a/b.bin?token=t"
     )
 

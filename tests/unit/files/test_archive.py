@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.foreign.bombs import _tar, _zip, archives
 from worker.files.archive import ArchiveLimits, is_archive, see_archive
-from worker.files.seen import DefectError
+from worker.files.file_info import DefectError
 
 LIMITS = ArchiveLimits(entries=1000, unpacked_bytes=4 << 20, ratio=100)
 FILES = {"a.png": b"\x89PNG" + bytes(range(256)) * 40, "folder/a.txt": b"a caption", "empty": b""}

@@ -6,37 +6,37 @@ import pytest
 from PIL import Image
 
 from tests.unit.files.files import noise, picture
-from worker.files.fit import Fit, fitted, within
+from worker.files.file_info import DefectError, FileInfo
+from worker.files.fit import ImageLimits, check_file, fit_image
 from worker.files.formats import sniff
 from worker.files.picture import see_picture
-from worker.files.seen import DefectError, Seen
 from worker.providers.base import Media
 
 PNG = frozenset({"image/png"})
 
 
-def seen(data: bytes) -> Seen:
+def seen(data: bytes) -> FileInfo:
     return see_picture(io.BytesIO(data), sniff(data[:64]), 1 << 30, may_be_black=True)
 
 
-@pytest.mark.parametrize("fit", [Fit(), Fit(64 * 48, 1 << 20, PNG)])
-def test_what_fits_is_not_touched(fit: Fit) -> None:
+@pytest.mark.parametrize("fit", [ImageLimits(), ImageLimits(64 * 48, 1 << 20, PNG)])
+def test_what_fits_is_not_touched(fit: ImageLimits) -> None:
     data = picture("PNG", (64, 48))
-    assert fitted(data, seen(data), fit) == Media(data, "image/png")
+    assert fit_image(data, seen(data), fit) == Media(data, "image/png")
 
 
 @pytest.mark.parametrize(
     ("data", "fit"),
     [
-        (picture("PNG", (300, 200)), Fit(most_pixels=10_000)),
-        (noise("PNG", (400, 400)), Fit(most_bytes=50_000)),
-        (noise("PNG", (400, 400)), Fit(most_bytes=5_000)),
-        (picture("GIF"), Fit(content_types=PNG)),
-        (picture("AVIF"), Fit(content_types=frozenset({"image/jpeg"}))),
+        (picture("PNG", (300, 200)), ImageLimits(most_pixels=10_000)),
+        (noise("PNG", (400, 400)), ImageLimits(most_bytes=50_000)),
+        (noise("PNG", (400, 400)), ImageLimits(most_bytes=5_000)),
+        (picture("GIF"), ImageLimits(content_types=PNG)),
+        (picture("AVIF"), ImageLimits(content_types=frozenset({"image/jpeg"}))),
     ],
 )
-def test_what_does_not_becomes_a_jpeg_that_does(data: bytes, fit: Fit) -> None:
-    media = fitted(data, seen(data), fit)
+def test_what_does_not_becomes_a_jpeg_that_does(data: bytes, fit: ImageLimits) -> None:
+    media = fit_image(data, seen(data), fit)
     size = seen(media.data)
 
     assert media.content_type == size.form.content_type == "image/jpeg"
@@ -49,27 +49,29 @@ def test_what_does_not_becomes_a_jpeg_that_does(data: bytes, fit: Fit) -> None:
 
 def test_transparency_becomes_white_and_a_turned_picture_upright() -> None:
     clear = picture("PNG", (8, 8), "RGBA", (0, 0, 0, 0))
-    white = Image.open(io.BytesIO(fitted(clear, seen(clear), Fit(content_types=())).data))
+    white = Image.open(io.BytesIO(fit_image(clear, seen(clear), ImageLimits(content_types=())).data))
     assert white.convert("L").getextrema() == (255, 255)
 
     file = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6  # lies on its side
     Image.new("RGB", (40, 20)).save(file, "JPEG", exif=exif)
-    turned = seen(fitted(file.getvalue(), seen(file.getvalue()), Fit(content_types=())).data)
+    turned = seen(fit_image(file.getvalue(), seen(file.getvalue()), ImageLimits(content_types=())).data)
     assert (turned.width, turned.height) == (20, 40)
 
 
 def test_what_cannot_be_made_so_small_is_refused() -> None:
     data = noise("PNG", (64, 64))
     with pytest.raises(DefectError, match=r"smaller than 0\.0001 MB"):
-        fitted(data, seen(data), Fit(most_bytes=100))
+        fit_image(data, seen(data), ImageLimits(most_bytes=100))
 
 
 def test_what_is_no_picture_stays_as_it_is_or_is_refused() -> None:
     media = Media(b"x" * 10, "video/mp4")
-    assert within(media, None) is within(media, Fit(most_bytes=10, content_types={"video/mp4"})) is media
+    assert (
+        check_file(media, None) is check_file(media, ImageLimits(most_bytes=10, content_types={"video/mp4"})) is media
+    )
     with pytest.raises(DefectError, match="provider takes"):
-        within(media, Fit(most_bytes=9))
+        check_file(media, ImageLimits(most_bytes=9))
     with pytest.raises(DefectError, match="allowed: video/webm"):
-        within(media, Fit(content_types={"video/webm"}))
+        check_file(media, ImageLimits(content_types={"video/webm"}))

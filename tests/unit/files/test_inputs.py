@@ -10,9 +10,9 @@ from tests.integration.foreign.bombs import _zip
 from tests.unit.files.conftest import JPEG, NOW, PNG, ROOT, Make
 from tests.unit.files.files import noise, picture, video
 from worker.errors import RequestRefusedError, ServiceUnavailableError
-from worker.files.fit import Fit
+from worker.files.fit import ImageLimits
 from worker.files.input_refs import may_be_handed_on
-from worker.net.public import Gate
+from worker.net.public import AddressPolicy
 from worker.providers.base import Media
 
 
@@ -110,13 +110,13 @@ async def test_a_black_picture_is_a_fine_input_and_one_of_too_many_pixels_is_not
 
 
 async def test_pictures_are_made_to_fit_and_other_kinds_are_not(bench: Make) -> None:
-    (media,) = await bench(picture("PNG", (400, 300))).bring("https://a.example/", fit=Fit(most_pixels=5000))
+    (media,) = await bench(picture("PNG", (400, 300))).bring("https://a.example/", fit=ImageLimits(most_pixels=5000))
     assert media.content_type == "image/jpeg"
 
     movie = video()
     (media,) = await bench(movie).bring("https://a.example/", kind="video")
     assert media == Media(movie, "video/mp4")
-    error = await bench(movie).refusal("https://a.example/", kind="video", fit=Fit(most_bytes=100))
+    error = await bench(movie).refusal("https://a.example/", kind="video", fit=ImageLimits(most_bytes=100))
     assert (error.kind, error.message) == ("too_large", "files.0: larger than the 0.0001 MB that the provider takes")
 
 
@@ -187,4 +187,4 @@ async def test_a_refusal_before_an_upload_names_the_place_in_the_field(bench: Ma
     ],
 )  # fmt: skip
 def test_only_a_plain_public_url_is_handed_on(ref: str, may: bool) -> None:
-    assert may_be_handed_on(ref, Gate()) is may
+    assert may_be_handed_on(ref, AddressPolicy()) is may

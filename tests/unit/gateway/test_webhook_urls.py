@@ -7,7 +7,7 @@ import pytest
 
 from config.settings import FalSettings, GatewaySettings, Settings
 from worker.files.signing import sign
-from worker.jobs.signals import Heard
+from worker.jobs.signals import WebhookReport
 from worker.net.webhook_url import WebhookSecretMissingError, attempt_of, webhook_url, webhooks_wanted
 
 SECRET = "a secret of the tests"
@@ -69,15 +69,15 @@ def test_the_signature_of_a_file_is_no_token_though_the_secret_is_the_same() -> 
 @pytest.mark.parametrize(
     "heard",
     [
-        Heard("r-1", "OK", 1000.25, {"images": [{"url": "https://x/y.png"}], "seed": 7}),
-        Heard("r-1", "OK", 1.0, None, payload_error="Response payload is not JSON serializable."),
-        Heard(
+        WebhookReport("r-1", "OK", 1000.25, {"images": [{"url": "https://x/y.png"}], "seed": 7}),
+        WebhookReport("r-1", "OK", 1.0, None, payload_error="Response payload is not JSON serializable."),
+        WebhookReport(
             "r-1", "ERROR", 1.0, {"detail": [{"msg": "ä 狐", "n": 1.5, "none": None}]}, error="Invalid status code: 422"
         ),
     ],
 )
-def test_what_was_heard_survives_being_written_down(heard: Heard) -> None:
-    assert Heard.load(heard.dump()) == heard
+def test_what_was_heard_survives_being_written_down(heard: WebhookReport) -> None:
+    assert WebhookReport.load(heard.dump()) == heard
 
 
 def settings(

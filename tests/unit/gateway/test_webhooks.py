@@ -21,7 +21,7 @@ from tests.unit.gateway.door import JOB, KEYS, OTHER, REQUEST, SECRET, SIGNED_AT
 from worker.gateway.intake import Told
 from worker.gateway.webhooks import LARGEST_BYTES
 from worker.jobs.job import Stage
-from worker.jobs.signals import Heard
+from worker.jobs.signals import WebhookReport
 
 SIGNATURE = WEBHOOKS["ok"]["signature"]
 OK_BODY = WEBHOOKS["ok"]["body"].encode()
@@ -52,7 +52,7 @@ async def test_a_genuine_webhook_is_left_on_the_row_which_is_due_at_once(door: D
     row, body = await door.row(), json.loads(WEBHOOKS[name]["body"])
     assert (answer.status_code, answer.json(), await door.counts()) == (200, {"heard": "accepted"}, {"accepted": 1})
     assert row.due_at == SIGNED_AT
-    assert Heard.load(row.signals["webhook:1"]) == Heard(
+    assert WebhookReport.load(row.signals["webhook:1"]) == WebhookReport(
         REQUEST, body["status"], SIGNED_AT, body["payload"], body.get("payload_error"), body.get("error")
     )
     assert list(row.signals) == ["webhook:1"]
@@ -215,7 +215,7 @@ async def test_a_ledger_out_of_reach_has_fal_try_again(door: Door, error: Except
 @pytest.mark.parametrize("payload", ["[1]", '"text"', "7", "null"])
 def test_a_payload_that_is_no_object_is_asked_for_later(payload: str) -> None:
     told = Told.model_validate_json(f'{{"request_id": "r", "status": "OK", "payload": {payload}}}')
-    assert told.heard(1.0) == Heard("r", "OK", 1.0)
+    assert told.heard(1.0) == WebhookReport("r", "OK", 1.0)
 
 
 async def test_a_body_without_a_length_is_cut_off_at_the_limit(door: Door) -> None:

@@ -10,14 +10,14 @@ from worker.jobs.job import (
     Artefact,
     Attempt,
     Cost,
+    ErrorRecord,
     Job,
+    Observation,
     Options,
     Piece,
-    Sight,
     Stage,
     Step,
     Ticket,
-    Trouble,
     dump_job,
     load_job,
 )  # fmt: skip
@@ -47,13 +47,13 @@ def test_a_submission_is_never_entered_but_by_an_accepted_job() -> None:
 
 def test_a_row_survives_its_own_json() -> None:
     ticket = Ticket("r", {"status": "https://queue.fal.run/x/requests/r/status"})
-    trouble = Trouble("rate_limited", "slow down", "fal", 429, "x")
+    trouble = ErrorRecord("rate_limited", "slow down", "fal", 429, "x")
     attempt = Attempt(1, "fal", "fal-ai/flux/dev", 2.0, ticket, 2.5, 9.0, 6.0, Cost(0.1, 2, "step", False), trouble)
     piece = Piece("images", "image", "images.*", 2, 1024, 768)
     job = Job(
         "a", "t", "q", {"prompt": "é\u2028"}, Step("m", {"seed": 2**62}, (piece,), {"x": [1, {"y": None}]}),
         Options("acme", {"k": "v"}, 5.0, "high", "key"), 1.5, stage=Stage.STORED, attempts=(attempt,),
-        sight=Sight(True, None, 4.0, 0.5, False, ("line",)), answer={"images": []},
+        observed=Observation(True, None, 4.0, 0.5, False, ("line",)), answer={"images": []},
         artefacts=(Artefact("images", "jobs/a/images-0.png", "image", "image/png", 3, "00", 10, 20),),
         message={"chain": [{"task": "x"}]},
     )  # fmt: skip

@@ -8,8 +8,8 @@ import pytest
 from config.catalogue import Price, load_catalogue
 from worker.errors import ContentRefusedError, SubmitUnknownError
 from worker.jobs.job import Attempt, Cost, Job, Options, Piece, Step
-from worker.money.cost import cost_of, estimate_usd, estimated_cost, promised
-from worker.providers.base import Fault, Reply, Tokens
+from worker.money.cost import cost_of, estimate_usd, estimated_cost, promised_pieces
+from worker.providers.base import Reply, RunFailure, Tokens
 
 CATALOGUE = load_catalogue()
 
@@ -48,7 +48,7 @@ def on(model: str, route: int, arguments: dict[str, Any] | None = None, **extra:
     return Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, found.provider, found.endpoint, 1.0),))
 
 
-def cost(job: Job, outcome: Reply | Fault) -> Cost | None:
+def cost(job: Job, outcome: Reply | RunFailure) -> Cost | None:
     return cost_of(CATALOGUE.find(job.step.model), job, outcome)
 
 
@@ -94,13 +94,15 @@ def test_units_of_an_endpoint_that_is_paid_by_the_token_are_not_priced() -> None
 
 
 def test_a_refused_run_costs_what_was_billed_and_no_more_is_made_up() -> None:
-    assert cost(on("flux-schnell", 1), Fault(ContentRefusedError(), 1)) == Cost(0.0336, 1, "image", estimated=False)
-    assert cost(on("flux-schnell", 1), Fault(ContentRefusedError())) is None
+    assert cost(on("flux-schnell", 1), RunFailure(ContentRefusedError(), 1)) == Cost(
+        0.0336, 1, "image", estimated=False
+    )
+    assert cost(on("flux-schnell", 1), RunFailure(ContentRefusedError())) is None
 
 
 def test_a_refusal_in_words_costs_the_tokens_that_it_says() -> None:
     tokens = Tokens(read=1_000_000, wrote=200_000)
-    refused = Fault(ContentRefusedError(), tokens=tokens)
+    refused = RunFailure(ContentRefusedError(), tokens=tokens)
     assert cost(on("claude-haiku-5-5", 0), refused) == Cost(0.2, 1_200_000, "token", estimated=False)
     assert cost(on("flux-schnell", 1), refused) == Cost(None, 1_200_000, "token", estimated=True)
 
@@ -122,7 +124,7 @@ def test_a_route_that_draws_by_ratio_promises_a_shape_and_no_size() -> None:
     piece = Piece("images", "image", "images.*", width=1600, height=900)
     given = {"image_size": {"width": 1600, "height": 900}}
     exact, close = (
-        promised(CATALOGUE, replace(job, step=replace(job.step, pieces=(piece,))))[0]
+        promised_pieces(CATALOGUE, replace(job, step=replace(job.step, pieces=(piece,))))[0]
         for job in (on("flux-schnell", 0, given), on("flux-schnell", 1, given))
     )
     assert exact == piece

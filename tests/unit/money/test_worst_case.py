@@ -9,7 +9,7 @@ from config.catalogue import Model, Price, load_catalogue
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import World, world_of_two
 from worker.engine import dispatcher as dispatch
-from worker.engine.arguments import told
+from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import STRIKES
 from worker.errors import SubmitUnknownError
 from worker.explain.story import money
@@ -38,7 +38,7 @@ LOST = SubmitUnknownError("anthropic: no answer", provider="anthropic")
 
 
 def cost_of_sent(model: Model, job: Job) -> Cost | None:
-    return possible_cost(model, job, told(model, job))
+    return possible_cost(model, job, call_arguments(model, job))
 
 
 def test_a_byte_of_what_was_sent_is_a_token_at_most() -> None:
@@ -96,7 +96,7 @@ def test_words_that_were_lost_cost_what_was_sent_and_all_that_might_come(task: s
 def test_the_repair_round_is_the_dearer_for_the_bad_answer_that_it_is_told() -> None:
     model, job = CATALOGUE.find("claude-haiku-5-5"), words("language.caption", "claude-haiku-5-5")
     first = cost_of_sent(model, job)
-    again = cost_of_sent(model, replace(job, bad={"answer": "x" * 900, "complaint": ["captions: missing"]}))
+    again = cost_of_sent(model, replace(job, bad_answer={"answer": "x" * 900, "complaint": ["captions: missing"]}))
     assert first and again and first.units and again.units and again.units > first.units + 900
 
 
@@ -154,12 +154,12 @@ async def test_words_that_are_lost_twice_are_on_the_bill_twice_and_the_story_say
 ) -> None:
     await accept(world)
     row = await world.until(Stage.CLOSING)
-    assert (row.ending, row.trouble and row.trouble.code) == (Stage.FAILED, "submit_unknown")
+    assert (row.ending, row.error and row.error.code) == (Stage.FAILED, "submit_unknown")
     most = cost_of_sent(CATALOGUE.find("claude-haiku-5-5"), row)
     assert most and costs(row) == [most.usd] * 2
-    told = money(row)
-    assert told.startswith("no bill has come; attempt 1 may have been taken and billed about 0.00")
-    assert "attempt 2 may have been taken and billed about" in told
+    call_arguments = money(row)
+    assert call_arguments.startswith("no bill has come; attempt 1 may have been taken and billed about 0.00")
+    assert "attempt 2 may have been taken and billed about" in call_arguments
 
 
 async def test_a_call_whose_worker_vanished_is_booked_by_its_references_alone(world: World) -> None:
@@ -181,7 +181,7 @@ async def test_a_deadline_in_the_middle_of_the_doubt_books_it_too(world: World) 
     await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(attempt,)), 8.0)
     world.now += 9
     row = await world.until(Stage.CLOSING)
-    assert row.trouble and row.trouble.code == "deadline_exceeded"
+    assert row.error and row.error.code == "deadline_exceeded"
     (usd,) = costs(row)
     assert usd and usd > 0
 
@@ -196,7 +196,7 @@ async def test_a_row_that_kills_its_workers_in_the_middle_of_a_call_books_it_too
         await world.ledger.claim(["generation"], 1, 8.0)
     world.now += 9
     row = await world.turn()
-    assert row.trouble and row.trouble.code == "internal"
+    assert row.error and row.error.code == "internal"
     (usd,) = costs(row)
     assert usd and usd > 0
 

@@ -9,7 +9,7 @@ import pytest
 from config.openings import Opening, opening_of, read_openings
 from worker.net import public as inside
 from worker.net.http import open_downloads
-from worker.net.public import ForeignAddressError, Gate, InsideError, is_public, is_public_name
+from worker.net.public import AddressPolicy, ForeignAddressError, PrivateAddressError, is_public, is_public_name
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
@@ -52,7 +52,7 @@ def test_other_names_are(name: str) -> None:
     "url", ["http://127.0.0.1:1/x", "http://[::1]:1/x", "http://[::ffff:10.0.0.1]/", "http://localhost:1/x", "http://x:y@1.1.1.1/"]
 )  # fmt: skip
 async def test_a_download_does_not_even_connect_to_the_inside(url: str) -> None:
-    async with open_downloads(2, gate=Gate()) as client:
+    async with open_downloads(2, gate=AddressPolicy()) as client:
         with pytest.raises(httpx.UnsupportedProtocol, match=r"not public|login"):
             await client.get(url)
 
@@ -82,7 +82,7 @@ async def test_a_name_that_leads_inside_with_one_address_is_refused_where_it_is_
     resolving: Resolving, address: str
 ) -> None:
     resolving("1.1.1.1", address)
-    async with open_downloads(2, gate=Gate()) as client:
+    async with open_downloads(2, gate=AddressPolicy()) as client:
         with pytest.raises(httpx.UnsupportedProtocol, match=r"innocent\.example leads to an address"):
             await client.get("http://innocent.example/x.png")
 
@@ -122,20 +122,20 @@ def test_an_opening_that_cannot_be_read_is_refused(text: str) -> None:
     ],
 )
 def test_an_opening_opens_nothing_but_itself(opened: str, url: str, passes: bool) -> None:
-    gate = Gate(read_openings(opened))
+    gate = AddressPolicy(read_openings(opened))
     if passes:
         gate.check(httpx.URL(url))
     else:
-        with pytest.raises(InsideError):
+        with pytest.raises(PrivateAddressError):
             gate.check(httpx.URL(url))
 
 
 def test_an_opened_name_opens_its_own_addresses_only_on_its_port() -> None:
-    gate = Gate(read_openings("twin:9100"))
+    gate = AddressPolicy(read_openings("twin:9100"))
     gate.check_addresses("twin", 9100, ["172.18.0.2"])
     gate.open_socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("172.18.0.2", 9100))).close()
 
-    with pytest.raises(InsideError):
+    with pytest.raises(PrivateAddressError):
         gate.check_addresses("other.example", 9100, ["172.18.0.2"])
     for address in (("172.18.0.2", 6379), ("172.18.0.3", 9100)):
         with pytest.raises(OSError, match="not public"):
@@ -143,8 +143,8 @@ def test_an_opened_name_opens_its_own_addresses_only_on_its_port() -> None:
 
 
 def test_a_name_without_addresses_and_an_impossible_port_lead_nowhere() -> None:
-    with pytest.raises(InsideError):
-        Gate().check_addresses("a.example", 80, [])
+    with pytest.raises(PrivateAddressError):
+        AddressPolicy().check_addresses("a.example", 80, [])
     for port in (0, 65536):
         with pytest.raises(ForeignAddressError):
-            Gate().check(httpx.URL(f"http://a.example:{port}/"))
+            AddressPolicy().check(httpx.URL(f"http://a.example:{port}/"))

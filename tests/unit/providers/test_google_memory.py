@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.files.memory import MB
+from worker.files.memory_budget import MB
 from worker.providers.google.memory import call_bytes, picture_bytes
 
 PRO, TRY_ON, VEO, FLASH = "gemini-3-pro-image", "virtual-try-on-001", "veo-3.1-lite-generate-001", "gemini-3.8-flash"

@@ -19,7 +19,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )  # fmt: skip
-from worker.jobs.job import Attempt, Job, Options, Step, Ticket, Trouble
+from worker.jobs.job import Attempt, ErrorRecord, Job, Options, Step, Ticket
 from worker.routing.routes import (
     Again,
     Elsewhere,
@@ -28,9 +28,9 @@ from worker.routing.routes import (
     Unknown,
     after_attempt,
     backoff_s,
-    nowhere,
-    says_nothing,
-    ways,
+    is_inconclusive,
+    no_route_error,
+    route_options,
 )
 
 JOB = Job("a", "t", "q", {}, Step("m", {}, ()), Options(), 1.0)
@@ -83,8 +83,8 @@ def test_a_pause_honours_retry_after_and_else_doubles_from_one_to_ten_seconds() 
 
 
 def test_a_look_that_failed_says_nothing_about_the_job_unless_the_provider_denies_it() -> None:
-    assert all(says_nothing(error) for error in (RateLimitError(), ServiceUnavailableError(), AuthenticationError()))
-    assert not says_nothing(RequestRefusedError())
+    assert all(is_inconclusive(error) for error in (RateLimitError(), ServiceUnavailableError(), AuthenticationError()))
+    assert not is_inconclusive(RequestRefusedError())
 
 
 def lacks(*missing: str) -> Callable[[str], str | None]:
@@ -126,14 +126,14 @@ WAYS: list[tuple[Job, tuple[str, ...], list[str], list[str]]] = [  # job, provid
 def test_the_routes_that_are_left_to_a_job(
     job: Job, missing: tuple[str, ...], is_open: list[str], shut: list[str]
 ) -> None:
-    found = ways(load_catalogue().find(job.step.model), job, lacks(*missing))
+    found = route_options(load_catalogue().find(job.step.model), job, lacks(*missing))
     assert [f"{way.route.provider} {way.route.endpoint}" for way in found.open] == is_open
     assert list(found.shut) == shut
 
 
 def test_a_job_that_no_provider_can_serve_is_told_what_to_set() -> None:
     model, job = load_catalogue().find("flux-dev"), job_of("flux-dev")
-    error = nowhere(model, job, ways(model, job, lacks("fal", "vertex")))
+    error = no_route_error(model, job, route_options(model, job, lacks("fal", "vertex")))
     assert isinstance(error, ProviderDisabledError)
     assert error.message == "flux-dev needs fal, vertex: set FAL_KEY; set VERTEX_KEY"
 
@@ -170,9 +170,9 @@ def test_where_an_error_leads_when_another_route_is_open(
     error: ExternalServiceError, times: int, on_policy: bool, outcome: type[Outcome]
 ) -> None:
     job = replace(tried(times), options=Options(fallback_on_policy=on_policy))
-    before = Trouble(error.code, error.message, kind=error.kind)
+    before = ErrorRecord(error.code, error.message, kind=error.kind)
     job = replace(
-        job, attempts=tuple(replace(attempt, trouble=before) for attempt in job.attempts[:-1]) + job.attempts[-1:]
+        job, attempts=tuple(replace(attempt, error=before) for attempt in job.attempts[:-1]) + job.attempts[-1:]
     )
     assert type(after_attempt(error, job, elsewhere=True)) is outcome
     if outcome is Elsewhere and not isinstance(error, RateLimitError | ServiceUnavailableError):

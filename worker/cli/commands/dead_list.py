@@ -111,7 +111,7 @@ def _plain(job: Job) -> dict[str, Any]:
         "tenant": job.options.tenant,
         "labels": dict(job.options.labels),
         "failed_at": job.closed_at,
-        "error": to_jsonable_python(job.trouble),
+        "error": to_jsonable_python(job.error),
         "attempts": len(job.attempts),
         "money": money(job),
     }
@@ -124,7 +124,7 @@ def _show(jobs: Sequence[Job]) -> None:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.closed_at or job.created_at))
         head = Text(job.id, style="cyan").append(f"  {when}  {job.task}  {job.step.model}", style="default")
         out.print(head.append(f"  {job.options.tenant or ''}", style="dim"), soft_wrap=True)
-        code, message = (job.trouble.code, job.trouble.message) if job.trouble else ("", "")
+        code, message = (job.error.code, job.error.message) if job.error else ("", "")
         line = message.partition("\n")[0]
         short = line if len(line) <= MESSAGE_WIDTH else f"{line[: MESSAGE_WIDTH - 1]}…"
         out.print(Text(f"  {code}", style="red").append(f"  {short}", style="default"), soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.text import Text
 from worker.cli.commands.job_rows import known_row
 from worker.cli.commands.settings import read_settings
 from worker.cli.screen import terminal
-from worker.explain.next_step import coming
+from worker.explain.next_step import next_step
 from worker.explain.story import began_at, money, story
 from worker.jobs.status import state_of
 from worker.ledger.base import Row
@@ -31,12 +31,12 @@ def tell(row: Row, now: float) -> None:
     out = terminal.out()
     for line in story(row.job):
         out.print(Text(line), soft_wrap=True)
-    out.print(Text(f"next: {coming(row, now).text}", style="bold"), soft_wrap=True)
+    out.print(Text(f"next: {next_step(row, now).text}", style="bold"), soft_wrap=True)
 
 
 def as_plain(row: Row, now: float) -> dict[str, Any]:
     """The story as JSON. Times are the ledger's, in seconds since the epoch."""
-    job, following = row.job, coming(row, now)
+    job, following = row.job, next_step(row, now)
     return {
         "job_id": job.id,
         "task": job.task,

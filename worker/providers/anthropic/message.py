@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from worker.errors import BrokenPieceError, ContentRefusedError, RequestRefusedError, SubmitUnknownError
 from worker.providers.anthropic.errors import NAME
 from worker.providers.anthropic.image import fitted
-from worker.providers.base import Call, Fault, Media, Reply, Tokens
+from worker.providers.base import Call, Media, Reply, RunFailure, Tokens
 
 MAX_TOKENS = 4096  # written, where the caller leaves it open; thoughts count
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -88,7 +88,7 @@ def _text(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def answer_of(content: bytes, *, as_json: bool) -> Reply | Fault:
+def answer_of(content: bytes, *, as_json: bool) -> Reply | RunFailure:
     """What a 200 brought. Raises `SubmitUnknownError` when it is no message: it may have been made all the same."""
     try:
         message = _Message.model_validate(json.loads(content))
@@ -107,7 +107,7 @@ def answer_of(content: bytes, *, as_json: bool) -> Reply | Fault:
     return Reply(output, tokens=_tokens(message.usage), version=message.model)
 
 
-def _stopped(message: _Message) -> Fault | None:
+def _stopped(message: _Message) -> RunFailure | None:
     """Why there is no whole answer, or None: a refusal is a 200 too."""
     match message.stop_reason:
         case "end_turn" | "stop_sequence":
@@ -117,18 +117,18 @@ def _stopped(message: _Message) -> Fault | None:
             why = " ".join((details.explanation or "no reason given").split())[:300]
             text = f"anthropic: refused for its content: {_clean(why)}"
             refused = ContentRefusedError(text, provider=NAME, status=200, kind=details.category or "refusal")
-            return Fault(refused, tokens=_tokens(message.usage))
+            return RunFailure(refused, tokens=_tokens(message.usage))
         case "max_tokens" | "model_context_window_exceeded" as kind:
             way_out = "raise max_tokens" if kind == "max_tokens" else "send fewer pictures or a shorter prompt"
             text = f"anthropic: the answer was cut short ({kind}); {way_out}"
             cut = RequestRefusedError(text, provider=NAME, status=200, kind=kind)
-            return Fault(cut, tokens=_tokens(message.usage))
+            return RunFailure(cut, tokens=_tokens(message.usage))
     return _broken(message, f"stopped by {str(message.stop_reason)[:100]!r}", "stop_reason")
 
 
-def _broken(message: _Message, what: str, kind: str) -> Fault:
+def _broken(message: _Message, what: str, kind: str) -> RunFailure:
     error = BrokenPieceError(f"anthropic: {what}", provider=NAME, status=200, kind=kind)
-    return Fault(error, tokens=_tokens(message.usage))
+    return RunFailure(error, tokens=_tokens(message.usage))
 
 
 def _tokens(usage: _Usage) -> Tokens:

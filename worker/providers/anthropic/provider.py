@@ -17,11 +17,11 @@ from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, Defaul
 
 from config.settings import AnthropicSettings
 from worker.errors import InternalError, RequestRefusedError
-from worker.files.memory import MB
+from worker.files.memory_budget import MB
 from worker.jobs.job import Ticket
 from worker.providers.anthropic.errors import anthropic_error, unanswered
 from worker.providers.anthropic.message import answer_of, body_of
-from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
+from worker.providers.base import Call, CancelResult, LostSubmission, Media, Reply, RunFailure, RunStatus
 
 BASE_URL = "https://api.anthropic.com"  # given, so that no variable of the SDK's own sends the key elsewhere
 TWIN_KEY = "twin"  # the stand-in asks for a key, and any will do
@@ -61,7 +61,7 @@ class Anthropic:
         """The pictures, their base64, and the body with it."""
         return WORDS_MB * MB + 4 * file_bytes
 
-    async def submit(self, call: Call) -> Reply | Fault:
+    async def submit(self, call: Call) -> Reply | RunFailure:
         """One POST, and what came of it."""
         body = await asyncio.to_thread(body_of, call) if call.files else body_of(call)
         try:
@@ -83,23 +83,23 @@ class Anthropic:
         """Never asked: files go inside the call."""
         raise RequestRefusedError("anthropic takes files inside the call", provider="anthropic")
 
-    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
         """Never asked: no ticket is given out."""
         raise InternalError("anthropic gives out no tickets: there is nothing to look at")
 
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
         """Never asked, as `look`."""
         raise InternalError("anthropic gives out no tickets: there is no result to ask for")
 
-    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
         """A message is over when its call is."""
-        return Stop.TOO_LATE
+        return CancelResult.TOO_LATE
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         """The id alone; nothing can be asked by it."""
         return Ticket(request_id)
 
-    async def find(self, sought: Sought) -> Ticket | None:
+    async def find(self, sought: LostSubmission) -> Ticket | None:
         """Anthropic lists no messages: it cannot be told."""
         return None
 

@@ -28,7 +28,18 @@ from worker.errors import (
 )
 from worker.jobs.job import Ticket
 from worker.net.http import NoCookies
-from worker.providers.base import Call, Ended, Fault, Media, Queued, Reply, Running, Sighting, Sought, Stop
+from worker.providers.base import (
+    Call,
+    CancelResult,
+    Ended,
+    LostSubmission,
+    Media,
+    Queued,
+    Reply,
+    RunFailure,
+    Running,
+    RunStatus,
+)
 from worker.providers.fal.errors import fal_error
 from worker.providers.fal.guard import FalGuard, said_by_fal
 from worker.providers.fal.request_list import find_request
@@ -102,7 +113,7 @@ class Fal:
         """The URLs are made from the endpoint's app and the id, as the SDK does."""
         return _ticket(AsyncRequestHandle.from_request_id(self._http, endpoint, request_id))
 
-    async def find(self, sought: Sought) -> Ticket | None:
+    async def find(self, sought: LostSubmission) -> Ticket | None:
         """Asks fal's platform for the requests of this endpoint. It lists what has ended, if payloads are kept."""
         request_id = await find_request(self._http, self._platform_url, sought)
         return self.ticket_of(sought.endpoint, request_id) if request_id else None
@@ -122,7 +133,7 @@ class Fal:
             text = f"fal: a file could not be uploaded ({type(error).__name__})"
             raise ServiceUnavailableError(text, provider="fal") from error
 
-    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
         """One GET of the status, with logs."""
         try:
             status = await self._handle(ticket).status(with_logs=True)
@@ -139,19 +150,19 @@ class Fal:
                 return Ended(_lines(logs), _seconds(metrics, "inference_time"))
         raise ServiceUnavailableError(f"fal: a status of an unknown kind, {type(status).__name__}", provider="fal")
 
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
         """The model's output, or the error that the run ended with. Asked up to three times: a GET costs nothing."""
         response: httpx.Response = await _three_times()(self._http.get, ticket.urls["response"])
         output, units = _json(response), _number(response.headers.get("x-fal-billable-units"))
         if response.status_code >= 400:
-            return Fault(_run_error(response, output), units)
+            return RunFailure(_run_error(response, output), units)
         if not isinstance(output, dict):
             if not said_by_fal("GET", response):  # a page in the result's place
                 raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
-            return Fault(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
+            return RunFailure(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
         return Reply(output, units, inference_s=_seconds(output.get("timings"), "inference"))
 
-    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
         """One PUT: 200 for one that had not begun, 202 for one that runs, 400 when it had ended, 404 when forgotten.
 
         The SDK keeps the two good answers to itself, so the request is made with its client.
@@ -160,11 +171,11 @@ class Fal:
         body, status = _json(response), response.status_code
         match body:
             case {"status": "OK"} if status == 200:
-                return Stop.STOPPED
+                return CancelResult.STOPPED
             case {"status": "ALREADY_COMPLETED"} | {"status": "NOT_FOUND"}:
-                return Stop.TOO_LATE
+                return CancelResult.TOO_LATE
             case dict() if status < 300:
-                return Stop.ASKED
+                return CancelResult.ASKED
         if status < 300 or status in {400, 404}:  # a page in the answer's place
             raise ServiceUnavailableError(f"fal: HTTP {status} to a cancel", provider="fal", status=status)
         raise fal_error(status, body, response.headers)

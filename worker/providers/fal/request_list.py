@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from worker.errors import ServiceUnavailableError
-from worker.providers.base import Sought
+from worker.providers.base import LostSubmission
 
 PATH = "/v1/models/requests/by-endpoint"
 PAGES = 5
@@ -20,7 +20,7 @@ EARLIER_S = 60.0  # the ledger's clock and fal's need not agree
 LATER_S = 180.0  # from the intent to fal's own note of it, at the most: a POST may hang, and wait at fal's door
 
 
-async def find_request(http: httpx.AsyncClient, platform_url: str, sought: Sought) -> str | None:
+async def find_request(http: httpx.AsyncClient, platform_url: str, sought: LostSubmission) -> str | None:
     """The request's id when exactly one fits. Raises `ServiceUnavailableError` or `RateLimitError`: ask again later."""
     found: set[str] = set()
     cursor: str | None = None
@@ -34,7 +34,9 @@ async def find_request(http: httpx.AsyncClient, platform_url: str, sought: Sough
     return found.pop() if len(found) == 1 else None
 
 
-async def _page(http: httpx.AsyncClient, platform_url: str, sought: Sought, cursor: str | None) -> Mapping[str, Any]:
+async def _page(
+    http: httpx.AsyncClient, platform_url: str, sought: LostSubmission, cursor: str | None
+) -> Mapping[str, Any]:
     start = datetime.fromtimestamp(sought.since - EARLIER_S, UTC).isoformat().replace("+00:00", "Z")
     query = {"endpoint_id": sought.endpoint, "start": start, "expand": "payloads", "limit": "100"}
     response = await http.get(f"{platform_url}{PATH}", params=query | ({"cursor": cursor} if cursor else {}))
@@ -50,7 +52,7 @@ async def _page(http: httpx.AsyncClient, platform_url: str, sought: Sought, curs
     return page
 
 
-def _fits(item: object, sought: Sought) -> bool:
+def _fits(item: object, sought: LostSubmission) -> bool:
     if not isinstance(item, dict) or item.get("endpoint_id", sought.endpoint) != sought.endpoint:
         return False
     sent, request_id = item.get("json_input"), item.get("request_id")
@@ -61,7 +63,7 @@ def _fits(item: object, sought: Sought) -> bool:
     return sent == dict(sought.arguments)
 
 
-def _is_later(item: Mapping[str, Any], sought: Sought) -> bool:
+def _is_later(item: Mapping[str, Any], sought: LostSubmission) -> bool:
     """Whether it was sent after ours must have been."""
     try:
         sent_at = datetime.fromisoformat(str(item.get("sent_at")))

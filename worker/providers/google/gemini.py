@@ -11,9 +11,9 @@ from typing import Any
 from config.keys.google import GeminiAccess, NoAccess, find_gemini
 from config.settings import GoogleSettings
 from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
-from worker.files.memory import Memory
+from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
+from worker.providers.base import Call, CancelResult, LostSubmission, Media, Reply, RunFailure, RunStatus
 from worker.providers.google.language import write_words
 from worker.providers.google.memory import call_bytes
 from worker.providers.google.models import Makes, made_by
@@ -25,7 +25,7 @@ NAME = "gemini"
 
 
 async def open_gemini(
-    settings: GoogleSettings, access: GeminiAccess | None = None, memory: Memory | None = None
+    settings: GoogleSettings, access: GeminiAccess | None = None, memory: MemoryBudget | None = None
 ) -> "Gemini":
     """The Gemini API; nothing is connected before the first call. Without a key raises `ProviderDisabledError`."""
     found = access or find_gemini(settings)
@@ -49,7 +49,7 @@ class Gemini:
         """By what the model makes."""
         return call_bytes(endpoint, arguments, file_bytes)
 
-    async def submit(self, call: Call) -> Reply | Fault:
+    async def submit(self, call: Call) -> Reply | RunFailure:
         """One POST, or one for each picture."""
         match made_by(call.endpoint):
             case Makes.PICTURE:
@@ -63,23 +63,23 @@ class Gemini:
         """Never asked: files go inside the call."""
         raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
 
-    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
         """There is never a ticket."""
         raise InternalError(f"{NAME}: {endpoint} answers at once")
 
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
         """There is never a ticket."""
         raise InternalError(f"{NAME}: {endpoint} answers at once")
 
-    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
         """A call is over when it is answered."""
-        return Stop.TOO_LATE
+        return CancelResult.TOO_LATE
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         """A request that cannot be asked for again."""
         return Ticket(request_id)
 
-    async def find(self, sought: Sought) -> Ticket | None:
+    async def find(self, sought: LostSubmission) -> Ticket | None:
         """Google does not list what was asked."""
         return None
 

@@ -8,7 +8,7 @@ from google.genai.client import AsyncClient
 from pydantic import Field
 
 from worker.errors import BrokenPieceError
-from worker.providers.base import Call, Fault, Reply
+from worker.providers.base import Call, Reply, RunFailure
 from worker.providers.google.content import (
     Arguments,
     check_answer,
@@ -36,11 +36,11 @@ class WordsArguments(Arguments):
     max_tokens: int | None = Field(None, ge=1)
 
 
-async def write_words(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | Fault:
+async def write_words(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | RunFailure:
     """Text, or parsed JSON where a schema was given."""
     asked = read_arguments(sdk.name, WordsArguments, call.arguments)
 
-    async def use(client: AsyncClient, cargo: Cargo) -> Reply | Fault:
+    async def use(client: AsyncClient, cargo: Cargo) -> Reply | RunFailure:
         contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
         config = _config(asked, safety)
         response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
@@ -61,11 +61,11 @@ def _config(asked: WordsArguments, safety: Safety) -> types.GenerateContentConfi
     )
 
 
-def _read(provider: str, response: types.GenerateContentResponse, is_json: bool) -> Reply | Fault:
+def _read(provider: str, response: types.GenerateContentResponse, is_json: bool) -> Reply | RunFailure:
     check_answer(response)
     words = words_of(response)
     if not words or not is_whole(response):
-        return Fault(refusal_of(provider, response, missing="no_text"), tokens=tokens_of(response))
+        return RunFailure(refusal_of(provider, response, missing="no_text"), tokens=tokens_of(response))
     output: dict[str, Any] = {"text": words}
     if is_json:
         try:
@@ -73,5 +73,5 @@ def _read(provider: str, response: types.GenerateContentResponse, is_json: bool)
         except (ValueError, RecursionError):
             text = f"{provider}: no JSON: {one_line(words)}"
             broken = BrokenPieceError(text, provider=provider, status=200, kind="bad_json")
-            return Fault(broken, tokens=tokens_of(response))
+            return RunFailure(broken, tokens=tokens_of(response))
     return Reply(output, tokens=tokens_of(response), version=response.model_version)

@@ -6,7 +6,7 @@ A picture comes inside JSON; reading it takes about three times its size for a m
 from collections.abc import Mapping
 from typing import Any
 
-from worker.files.memory import MB
+from worker.files.memory_budget import MB
 from worker.providers.google.models import Makes, made_by
 
 VIDEO_MB = 64

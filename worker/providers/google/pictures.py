@@ -14,7 +14,7 @@ from google.genai.client import AsyncClient
 from pydantic import Field
 
 from worker.errors import ExternalServiceError, SubmitUnknownError
-from worker.providers.base import Call, Fault, Reply, Tokens
+from worker.providers.base import Call, Reply, RunFailure, Tokens
 from worker.providers.google.content import (
     Arguments,
     check_answer,
@@ -53,17 +53,17 @@ class Picture:
     version: str | None
 
 
-Outcome = Picture | Fault | ExternalServiceError
+Outcome = Picture | RunFailure | ExternalServiceError
 
 
-async def make_pictures(sdk: GoogleSdk, call: Call, safety: Safety, *, is_vertex: bool) -> Reply | Fault:
+async def make_pictures(sdk: GoogleSdk, call: Call, safety: Safety, *, is_vertex: bool) -> Reply | RunFailure:
     """As many pictures as were asked for, or what there is of them. Raises when no call is known to have run."""
     asked = read_arguments(sdk.name, PictureArguments, call.arguments)
     one_bytes = picture_bytes(asked.resolution, sum(len(file.data) for file in call.files))
     turns = asyncio.Semaphore(max(1, sdk.memory.total_bytes // one_bytes))
 
     async def one(number: int) -> Outcome:
-        async def use(client: AsyncClient, cargo: Cargo) -> Picture | Fault:
+        async def use(client: AsyncClient, cargo: Cargo) -> Picture | RunFailure:
             config = _config(asked, number, safety, is_vertex)
             contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
             response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
@@ -93,18 +93,18 @@ def _config(asked: PictureArguments, number: int, safety: Safety, is_vertex: boo
     )
 
 
-def _read(provider: str, response: types.GenerateContentResponse, cargo: Cargo) -> Picture | Fault:
+def _read(provider: str, response: types.GenerateContentResponse, cargo: Cargo) -> Picture | RunFailure:
     """The last picture; those before it are drafts."""
     check_answer(response)
     found = pictures_of(response, cargo)
     if not found:
-        return Fault(refusal_of(provider, response, missing="no_image"), tokens=tokens_of(response))
+        return RunFailure(refusal_of(provider, response, missing="no_image"), tokens=tokens_of(response))
     return Picture(found[-1], words_of(response), response.model_version)
 
 
-def _together(outcomes: Sequence[Outcome]) -> Reply | Fault:
+def _together(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
     pictures = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
-    faults = [outcome for outcome in outcomes if isinstance(outcome, Fault)]
+    faults = [outcome for outcome in outcomes if isinstance(outcome, RunFailure)]
     raised = [outcome for outcome in outcomes if isinstance(outcome, ExternalServiceError)]
     if not pictures:
         if unknown := next((error for error in raised if isinstance(error, SubmitUnknownError)), None):
@@ -112,7 +112,9 @@ def _together(outcomes: Sequence[Outcome]) -> Reply | Fault:
         if faults:
             return replace(faults[0], tokens=_billed(faults))
         raise raised[0]
-    missing = [item.error if isinstance(item, Fault) else item for item in outcomes if not isinstance(item, Picture)]
+    missing = [
+        item.error if isinstance(item, RunFailure) else item for item in outcomes if not isinstance(item, Picture)
+    ]
     words = "\n".join(dict.fromkeys(picture.words for picture in pictures if picture.words))
     return Reply(
         {"text": words, "images": len(pictures)},
@@ -123,7 +125,7 @@ def _together(outcomes: Sequence[Outcome]) -> Reply | Fault:
     )
 
 
-def _billed(faults: Sequence[Fault]) -> Tokens | None:
+def _billed(faults: Sequence[RunFailure]) -> Tokens | None:
     """What all of them read and wrote."""
     counts = [fault.tokens for fault in faults if fault.tokens]
     return sum(counts[1:], counts[0]) if counts else None

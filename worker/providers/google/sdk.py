@@ -26,7 +26,7 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )
-from worker.files.memory import MB, Memory
+from worker.files.memory_budget import MB, MemoryBudget
 from worker.net.http import open_transport
 from worker.providers.google.errors import google_error, one_line
 from worker.providers.google.guard import CONNECT_S, GoogleGuard, Passage, passage, unreadable
@@ -43,11 +43,11 @@ class GoogleSdk:
     """Clients of one provider. `ask` is the only way to Google."""
 
     def __init__(
-        self, name: str, settings: GoogleSettings, access: VertexAccess | GeminiAccess, memory: Memory | None
+        self, name: str, settings: GoogleSettings, access: VertexAccess | GeminiAccess, memory: MemoryBudget | None
     ) -> None:
         self.name, self.call_s = name, CONNECT_S + settings.google_timeout_s
         self._settings, self._access = settings, access
-        self.memory = memory or Memory(settings.google_memory_mb * MB)
+        self.memory = memory or MemoryBudget(settings.google_memory_mb * MB)
         self._clients: dict[str | None, genai.Client] = {}
         self._opened = AsyncExitStack()
         self._building = asyncio.Lock()

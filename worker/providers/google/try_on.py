@@ -7,7 +7,7 @@ from google.genai.client import AsyncClient
 from pydantic import Field
 
 from worker.errors import BrokenPieceError, ContentRefusedError, ExternalServiceError, RequestRefusedError
-from worker.providers.base import Call, Fault, Media, Reply
+from worker.providers.base import Call, Media, Reply, RunFailure
 from worker.providers.google.content import Arguments, read_arguments
 from worker.providers.google.errors import one_line
 from worker.providers.google.large_files import Cargo
@@ -24,14 +24,14 @@ class TryOnArguments(Arguments):
     output_format: Literal["png", "jpeg"] | None = None
 
 
-async def try_on(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None) -> Reply | Fault:
+async def try_on(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None) -> Reply | RunFailure:
     """One call for all pictures. `call.files` are the person and the garment."""
     asked = read_arguments(sdk.name, TryOnArguments, call.arguments)
     if len(call.files) != 2:
         text = f"{sdk.name}: {call.endpoint} takes two files, the person and the garment; there are {len(call.files)}"
         raise RequestRefusedError(text, provider=sdk.name, kind="arguments")
 
-    async def use(client: AsyncClient, cargo: Cargo) -> Reply | Fault:
+    async def use(client: AsyncClient, cargo: Cargo) -> Reply | RunFailure:
         person, garment = (image_of(file, cargo) for file in call.files)
         worn = types.ProductImage(product_image=garment)
         response = await client.models.recontext_image(
@@ -61,7 +61,7 @@ def _config(asked: TryOnArguments, safety: Safety) -> types.RecontextImageConfig
     )
 
 
-def _read(provider: str, response: types.RecontextImageResponse, wanted: int, cargo: Cargo) -> Reply | Fault:
+def _read(provider: str, response: types.RecontextImageResponse, wanted: int, cargo: Cargo) -> Reply | RunFailure:
     if response.generated_images is None:
         raise ValueError("an answer without predictions")
     made = response.generated_images
@@ -70,7 +70,7 @@ def _read(provider: str, response: types.RecontextImageResponse, wanted: int, ca
     lacking = max(0, wanted - len(files))
     missing = tuple(_missing(provider, reason) for reason in [*reasons, *[None] * lacking][:lacking])
     if not files:
-        return Fault(missing[0])
+        return RunFailure(missing[0])
     return Reply({"images": len(files)}, billed_units=float(len(files)), files=files, missing=missing)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from config.keys.google import NoAccess, VertexAccess, find_vertex
 from config.settings import GoogleSettings
 from worker.errors import ProviderDisabledError, RequestRefusedError
-from worker.files.memory import MB, Memory
+from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, Fault, Media, Reply, Sighting, Sought, Stop
+from worker.providers.base import Call, CancelResult, LostSubmission, Media, Reply, RunFailure, RunStatus
 from worker.providers.google.language import write_words
 from worker.providers.google.memory import VIDEO_MB, call_bytes
 from worker.providers.google.models import Makes, made_by
@@ -21,13 +21,13 @@ from worker.providers.google.pictures import make_pictures
 from worker.providers.google.safety import PROFILES, Safety
 from worker.providers.google.sdk import GoogleSdk
 from worker.providers.google.try_on import try_on
-from worker.providers.google.video import look_at_video, start_video, stop_video, video_of
+from worker.providers.google.video import poll_video, start_video, stop_video, video_of
 
 NAME = "vertex"
 
 
 async def open_vertex(
-    settings: GoogleSettings, access: VertexAccess | None = None, memory: Memory | None = None
+    settings: GoogleSettings, access: VertexAccess | None = None, memory: MemoryBudget | None = None
 ) -> "Vertex":
     """Vertex AI; nothing is connected before the first call. Without access raises `ProviderDisabledError`.
 
@@ -56,7 +56,7 @@ class Vertex:
         """By what the model makes."""
         return call_bytes(endpoint, arguments, file_bytes)
 
-    async def submit(self, call: Call) -> Ticket | Reply | Fault:
+    async def submit(self, call: Call) -> Ticket | Reply | RunFailure:
         """One POST a picture; a ticket for a video."""
         match made_by(call.endpoint):
             case Makes.PICTURE:
@@ -72,18 +72,18 @@ class Vertex:
         """Never asked: files go inside the call."""
         raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
 
-    async def look(self, endpoint: str, ticket: Ticket) -> Sighting:
+    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
         """Whether an operation is done."""
-        return await look_at_video(self._sdk, ticket)
+        return await poll_video(self._sdk, ticket)
 
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply | Fault:
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
         """What came of an operation."""
         try:
             return await video_of(self._sdk, ticket)
         except RequestRefusedError as error:  # Google's own word that there is no such operation
-            return Fault(error)
+            return RunFailure(error)
 
-    async def cancel(self, endpoint: str, ticket: Ticket) -> Stop:
+    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
         """Google stops no operation: it goes on, and is billed."""
         return await stop_video(self._sdk, ticket)
 
@@ -91,7 +91,7 @@ class Vertex:
         """The name is all that is needed."""
         return Ticket(request_id)
 
-    async def find(self, sought: Sought) -> Ticket | None:
+    async def find(self, sought: LostSubmission) -> Ticket | None:
         """Google lists no operations of its own models."""
         return None
 

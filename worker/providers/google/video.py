@@ -17,9 +17,9 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )
-from worker.files.memory import MB
+from worker.files.memory_budget import MB
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, Ended, Fault, Reply, Running, Sighting, Stop
+from worker.providers.base import Call, CancelResult, Ended, Reply, RunFailure, Running, RunStatus
 from worker.providers.google.content import Arguments, read_arguments
 from worker.providers.google.errors import one_line, operation_error
 from worker.providers.google.large_files import Cargo
@@ -65,7 +65,7 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
     return await sdk.ask(use, region)
 
 
-async def look_at_video(sdk: GoogleSdk, ticket: Ticket) -> Sighting:
+async def poll_video(sdk: GoogleSdk, ticket: Ticket) -> RunStatus:
     """Whether it is done. An operation that is done brings its bytes along each time."""
     room = await sdk.memory.take(VIDEO_MB * MB)
     if room is None:
@@ -77,22 +77,22 @@ async def look_at_video(sdk: GoogleSdk, ticket: Ticket) -> Sighting:
     return Ended() if operation.done else Running()
 
 
-async def video_of(sdk: GoogleSdk, ticket: Ticket) -> Reply | Fault:
+async def video_of(sdk: GoogleSdk, ticket: Ticket) -> Reply | RunFailure:
     """The video, or what it ended with. The caller has room for it."""
     operation, cargo = await _fetch(sdk, ticket)
     if operation.error:
-        return Fault(operation_error(sdk.name, operation.error))
+        return RunFailure(operation_error(sdk.name, operation.error))
     response = operation.response or types.GenerateVideosResponse()
     videos = [made.video for made in response.generated_videos or [] if made.video]
     files = tuple(cargo.unstow(video.video_bytes) for video in videos if video.video_bytes)
     if files:
         return Reply({"videos": len(files)}, files=files)
-    return Fault(_refusal(sdk.name, response))
+    return RunFailure(_refusal(sdk.name, response))
 
 
-async def stop_video(sdk: GoogleSdk, ticket: Ticket) -> Stop:
+async def stop_video(sdk: GoogleSdk, ticket: Ticket) -> CancelResult:
     """It cannot be stopped: it had ended, or goes on to its end."""
-    return Stop.TOO_LATE if isinstance(await look_at_video(sdk, ticket), Ended) else Stop.ASKED
+    return CancelResult.TOO_LATE if isinstance(await poll_video(sdk, ticket), Ended) else CancelResult.ASKED
 
 
 async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOperation, Cargo]:

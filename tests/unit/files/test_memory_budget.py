@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from worker.files.memory import Memory, Room
+from worker.files.memory_budget import MemoryBudget, Reservation
 
 
 class Takers:
     """Tasks that take room and keep it until they are told to give it back."""
 
-    def __init__(self, memory: Memory) -> None:
-        self.memory, self.rooms, self.turned_away = memory, dict[str, Room](), list[str]()
+    def __init__(self, memory: MemoryBudget) -> None:
+        self.memory, self.rooms, self.turned_away = memory, dict[str, Reservation](), list[str]()
 
     async def start(self, name: str, wanted: int) -> asyncio.Task[None]:
         task = asyncio.create_task(self._take(name, wanted))
@@ -41,7 +41,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def is_whole(memory: Memory) -> bool:
+async def is_whole(memory: MemoryBudget) -> bool:
     """Whether all of it is free."""
     async with asyncio.timeout(1):
         room = await memory.take(memory.total_bytes)
@@ -52,7 +52,7 @@ async def is_whole(memory: Memory) -> bool:
 
 
 async def test_who_comes_first_is_served_first_even_if_a_smaller_one_would_fit() -> None:
-    takers = Takers(Memory(10))
+    takers = Takers(MemoryBudget(10))
     for name, wanted in (("a", 6), ("large", 6), ("small", 1)):
         await takers.start(name, wanted)
     assert takers.inside == ["a"]
@@ -61,14 +61,14 @@ async def test_who_comes_first_is_served_first_even_if_a_smaller_one_would_fit()
 
 
 async def test_who_wants_nothing_waits_for_nobody() -> None:
-    takers = Takers(Memory(10, most_waiting=1))
+    takers = Takers(MemoryBudget(10, most_waiting=1))
     for name, wanted in (("a", 10), ("b", 1), ("none", 0)):
         await takers.start(name, wanted)
     assert takers.inside == ["a", "none"]
 
 
 async def test_who_wants_more_than_there_is_gets_all_of_it_alone() -> None:
-    takers = Takers(Memory(10))
+    takers = Takers(MemoryBudget(10))
     await takers.start("huge", 99)
     await takers.start("tiny", 1)
     assert takers.inside == ["huge"] and takers.rooms["huge"].bytes == 10
@@ -77,7 +77,7 @@ async def test_who_wants_more_than_there_is_gets_all_of_it_alone() -> None:
 
 
 async def test_what_a_room_shrinks_by_goes_to_the_next_in_line_and_a_room_never_grows() -> None:
-    takers = Takers(Memory(10))
+    takers = Takers(MemoryBudget(10))
     await takers.start("a", 10)
     await takers.start("b", 4)
     takers.rooms["a"].shrink(7)
@@ -90,7 +90,7 @@ async def test_what_a_room_shrinks_by_goes_to_the_next_in_line_and_a_room_never_
 
 
 async def test_what_is_given_back_twice_comes_back_once() -> None:
-    memory = Memory(10)
+    memory = MemoryBudget(10)
     first, second = await memory.take(5), await memory.take(5)
     assert first and second
     for _ in range(3):
@@ -105,7 +105,7 @@ async def test_what_is_given_back_twice_comes_back_once() -> None:
 
 @pytest.mark.parametrize("frees_first", [True, False])
 async def test_a_cancelled_wait_neither_keeps_room_nor_blocks_those_behind(frees_first: bool) -> None:
-    takers = Takers(Memory(10))
+    takers = Takers(MemoryBudget(10))
     await takers.start("a", 8)
     gone = await takers.start("gone", 10)
     await takers.start("b", 2)
@@ -120,7 +120,7 @@ async def test_a_cancelled_wait_neither_keeps_room_nor_blocks_those_behind(frees
 
 
 async def test_where_too_many_wait_the_next_is_turned_away_at_once() -> None:
-    takers = Takers(Memory(10, most_waiting=2))
+    takers = Takers(MemoryBudget(10, most_waiting=2))
     for name, wanted in (("a", 10), ("b", 5), ("c", 5), ("d", 1)):
         await takers.start(name, wanted)
     assert (takers.inside, takers.turned_away) == (["a"], ["d"])
@@ -129,7 +129,7 @@ async def test_where_too_many_wait_the_next_is_turned_away_at_once() -> None:
 
 
 async def test_who_has_waited_too_long_is_turned_away_and_blocks_nobody() -> None:
-    takers = Takers(Memory(10, patience_s=0.05))
+    takers = Takers(MemoryBudget(10, patience_s=0.05))
     await takers.start("a", 8)
     late = await takers.start("late", 10)
     async with asyncio.timeout(1):
@@ -144,7 +144,7 @@ async def test_who_has_waited_too_long_is_turned_away_and_blocks_nobody() -> Non
 @pytest.mark.parametrize("seed", range(5))
 async def test_whatever_course_it_takes_no_more_is_lent_than_there_is_and_all_comes_back(seed: int) -> None:
     chance = random.Random(seed)
-    memory, lent = Memory(50, most_waiting=20, patience_s=0.02), [0]
+    memory, lent = MemoryBudget(50, most_waiting=20, patience_s=0.02), [0]
     served = list[int]()
 
     async def claim(number: int) -> None:
@@ -178,8 +178,8 @@ async def test_whatever_course_it_takes_no_more_is_lent_than_there_is_and_all_co
     assert await is_whole(memory)
 
 
-_ACTS: list[Callable[[Room], None]] = [
-    Room.give_back,
+_ACTS: list[Callable[[Reservation], None]] = [
+    Reservation.give_back,
     lambda room: room.shrink(room.bytes // 2),
     lambda room: room.shrink(room.bytes + 5),
     lambda room: room.shrink(-1),

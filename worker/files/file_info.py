@@ -14,7 +14,7 @@ class DefectError(Exception):
 
 
 @dataclass(frozen=True)
-class Seen:
+class FileInfo:
     """What a file turned out to be."""
 
     form: Format

@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from worker.edge.loop import LoopThread
-from worker.edge.outside import CeleryOutside
-from worker.engine.dispatcher import Dispatcher, Pace
+from worker.edge.publisher import CeleryPublisher
+from worker.engine.dispatcher import Dispatcher, DispatcherOptions
 from worker.errors import ServiceUnavailableError
 from worker.jobs.job import Job
-from worker.ledger.base import Once
+from worker.ledger.base import IdempotencyKey
 from worker.services import Services, open_services
 from worker.testing import crash
 
@@ -28,12 +28,12 @@ STOP_GRACE_S = 1.0  # for what is in hand; the rest comes due again on another w
 TAKE_S = 5.0  # an ending is taken for so long, and again while this process lives; less than until it is sent again
 
 
-class LoopMinder:
-    """See `worker.edge.task.Minder`. Opened with the worker, closed before it ends."""
+class DispatcherThread:
+    """See `worker.edge.task.JobService`. Opened with the worker, closed before it ends."""
 
     def __init__(self, app: Celery, settings: Settings, queues: Sequence[str]) -> None:
         self._app, self._settings = app, settings
-        self._pace = Pace(
+        self._options = DispatcherOptions(
             queues=tuple(queues),
             lease_s=settings.worker.lease_s,
             max_claims=settings.worker.max_claims,
@@ -48,7 +48,7 @@ class LoopMinder:
         self._running.add_done_callback(self._died)
         self._services, self._dispatcher = self._ready.result(60)
 
-    def accept(self, job: Job, once: Once | None = None) -> tuple[bool, Job]:
+    def accept(self, job: Job, once: IdempotencyKey | None = None) -> tuple[bool, Job]:
         """Write the row unless there is one, and have the dispatcher look at once."""
         crash.point("before_accept")
         new, row = self._ask(self._services.ledger.accept(job, once))
@@ -68,7 +68,7 @@ class LoopMinder:
             self._endings.add(job_id)
         return job
 
-    def refuse(self, job_id: str, once: Once | None = None) -> None:
+    def refuse(self, job_id: str, once: IdempotencyKey | None = None) -> None:
         """The request of a first delivery cannot be read: Celery has its ending, and its row goes, with its key."""
         self._ask(self._services.ledger.withdraw(job_id, once))
 
@@ -102,9 +102,9 @@ class LoopMinder:
 
     async def _run(self) -> None:
         async with open_services(self._settings) as services:
-            outside = CeleryOutside(self._app, services.ledger, self._settings.redis.results, self._forget_s)
-            dispatcher = Dispatcher(services.ledger, services.bench, outside, self._pace)
-            for name, why in services.bench.disabled.items():
+            publisher = CeleryPublisher(self._app, services.ledger, self._settings.redis.results, self._forget_s)
+            dispatcher = Dispatcher(services.ledger, services.context, publisher, self._options)
+            for name, why in services.context.disabled.items():
                 log.info("provider_disabled", provider=name, why=why)
             self._ready.set_result((services, dispatcher))
             minding = asyncio.create_task(dispatcher.run())
@@ -115,7 +115,7 @@ class LoopMinder:
             await dispatcher.stop(STOP_GRACE_S, self._call_grace_s)
             await minding
             holding.cancel()
-            await outside.aclose()
+            await publisher.aclose()
 
     async def _hold_endings(self, services: Services) -> None:
         """Nobody else ends what this process is ending, however long its callbacks take."""

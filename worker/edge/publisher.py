@@ -25,17 +25,17 @@ from worker.testing import crash
 SHOWN = ("progress", "queue_position", "provider", "model", "stage")  # what Flower's table shows of a status
 
 
-class CeleryOutside:
-    """See `worker.engine.dispatcher.Outside`."""
+class CeleryPublisher:
+    """See `worker.engine.dispatcher.Publisher`."""
 
     def __init__(self, app: Celery, ledger: Ledger, results_url: str, forget_s: float, threads: int = 4) -> None:
         self._app, self._ledger, self._forget_s = app, ledger, forget_s
         self._states = LiveStates(app.backend, results_url)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="outside")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="publisher")
 
-    async def tell(self, job: Job, status: JobStatus, milestone: bool) -> None:
+    async def publish(self, job: Job, status: JobStatus, milestone: bool) -> None:
         """Store the state with the status as its meta; a milestone is also an event."""
-        await self._states.tell(job, status)
+        await self._states.write(job, status)
         if milestone:
             await self._in_thread(self._show, job, status)
 
@@ -77,8 +77,8 @@ class CeleryOutside:
         if job.ending == Stage.COMPLETED:
             self._app.backend.mark_as_done(job.id, dict(job.result or {}), request=Context(job.message))
         else:
-            message = job.trouble.message if job.trouble else "the job failed"
-            error = error_class(job.trouble.code if job.trouble else "")(message)
+            message = job.error.message if job.error else "the job failed"
+            error = error_class(job.error.code if job.error else "")(message)
             self._app.backend.mark_as_failure(job.id, error, request=Context(job.message))
 
     def _revoke(self, job: Job) -> None:

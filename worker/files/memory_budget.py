@@ -17,7 +17,7 @@ MB = 1_000_000
 PATIENCE_S = 240.0  # longer than calls take (KILNHAND_GOOGLE_TIMEOUT_S, 180), so that who wants everything gets it
 
 
-class Room:
+class Reservation:
     """Bytes that were lent. They are given back once, however often that is said."""
 
     def __init__(self, size_bytes: int, give: Callable[[int], None]) -> None:
@@ -36,7 +36,7 @@ class Room:
         self.shrink(0)
 
 
-class Memory:
+class MemoryBudget:
     """So many bytes, lent in order. For the tasks of one event loop."""
 
     def __init__(self, total_bytes: int, most_waiting: int = 32, patience_s: float = PATIENCE_S) -> None:
@@ -44,7 +44,7 @@ class Memory:
         self._most_waiting, self._patience_s = most_waiting, patience_s
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def take(self, wanted_bytes: int) -> Room | None:
+    async def take(self, wanted_bytes: int) -> Reservation | None:
         """Room for so many bytes; None where too many wait already, or it would take too long.
 
         Who wants more than there is gets all of it, alone. The caller gives it back.
@@ -53,9 +53,9 @@ class Memory:
         if wanted and (self._waiting or wanted > self._free_bytes):
             return await self._wait_for(wanted)
         self._free_bytes -= wanted
-        return Room(wanted, self._give)
+        return Reservation(wanted, self._give)
 
-    async def _wait_for(self, wanted: int) -> Room | None:
+    async def _wait_for(self, wanted: int) -> Reservation | None:
         if len(self._waiting) >= self._most_waiting:
             return None
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -69,7 +69,7 @@ class Memory:
             if isinstance(left, TimeoutError):
                 return None
             raise
-        return Room(wanted, self._give)
+        return Reservation(wanted, self._give)
 
     def _leave(self, entry: tuple[int, asyncio.Future[None]]) -> None:
         """Whoever waits no more keeps nothing, even if it was its turn in the same moment."""
