@@ -1,19 +1,17 @@
 """Our neutral arguments as an endpoint wants them. Pure; what a model cannot do is refused before, by the catalogue."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 from config.model import Route, Spelling
 from config.shape import ratio_for, resolution_for
-
-PICTURES = ("image", "images")  # parameters that name pictures
 
 
 def arguments_for(route: Route, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """The endpoint's arguments: the route's constants, then ours by the endpoint's names, then `extra` as it is.
 
     `extra` is in the words of the model's first endpoint, so a fallback is not told it. What the route cannot be told
-    is left out: see `left_out`. What goes with the call as a file is `files_for`.
+    is left out: see `left_out`. Parameters whose files go inside the call (`route.files`) are left out, too.
     """
     told = {name: value for name, value in arguments.items() if not route.problem(name, value)}
     ours: dict[str, Any] = {}
@@ -24,27 +22,6 @@ def arguments_for(route: Route, arguments: Mapping[str, Any], extra: Mapping[str
         if into := said_in(route, name):
             ours[into] = "\n\n".join(filter(None, [ours.get(into), sentence(route, name, value)]))
     return {**_joined(route.sends, ours), **(extra if route.equivalence is None else {})}
-
-
-def files_for(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """References to the files that go inside the call, in the order in which a prompt counts them."""
-    given = (arguments[name] for name in route.files if name in arguments)
-    return tuple(file for value in given for file in ([value] if isinstance(value, str) else value))
-
-
-def pictures_for(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """References to the pictures that the endpoint fetches by itself."""
-    given = (arguments[name] for name in PICTURES if name in arguments and name not in route.files)
-    return tuple(ref for value in given for ref in ([value] if isinstance(value, str) else value))
-
-
-def large_files_for(route: Route, arguments: Mapping[str, Any]) -> Iterator[tuple[str, Literal["weights", "file"]]]:
-    """References to the weights and archives that the endpoint fetches by itself, and which of the two each is."""
-    told = {name: value for name, value in arguments.items() if not route.problem(name, value)}
-    for lora in told.get("loras", ()):
-        yield lora["path"], "weights"
-    if "images_data_url" in told:
-        yield told["images_data_url"], "file"
 
 
 def left_out(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from config.catalogue import Model
 from config.shape import PRESETS
 from worker.edge.task import job_task
-from worker.jobs.file_refs import File
+from worker.jobs.file_refs import Weights
 from worker.jobs.job import Piece, Step
 from worker.jobs.request import BaseRequest
 from worker.jobs.status import FileOut, JobResult
@@ -32,7 +32,7 @@ class Lora(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    url: File
+    url: Weights
     role: Role | None = None
     weight: Weight = 0.8
 
@@ -51,7 +51,7 @@ class TextToImage(BaseRequest):
     output_format: Literal["jpeg", "png", "webp"] | None = None
     enable_safety_checker: bool | None = None
     loras: list[Lora] = Field([], max_length=4)
-    lora_url: File | None = None
+    lora_url: Weights | None = None
     lora_scale: Weight | None = None
 
     follows: ClassVar[Mapping[str, str]] = {"lora_url": "weights.url"}

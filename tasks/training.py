@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from config.catalogue import Model
 from worker.edge.task import job_task
-from worker.jobs.file_refs import File
+from worker.jobs.file_refs import Archive
 from worker.jobs.job import Piece, Step
 from worker.jobs.request import BaseRequest
 from worker.jobs.status import FileOut, JobResult
@@ -16,7 +16,7 @@ class TrainLora(BaseRequest):
     """A LoRA of a subject, a product or, with `is_style`, a style. The archive is a zip of pictures, four or more."""
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)] = "flux-lora-training"
-    images_data_url: File
+    images_data_url: Archive
     trigger_word: Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)] | None = None
     steps: int | None = Field(None, ge=1, le=10_000)
     is_style: bool | None = None

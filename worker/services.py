@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from redis.exceptions import RedisError
@@ -23,6 +23,7 @@ from worker.files.verify import Verifier, VerifyLimits
 from worker.health.batching import BatchingHealth
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
+from worker.jobs.answers import AnswerCheck
 from worker.ledger.base import Ledger
 from worker.ledger.redis import open_redis_ledger
 from worker.net.http import open_downloads, open_transport
@@ -41,12 +42,13 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Open everything on the running loop, and close it in the end."""
+async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | None = None) -> AsyncIterator[Services]:
+    """Open everything on the running loop, and close it in the end. `checks` are of answers, by task."""
     async with AsyncExitStack() as stack:
         ledger = open_redis_ledger(settings.redis.ledger)
         stack.push_async_callback(ledger.aclose)
-        yield Services(ledger, await _context(stack, settings, ledger))
+        context = await _context(stack, settings, ledger)
+        yield Services(ledger, replace(context, checks=checks or {}))
 
 
 async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> Context:

@@ -3,12 +3,12 @@
 from typing import get_args
 
 from tasks import generation, language, training, video
+from tasks.language.answers import Analysis, Caption, Captions, Finding, Outfit, Outfits
 from worker.edge.app import DEFAULT_QUEUE
 from worker.errors import KilnhandError, _tree
 from worker.jobs.job import Priority, Stage
 from worker.jobs.request import JobOptions
 from worker.jobs.status import FileOut, JobResult, JobStatus, State
-from worker.language.answers import Analysis, Caption, Captions, Finding, Outfit, Outfits
 
 
 def test_tasks_and_queues() -> None:

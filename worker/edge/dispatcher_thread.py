@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from worker.edge.loop import LoopThread
 from worker.edge.publisher import CeleryPublisher
+from worker.edge.task import answer_checks
 from worker.engine.dispatcher import Dispatcher, DispatcherOptions
 from worker.errors import ServiceUnavailableError
 from worker.jobs.job import Job
@@ -101,7 +102,7 @@ class DispatcherThread:
         self._thread.close()
 
     async def _run(self) -> None:
-        async with open_services(self._settings) as services:
+        async with open_services(self._settings, answer_checks(self._app)) as services:
             publisher = CeleryPublisher(self._app, services.ledger, self._settings.redis.results, self._forget_s)
             dispatcher = Dispatcher(services.ledger, services.context, publisher, self._options)
             for name, why in services.context.disabled.items():

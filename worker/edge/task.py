@@ -6,6 +6,7 @@ second when the ending is decided, and Celery itself stores it, wakes `get()`, a
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NoReturn, Protocol
 from uuid import NAMESPACE_URL, uuid5
@@ -22,6 +23,8 @@ from worker.edge.message import is_closing, kept
 from worker.edge.sending import idempotency_key_of, send
 from worker.edge.tracer import accepting
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
+from worker.jobs.answers import AnswerCheck
+from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Stage, Step
 from worker.jobs.request import BaseRequest, JobOptions, read, refusal
 from worker.ledger.base import IdempotencyKey
@@ -72,6 +75,7 @@ class JobTask(Task):
     asks: type[BaseRequest]
     order: Order
     gives: type[BaseModel]
+    check: AnswerCheck | None = None
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the job. Raises `InvalidRequestError` before anything is sent.
@@ -183,6 +187,7 @@ class JobTask(Task):
             names = ", ".join(other.name for other in catalogue().for_task(self.name))
             raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
         step = type(self).order(request, model)
+        step = replace(step, files=recorded_files(request, step.arguments))
         decided = set(self.asks.model_fields) | {to for s in model.own.write.values() if (to := s.to)}
         twice = [
             (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
@@ -195,10 +200,18 @@ class JobTask(Task):
         return refusal(self.name, [(field, message)])
 
 
-def job_task(name: str, *, queue: str, asks: type[BaseRequest], gives: type[BaseModel]) -> Callable[[Order], JobTask]:
+def job_task(
+    name: str,
+    *,
+    queue: str,
+    asks: type[BaseRequest],
+    gives: type[BaseModel],
+    check: AnswerCheck | None = None,
+) -> Callable[[Order], JobTask]:
     """Make a task of a function that turns a request and its model into the step to take.
 
-    `asks` is the request, `gives` documents the result that `AsyncResult.get()` returns as a dict.
+    `asks` is the request, `gives` documents the result that `AsyncResult.get()` returns as a dict. `check` checks an
+    answer that is more than files.
     """
 
     def make(order: Order) -> JobTask:
@@ -206,12 +219,17 @@ def job_task(name: str, *, queue: str, asks: type[BaseRequest], gives: type[Base
             return self.deliver(args, kwargs)
 
         run.__name__, run.__module__, run.__doc__ = order.__name__, order.__module__, order.__doc__
-        fields = {"job_queue": queue, "asks": asks, "gives": gives, "order": staticmethod(order)}
+        fields = {"job_queue": queue, "asks": asks, "gives": gives, "check": check, "order": staticmethod(order)}
         # made at its first use: making a task reads the settings
         task: JobTask = app.task(base=JobTask, bind=True, name=name, shared=False, **fields)(run)
         return task
 
     return make
+
+
+def answer_checks(app: Any) -> dict[str, AnswerCheck]:
+    """The checks of answers that the tasks of an app bring, by task."""
+    return {task.name: task.check for task in app.tasks.values() if isinstance(task, JobTask) and task.check}
 
 
 def _order_problems(model: Model, options: JobOptions, step: Step) -> list[tuple[str, str]]:
@@ -220,7 +238,7 @@ def _order_problems(model: Model, options: JobOptions, step: Step) -> list[tuple
         first = order(model, options.provider, options.providers, options.fallback)[0]
     except OrderError as error:
         return [(error.field, error.problem)]
-    found = plan(model, first, step.arguments, step.extra)
+    found = plan(model, first, step)
     if first is model.own or found.may_follow(allow_degraded=options.allow_degraded):
         return []
     leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded takes it all the same"

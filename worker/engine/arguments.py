@@ -1,64 +1,48 @@
-"""What a language model was asked and has answered, held against each other; and what any endpoint is really told.
+"""What an endpoint is really told for an attempt, and the task's check of what came back. Pure.
 
-Pure. The one repair round is an attempt like any other: it is told the bad answer, and what is wrong with it.
+The one repair round is an attempt like any other: it is shown the bad answer and its faults.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from config.catalogue import Model
+from config.catalogue import Route
 from config.mapping import arguments_for
-from worker.errors import BrokenPieceError
 from worker.files.input_refs import row_name
-from worker.jobs.job import Attempt, Job
-from worker.language.judge import Complaint, judged, repair
-from worker.language.requests import REQUESTS
-from worker.money.cost import route_of
+from worker.jobs.answers import AnswerCheck, AnswerFaults
+from worker.jobs.job import Job
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """An answer as it is handed on; or why it cannot be, with what the repair round needs."""
-
-    answer: Mapping[str, Any]
-    error: BrokenPieceError | None = None
-    bad_answer: Mapping[str, Any] | None = None
-
-
-def call_arguments(model: Model, job: Job) -> dict[str, Any]:
-    """The arguments of the last attempt, by its endpoint's names."""
+def call_arguments(job: Job, route: Route, check: AnswerCheck | None) -> dict[str, Any]:
+    """The arguments of the last attempt, by the names of its route."""
     attempt = job.attempts[-1]
     urls = job.uploads.get(attempt.provider, {})
-    given = _marked(attempt, {name: _swapped(value, urls) for name, value in job.step.arguments.items()})
-    if job.bad_answer:
-        given = repair(given, job.bad_answer.get("answer"), Complaint(tuple(job.bad_answer["complaint"])))
-    return arguments_for(route_of(model, attempt), given, job.step.extra)
+    arguments = {name: _with_urls(value, urls) for name, value in job.step.arguments.items()}
+    if attempt.seed is not None:  # by it this submission can be found again
+        arguments["seed"] = attempt.seed
+    if job.bad_answer and check:
+        arguments = check.repair(arguments, _load_faults(job.bad_answer))
+    return arguments_for(route, arguments, job.step.extra)
 
 
-def judge(job: Job, output: Mapping[str, Any]) -> Judgement:
-    """What a provider's output is worth; that of a task without words is taken as it is."""
-    asks = REQUESTS.get(job.task)
-    if asks is None:
-        return Judgement(output)
-    request = asks.model_validate(job.request)
-    answer = judged(request.answer, output, request.asked)
-    if not isinstance(answer, Complaint):
-        return Judgement(answer.model_dump(mode="json"))
-    bad = {"answer": output.get("json", output.get("text")), "complaint": list(answer.lines)}
-    error = BrokenPieceError(f"an answer that cannot be used: {answer.text}"[:500], kind="bad_answer")
-    return Judgement({}, error, bad)
+def checked_answer(job: Job, output: Mapping[str, Any], check: AnswerCheck | None) -> Mapping[str, Any] | AnswerFaults:
+    """The answer in a provider's output, as the task hands it on. A task without a check takes it as it is."""
+    return check.check(job.request, output) if check else output
 
 
-def _marked(attempt: Attempt, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the seed that makes this submission findable."""
-    return arguments if attempt.seed is None else {**arguments, "seed": attempt.seed}
+def dump_faults(faults: AnswerFaults) -> dict[str, Any]:
+    """The faults as a row keeps them for the next attempt."""
+    return {"answer": faults.answer, "complaint": list(faults.lines)}
 
 
-def _swapped(value: Any, urls: Mapping[str, str]) -> Any:
-    """A reference, wherever in the value it is, as the provider can fetch it."""
+def _load_faults(kept: Mapping[str, Any]) -> AnswerFaults:
+    return AnswerFaults(tuple(kept["complaint"]), kept.get("answer"))
+
+
+def _with_urls(value: Any, urls: Mapping[str, str]) -> Any:
+    """The value with every uploaded reference in it as the URL that the provider can fetch."""
     if isinstance(value, list | tuple):
-        return [_swapped(each, urls) for each in value]
+        return [_with_urls(each, urls) for each in value]
     if isinstance(value, Mapping):
-        return {name: _swapped(each, urls) for name, each in value.items()}
+        return {name: _with_urls(each, urls) for name, each in value.items()}
     return urls.get(row_name(value), value) if urls and isinstance(value, str) else value

@@ -1,64 +1,68 @@
-"""A job that somebody wants ended, or whose time is over: asks its provider to stop, and says what became of that.
+"""Cancels and deadlines: asks the provider to stop, and says what became of that in a receipt.
 
 A cancel that comes too late does not throw away what was paid for: the piece is fetched and kept, and the job ends as
 cancelled all the same.
 """
 
 from dataclasses import replace
+from typing import assert_never
 
-from worker.engine.context import NOW, Context, StepInput, Transition, cancel, close, fail
+from worker.engine.context import NOW, Context, StepInput, Transition
+from worker.engine.endings import cancel, close, fail
 from worker.engine.reconcile import book_lost_call
 from worker.errors import DeadlineExceededError, ExternalServiceError, InternalError
 from worker.jobs.job import Job, Receipt, Stage
-from worker.money.cost import deadline_s
 from worker.providers.base import CancelResult
-from worker.routing.routes import is_possible_duplicate
+from worker.routing.retry import CANCEL_AGAIN_S, CANCEL_FOR_S, is_possible_duplicate
 from worker.testing import crash
 
 STRIKES = 8  # claims in a row that ended without a write: the row itself kills workers
-TELL_AGAIN_S, TOLD_WAIT_S = 2.0, 30.0  # a provider out of reach is asked to stop again, for so long
-ENDED_WAIT_S = 600.0  # the answer of a run that had ended may take so long to be had
-RUNNING_WAIT_S = 10.0  # a run that was asked to stop may go on for so long before we leave it
+ENDED_WAIT_S = 600.0  # how long the answer of a run that had ended is waited for
+RUNNING_WAIT_S = 10.0  # how long a run that was asked to stop is waited for
 
 
 async def end_if_due(context: Context, job: Job, step_input: StepInput) -> Transition | None:
-    """The row's next step when it is cancelled, past its deadline, or deadly to workers; None when it goes on."""
+    """The next step of a row that is cancelled, past its deadline, or kills workers; None when it goes on."""
     if step_input.strikes > STRIKES:
-        lost = job.stage in {Stage.SUBMITTING, Stage.UNKNOWN}
+        is_lost = job.stage in {Stage.SUBMITTING, Stage.UNKNOWN}
         error = InternalError("the job ended workers again and again; given up")
-        return close(fail(book_lost_call(context, job) if lost else job, error, step_input.now))
+        return close(fail(book_lost_call(context, job, step_input) if is_lost else job, error, step_input.now))
     if _has_expired(job, step_input.now):
         return close(cancel(job, Receipt(step_input.now, in_time=True), step_input.now))
-    late = job.stage != Stage.SENT and step_input.now > job.created_at + deadline_s(context.catalogue, job)
-    if not (late or step_input.is_cancelled):
+    is_late = job.stage != Stage.SENT and step_input.now > job.created_at + step_input.served.deadline_s
+    if not (is_late or step_input.is_cancelled):
         return None
     match job.stage:
-        case Stage.SENT | Stage.ACCEPTED:  # nothing is out, that we know of
-            return _ended(
-                context, job, step_input, Receipt(step_input.now, in_time=None if is_possible_duplicate(job) else True)
-            )
-        case Stage.UNKNOWN if late:
-            return _ended(context, book_lost_call(context, job), step_input, Receipt(step_input.now))
+        case Stage.SENT | Stage.ACCEPTED:  # nothing is submitted, as far as we know
+            in_time = None if is_possible_duplicate(job) else True
+            return _end(job, step_input, Receipt(step_input.now, in_time=in_time))
+        case Stage.UNKNOWN:
+            if not is_late:  # a cancel waits until the submission is found, or given up
+                return None
+            return _end(book_lost_call(context, job, step_input), step_input, Receipt(step_input.now))
         case Stage.WAITING:
-            return await _stop(context, job, step_input)
-    return None
+            return await _stop_run(context, job, step_input)
+        case Stage.SUBMITTING | Stage.FETCHED | Stage.STORED:  # seen through: the money is spent, or may be
+            return None
+        case Stage.CLOSING | Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:
+            return None
+        case _:
+            assert_never(job.stage)
 
 
-def end_after_cancel(
-    context: Context, job: Job, error: ExternalServiceError, step_input: StepInput
-) -> Transition | None:
-    """The end of a job whose run has ended without a piece after it was asked to stop; None when it was not asked.
+def end_after_cancel(job: Job, error: ExternalServiceError, step_input: StepInput) -> Transition | None:
+    """The end of a job whose run ended without a piece after it was asked to stop; None when it was not asked.
 
     A run that had failed before it was asked was not stopped in time, either.
     """
     if job.receipt is None:
         return None
     in_time = None if error.kind == "not_found" else error.status == 499  # fal's client_cancelled
-    return _ended(context, job, step_input, replace(job.receipt, in_time=in_time))
+    return _end(job, step_input, replace(job.receipt, in_time=in_time))
 
 
 def cancelled_instead(job: Job, failed: Job, now: float) -> Job:
-    """A job that would fail ends as cancelled when that was asked for: what it is told of is its receipt."""
+    """A job that would fail ends as cancelled where a cancel was asked for, with a receipt in place of the error."""
     may_have_run = any(attempt.was_taken for attempt in job.attempts) or is_possible_duplicate(failed)
     asked_at = job.receipt.asked_at if job.receipt else now
     in_time = None if is_possible_duplicate(failed) else not may_have_run
@@ -70,34 +74,33 @@ def is_stopping(job: Job) -> bool:
     return job.receipt is not None and job.receipt.in_time is None
 
 
-async def _stop(context: Context, job: Job, step_input: StepInput) -> Transition | None:
+async def _stop_run(context: Context, job: Job, step_input: StepInput) -> Transition | None:
     receipt = job.receipt or Receipt(step_input.now)
     waited_s = step_input.now - receipt.asked_at
     if receipt.in_time is False:  # it had ended before: its piece is fetched, unless nobody can get it
-        return _ended(context, job, step_input, receipt) if waited_s > ENDED_WAIT_S else None
+        return _end(job, step_input, receipt) if waited_s > ENDED_WAIT_S else None
     if receipt.told:
-        return _ended(context, job, step_input, receipt) if waited_s > RUNNING_WAIT_S else None
-    stop = await _ask(context, job)
-    match stop:
+        return _end(job, step_input, receipt) if waited_s > RUNNING_WAIT_S else None
+    result = await _ask(context, job)
+    match result:
         case CancelResult.STOPPED:
-            return _ended(context, job, step_input, replace(receipt, told=True, in_time=True))
-        case None if waited_s > TOLD_WAIT_S:
-            return _ended(context, job, step_input, receipt)
+            return _end(job, step_input, replace(receipt, told=True, in_time=True))
         case None:
-            return Transition(
-                job.move(Stage.WAITING, receipt=receipt), TELL_AGAIN_S, "the provider cannot be told to stop"
-            )
-    receipt = replace(receipt, told=True, in_time=False if stop is CancelResult.TOO_LATE else None)
-    told = (
-        "asked to stop, but it had ended before"
-        if stop is CancelResult.TOO_LATE
-        else "asked to stop; it may, or may not"
-    )
-    return Transition(job.move(Stage.WAITING, receipt=receipt), NOW, told)
+            if waited_s > CANCEL_FOR_S:
+                return _end(job, step_input, receipt)
+            waiting = job.move(Stage.WAITING, receipt=receipt)
+            return Transition(waiting, CANCEL_AGAIN_S, "the provider cannot be told to stop")
+        case CancelResult.TOO_LATE:
+            receipt, why = replace(receipt, told=True, in_time=False), "asked to stop, but it had ended before"
+        case CancelResult.ASKED:
+            receipt, why = replace(receipt, told=True, in_time=None), "asked to stop; it may, or may not"
+        case _:
+            assert_never(result)
+    return Transition(job.move(Stage.WAITING, receipt=receipt), NOW, why)
 
 
 async def _ask(context: Context, job: Job) -> CancelResult | None:
-    """What the provider says; None when it cannot be asked."""
+    """What the provider says to a cancel; None when it cannot be reached."""
     attempt = job.attempts[-1]
     assert attempt.ticket is not None  # noqa: S101  # WAITING has one
     crash.point("before_stop")
@@ -115,9 +118,9 @@ def _has_expired(job: Job, now: float) -> bool:
     return expires_at is not None and now > expires_at and not job.attempts
 
 
-def _ended(context: Context, job: Job, step_input: StepInput, receipt: Receipt) -> Transition:
+def _end(job: Job, step_input: StepInput, receipt: Receipt) -> Transition:
     if step_input.is_cancelled:
         return close(cancel(job, receipt, step_input.now))
-    allowed_s = deadline_s(context.catalogue, job)
+    allowed_s = step_input.served.deadline_s
     error = DeadlineExceededError(f"the job did not end within its deadline of {allowed_s:g} s")
     return close(fail(replace(job, receipt=receipt), error, step_input.now))

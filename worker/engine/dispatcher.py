@@ -14,7 +14,8 @@ import structlog
 
 from worker.engine.advance import advance
 from worker.engine.claim import HeldClaim
-from worker.engine.context import CallResources, Context, StepInput, Transition, fail
+from worker.engine.context import CallResources, Context, StepInput, Transition
+from worker.engine.endings import fail
 from worker.engine.publishing import is_milestone, log_changes, should_publish
 from worker.engine.submission import report_health
 from worker.errors import ClaimLostError, InternalError
@@ -24,6 +25,7 @@ from worker.jobs.job import Job, Stage, dump_ticket
 from worker.jobs.signals import ticket_signal
 from worker.jobs.status import JobStatus, status_of
 from worker.ledger.base import Claim, Ledger
+from worker.routing.served import Served
 from worker.testing import crash
 
 log = structlog.get_logger(__name__)
@@ -61,7 +63,7 @@ class Dispatcher:
     """Runs until `stop`."""
 
     def __init__(self, ledger: Ledger, context: Context, publisher: Publisher, options: DispatcherOptions) -> None:
-        self._ledger, self._bench, self._publisher, self._options = ledger, context, publisher, options
+        self._ledger, self._context, self._publisher, self._options = ledger, context, publisher, options
         self._held: dict[str, tuple[HeldClaim, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._rounds = 0
@@ -96,7 +98,7 @@ class Dispatcher:
             self._renewing.cancel()
 
     def _is_seen_through(self, held: HeldClaim) -> bool:
-        return held.is_submitting or self._bench.fetcher.is_uploading(held.job.id)
+        return held.is_submitting or self._context.fetcher.is_uploading(held.job.id)
 
     async def _round(self) -> None:
         """Claim once, then sleep until there may be more to do."""
@@ -166,26 +168,37 @@ class Dispatcher:
 
     async def _end_flight(self, held: HeldClaim, resources: CallResources) -> None:
         """Whatever became of the row, room is given back and a submission told of: else a probe blocks its circuit."""
-        resources.empty()
+        resources.release()
         if resources.permit and held.job.attempt:
             resources.verdict = resources.verdict or IGNORED
-            await report_health(self._bench, held.job.attempt, resources)
+            await report_health(self._context, held.job.attempt, resources)
 
     async def _advance(self, held: HeldClaim, resources: CallResources) -> None:
         intent_is_ours = False
         strikes = held.claim.strikes
         while True:
-            now, late_s = partial(self._now, held), held.claim.late_s
-            step_input = StepInput(now(), held.claim.signals, now, strikes, intent_is_ours, late_s, resources)
+            step_input = self._step_input(held, strikes, intent_is_ours, resources)
             if intent_is_ours and held.job.stage == Stage.SUBMITTING:
                 await self._still_ours(held)
-            transition = await advance(self._bench, held.job, step_input)
+            transition = await advance(self._context, held.job, step_input)
             is_let_go = await self._write(held, transition)
             if resources.verdict and held.job.attempt:
-                await report_health(self._bench, held.job.attempt, resources)
+                await report_health(self._context, held.job.attempt, resources)
             if is_let_go:
                 return
             intent_is_ours, strikes = True, 0  # whatever stands on the row from here on, this claim has written it
+
+    def _step_input(self, held: HeldClaim, strikes: int, intent_is_ours: bool, resources: CallResources) -> StepInput:
+        return StepInput(
+            now=self._now(held),
+            signals=held.claim.signals,
+            clock=partial(self._now, held),
+            served=Served(self._context.catalogue, held.job),
+            strikes=strikes,
+            intent_is_ours=intent_is_ours,
+            late_s=held.claim.late_s,
+            resources=resources,
+        )
 
     async def _still_ours(self, held: HeldClaim) -> None:
         """Raise `ClaimLostError` when this process slept between the intent and its POST, and the row is another's."""

@@ -1,28 +1,26 @@
 """Where a piece comes from, as its result says it: what was asked for, who served it, what was lost. Pure."""
 
-from config.catalogue import Model
-from worker.engine.arguments import call_arguments
+from collections.abc import Mapping
+from typing import Any
+
 from worker.jobs.job import Attempt, Job
 from worker.jobs.status import Provenance, Tried
-from worker.money.cost import route_of
-from worker.routing.plan import plan
+from worker.routing.served import Served
 
 
-def provenance_of(model: Model, job: Job) -> Provenance:
-    """Of a job whose last attempt brought its piece."""
-    attempt = job.attempts[-1]
-    found = plan(model, route_of(model, attempt), job.step.arguments, job.step.extra)
-    prompt = call_arguments(model, job).get("prompt")
+def provenance_of(served: Served, job: Job, sent: Mapping[str, Any]) -> Provenance:
+    """Of a job whose last attempt brought its piece. `sent` are the arguments of that attempt."""
+    attempt, plan, prompt = job.attempts[-1], served.plan, sent.get("prompt")
     return Provenance(
         asked_for=str(job.request.get("model") or job.step.model),
         provider=attempt.provider,
         model=attempt.endpoint,
         version=attempt.version,
         equivalence=attempt.equivalence,
-        approximated=dict(found.approximated),
-        dropped=list(found.dropped),
+        approximated=dict(plan.approximated),
+        dropped=list(plan.dropped),
         prompt=prompt if isinstance(prompt, str) else None,
-        missing=[trouble.message for trouble in attempt.missing],
+        missing=[error.message for error in attempt.missing],
         tried=[_tried(each) for each in job.attempts],
     )
 

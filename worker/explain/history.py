@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import assert_never
 
 from worker.jobs.job import Cost, HistoryEntry, Job, Receipt, Stage
 
@@ -35,11 +36,13 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
     match after.stage:
         case Stage.SENT:
             return "message_sent_again", why
-        case Stage.ACCEPTED if before.stage != Stage.ACCEPTED:
-            return "again_later", why or _said(after)
-        case Stage.ACCEPTED if why:
-            return "held_back", why
-        case Stage.SUBMITTING if attempt and len(before.attempts) != len(after.attempts):
+        case Stage.ACCEPTED:
+            if before.stage != Stage.ACCEPTED:
+                return "again_later", why or _said(after)
+            return ("held_back", why) if why else None
+        case Stage.SUBMITTING:
+            if attempt is None or len(before.attempts) == len(after.attempts):
+                return None
             risk = ", a possible duplicate" if attempt.possible_duplicate else ""
             return "submitting", f"attempt {attempt.number}: {attempt.provider} {attempt.endpoint}{risk}"
         case Stage.UNKNOWN:
@@ -54,7 +57,10 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
             return _stored(after)
         case Stage.CLOSING:
             return _closing(before, after)
-    return None
+        case Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:  # the ledger notes that it is closed
+            return None
+        case _:
+            assert_never(after.stage)
 
 
 def _waiting(before: Job, after: Job, why: str) -> tuple[str, str] | None:

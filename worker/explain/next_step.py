@@ -3,8 +3,8 @@
 What has happened is the idea of `worker.explain.story`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from worker.jobs.job import Job, Stage
 from worker.jobs.status import state_of
@@ -67,44 +67,61 @@ def _beside(row: Row) -> str:
 
 def _then(job: Job) -> str:
     """What is done when the row is due."""
+    provider, number = _provider(job), len(job.attempts)
     match job.stage:
-        case Stage.ACCEPTED if job.attempts:
-            return f"attempt {len(job.attempts) + 1} is made"
-        case Stage.WAITING if job.receipt and not job.receipt.told:
-            return f"{_provider(job)} is asked again to stop it"
-        case Stage.WAITING if job.receipt and job.receipt.in_time is None:
-            return "it is looked at, to see whether it has stopped"
-        case Stage.CLOSING if job.ending == Stage.CANCELLED:
-            return "its ending is told again, unless it has arrived"
-    return _THEN[job.stage].format(provider=_provider(job), number=len(job.attempts))
+        case Stage.SENT:
+            return "its message is sent again, unless a worker accepts it before"
+        case Stage.ACCEPTED:
+            return f"attempt {number + 1} is made" if job.attempts else "it is submitted"
+        case Stage.SUBMITTING:
+            return f"its sender is taken to be gone, and attempt {number} is looked for at {provider}"
+        case Stage.UNKNOWN:
+            return f"{provider} is asked again whether it has taken attempt {number}"
+        case Stage.WAITING:
+            if job.receipt and not job.receipt.told:
+                return f"{provider} is asked again to stop it"
+            if job.receipt and job.receipt.in_time is None:
+                return "it is looked at, to see whether it has stopped"
+            return "it is looked at"
+        case Stage.FETCHED:
+            return "its files are fetched"
+        case Stage.STORED:
+            return "its ending is decided"
+        case Stage.CLOSING:
+            if job.ending == Stage.CANCELLED:
+                return "its ending is told again, unless it has arrived"
+            return "its closing message is sent again, unless it has arrived"
+        case Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:
+            return "nothing"
+        case _:
+            assert_never(job.stage)
 
 
 def _doing(job: Job) -> str:
-    """What whoever holds the row is doing."""
-    return _DOING[job.stage].format(provider=_provider(job), number=len(job.attempts))
+    """What the worker that holds the row is doing."""
+    provider, number = _provider(job), len(job.attempts)
+    match job.stage:
+        case Stage.SENT:
+            return "sends its message again"
+        case Stage.ACCEPTED:
+            return "is about to submit it"
+        case Stage.SUBMITTING:
+            return f"submits attempt {number} to {provider}"
+        case Stage.UNKNOWN:
+            return f"looks for attempt {number} at {provider}"
+        case Stage.WAITING:
+            return "looks at it"
+        case Stage.FETCHED:
+            return "fetches its files"
+        case Stage.STORED:
+            return "decides its ending"
+        case Stage.CLOSING:
+            return "sends its closing message"
+        case Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:
+            return "does nothing"
+        case _:
+            assert_never(job.stage)
 
 
 def _provider(job: Job) -> str:
     return job.attempt.provider if job.attempt else "the provider"
-
-
-_THEN: Mapping[Stage, str] = {
-    Stage.SENT: "its message is sent again, unless a worker accepts it before",
-    Stage.ACCEPTED: "it is submitted",
-    Stage.SUBMITTING: "its sender is taken to be gone, and attempt {number} is looked for at {provider}",
-    Stage.UNKNOWN: "{provider} is asked again whether it has taken attempt {number}",
-    Stage.WAITING: "it is looked at",
-    Stage.FETCHED: "its files are fetched",
-    Stage.STORED: "its ending is decided",
-    Stage.CLOSING: "its closing message is sent again, unless it has arrived",
-}
-_DOING: Mapping[Stage, str] = {
-    Stage.SENT: "sends its message again",
-    Stage.ACCEPTED: "is about to submit it",
-    Stage.SUBMITTING: "submits attempt {number} to {provider}",
-    Stage.UNKNOWN: "looks for attempt {number} at {provider}",
-    Stage.WAITING: "looks at it",
-    Stage.FETCHED: "fetches its files",
-    Stage.STORED: "decides its ending",
-    Stage.CLOSING: "sends its closing message",
-}

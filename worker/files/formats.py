@@ -31,11 +31,17 @@ FORMATS = (
     Format("video", "video/quicktime", "mov", "mov"),
     Format("video", "video/webm", "webm", "webm"),
     Format("video", "video/x-matroska", "mkv", "matroska"),
+    Format("audio", "audio/wav", "wav", "wav"),
+    Format("audio", "audio/mpeg", "mp3", "mp3"),
+    Format("audio", "audio/flac", "flac", "flac"),
+    Format("audio", "audio/ogg", "ogg", "ogg"),
+    Format("audio", "audio/mp4", "m4a", "mp4"),
     Format("weights", "application/vnd.safetensors", "safetensors"),
     Format("json", "application/json", "json"),
 )
 ANYTHING = Format("file", "application/octet-stream", "bin")
 
+_MP3_FRAMES = (b"\xfb", b"\xf3", b"\xf2", b"\xfa")  # MPEG layer III, of each version
 _BY_ENDING = {form.ending: form for form in FORMATS}
 _BY_TYPE = {form.content_type: form for form in FORMATS}
 
@@ -52,18 +58,30 @@ def by_content_type(content_type: str) -> Format:
 
 
 def sniff(head: bytes) -> Format:
-    """The picture or video format that the first bytes show; `ANYTHING` for all else."""
+    """The picture, video or sound format that the first bytes show; `ANYTHING` for all else."""
     return _BY_ENDING.get(_ending_of(head), ANYTHING)
 
 
 def _ending_of(head: bytes) -> str:
     if head[4:8] == b"ftyp":
-        return {b"avif": "avif", b"avis": "avif", b"qt  ": "mov"}.get(head[8:12], "mp4")
+        return {b"avif": "avif", b"avis": "avif", b"qt  ": "mov", b"M4A ": "m4a"}.get(head[8:12], "mp4")
     if head[:4] == b"\x1a\x45\xdf\xa3":  # EBML; the DocType follows within the first element
         return "webm" if b"webm" in head else "mkv"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
-    starts = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF87a": "gif", b"GIF89a": "gif"}
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return "wav"
+    if head[:1] == b"\xff" and head[1:2] in _MP3_FRAMES:
+        return "mp3"
+    starts = {
+        b"ID3": "mp3",
+        b"fLaC": "flac",
+        b"OggS": "ogg",
+        b"\x89PNG\r\n\x1a\n": "png",
+        b"\xff\xd8\xff": "jpg",
+        b"GIF87a": "gif",
+        b"GIF89a": "gif",
+    }
     return next((ending for start, ending in starts.items() if head.startswith(start)), "")
 
 

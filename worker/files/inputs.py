@@ -5,7 +5,7 @@ may mend passes as it is: a server that is away, our store.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -77,16 +77,16 @@ class InputFiles:
         most_bytes: int,
         kind: Kind = "image",
         fit: ImageLimits | None = None,
-        name: str = "files",
+        labels: Sequence[str] = (),
     ) -> tuple[Media, ...]:
         """The files, in the order of their references; one named twice is brought once.
 
-        Together they have `most_bytes` at most as they come, and each fits `fit` as it is given. `name` is the field
-        that holds them. Raises `RequestRefusedError` of kind `address`, `inside`, `redirects`, `status`, `encoding`,
-        `too_large`, `too_slow`, `too_many_pixels`, `bomb`, `wrong_type`, `broken`, `signature` or `missing`, and a
-        passing `ServiceUnavailableError` or `RateLimitError`.
+        Together they have `most_bytes` at most as they come, and each fits `fit` as it is given. `labels` are what
+        messages call them: `images.0`. Raises `RequestRefusedError` of kind `address`, `inside`, `redirects`, `status`,
+        `encoding`, `too_large`, `too_slow`, `too_many_pixels`, `bomb`, `wrong_type`, `broken`, `signature` or
+        `missing`; `ServiceUnavailableError` or `RateLimitError` where a later try may succeed.
         """
-        media = await self._bring(_first(refs), most_bytes, kind, fit, name)
+        media = await self._bring(_once_each(refs, labels), most_bytes, kind, fit)
         return tuple(media[ref] for ref in refs)
 
     def must_be_brought(self, ref: str) -> bool:
@@ -101,14 +101,14 @@ class InputFiles:
         most_bytes: int,
         kind: Kind = "image",
         fit: ImageLimits | None = None,
-        name: str = "files",
+        labels: Sequence[str] = (),
     ) -> tuple[str, ...]:
         """URLs that a provider can fetch: public ones as they are, everything else brought and uploaded, once each.
 
         Raises what `bring` and `upload` raise.
         """
-        rest = [(n, ref) for n, ref in _first(refs) if not may_be_handed_on(ref, self._gate)]
-        media = await self._bring(rest, most_bytes, kind, fit, name)
+        rest = {ref: label for ref, label in _once_each(refs, labels).items() if not may_be_handed_on(ref, self._gate)}
+        media = await self._bring(rest, most_bytes, kind, fit)
         urls = {ref: await upload(each) for ref, each in media.items()}
         return tuple(urls.get(ref, ref) for ref in refs)
 
@@ -147,9 +147,9 @@ class InputFiles:
             return (await asyncio.to_thread(see_archive, spool.file, self._limits.archive)).form.ending
 
     async def _bring(
-        self, places: Sequence[tuple[int, str]], most_bytes: int, kind: Kind, fit: ImageLimits | None, name: str
+        self, labels: Mapping[str, str], most_bytes: int, kind: Kind, fit: ImageLimits | None
     ) -> dict[str, Media]:
-        wanted = [_Wanted(ref, FoundFile(Piece(name, kind, f"{name}.*"), n, "")) for n, ref in places]
+        wanted = [_Wanted(ref, FoundFile(Piece(label, kind, label), 0, "")) for ref, label in labels.items()]
         budget = _Budget(most_bytes)
         async with self._slots:
             with ExitStack() as stack:
@@ -211,12 +211,12 @@ class _Budget:
             raise RequestRefusedError(f"{label}: with it the files are larger than {limit} together", kind="too_large")
 
 
-def _first(refs: Sequence[str]) -> list[tuple[int, str]]:
-    """Each reference once, with its first place."""
-    places: dict[str, int] = {}
+def _once_each(refs: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+    """The label of each reference; one that is named twice goes by its first label."""
+    found: dict[str, str] = {}
     for n, ref in enumerate(refs):
-        places.setdefault(ref, n)
-    return [(n, ref) for ref, n in places.items()]
+        found.setdefault(ref, labels[n] if labels else f"files.{n}")
+    return found
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from worker.errors import BrokenPieceError
+from worker.files.audio import see_audio
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import ANYTHING, FORMATS, HEAD_BYTES, Format, by_ending, describe, sniff
 from worker.files.picture import limit_pixels, see_picture
@@ -31,6 +32,7 @@ _ONLY: Mapping[Kind, Format] = {form.kind: form for form in FORMATS if form.kind
 _ARTICLES = {
     "image": "an image",
     "video": "a video",
+    "audio": "a sound",
     "weights": "weights (safetensors)",
     "json": "JSON",
     "file": "a file",
@@ -85,7 +87,7 @@ def _form(found: FoundFile, head: bytes) -> Format:
     kind = found.piece.kind
     if kind == "file":
         return _any_file(found)
-    form = sniff(head) if kind in {"image", "video"} else _ONLY[kind]
+    form = sniff(head) if kind in {"image", "video", "audio"} else _ONLY[kind]
     fits = {"weights": head[8:9] == b"{", "json": sniff(head) is ANYTHING and not head.lstrip().startswith(b"<")}
     if form.kind != kind or not fits.get(kind, True):
         raise DefectError(f"promised {_ARTICLES[kind]}, got {describe(head, found.content_type)}", "wrong_type")
@@ -105,6 +107,8 @@ def _see(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool) -> 
             return see_picture(file, form, most_pixels, may_be_black)
         case "video":
             return see_video(file, form, most_pixels)
+        case "audio":
+            return see_audio(file, form)
         case "weights":
             return see_weights(file, form)
         case "json":

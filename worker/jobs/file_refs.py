@@ -1,18 +1,28 @@
-"""How a caller names a file that goes with a request: a URL, the file itself as a data: URI, or one of ours.
+"""The types of a request's files: each a reference (a URL, a data: URI, or the key of a file of ours) with a kind.
 
-Only the form is judged here, at `delay()`; what is behind a name is brought and judged by `worker.files`.
+A field `mask: Mask` is all that a task says; `file_arguments` records it on the step. Only the form of a reference is
+checked here, at `delay()`. `worker.files` brings the file and checks it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
 from worker.jobs.file_keys import checked
+from worker.jobs.job import FileKind
 from worker.jobs.request import file_url
 
 OURS = "jobs/"  # how the key of every file in our store begins
 _SCHEMES = ("http://", "https://", "data:")
+
+
+@dataclass(frozen=True)
+class FileType:
+    """Marks the type of a request's field as the reference of a file of this kind."""
+
+    kind: FileKind
 
 
 def file_ref(ref: str) -> str:
@@ -41,7 +51,10 @@ def _all_of(given: Any) -> Any:
     return [_name_of(each) for each in given] if isinstance(given, list) else [_name_of(given)]
 
 
-_Ref = Annotated[str, AfterValidator(image_ref)]
-File = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of)]
-Image = Annotated[_Ref, BeforeValidator(_name_of)]
-Images = Annotated[list[_Ref], BeforeValidator(_all_of)]
+Image = Annotated[str, AfterValidator(image_ref), BeforeValidator(_name_of), FileType("image")]
+Images = Annotated[list[Annotated[str, AfterValidator(image_ref), FileType("image")]], BeforeValidator(_all_of)]
+Mask = Annotated[str, AfterValidator(image_ref), BeforeValidator(_name_of), FileType("mask")]
+Video = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("video")]
+Audio = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("audio")]
+Weights = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("weights")]
+Archive = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("archive")]

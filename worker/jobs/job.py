@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-Kind = Literal["image", "video", "weights", "json", "file"]
+Kind = Literal["image", "video", "audio", "weights", "json", "file"]
+FileKind = Literal["image", "mask", "video", "audio", "weights", "archive"]  # of a file that a request names
 Priority = Literal["low", "normal", "high"]
 
 
@@ -63,12 +64,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class Step:
-    """One call for a result: a model by name, arguments by our names, and the pieces it must bring."""
+    """One call for a result: a model by name, arguments by our names, and the pieces it must bring.
+
+    `files` is filled in from the types of the request (`worker.jobs.file_arguments`).
+    """
 
     model: str
     arguments: Mapping[str, Any]
     pieces: tuple[Piece, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)  # sent to the endpoint as it is
+    files: Mapping[str, FileKind] | None = None  # which arguments are files: path -> kind; None: not recorded
 
 
 @dataclass(frozen=True)

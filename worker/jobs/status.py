@@ -1,7 +1,7 @@
 """What the outside sees of a job: its live status and its result. How they reach Celery is `worker.edge`."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -152,8 +152,15 @@ def state_of(job: Job) -> State:
     """The frozen public state of a job."""
     if job.ending is not None:
         return _ENDED[job.ending]
-    working = job.observed.running or job.stage in {Stage.FETCHED, Stage.STORED}
-    return "IN_PROGRESS" if working else "QUEUED"
+    match job.stage:
+        case Stage.SENT | Stage.ACCEPTED | Stage.SUBMITTING | Stage.UNKNOWN | Stage.WAITING:
+            return "IN_PROGRESS" if job.observed.running else "QUEUED"
+        case Stage.FETCHED | Stage.STORED:
+            return "IN_PROGRESS"
+        case Stage.CLOSING | Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:  # these have an ending
+            return _ENDED.get(job.stage, "IN_PROGRESS")
+        case _:
+            assert_never(job.stage)
 
 
 def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: float) -> dict[str, Any]:

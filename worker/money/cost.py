@@ -1,65 +1,19 @@
-"""A job under way as the catalogue has it now: its model and route, what they promise, how long, for how much.
-
-Pure. A catalogue changes with a deploy; a job that was submitted before goes on where it is.
-"""
+"""What an attempt cost, from what its provider billed; and what a step would cost, from the catalogue's price. Pure."""
 
 import math
-from dataclasses import replace
 
-from config.catalogue import Catalogue, Model, Price, Route, UnknownModelError
+from config.catalogue import Model, Price, Route
 from config.mapping import arguments_for
 from config.shape import dimensions
 from worker.errors import SubmitUnknownError
-from worker.jobs.job import Attempt, Cost, Job, Piece, Step
+from worker.jobs.job import Cost, Step
 from worker.providers.base import Reply, RunFailure
-
-DEADLINE_MIN_S = 7200.0  # a job without a deadline of its own may take two hours,
-DEADLINE_USUALS = 60.0  # or so many times what its model usually takes, if that is more
+from worker.routing.served import Served
 
 
-def model_of(catalogue: Catalogue, job: Job) -> Model:
-    """The job's model; one that has left the catalogue is passed through to the endpoint that has the job."""
-    try:
-        return catalogue.find(job.step.model)
-    except UnknownModelError:
-        if job.attempt is None:
-            raise
-        return catalogue.find(job.attempt.endpoint)
-
-
-def route_of(model: Model, attempt: Attempt) -> Route:
-    """The attempt's route; one that has left the catalogue is passed through."""
-    for route in model.routes:
-        if (route.provider, route.endpoint) == (attempt.provider, attempt.endpoint):
-            return route
-    return Route(provider=attempt.provider, endpoint=attempt.endpoint, takes=("*",))
-
-
-def promised_pieces(catalogue: Catalogue, job: Job) -> tuple[Piece, ...]:
-    """The pieces as this route can promise them: some draw by ratio, and of a passed-through endpoint nobody knows."""
-    model = model_of(catalogue, job)
-    if model.passthrough:
-        return tuple(replace(piece, width=None, height=None) for piece in job.step.pieces)
-    if not route_of(model, job.attempts[-1]).shape:
-        return job.step.pieces
-    return tuple(_by_ratio(piece) for piece in job.step.pieces)
-
-
-def _by_ratio(piece: Piece) -> Piece:
-    if not piece.width or not piece.height:
-        return piece
-    return replace(piece, width=None, height=None, ratio=piece.width / piece.height)
-
-
-def deadline_s(catalogue: Catalogue, job: Job) -> float:
-    """Seconds from acceptance within which the job has to end."""
-    return job.options.deadline_s or max(DEADLINE_MIN_S, DEADLINE_USUALS * model_of(catalogue, job).usual_s)
-
-
-def cost_of(model: Model, job: Job, outcome: Reply | RunFailure) -> Cost | None:
+def cost_of(served: Served, outcome: Reply | RunFailure) -> Cost | None:
     """Billed units, or tokens, times the price of the route; nothing is made up where either is unknown."""
-    route = route_of(model, job.attempts[-1])
-    price = model.price_on(route)
+    price = served.model.price_on(served.route)
     if outcome.tokens:
         read, wrote = outcome.tokens.read, outcome.tokens.wrote
         usd = price.usd_of_tokens(read, wrote) if price else None
@@ -70,8 +24,8 @@ def cost_of(model: Model, job: Job, outcome: Reply | RunFailure) -> Cost | None:
         return Cost(None, outcome.billed_units, None, estimated=True)
     lost = _lost(outcome)
     units = outcome.billed_units + lost
-    usd = round(units * _unit_usd(price, route, job.step), 6)
-    return Cost(usd, units, price.per, estimated=bool(job.step.extra or lost))
+    usd = round(units * _unit_usd(price, served.route, served.job.step), 6)
+    return Cost(usd, units, price.per, estimated=bool(served.job.step.extra or lost))
 
 
 def _lost(outcome: Reply | RunFailure) -> int:
@@ -80,11 +34,10 @@ def _lost(outcome: Reply | RunFailure) -> int:
     return sum(isinstance(error, SubmitUnknownError) for error in missing)
 
 
-def estimated_cost(model: Model, job: Job) -> Cost | None:
-    """What the run should have cost, where the provider cannot be asked; None where the catalogue leaves it open."""
-    route = route_of(model, job.attempts[-1])
-    price, usd = model.price_on(route), estimate_usd(model, job.step, route)
-    return Cost(usd, _units(price, job.step), price.per, estimated=True) if price and usd is not None else None
+def estimated_cost(model: Model, route: Route, step: Step) -> Cost | None:
+    """What a run should have cost, where the provider cannot be asked; None where the catalogue leaves it open."""
+    price, usd = model.price_on(route), estimate_usd(model, step, route)
+    return Cost(usd, _units(price, step), price.per, estimated=True) if price and usd is not None else None
 
 
 def estimate_usd(model: Model, step: Step, route: Route | None = None) -> float | None:

@@ -11,11 +11,12 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from config.catalogue import Model, Price, Route
-from config.mapping import files_for
-from worker.jobs.job import Cost, Job, Step
-from worker.money.cost import estimated_cost, route_of
+from config.catalogue import Price, Route
+from worker.jobs.job import Cost, Step
+from worker.money.cost import estimated_cost
 from worker.providers.base import Tokens
+from worker.routing.files import files_in_call
+from worker.routing.served import Served
 
 FRAME_TOKENS = 1000  # that a vendor puts around what it is told: roles, numbers of pictures, how to write JSON; assumed
 PICTURE_TOKENS = 4784  # of a picture where the catalogue does not say: the largest of the published numbers there
@@ -23,13 +24,13 @@ LEAST_WRITTEN = 1024  # Google's providers ask for no less
 MOST_WRITTEN = 65_536  # where nobody set a limit; Gemini's own (ai.google.dev/gemini-api/docs/models)
 
 
-def possible_cost(model: Model, job: Job, sent: Mapping[str, Any]) -> Cost | None:
+def possible_cost(served: Served, sent: Mapping[str, Any]) -> Cost | None:
     """The most that the last attempt may be billed for what was sent; None where its route has no price."""
-    route = route_of(model, job.attempts[-1])
-    price = model.price_on(route)
+    route, step = served.route, served.job.step
+    price = served.model.price_on(route)
     if price is None or price.per != "token":
-        return estimated_cost(model, replace(job, step=_longest(route, job.step)))
-    tokens = most_tokens(price, sent, pictures=len(files_for(route, job.step.arguments)))
+        return estimated_cost(served.model, route, _longest(route, step))
+    tokens = most_tokens(price, sent, pictures=len(files_in_call(route, step)))
     usd = price.usd_of_tokens(tokens.read, tokens.wrote)
     return Cost(usd, tokens.read + tokens.wrote, "token", estimated=True)
 

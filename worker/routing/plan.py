@@ -10,7 +10,7 @@ Pure. Whether a route that loses something may be taken is decided in `routes`; 
 The worst of a request's parameters and the route's own distance to the model is the equivalence of the whole.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -18,10 +18,11 @@ from typing import Any
 from config.mapping import said_in, sentence, shape_of
 from config.model import Model, Route
 from config.shape import dimensions
+from worker.jobs.file_arguments import file_arguments
+from worker.jobs.job import Step
 
-ESSENTIAL = frozenset(
-    {"prompt", "image", "images", "images_data_url", "image_size", "aspect_ratio", "duration_s", "num_images"}
-)
+ESSENTIAL = frozenset({"prompt", "image_size", "aspect_ratio", "duration_s", "num_images"})
+ESSENTIAL_FILES = frozenset({"image", "video", "audio", "archive"})  # kinds: what the piece is made from
 SOFT = frozenset({"negative_prompt", "num_inference_steps", "guidance_scale", "enable_safety_checker"})
 
 
@@ -71,10 +72,11 @@ class _Fate:
         return f"{self.name} ({self.why})" if self.why else self.name
 
 
-def plan(model: Model, route: Route, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> Plan:
-    """What becomes of a request (by our names) on one of the model's routes."""
-    fates = [_fate(model.own, route, name, value) for name, value in arguments.items()]
-    fates += [_fate_of_extra(route, name) for name in extra]
+def plan(model: Model, route: Route, step: Step) -> Plan:
+    """What becomes of a step on one of the model's routes."""
+    essential = ESSENTIAL | {file.parameter for file in file_arguments(step) if file.kind in ESSENTIAL_FILES}
+    fates = [_fate(model.own, route, name, value, essential) for name, value in step.arguments.items()]
+    fates += [_fate_of_extra(route, name) for name in step.extra]
     lost = list(_lost_constants(model.own, route))
     own = Equivalence(route.equivalence or "exact")
     worst = max([own, *(fate.equivalence for fate in [*fates, *lost])], key=_FROM_NEAR_TO_FAR.index)
@@ -87,13 +89,13 @@ def plan(model: Model, route: Route, arguments: Mapping[str, Any], extra: Mappin
     )
 
 
-def _fate(own: Route, route: Route, name: str, value: Any) -> _Fate:
+def _fate(own: Route, route: Route, name: str, value: Any, essential: Collection[str]) -> _Fate:
     if _says_nothing(name, value):
         return _Fate(name)
     if problem := route.problem(name, value):
-        return _Fate(name, _if_lost(name), is_lost=True, why=problem if route.understands(name) else None)
+        return _Fate(name, _if_lost(name, essential), is_lost=True, why=problem if route.understands(name) else None)
     if otherwise := _otherwise(own, route, name, value):
-        is_nuance = name in SOFT | ESSENTIAL
+        is_nuance = name in SOFT or name in essential
         return _Fate(name, Equivalence.CLOSE if is_nuance else Equivalence.DEGRADED, otherwise=otherwise)
     return _Fate(name)
 
@@ -112,8 +114,8 @@ def _lost_constants(own: Route, route: Route) -> Iterator[_Fate]:
             yield _Fate(f"the model's own {name}", _if_lost(name), is_lost=True)
 
 
-def _if_lost(name: str) -> Equivalence:
-    if name in ESSENTIAL:
+def _if_lost(name: str, essential: Collection[str] = ESSENTIAL) -> Equivalence:
+    if name in essential:
         return Equivalence.IMPOSSIBLE
     return Equivalence.CLOSE if name in SOFT else Equivalence.DEGRADED
 

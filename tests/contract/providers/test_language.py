@@ -13,12 +13,12 @@ from PIL import Image
 from config.catalogue import load_catalogue
 from config.mapping import arguments_for
 from config.settings import AnthropicSettings
+from tasks.language.answers import Analysis, Captions, Outfits
+from tasks.language.checks import Complaint, judged, repair
+from tasks.language.requests import REQUESTS, LanguageRequest
 from tests.contract.providers.conftest import Twin
 from worker.jobs.job import Step
 from worker.jobs.request import read
-from worker.language.answers import Analysis, Captions, Outfits
-from worker.language.judge import Complaint, judged, repair
-from worker.language.requests import REQUESTS, LanguageRequest
 from worker.providers.anthropic.provider import Anthropic, open_anthropic
 from worker.providers.base import Call, Media, Reply
 

@@ -9,13 +9,13 @@ import pytest
 from pydantic import AfterValidator
 
 from tasks.generation import TextToImage
+from tasks.language.requests import StyleRequest
 from tasks.training import TrainLora
 from tasks.video import ImageToVideo
 from tests.unit.files.files import picture
 from worker.cli.commands.local_files import MOST_BYTES, MOST_PICTURE_BYTES, with_files
 from worker.cli.screen.complaint import Complaint
 from worker.jobs.request import MAX_BYTES, BaseRequest, file_url, read
-from worker.language.requests import StyleRequest
 
 
 class Several(BaseRequest):

@@ -115,9 +115,9 @@ class FakeInputs:
         self.large -= 1
 
     async def as_urls(
-        self, refs: Sequence[str], upload: Callable[[Media], Awaitable[str]], *, most_bytes: int, name: str
+        self, refs: Sequence[str], upload: Callable[[Media], Awaitable[str]], *, most_bytes: int, labels: Sequence[str]
     ) -> tuple[str, ...]:
-        return tuple([await upload(media) for media in await self.bring(refs, most_bytes=most_bytes, name=name)])
+        return tuple([await upload(media) for media in await self.bring(refs, most_bytes=most_bytes, labels=labels)])
 
     async def hand_over(self, ref: str, upload: Callable[[Path], Awaitable[str]], *, kind: str, name: str) -> str:
         self.handed.append((ref, kind, name))
@@ -125,7 +125,7 @@ class FakeInputs:
             raise self.errors.pop(0)
         return await upload(Path(ref))
 
-    async def bring(self, refs: Sequence[str], *, most_bytes: int, name: str) -> tuple[Media, ...]:
+    async def bring(self, refs: Sequence[str], *, most_bytes: int, labels: Sequence[str]) -> tuple[Media, ...]:
         self.asked.append(tuple(refs))
         if self.errors:
             raise self.errors.pop(0)

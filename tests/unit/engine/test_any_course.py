@@ -26,7 +26,8 @@ from worker.errors import (
 )  # fmt: skip
 from worker.jobs.job import Job, Stage, Ticket
 from worker.providers.base import CancelResult, Ended, Queued, RunFailure, Running
-from worker.routing.routes import MAX_UNKNOWN, name_of
+from worker.routing.retry import MAX_UNKNOWN
+from worker.routing.routes import name_of
 
 ERRORS: list[Callable[[], ExternalServiceError]] = [
     lambda: RateLimitError("429"),
@@ -81,7 +82,7 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dispatch, "IDLE_S", 0.0)
         patch.setattr(dispatch.log, "warning", lambda *_, **__: None)
-        patch.setattr(outcome, "KEEP_PAUSES_S", (0.0, 0.0))
+        patch.setattr(outcome, "STORE_PAUSES_S", (0.0, 0.0))
         yield
 
 

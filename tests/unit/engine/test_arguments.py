@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
+from tasks.language import caption
+from tasks.language.requests import CaptionRequest
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import CATALOGUE, World, world_of_two
 from worker.engine import dispatcher as dispatch
-from worker.engine.arguments import judge
+from worker.engine.arguments import checked_answer, dump_faults
 from worker.errors import AuthenticationError, BrokenPieceError, ServiceUnavailableError
+from worker.jobs.answers import AnswerFaults
 from worker.jobs.job import Job, Stage
-from worker.language.requests import CaptionRequest
 from worker.providers.base import Reply, RunFailure, Tokens
 
 IMAGE = "https://x/shoe.png"
@@ -117,13 +119,16 @@ async def test_a_repair_round_outlasts_a_passing_failure(world: World) -> None:
     assert all(prompt != first and prompt == later[0] for prompt in later)
 
 
-async def test_an_answer_in_plain_words_is_judged_too() -> None:
+async def test_an_answer_in_plain_words_is_checked_too() -> None:
     job = Job("a", "language.caption", "q", ASKED.model_dump(mode="json"), None, None, 0.0)  # type: ignore[arg-type]
-    judgement = judge(job, {"text": "here you are"})
-    assert judgement.error and judgement.error.kind == "bad_answer"
-    assert judgement.bad_answer == {"answer": "here you are", "complaint": ["it is not JSON"]}
+
+    faults = checked_answer(job, {"text": "here you are"}, caption.check)
+
+    assert faults == AnswerFaults(("it is not JSON",), "here you are")
+    assert dump_faults(faults) == {"answer": "here you are", "complaint": ["it is not JSON"]}
 
 
-async def test_the_output_of_other_tasks_is_taken_as_it_is() -> None:
+async def test_the_output_of_a_task_without_a_check_is_taken_as_it_is() -> None:
     job = Job("a", "generation.text_to_image", "q", {}, None, None, 0.0)  # type: ignore[arg-type]
-    assert judge(job, {"images": []}).answer == {"images": []}
+
+    assert checked_answer(job, {"images": []}, None) == {"images": []}

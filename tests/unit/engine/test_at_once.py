@@ -25,7 +25,7 @@ LOST = SubmitUnknownError("vertex: the connection broke", provider="vertex")
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
-    monkeypatch.setattr(outcome, "KEEP_PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(outcome, "STORE_PAUSES_S", (0.0, 0.0, 0.0))
     return world_of_two()
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from config.mapping import large_files_for
+from config.catalogue import Route
 from tests.unit.engine.fakes import FakeInputs
 from tests.unit.engine.world import CATALOGUE, World, world_of_two
 from worker.engine.uploads import field_of
 from worker.errors import RateLimitError, RequestRefusedError, ServiceUnavailableError
 from worker.files.input_refs import row_name
 from worker.jobs.job import Job, Piece, Stage, Step, Ticket
+from worker.routing.files import large_files_to_fetch
 
 OURS, PUBLIC, INLINE = "jobs/b/weights-0.safetensors", "https://example.com/a.safetensors", "data:x/y;base64,AAAA"
 WEIGHTS = (Piece("weights", "weights", "diffusers_lora_file"),)
@@ -122,11 +123,16 @@ async def test_a_fallback_that_takes_no_weights_is_given_none() -> None:
 
 def test_only_what_the_route_is_told_is_uploaded() -> None:
     fal, vertex = CATALOGUE.find("flux-lora").routes
-    arguments = {"prompt": "x", "loras": [{"path": "a"}, {"path": "b"}]}
-    assert list(large_files_for(fal, arguments)) == [("a", "weights"), ("b", "weights")]
-    assert list(large_files_for(vertex, arguments)) == []
+    loras = Step("flux-lora", {"prompt": "x", "loras": [{"path": "a"}, {"path": "b"}]}, ())
     training = CATALOGUE.find("flux-lora-training").own
-    assert list(large_files_for(training, {"images_data_url": "z"})) == [("z", "file")]
+
+    assert kinds(fal, loras) == [("a", "weights"), ("b", "weights")]
+    assert kinds(vertex, loras) == []
+    assert kinds(training, Step("flux-lora-training", {"images_data_url": "z"}, ())) == [("z", "archive")]
+
+
+def kinds(route: Route, step: Step) -> list[tuple[str, str]]:
+    return [(file.ref, file.kind) for file in large_files_to_fetch(route, step)]
 
 
 @pytest.mark.parametrize(

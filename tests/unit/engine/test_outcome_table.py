@@ -18,7 +18,8 @@ from worker.errors import (
     SubmitUnknownError,
 )
 from worker.jobs.job import Attempt, ErrorRecord, Job, Options, Step, Ticket
-from worker.routing.routes import Again, Elsewhere, Failed, after_attempt, leads_elsewhere, name_of, route_options
+from worker.routing.retry import Again, Elsewhere, Failed, after_attempt, leads_elsewhere
+from worker.routing.routes import name_of, route_options
 
 AWAY, BUSY, LATER = ServiceUnavailableError(), RateLimitError(), RateLimitError(retry_after_s=60)
 KEY, LOCKED = AuthenticationError(), AccountLockedError()
@@ -129,7 +130,9 @@ def follows(
         case Elsewhere():
             return left.open[0].route.provider
         case Failed():
-            return ": ".join(["failed", *(["; ".join(left.shut)] if leads_elsewhere(error, job) and left.shut else [])])
+            return ": ".join(
+                ["failed", *(["; ".join(left.refused)] if leads_elsewhere(error, job) and left.refused else [])]
+            )
     return "unknown"
 
 

@@ -23,7 +23,7 @@ VIDEO = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAG
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
-    monkeypatch.setattr(outcome, "KEEP_PAUSES_S", (0.01,) * 100)
+    monkeypatch.setattr(outcome, "STORE_PAUSES_S", (0.01,) * 100)
 
 
 @pytest.fixture
@@ -293,7 +293,7 @@ async def test_files_larger_than_usual_are_brought_anew_with_room_for_the_larges
     vertex(world).call_size = 0
     brought = list[tuple[int, int]]()
 
-    async def bring(refs: Any, *, most_bytes: int, name: str) -> tuple[Media, ...]:
+    async def bring(refs: Any, *, most_bytes: int, labels: Any) -> tuple[Media, ...]:
         brought.append((most_bytes, free(world)))
         if most_bytes < 9 * MB:
             raise RequestRefusedError("image: larger than the limit of 4 MB", kind="too_large")

@@ -16,6 +16,8 @@ from tests.unit.engine.fakes import (
     FakeStore,
     WatchedHealth,
 )
+from worker.edge.app import app
+from worker.edge.task import answer_checks
 from worker.engine.context import Context
 from worker.engine.dispatcher import Dispatcher, DispatcherOptions
 from worker.files.memory_budget import MemoryBudget
@@ -66,6 +68,7 @@ class World:
             inputs=inputs,
             memory=self.memory,
             signals=self._signals,
+            checks=answer_checks(app),
         )
         pace = DispatcherOptions(["generation"], LEASE_S, 10, monotonic=lambda: self.now)
         return Dispatcher(self.ledger, context, self.publisher, pace)

@@ -42,7 +42,9 @@ async def test_nothing_asked_for_is_nothing_brought(bench: Make) -> None:
 
 async def test_a_refusal_names_the_first_place_of_its_reference_and_what_is_allowed(bench: Make) -> None:
     one = bench()
-    error = await one.refusal("https://a.example/", "c:/photo.png", "c:/photo.png", name="image_urls")
+    error = await one.refusal(
+        "https://a.example/", "c:/photo.png", "c:/photo.png", labels=["image_urls.0", "image_urls.1", "image_urls.2"]
+    )
 
     assert error.message.startswith("image_urls.1: names no file; allowed: an http:// or https:// URL, a data: URI")
     assert error.kind == "address"
@@ -175,7 +177,9 @@ async def test_a_refusal_before_an_upload_names_the_place_in_the_field(bench: Ma
         raise AssertionError
 
     with pytest.raises(RequestRefusedError, match=r"^images\.1: "):
-        await bench().inputs.as_urls(["https://a.example/x", "nothing"], upload, most_bytes=9, name="images")
+        await bench().inputs.as_urls(
+            ["https://a.example/x", "nothing"], upload, most_bytes=9, labels=["images.0", "images.1"]
+        )
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 from config.catalogue import Price, load_catalogue
 from worker.errors import ContentRefusedError, SubmitUnknownError
 from worker.jobs.job import Attempt, Cost, Job, Options, Piece, Step
-from worker.money.cost import cost_of, estimate_usd, estimated_cost, promised_pieces
+from worker.money.cost import cost_of, estimate_usd, estimated_cost
 from worker.providers.base import Reply, RunFailure, Tokens
+from worker.routing.served import Served
 
 CATALOGUE = load_catalogue()
 
@@ -48,8 +49,13 @@ def on(model: str, route: int, arguments: dict[str, Any] | None = None, **extra:
     return Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, found.provider, found.endpoint, 1.0),))
 
 
+def estimated(job: Job) -> Cost | None:
+    served = Served(CATALOGUE, job)
+    return estimated_cost(served.model, served.route, job.step)
+
+
 def cost(job: Job, outcome: Reply | RunFailure) -> Cost | None:
-    return cost_of(CATALOGUE.find(job.step.model), job, outcome)
+    return cost_of(Served(CATALOGUE, job), outcome)
 
 
 @pytest.mark.parametrize(
@@ -115,16 +121,15 @@ def test_a_picture_whose_answer_was_lost_may_be_billed_beside_those_that_came() 
 
 
 def test_what_a_run_should_have_cost_is_estimated_by_its_route() -> None:
-    model = CATALOGUE.find("flux-schnell")
-    assert estimated_cost(model, on("flux-schnell", 1, {"num_images": 3})) == Cost(0.1008, 3, "image", estimated=True)
-    assert estimated_cost(model, on("flux-schnell", 0)) == Cost(0.003, 1, "megapixel", estimated=True)
+    assert estimated(on("flux-schnell", 1, {"num_images": 3})) == Cost(0.1008, 3, "image", estimated=True)
+    assert estimated(on("flux-schnell", 0)) == Cost(0.003, 1, "megapixel", estimated=True)
 
 
 def test_a_route_that_draws_by_ratio_promises_a_shape_and_no_size() -> None:
     piece = Piece("images", "image", "images.*", width=1600, height=900)
     given = {"image_size": {"width": 1600, "height": 900}}
     exact, close = (
-        promised_pieces(CATALOGUE, replace(job, step=replace(job.step, pieces=(piece,))))[0]
+        Served(CATALOGUE, replace(job, step=replace(job.step, pieces=(piece,)))).pieces[0]
         for job in (on("flux-schnell", 0, given), on("flux-schnell", 1, given))
     )
     assert exact == piece

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from config.catalogue import Model, Price, load_catalogue
+from config.catalogue import Price, load_catalogue
+from tasks.language import caption
+from tasks.language.requests import REQUESTS, LanguageRequest
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import World, world_of_two
 from worker.engine import dispatcher as dispatch
@@ -14,7 +16,6 @@ from worker.engine.cancellation import STRIKES
 from worker.errors import SubmitUnknownError
 from worker.explain.story import money
 from worker.jobs.job import Attempt, Cost, Job, Options, Stage, Step
-from worker.language.requests import REQUESTS, LanguageRequest
 from worker.money.worst_case import (
     FRAME_TOKENS,
     LEAST_WRITTEN,
@@ -26,6 +27,7 @@ from worker.money.worst_case import (
 from worker.providers.anthropic.message import MAX_TOKENS
 from worker.providers.base import Tokens
 from worker.providers.google.language import LEAST_TOKENS
+from worker.routing.served import Served
 
 CATALOGUE = load_catalogue()
 WORDS = Price(usd=1, usd_out=2, per="token", picture_tokens=100)
@@ -37,8 +39,9 @@ ASKED: dict[str, dict[str, Any]] = {
 LOST = SubmitUnknownError("anthropic: no answer", provider="anthropic")
 
 
-def cost_of_sent(model: Model, job: Job) -> Cost | None:
-    return possible_cost(model, job, call_arguments(model, job))
+def cost_of_sent(job: Job) -> Cost | None:
+    served = Served(CATALOGUE, job)
+    return possible_cost(served, call_arguments(job, served.route, caption.check))
 
 
 def test_a_byte_of_what_was_sent_is_a_token_at_most() -> None:
@@ -84,7 +87,7 @@ def words(task: str, model: str, route: int = 0) -> Job:
 @pytest.mark.parametrize("route", [0, 1, 2])
 def test_words_that_were_lost_cost_what_was_sent_and_all_that_might_come(task: str, route: int) -> None:
     job = words(task, "claude-haiku-5-5", route)
-    cost = cost_of_sent(CATALOGUE.find("claude-haiku-5-5"), job)
+    cost = cost_of_sent(job)
     usd_read, usd_wrote, picture = ((0.1, 0.5, 4784), (0.3, 2.5, 1120), (0.3, 2.5, 1120))[route]
     pictures = len(REQUESTS[task].model_validate(job.request).pictures)
     assert cost and cost.usd and cost.units and (cost.per, cost.estimated) == ("token", True)
@@ -94,9 +97,9 @@ def test_words_that_were_lost_cost_what_was_sent_and_all_that_might_come(task: s
 
 
 def test_the_repair_round_is_the_dearer_for_the_bad_answer_that_it_is_told() -> None:
-    model, job = CATALOGUE.find("claude-haiku-5-5"), words("language.caption", "claude-haiku-5-5")
-    first = cost_of_sent(model, job)
-    again = cost_of_sent(model, replace(job, bad_answer={"answer": "x" * 900, "complaint": ["captions: missing"]}))
+    job = words("language.caption", "claude-haiku-5-5")
+    first = cost_of_sent(job)
+    again = cost_of_sent(replace(job, bad_answer={"answer": "x" * 900, "complaint": ["captions: missing"]}))
     assert first and again and first.units and again.units and again.units > first.units + 900
 
 
@@ -108,10 +111,9 @@ def test_the_repair_round_is_the_dearer_for_the_bad_answer_that_it_is_told() -> 
     ],
 )
 def test_a_video_of_no_given_length_may_have_been_the_longest(arguments: dict[str, Any], cost: Cost) -> None:
-    model = CATALOGUE.find("veo-3.1-lite")
     attempt = Attempt(1, "vertex", "veo-3.1-lite-generate-001", 1.0)
     step = Step("veo-3.1-lite", {"prompt": "x", "image": "u", **arguments}, ())
-    assert cost_of_sent(model, Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(attempt,))) == cost
+    assert cost_of_sent(Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(attempt,))) == cost
 
 
 AT_ONCE = [
@@ -126,7 +128,7 @@ AT_ONCE = [
 def test_no_route_past_fal_is_lost_for_nothing(name: str, provider: str, endpoint: str) -> None:
     step = Step(name, {"prompt": "x"}, ())
     job = Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, provider, endpoint, 1.0),))
-    cost = cost_of_sent(CATALOGUE.find(name), job)
+    cost = cost_of_sent(job)
     assert cost and cost.usd and cost.usd > 0 and cost.estimated
 
 
@@ -155,11 +157,11 @@ async def test_words_that_are_lost_twice_are_on_the_bill_twice_and_the_story_say
     await accept(world)
     row = await world.until(Stage.CLOSING)
     assert (row.ending, row.error and row.error.code) == (Stage.FAILED, "submit_unknown")
-    most = cost_of_sent(CATALOGUE.find("claude-haiku-5-5"), row)
+    most = cost_of_sent(row)
     assert most and costs(row) == [most.usd] * 2
-    call_arguments = money(row)
-    assert call_arguments.startswith("no bill has come; attempt 1 may have been taken and billed about 0.00")
-    assert "attempt 2 may have been taken and billed about" in call_arguments
+    told = money(row)
+    assert told.startswith("no bill has come; attempt 1 may have been taken and billed about 0.00")
+    assert "attempt 2 may have been taken and billed about" in told
 
 
 async def test_a_call_whose_worker_vanished_is_booked_by_its_references_alone(world: World) -> None:

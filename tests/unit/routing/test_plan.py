@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.catalogue import Catalogue, Model, Route, load_catalogue
-from config.mapping import arguments_for, files_for, left_out
+from config.mapping import arguments_for, left_out
+from worker.jobs.job import Step
+from worker.routing.files import files_in_call
 from worker.routing.plan import Equivalence, Plan, plan
 
 CATALOGUE = load_catalogue()
@@ -22,7 +24,7 @@ def fallback(model: Model, endpoint: str) -> Route:
 def planned(name: str, endpoint: str, **arguments: Any) -> tuple[Plan, dict[str, Any]]:
     model = CATALOGUE.find(name)
     route = fallback(model, endpoint)
-    return plan(model, route, arguments, {}), arguments_for(route, arguments, {})
+    return plan(model, route, Step(name, arguments, ())), arguments_for(route, arguments, {})
 
 
 def test_a_size_is_told_as_a_ratio_and_a_resolution() -> None:
@@ -68,8 +70,9 @@ def test_a_picture_goes_inside_the_call_and_its_form_is_left_to_it() -> None:
     route = fallback(CATALOGUE.find("veo-3.1-fast"), "veo-3.1-lite-generate-001")
 
     assert arguments_for(route, arguments, {}) == {"generate_audio": False, "prompt": "it turns", "duration_s": 8}
-    assert files_for(route, arguments) == ("https://example.com/a.png",)
-    assert files_for(CATALOGUE.find("veo-3.1-fast").own, arguments) == ()
+    step = Step("veo-3.1-fast", arguments, ())
+    assert [file.ref for file in files_in_call(route, step)] == ["https://example.com/a.png"]
+    assert files_in_call(CATALOGUE.find("veo-3.1-fast").own, step) == ()
 
 
 def test_a_fallback_is_not_told_what_only_the_first_endpoint_knows() -> None:
@@ -131,7 +134,7 @@ def test_every_parameter_has_one_fate_and_exact_means_all_of_them_told(
     where: tuple[Model, Route], arguments: dict[str, Any], extra: dict[str, Any]
 ) -> None:
     model, route = where
-    made = plan(model, route, arguments, extra)
+    made = plan(model, route, Step(model.name, arguments, (), extra))
     fates = [*made.mapped, *made.approximated, *made.dropped]
 
     assert sorted(fates) == sorted([*arguments, *(f"extra.{name}" for name in extra)])
@@ -150,7 +153,7 @@ def test_the_models_own_route_is_exact_with_all_that_the_catalogue_accepts(
     refused = {name for name, _ in CATALOGUE.problems(model, arguments)}
     accepted = {name: value for name, value in arguments.items() if name not in refused}
 
-    made = plan(model, model.own, accepted, extra)
+    made = plan(model, model.own, Step(model.name, accepted, (), extra))
 
     assert made == Plan(Equivalence.EXACT, mapped=(*accepted, *(f"extra.{name}" for name in extra)))
 
@@ -158,6 +161,6 @@ def test_the_models_own_route_is_exact_with_all_that_the_catalogue_accepts(
 def test_a_passed_through_endpoint_is_told_everything() -> None:
     model = Catalogue(models=()).find("somebody/model")
 
-    made = plan(model, model.own, {"prompt": "a", "anything": 3}, {"more": 1})
+    made = plan(model, model.own, Step(model.name, {"prompt": "a", "anything": 3}, (), {"more": 1}))
 
     assert made == Plan(Equivalence.EXACT, mapped=("prompt", "anything", "extra.more"))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from config.catalogue import Model, Route, load_catalogue
+from worker.jobs.job import Step
 from worker.routing.plan import plan
 
 # the route: `own` is the model's first; the others are fallbacks by the end of their endpoint
@@ -146,7 +147,7 @@ def test_what_becomes_of_a_request_on_a_route(
     model = CATALOGUE.find(name)
     arguments, extra = asked_of(asked)
 
-    made = plan(model, route_of(model, route), arguments, extra)
+    made = plan(model, route_of(model, route), Step(name, arguments, (), extra))
 
     assert (made.equivalence, [*made.approximated], [*made.dropped]) == (
         equivalence,

@@ -20,18 +20,8 @@ from worker.errors import (
     SubmitUnknownError,
 )  # fmt: skip
 from worker.jobs.job import Attempt, ErrorRecord, Job, Options, Step, Ticket
-from worker.routing.routes import (
-    Again,
-    Elsewhere,
-    Failed,
-    Outcome,
-    Unknown,
-    after_attempt,
-    backoff_s,
-    is_inconclusive,
-    no_route_error,
-    route_options,
-)
+from worker.routing.retry import Again, Elsewhere, Failed, Outcome, Unknown, after_attempt, backoff_s, is_inconclusive
+from worker.routing.routes import no_route_error, route_options
 
 JOB = Job("a", "t", "q", {}, Step("m", {}, ()), Options(), 1.0)
 
@@ -99,7 +89,7 @@ def job_of(model: str, *given_up: str, **options: Any) -> Job:
 
 
 SCHNELL, VERTEX = "fal fal-ai/flux/schnell", "vertex gemini-nano-banana-2.1"
-WAYS: list[tuple[Job, tuple[str, ...], list[str], list[str]]] = [  # job, providers lacking, open, shut
+OPTIONS: list[tuple[Job, tuple[str, ...], list[str], list[str]]] = [  # job, providers lacking, open, refused
     (job_of("flux-schnell"), (), [SCHNELL, VERTEX], []),
     (job_of("flux-schnell"), ("vertex",), [SCHNELL], ["vertex is disabled"]),
     (job_of("flux-schnell"), ("fal",), [VERTEX], ["fal is disabled"]),
@@ -122,13 +112,13 @@ WAYS: list[tuple[Job, tuple[str, ...], list[str], list[str]]] = [  # job, provid
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("job", "missing", "is_open", "shut"), WAYS)
+@pytest.mark.parametrize(("job", "missing", "is_open", "refused"), OPTIONS)
 def test_the_routes_that_are_left_to_a_job(
-    job: Job, missing: tuple[str, ...], is_open: list[str], shut: list[str]
+    job: Job, missing: tuple[str, ...], is_open: list[str], refused: list[str]
 ) -> None:
     found = route_options(load_catalogue().find(job.step.model), job, lacks(*missing))
     assert [f"{way.route.provider} {way.route.endpoint}" for way in found.open] == is_open
-    assert list(found.shut) == shut
+    assert list(found.refused) == refused
 
 
 def test_a_job_that_no_provider_can_serve_is_told_what_to_set() -> None:

@@ -6,12 +6,12 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from config.catalogue import Model
+from tasks.language.answers import Analysis, Answer, Asked, Captions, Outfits
+from tasks.language.prompts import Prompt, analyse_prompt, caption_prompt, style_prompt
+from tasks.language.schema import schema_of
 from worker.jobs.file_refs import Image, Images
 from worker.jobs.job import Step
 from worker.jobs.request import BaseRequest
-from worker.language.answers import Analysis, Answer, Asked, Captions, Outfits
-from worker.language.prompts import Prompt, analyse_prompt, caption_prompt, style_prompt
-from worker.language.schema import schema_of
 
 MAX_IMAGES = 20
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from tasks.language.requests import REQUESTS, CaptionRequest, StyleRequest
 from worker.errors import InvalidRequestError
 from worker.jobs.request import read
-from worker.language.requests import REQUESTS, CaptionRequest, StyleRequest
 
 FILE = {"url": "https://files.example/files/jobs/a/images-0.png?signature=s", "key": "jobs/a/images-0.png", "bytes": 5}
 DATA = "data:image/png;base64,iVBORw0KGgo="

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from config.catalogue import Model, Route
+from tasks.language.answers import Asked
+from tasks.language.requests import REQUESTS, LanguageRequest
+from tasks.language.schema import schema_of
 from worker.errors import InvalidRequestError
 from worker.jobs.request import read
-from worker.language.answers import Asked
-from worker.language.requests import REQUESTS, LanguageRequest
-from worker.language.schema import schema_of
 
 MODEL = Model(
     name="m", title="m", task=(), usual_s=1, routes=(Route(provider="p", endpoint="e", takes=("prompt",)),)

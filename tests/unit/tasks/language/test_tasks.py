@@ -2,15 +2,16 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from config.catalogue import load_catalogue
 from tasks import language
+from tasks.language.requests import REQUESTS
 from worker.cli.commands.local_files import with_files
 from worker.errors import InvalidRequestError
-from worker.language.requests import REQUESTS
 
 TASKS = (language.caption, language.style, language.analyse)
 GENERATION = {"task": "generation.text_to_image", "images": [{"url": "https://a/1", "key": "jobs/a/images-0.png"}] * 2}
@@ -31,7 +32,7 @@ def test_a_row_holds_enough_of_a_request_for_its_answer_to_be_judged(task: Any) 
     request, _, step = task._read({name: given[name] for name in given if name in task.asks.model_fields})
     again = task.asks.model_validate(request.model_dump(mode="json", exclude_unset=True))
     assert again == request and again.asked == request.asked
-    assert again.step(load_catalogue().find(again.model)) == step
+    assert again.step(load_catalogue().find(again.model)) == replace(step, files=None)
 
 
 @pytest.mark.parametrize("task", [language.caption, language.analyse], ids=lambda task: task.name)

@@ -1,14 +1,15 @@
 """Words about pictures: captions for training data, outfits from a wardrobe, pictures held against questions.
 
-What may be asked and what is answered is `worker.language`; the result of these has an `answer` and no files.
+Requests, prompts, answers and their checks stand beside this file. A result has an `answer` and no files.
 """
 
 from config.catalogue import Model
+from tasks.language.answers import Analysis, Captions, Outfits
+from tasks.language.checks import LanguageCheck
+from tasks.language.requests import AnalyseRequest, CaptionRequest, StyleRequest
 from worker.edge.task import job_task
 from worker.jobs.job import Step
 from worker.jobs.status import JobResult
-from worker.language.answers import Analysis, Captions, Outfits
-from worker.language.requests import AnalyseRequest, CaptionRequest, StyleRequest
 
 
 class Captioned(JobResult):
@@ -29,19 +30,23 @@ class Analysed(JobResult):
     answer: Analysis
 
 
-@job_task("language.caption", queue="language", asks=CaptionRequest, gives=Captioned)
+@job_task(
+    "language.caption", queue="language", asks=CaptionRequest, gives=Captioned, check=LanguageCheck(CaptionRequest)
+)
 def caption(request: CaptionRequest, model: Model) -> Step:
     """Describe each of up to twenty images of a product, as training data wants it."""
     return request.step(model)
 
 
-@job_task("language.style", queue="language", asks=StyleRequest, gives=Styled)
+@job_task("language.style", queue="language", asks=StyleRequest, gives=Styled, check=LanguageCheck(StyleRequest))
 def style(request: StyleRequest, model: Model) -> Step:
     """Put outfits together from a wardrobe, and from nothing else."""
     return request.step(model)
 
 
-@job_task("language.analyse", queue="language", asks=AnalyseRequest, gives=Analysed)
+@job_task(
+    "language.analyse", queue="language", asks=AnalyseRequest, gives=Analysed, check=LanguageCheck(AnalyseRequest)
+)
 def analyse(request: AnalyseRequest, model: Model) -> Step:
     """Compare images by questions about them."""
     return request.step(model)

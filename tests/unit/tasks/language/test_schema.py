@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field, StringConstraints, create_model
 
-from worker.language.answers import Analysis, Captions, Outfits
-from worker.language.schema import UnfitModelError, schema_of
+from tasks.language.answers import Analysis, Captions, Outfits
+from tasks.language.schema import UnfitModelError, schema_of
 
 ANSWERS = [Captions, Outfits, Analysis]
 KNOWN = {"type", "description", "enum", "format", "anyOf", "items", "properties", "required", "additionalProperties"}

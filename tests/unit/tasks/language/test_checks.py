@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
-from worker.language.answers import Analysis, Answer, Asked, Captions, Outfits
-from worker.language.judge import MAX_LINES, MAX_SHOWN, Complaint, judged, repair
+from tasks.language.answers import Analysis, Answer, Asked, Captions, Outfits
+from tasks.language.checks import MAX_LINES, MAX_SHOWN, LanguageCheck, checked_answer
+from tasks.language.requests import CaptionRequest
+from worker.jobs.answers import AnswerFaults
+
+repair = LanguageCheck(CaptionRequest).repair
 
 
 def captions(*images: int, text: str = "a red coat") -> dict[str, Any]:
@@ -44,9 +48,9 @@ WRONG: list[tuple[type[Answer], Any, str]] = [
 
 @pytest.mark.parametrize(("kind", "value", "says"), WRONG, ids=range(len(WRONG)))
 def test_what_does_not_fit_what_was_asked_is_complained_of(kind: type[Answer], value: Any, says: str) -> None:
-    complaint = judged(kind, {"json": value}, TWO)
+    faults = checked_answer(kind, {"json": value}, TWO)
 
-    assert isinstance(complaint, Complaint) and says in complaint.text
+    assert isinstance(faults, AnswerFaults) and says in faults.text
 
 
 @pytest.mark.parametrize(
@@ -58,51 +62,51 @@ def test_what_does_not_fit_what_was_asked_is_complained_of(kind: type[Answer], v
     ],
 )
 def test_what_fits_is_handed_on(kind: type[Answer], value: dict[str, Any]) -> None:
-    answer = judged(kind, {"json": value}, TWO)
+    answer = checked_answer(kind, {"json": value}, TWO)
 
     assert isinstance(answer, kind) and answer.model_dump() == value
 
 
 def test_words_in_place_of_json_are_complained_of() -> None:
-    assert judged(Captions, {"text": "a coat"}, TWO) == Complaint(("it is not JSON",))
+    assert checked_answer(Captions, {"text": "a coat"}, TWO) == AnswerFaults(("it is not JSON",), "a coat")
 
 
 def test_answers_are_put_in_the_order_of_what_was_asked() -> None:
-    found = judged(Captions, {"json": captions(2, 1)}, TWO)
+    found = checked_answer(Captions, {"json": captions(2, 1)}, TWO)
     assert isinstance(found, Captions) and [caption.image for caption in found.captions] == [1, 2]
 
-    told = judged(Analysis, {"json": analysis((2, []), (1, []))}, TWO)
+    told = checked_answer(Analysis, {"json": analysis((2, []), (1, []))}, TWO)
     assert isinstance(told, Analysis) and [finding.question for finding in told.findings] == [1, 2]
 
 
 def test_a_caption_without_the_trigger_word_gets_it_in_front() -> None:
     value = {"captions": [{"image": 1, "text": "ohwx coat, red"}, {"image": 2, "text": "A red coat"}]}
-    found = judged(Captions, {"json": value}, Asked(images=2, trigger_word="ohwx"))
+    found = checked_answer(Captions, {"json": value}, Asked(images=2, trigger_word="ohwx"))
 
     assert isinstance(found, Captions)
     assert [caption.text for caption in found.captions] == ["ohwx coat, red", "ohwx, A red coat"]
 
 
 def test_what_nobody_asked_for_is_left_out() -> None:
-    found = judged(Outfits, {"json": outfits([1], [2], [1, 2]) | {"remark": "x"}}, TWO)
+    found = checked_answer(Outfits, {"json": outfits([1], [2], [1, 2]) | {"remark": "x"}}, TWO)
     assert isinstance(found, Outfits) and [outfit.garments for outfit in found.outfits] == [[1], [2]]
 
-    seen = judged(Captions, {"json": captions(1, 2, 3)}, TWO)
+    seen = checked_answer(Captions, {"json": captions(1, 2, 3)}, TWO)
     assert isinstance(seen, Captions) and [caption.image for caption in seen.captions] == [1, 2]
 
-    told = judged(Analysis, {"json": analysis((1, []), (2, []), (3, [9]))}, TWO)
+    told = checked_answer(Analysis, {"json": analysis((1, []), (2, []), (3, [9]))}, TWO)
     assert isinstance(told, Analysis) and [finding.question for finding in told.findings] == [1, 2]
 
 
-def test_a_complaint_is_short_and_quotes_nothing() -> None:
-    complaint = judged(Captions, {"json": {"captions": [{"image": "secret", "text": "secret"}] * 999}}, TWO)
+def test_a_faults_is_short_and_quotes_nothing() -> None:
+    faults = checked_answer(Captions, {"json": {"captions": [{"image": "secret", "text": "secret"}] * 999}}, TWO)
 
-    assert isinstance(complaint, Complaint) and len(complaint.lines) == MAX_LINES and "secret" not in complaint.text
+    assert isinstance(faults, AnswerFaults) and len(faults.lines) == MAX_LINES and "secret" not in faults.text
 
 
 def test_the_repair_round_asks_the_same_and_says_what_was_wrong() -> None:
     arguments = {"system": "s", "prompt": "Write captions.", "schema": {"type": "object"}, "images": ["u"]}
-    again = repair(arguments, captions(1), Complaint(("image 2 is missing", "x")))
+    again = repair(arguments, AnswerFaults(("image 2 is missing", "x"), captions(1)))
 
     assert {**again, "prompt": ""} == {**arguments, "prompt": ""} and arguments["prompt"] == "Write captions."
     assert again["prompt"].startswith("Write captions.\n\nYour last answer was:\n{")
@@ -112,5 +116,5 @@ def test_the_repair_round_asks_the_same_and_says_what_was_wrong() -> None:
 def test_the_repair_round_shows_no_endless_answer_and_none_where_there_was_none() -> None:
     arguments = {"prompt": "p"}
 
-    assert len(repair(arguments, "x" * 10 * MAX_SHOWN, Complaint(("l",)))["prompt"]) < MAX_SHOWN + 300
-    assert "Your last answer" not in repair(arguments, None, Complaint(("it is not JSON",)))["prompt"]
+    assert len(repair(arguments, AnswerFaults(("l",), "x" * 10 * MAX_SHOWN))["prompt"]) < MAX_SHOWN + 300
+    assert "Your last answer" not in repair(arguments, AnswerFaults(("it is not JSON",)))["prompt"]

@@ -1,0 +1,112 @@
+"""Which of a step's arguments are files, and of which kind: recorded on the step, from the types of the request.
+
+Whatever finds, checks, uploads, brings or fits a file of a request reads it here, whatever its parameter is called.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from worker.jobs.file_refs import FileType
+from worker.jobs.job import FileKind, Step
+
+# Rows of versions that did not record the files of a step.
+_UNRECORDED = {"image": "image", "images": "image", "images_data_url": "archive", "loras": "weights"}
+
+
+@dataclass(frozen=True)
+class FileArgument:
+    """A file of a step: where it stands in the arguments (`images.0`, `loras.1.path`), its kind, its reference."""
+
+    path: str
+    kind: FileKind
+    ref: str
+
+    @property
+    def parameter(self) -> str:
+        """The parameter that holds it."""
+        return self.path.partition(".")[0]
+
+
+def file_arguments(step: Step) -> tuple[FileArgument, ...]:
+    """The files of a step, in the order of its arguments."""
+    leaves = dict(_leaves(step.arguments))
+    recorded = _unrecorded(leaves) if step.files is None else step.files
+    return tuple(FileArgument(path, recorded[path], ref) for path, ref in leaves.items() if path in recorded)
+
+
+def recorded_files(request: BaseModel, arguments: Mapping[str, Any]) -> dict[str, FileKind]:
+    """The files among a step's arguments: path -> kind.
+
+    An argument holds a file where it holds the reference of one: LoRAs are written as `loras.0.path`. An argument that
+    is called like a field of the request holds none if that field's type names none, whatever its words are.
+    """
+    by_field = {name: dict(_refs(_parts(request, name), getattr(request, name))) for name in type(request).model_fields}
+    anywhere = {ref: kind for refs in by_field.values() for ref, kind in refs.items()}
+    found: dict[str, FileKind] = {}
+    for name, value in arguments.items():
+        if name in by_field and not _names_files(_parts(request, name)):
+            continue
+        known = anywhere | by_field.get(name, {})
+        found |= {path: known[leaf] for path, leaf in _leaves(value, name) if leaf in known}
+    return found
+
+
+def _names_files(parts: list[Any]) -> bool:
+    """Whether a field of this annotation may hold files."""
+    return any(
+        isinstance(part, FileType) or (_is_model(part) and any(map(_names_files, _all_parts(part))))
+        for part in _inside(parts)
+    )
+
+
+def _is_model(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel)
+
+
+def _all_parts(model: type[BaseModel]) -> Iterator[list[Any]]:
+    return ([field.annotation, *field.metadata] for field in model.model_fields.values())
+
+
+def _refs(parts: list[Any], value: Any) -> Iterator[tuple[str, FileKind]]:
+    """The references in a field's value, by what its annotation says."""
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _refs(_parts(value, name), getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _refs(parts, each)
+    elif isinstance(value, str):
+        yield from ((value, part.kind) for part in _inside(parts) if isinstance(part, FileType))
+
+
+def _parts(model: BaseModel, name: str) -> list[Any]:
+    field = type(model).model_fields[name]
+    return [field.annotation, *field.metadata]
+
+
+def _inside(parts: Any) -> Iterator[Any]:
+    """The parts of an annotation, and theirs."""
+    for part in parts:
+        yield part
+        yield from _inside(get_args(part))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every string inside a value, with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _leaves(each, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list | tuple):
+        for n, each in enumerate(value):
+            yield from _leaves(each, f"{path}.{n}")
+
+
+def _unrecorded(leaves: Mapping[str, str]) -> dict[str, Any]:
+    """The files of a step whose row does not say them."""
+    found = {path: _UNRECORDED.get(path.partition(".")[0]) for path in leaves}
+    return {path: kind for path, kind in found.items() if kind and (kind != "weights" or path.endswith(".path"))}

@@ -1,0 +1,70 @@
+"""A job as the catalogue serves it now: its model, the route of its last attempt, and what that route promises.
+
+Worked out once a step, each part when it is first needed. A catalogue changes with a deploy; a job that was submitted
+before goes on where it is.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from config.catalogue import Catalogue, Model, Route, UnknownModelError
+from worker.jobs.job import Attempt, Job, Piece
+from worker.routing.plan import Plan, plan
+
+DEADLINE_MIN_S = 7200.0  # a job without a deadline of its own may take two hours,
+DEADLINE_USUALS = 60.0  # or this many times what its model usually takes, if that is more
+
+
+@dataclass(frozen=True)
+class Served:
+    """A job beside its catalogue. The route, its plan and its pieces need an attempt."""
+
+    catalogue: Catalogue
+    job: Job
+
+    @cached_property
+    def model(self) -> Model:
+        """The job's model. One that has left the catalogue is passed through to the endpoint that has the job."""
+        try:
+            return self.catalogue.find(self.job.step.model)
+        except UnknownModelError:
+            if self.job.attempt is None:
+                raise
+            return self.catalogue.find(self.job.attempt.endpoint)
+
+    @cached_property
+    def route(self) -> Route:
+        """The route of the last attempt."""
+        return route_of(self.model, self.job.attempts[-1])
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What became of the request on that route."""
+        return plan(self.model, self.route, self.job.step)
+
+    @cached_property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces as that route can promise them: some draw by ratio; of a passed-through endpoint nobody knows."""
+        pieces = self.job.step.pieces
+        if self.model.passthrough:
+            return tuple(replace(piece, width=None, height=None) for piece in pieces)
+        return tuple(_by_ratio(piece) for piece in pieces) if self.route.shape else pieces
+
+    @cached_property
+    def deadline_s(self) -> float:
+        """Seconds from acceptance within which the job has to end."""
+        return self.job.options.deadline_s or max(DEADLINE_MIN_S, DEADLINE_USUALS * self.model.usual_s)
+
+
+def route_of(model: Model, attempt: Attempt) -> Route:
+    """The attempt's route; one that has left the catalogue is passed through."""
+    for route in model.routes:
+        if (route.provider, route.endpoint) == (attempt.provider, attempt.endpoint):
+            return route
+    return Route(provider=attempt.provider, endpoint=attempt.endpoint, takes=("*",))
+
+
+def _by_ratio(piece: Piece) -> Piece:
+    if not piece.width or not piece.height:
+        return piece
+    return replace(piece, width=None, height=None, ratio=piece.width / piece.height)
