@@ -9,8 +9,6 @@ from functools import partial
 from redis.exceptions import RedisError
 
 from config.catalogue import load_catalogue
-from config.keys.access import what_to_set
-from config.keys.fal import find_fal_key
 from config.openings import Opening, opening_of
 from config.settings import Settings
 from worker.engine.context import Context
@@ -26,11 +24,11 @@ from worker.health.redis import open_redis_health
 from worker.jobs.answers import AnswerCheck
 from worker.ledger.base import Ledger
 from worker.ledger.redis import open_redis_ledger
-from worker.net.http import open_downloads, open_transport
+from worker.net.http import open_downloads
 from worker.net.public import AddressPolicy
 from worker.net.webhook_url import webhook_url, webhooks_wanted
 from worker.providers.base import Provider
-from worker.providers.fal.provider import open_fal
+from worker.providers.table import open_provider, what_to_set
 
 
 @dataclass(frozen=True)
@@ -118,26 +116,9 @@ def _webhook(settings: Settings) -> Callable[[str, str, int], str] | None:
 async def _providers(
     stack: AsyncExitStack, settings: Settings, memory: MemoryBudget, names: Sequence[str]
 ) -> dict[str, Provider]:
-    """These providers, opened. The SDKs of others are not imported: they cost a second and 40 MB each."""
-    found = [await _open(name, settings, memory) for name in names]
-    for provider in found:
-        stack.push_async_callback(provider.aclose)
-    return {provider.name: provider for provider in found}
-
-
-async def _open(name: str, settings: Settings, memory: MemoryBudget) -> Provider:
-    match name:
-        case "vertex":
-            from worker.providers.google.vertex import open_vertex
-
-            return await open_vertex(settings.google, memory=memory)
-        case "gemini":
-            from worker.providers.google.gemini import open_gemini
-
-            return await open_gemini(settings.google, memory=memory)
-        case "anthropic":
-            from worker.providers.anthropic.provider import open_anthropic
-
-            return await open_anthropic(settings.anthropic)
-        case _:
-            return await open_fal(settings.fal, find_fal_key(), open_transport(settings.worker.max_claims))
+    """These providers, opened."""
+    found = dict[str, Provider]()
+    for name in names:
+        found[name] = await open_provider(name, settings, memory)
+        stack.push_async_callback(found[name].aclose)
+    return found

@@ -13,6 +13,8 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
+from config.settings import FalSettings
+
 HOW_TO_SET = (
     "no fal key: set FAL_KEY=<id>:<secret> (or FAL_KEY_ID and FAL_KEY_SECRET, or FAL_API_KEY), "
     "or put api_key under [fal] in fal-config.ini, or log in with `fal auth login`; "
@@ -31,6 +33,11 @@ class FalKey:
     def login(self) -> bool:
         """Whether fal-client itself has to turn the CLI's login into a token."""
         return self.value is None
+
+
+def fal_disabled_why(settings: FalSettings) -> str | None:
+    """What to set; None when there is a key, or a stand-in that takes any."""
+    return None if settings.fal_base_url or find_fal_key() else HOW_TO_SET
 
 
 def find_fal_key(folder: Path | None = None, env: Mapping[str, str] | None = None) -> FalKey | None:

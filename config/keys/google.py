@@ -86,6 +86,18 @@ def find_gemini(
     return NoAccess(GEMINI_HOW_TO_SET)
 
 
+def vertex_disabled_why(settings: GoogleSettings) -> str | None:
+    """What to set; None when Vertex AI may be used."""
+    access = find_vertex(settings)
+    return access.how_to_set if isinstance(access, NoAccess) else None
+
+
+def gemini_disabled_why(settings: GoogleSettings) -> str | None:
+    """What to set; None when the Gemini API may be used."""
+    access = find_gemini(settings)
+    return access.how_to_set if isinstance(access, NoAccess) else None
+
+
 def _known(folder: Path | None, env: Mapping[str, str] | None) -> dict[str, str]:
     """The variables that are set; an empty one is not. The environment counts more than `.env`."""
     file = dotenv_values((folder or Path.cwd()) / ".env")

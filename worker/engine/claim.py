@@ -1,4 +1,4 @@
-"""A claim in hand: the row as it was last written, as it is to be written next, and whether it may be let go of."""
+"""A claim that this process holds: the row as it was last written, and as it is to be written next."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from worker.ledger.base import Claim
 
 @dataclass
 class HeldClaim:
-    """A claim in hand, and what was last told of its job."""
+    """A claim and the job it is for."""
 
     claim: Claim
     since: float
@@ -22,11 +22,11 @@ class HeldClaim:
 
     @property
     def is_submitting(self) -> bool:
-        """Whether the POST may be out, and its ticket is not written: it is seen through, whoever has the row."""
+        """Whether the POST may be out and its ticket is not written. Then it goes on, even if the claim is lost."""
         return Stage.SUBMITTING in {self.job.stage, self.written.stage}
 
     def is_where_we_left(self, found: Job) -> bool:
-        """Whether the row, claimed again, is where we have it in hand; `unknown` is what others make of our POST."""
+        """Whether a row that we claimed again is where we left it. `unknown` is what others make of our open POST."""
         if any((found.stage, found.attempts) == (row.stage, row.attempts) for row in (self.job, self.written)):
             return True
         made_of_ours = self.written.stage == Stage.SUBMITTING and found.stage == Stage.UNKNOWN

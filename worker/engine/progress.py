@@ -1,4 +1,4 @@
-"""What the outside is shown of a run under way, read from what its provider says. Pure."""
+"""What is shown of a run under way, read from its provider's status. Pure."""
 
 import re
 
@@ -9,17 +9,16 @@ _SHARE = re.compile(r"(?<!\d)(\d{1,3})%\||(?<!\d)(\d{1,9})\s*/\s*(\d{1,9})(?!\d)
 
 
 def observe(run_status: Queued | Running, before: Observation, estimate: float, now: float) -> Observation:
-    """The next sight. `estimate` is the progress by time alone, and never goes back.
+    """The next observation. `estimate` is the progress by time alone; it never goes back.
 
-    What a log line says counts instead, also when it is less than before: a download's bar comes before a training's.
+    Progress in a log line counts instead, even if it is less than before: a download's bar comes before a training's.
     """
     if isinstance(run_status, Queued):
         return Observation(queue_position=run_status.position, queued_at=now)
-    said = progress_in_logs(run_status.logs)
-    progress = max(before.progress or 0.0, estimate) if said is None else said
-    return Observation(
-        True, None, before.queued_at, progress, said is None and before.progress_estimated, run_status.logs
-    )
+    logged = progress_in_logs(run_status.logs)
+    progress = max(before.progress or 0.0, estimate) if logged is None else logged
+    is_estimated = logged is None and before.progress_estimated
+    return Observation(True, None, before.queued_at, progress, is_estimated, run_status.logs)
 
 
 def progress_in_logs(logs: tuple[str, ...]) -> float | None:

@@ -1,4 +1,4 @@
-"""What of a row's change the outside hears: its log lines, and whether a status is worth publishing."""
+"""Which changes of a row are logged, and which are published as a status."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ from worker.jobs.status import state_of
 
 log = structlog.get_logger(__name__)
 
-TELL_S = 1.0  # what the provider has said is told at most so often,
-TELL_ESTIMATE_S = 5.0  # and what is known from time alone at most so often
+PUBLISH_S = 1.0  # the least time between two statuses with news from the provider
+PUBLISH_ESTIMATE_S = 5.0  # and between two that differ in the estimated progress alone
 
 
 def log_changes(before: Job, job: Job) -> None:
@@ -28,8 +28,8 @@ def log_changes(before: Job, job: Job) -> None:
 
 
 def should_publish(before: Job, job: Job, now: float) -> bool:
-    """Every milestone and every new attempt; what the provider says at most once a second, an estimate every five."""
-    if job.ending is not None or job.stage in {Stage.SENT, Stage.SUBMITTING}:  # an intent is followed by its POST
+    """Every milestone and every new attempt; news from the provider once a second; an estimate every five."""
+    if job.ending is not None or job.stage in {Stage.SENT, Stage.SUBMITTING}:  # the POST follows an intent at once
         return False
     if _passes(before, job):
         return False
@@ -37,22 +37,24 @@ def should_publish(before: Job, job: Job, now: float) -> bool:
         return True
     if job.observed == before.observed:
         return False
-    return now - job.published_at >= (TELL_ESTIMATE_S if _said(job.observed) == _said(before.observed) else TELL_S)
-
-
-def _passes(before: Job, job: Job) -> bool:
-    """Whether a row passes a stage on its way to its end: pictures are stored in a moment, and what stays is told."""
-    on_its_way = job.stage in {Stage.FETCHED, Stage.STORED} and job.stage != before.stage
-    is_known = job.published_at is not None and state_of(job) == state_of(before)
-    return on_its_way and is_known and job.is_brief
-
-
-def _said(sight: Observation) -> Observation:
-    """A sight without what comes from our clock."""
-    return replace(sight, queued_at=None, progress=None if sight.progress_estimated else sight.progress)
+    is_estimate = _without_estimates(job.observed) == _without_estimates(before.observed)
+    return now - job.published_at >= (PUBLISH_ESTIMATE_S if is_estimate else PUBLISH_S)
 
 
 def is_milestone(before: Job, job: Job) -> bool:
     """A new state, or another quarter done."""
     quarters = [int(4 * (row.observed.progress or 0.0)) for row in (before, job)]
     return job.published_at is None or state_of(job) != state_of(before) or quarters[1] > quarters[0]
+
+
+def _passes(before: Job, job: Job) -> bool:
+    """Whether a row of pictures only passes a stage on its way to its end: its files are stored in a moment."""
+    on_its_way = job.stage in {Stage.FETCHED, Stage.STORED} and job.stage != before.stage
+    is_known = job.published_at is not None and state_of(job) == state_of(before)
+    return on_its_way and is_known and job.is_brief
+
+
+def _without_estimates(observed: Observation) -> Observation:
+    """An observation without what comes from our clock."""
+    progress = None if observed.progress_estimated else observed.progress
+    return replace(observed, queued_at=None, progress=progress)

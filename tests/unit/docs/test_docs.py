@@ -227,9 +227,9 @@ def test_the_examples_of_adding_are_taken_as_they_stand(tmp_path: Path) -> None:
     (tmp_path / "catalogue.toml").write_text("\n".join([whole, *stanzas]), encoding="utf-8")
     catalogue = load_catalogue(tmp_path / "catalogue.toml")
 
-    assert [catalogue.find(name).name for name in ("z-image", "rembg", "swatch")] == [
+    assert [catalogue.find(name).name for name in ("z-image", "gpt-image-2-edit", "swatch")] == [
         "z-image-turbo",
-        "rembg",
+        "gpt-image-2-edit",
         "swatch",
     ]
 

@@ -12,7 +12,7 @@ from worker.services import _fetched_from, _handed_on
 CODE = """
 import asyncio, sys
 from contextlib import AsyncExitStack
-from config.keys.access import what_to_set
+from worker.providers.table import what_to_set
 from config.settings import Settings
 from worker.files.memory_budget import MemoryBudget
 from worker.services import _providers
@@ -33,8 +33,8 @@ print(*sorted({"google.genai", "anthropic", "fal_client"} & set(sys.modules)))
     [
         ({"KILNHAND_FAL_BASE_URL": "http://127.0.0.1:1"}, "fal", "fal_client"),
         ({"FAL_KEY": "id:secret", "GEMINI_API_KEY": "k"}, "fal gemini", "fal_client google.genai"),
-        ({"ANTHROPIC_API_KEY": "k"}, "anthropic", "anthropic fal_client"),
-        ({"KILNHAND_GOOGLE_BASE_URL": "http://127.0.0.1:1"}, "vertex gemini", "fal_client google.genai"),
+        ({"ANTHROPIC_API_KEY": "k"}, "anthropic", "anthropic"),
+        ({"KILNHAND_GOOGLE_BASE_URL": "http://127.0.0.1:1"}, "vertex gemini", "google.genai"),
     ],
 )
 def test_a_provider_that_is_disabled_is_not_imported(

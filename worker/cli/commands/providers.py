@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 from rich.table import Table
 from rich.text import Text
 
-from config.keys.access import what_to_set
 from config.logging import mask_text
 from config.settings import Settings
 from worker.cli.commands.settings import read_settings
@@ -20,6 +19,7 @@ from worker.cli.screen.complaint import Complaint
 from worker.health.base import Policy, State
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
+from worker.providers.table import what_to_set
 
 COLOURS = {"closed": "green", "half_open": "yellow", "open": "red"}
 

@@ -15,13 +15,13 @@ from typing import Any
 import httpx2
 from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, DefaultAsyncHttpxClient
 
-from config.settings import AnthropicSettings
+from config.settings import AnthropicSettings, Settings
 from worker.errors import InternalError, RequestRefusedError
-from worker.files.memory_budget import MB
+from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
 from worker.providers.anthropic.errors import anthropic_error, unanswered
 from worker.providers.anthropic.message import answer_of, body_of
-from worker.providers.base import Call, CancelResult, LostSubmission, Media, Reply, RunFailure, RunStatus
+from worker.providers.base import Call, CancelResult, LostSubmission, Media, Provider, Reply, RunFailure, RunStatus
 
 BASE_URL = "https://api.anthropic.com"  # given, so that no variable of the SDK's own sends the key elsewhere
 TWIN_KEY = "twin"  # the stand-in asks for a key, and any will do
@@ -29,6 +29,11 @@ CONNECT_S = 10.0
 WORDS_MB = 1
 _JSON = {"Content-Type": "application/json"}
 _NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+
+
+async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
+    """See `worker.providers.table`."""
+    return await open_anthropic(settings.anthropic)
 
 
 async def open_anthropic(settings: AnthropicSettings) -> "Anthropic":

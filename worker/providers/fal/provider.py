@@ -17,8 +17,8 @@ import httpx
 from fal_client import AsyncRequestHandle, FalClientHTTPError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from config.keys.fal import FalKey
-from config.settings import FalSettings
+from config.keys.fal import FalKey, find_fal_key
+from config.settings import FalSettings, Settings
 from worker.errors import (
     BrokenPieceError,
     ExternalServiceError,
@@ -26,14 +26,16 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
+from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
-from worker.net.http import NoCookies
+from worker.net.http import NoCookies, open_transport
 from worker.providers.base import (
     Call,
     CancelResult,
     Ended,
     LostSubmission,
     Media,
+    Provider,
     Queued,
     Reply,
     RunFailure,
@@ -50,6 +52,11 @@ TWIN_KEY = "twin:twin"  # the stand-in asks for a key, and any will do
 PLATFORM_URL = "https://api.fal.ai"
 UPLOAD_S = 1800.0  # the longest for one file
 _TAG = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
+    """See `worker.providers.table`."""
+    return await open_fal(settings.fal, find_fal_key(), open_transport(settings.worker.max_claims))
 
 
 async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.AsyncBaseTransport) -> "Fal":

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from config.keys.google import GeminiAccess, NoAccess, find_gemini
-from config.settings import GoogleSettings
+from config.settings import GoogleSettings, Settings
 from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
 from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, CancelResult, LostSubmission, Media, Reply, RunFailure, RunStatus
+from worker.providers.base import Call, CancelResult, LostSubmission, Media, Provider, Reply, RunFailure, RunStatus
 from worker.providers.google.language import write_words
 from worker.providers.google.memory import call_bytes
 from worker.providers.google.models import Makes, made_by
@@ -22,6 +22,11 @@ from worker.providers.google.safety import PROFILES, Safety
 from worker.providers.google.sdk import GoogleSdk
 
 NAME = "gemini"
+
+
+async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
+    """See `worker.providers.table`."""
+    return await open_gemini(settings.google, memory=memory)
 
 
 async def open_gemini(

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from config.keys.google import NoAccess, VertexAccess, find_vertex
-from config.settings import GoogleSettings
+from config.settings import GoogleSettings, Settings
 from worker.errors import ProviderDisabledError, RequestRefusedError
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, CancelResult, LostSubmission, Media, Reply, RunFailure, RunStatus
+from worker.providers.base import Call, CancelResult, LostSubmission, Media, Provider, Reply, RunFailure, RunStatus
 from worker.providers.google.language import write_words
 from worker.providers.google.memory import VIDEO_MB, call_bytes
 from worker.providers.google.models import Makes, made_by
@@ -24,6 +24,11 @@ from worker.providers.google.try_on import try_on
 from worker.providers.google.video import poll_video, start_video, stop_video, video_of
 
 NAME = "vertex"
+
+
+async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
+    """See `worker.providers.table`."""
+    return await open_vertex(settings.google, memory=memory)
 
 
 async def open_vertex(
