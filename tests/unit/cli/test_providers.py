@@ -17,6 +17,7 @@ from worker.cli.screen.complaint import Complaint
 from worker.health.base import Policy
 from worker.health.redis import open_redis_health
 from worker.health.verdict import GOOD, Verdict
+from worker.providers.table import what_to_set
 
 RUN = CliRunner(env={"COLUMNS": "160"})
 SHUT = Verdict("locked")
@@ -75,9 +76,10 @@ def test_as_json_it_is_one_object(redis_url: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("KILNHAND_FAL_BASE_URL", "http://127.0.0.1:1")
     told(redis_url, ("m", Verdict("forbidden")))
     fal, *others = json.loads(RUN.invoke(app, ["providers", "--json"]).stdout)["providers"]
-    assert [(other["provider"], other["enabled"]) for other in others] == [
-        ("vertex", False), ("gemini", False), ("anthropic", False)
-    ]  # fmt: skip
+    assert [("fal", True), *((other["provider"], other["enabled"]) for other in others)] == [
+        (name, lack is None) for name, lack in what_to_set(Settings()).items()
+    ]
+    assert {"vertex", "gemini", "anthropic"} <= {other["provider"] for other in others if not other["enabled"]}
     (model,) = fal.pop("models")
     assert fal == {
         "enabled": True, "what_to_set": None, "provider": "fal", "stand": "closed", "cause": None, "open_until": None,

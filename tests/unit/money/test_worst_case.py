@@ -120,7 +120,7 @@ AT_ONCE = [
     (model.name, route.provider, route.endpoint)
     for model in CATALOGUE.models
     for route in model.routes
-    if route.provider != "fal"
+    if route.provider in {"vertex", "gemini", "anthropic"}
 ]
 
 
