@@ -8,13 +8,14 @@ from worker.errors import ServiceUnavailableError
 from worker.files.base import Store
 from worker.files.fetch import Fetcher
 from worker.files.inputs import InputFiles
+from worker.files.media import Media
 from worker.files.memory_budget import MemoryBudget, Reservation
 from worker.health.base import Health, Permit
 from worker.health.verdict import Verdict
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.job import Job
 from worker.jobs.signals import CANCEL, WebhookReport, webhook_signal
-from worker.providers.base import Media, Provider
+from worker.providers.base import Provider
 from worker.routing.served import Served
 
 NOW = 0.0  # a pause: the same claim goes on

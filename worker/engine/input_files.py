@@ -14,9 +14,9 @@ from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.uploads import large_to_upload, pictures_to_upload, upload, uploaded
 from worker.errors import ExternalServiceError, RateLimitError, RequestRefusedError, ServiceUnavailableError
 from worker.files.input_refs import is_inline
+from worker.files.media import Media
 from worker.files.memory_budget import MB
 from worker.jobs.job import Attempt, Job, Stage
-from worker.providers.base import Media
 from worker.routing.files import files_in_call
 from worker.routing.retry import FILE_TRIES, Again, Elsewhere, after_attempt, backoff_s, leads_elsewhere
 from worker.routing.routes import RouteOption, name_of, route_options

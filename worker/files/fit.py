@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageOps
 
 from worker.files.file_info import DefectError, FileInfo
-from worker.providers.base import Media
+from worker.files.media import Media
 
 _JPEG = "image/jpeg"
 _QUALITIES = (92, 85, 75)

@@ -22,12 +22,12 @@ from worker.files.fit import ImageLimits, check_file, fit_image
 from worker.files.formats import HEAD_BYTES, describe
 from worker.files.input_refs import OwnUrls, StoredFile, is_inline, may_be_handed_on, read_ref
 from worker.files.landing import Landing
+from worker.files.media import Media
 from worker.files.pieces import FoundFile
 from worker.files.spool import Spool
 from worker.files.verify import Verifier
 from worker.jobs.job import Kind, Piece
 from worker.net.public import AddressPolicy
-from worker.providers.base import Media
 
 T = TypeVar("T")
 Upload = Callable[[Media], Awaitable[str]]  # puts a file where the provider can fetch it, and says its URL there

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from worker.health.verdict import Verdict
+from worker.routing.retry import BACKOFF_MAX_S, BACKOFF_MIN_S, PAUSE_MAX_S
 
 Why = Literal["open", "paused", "full", "probing"]
 Cause = Literal["failures", "locked", "forbidden", "retired"]
@@ -76,9 +77,9 @@ class Policy:
     open_max_s: float = 120.0
     lock_s: float = 300.0  # after a bad key, a locked account, a model that is not ours to use
     retired_s: float = 3600.0
-    pause_max_s: float = 300.0  # what a Retry-After is believed: a wrong one must not stop everybody for a day
-    backoff_s: float = 1.0  # the pause of a provider that names none; doubled until it answers well
-    backoff_max_s: float = 10.0
+    pause_max_s: float = PAUSE_MAX_S  # what a Retry-After is believed: a wrong one must not stop everybody for a day
+    backoff_s: float = BACKOFF_MIN_S  # the pause of a provider that names none; doubled until it answers well
+    backoff_max_s: float = BACKOFF_MAX_S
     again_s: float = 1.0  # when to ask again for what may be free at any moment
     keep_s: float = 3600.0  # how long a circuit is remembered that nobody asks for
     concurrency: dict[str, int] = field(default_factory=dict)  # by provider; none: as many as come

@@ -11,15 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worker.errors import ExternalServiceError
+from worker.files.media import Media
 from worker.jobs.job import Priority, Ticket
-
-
-@dataclass(frozen=True)
-class Media:
-    """A file that goes with a call, whole. Its type is what its bytes say."""
-
-    data: bytes
-    content_type: str
 
 
 @dataclass(frozen=True)

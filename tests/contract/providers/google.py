@@ -8,7 +8,8 @@ from PIL import Image
 
 from config.settings import GoogleSettings
 from tests.contract.providers.conftest import Twin
-from worker.providers.base import Call, Media
+from worker.files.media import Media
+from worker.providers.base import Call
 from worker.providers.google.gemini import Gemini, open_gemini
 from worker.providers.google.vertex import Vertex, open_vertex
 

@@ -29,9 +29,10 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
+from worker.files.media import Media
 from worker.jobs.job import Ticket
 from worker.providers.anthropic.provider import Anthropic, open_anthropic
-from worker.providers.base import Call, CancelResult, LostSubmission, Media, Reply, RunFailure, Tokens
+from worker.providers.base import Call, CancelResult, LostSubmission, Reply, RunFailure, Tokens
 
 HAIKU = "claude-haiku-5-5"
 SCHEMA = {

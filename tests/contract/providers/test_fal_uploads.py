@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.providers.conftest import Twin, opened
 from worker.errors import AuthenticationError, ExternalServiceError, RequestRefusedError, ServiceUnavailableError
-from worker.providers.base import Media
+from worker.files.media import Media
 from worker.providers.fal import upload as fal_upload
 from worker.providers.fal.provider import Fal
 

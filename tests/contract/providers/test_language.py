@@ -17,10 +17,11 @@ from tasks.language.answers import Analysis, Captions, Outfits
 from tasks.language.checks import Complaint, judged, repair
 from tasks.language.requests import REQUESTS, LanguageRequest
 from tests.contract.providers.conftest import Twin
+from worker.files.media import Media
 from worker.jobs.job import Step
 from worker.jobs.request import read
 from worker.providers.anthropic.provider import Anthropic, open_anthropic
-from worker.providers.base import Call, Media, Reply
+from worker.providers.base import Call, Reply
 
 CATALOGUE = load_catalogue()
 URLS = ["https://example.com/1.png", "https://example.com/2.png"]

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import ExternalServiceError
+from worker.files.media import Media
 from worker.health.base import Change, Permit, Policy, Wait
 from worker.health.memory import MemoryHealth
 from worker.health.verdict import Verdict
 from worker.jobs.job import Artefact, Job, Piece, Ticket
 from worker.jobs.status import JobStatus
-from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Media, Reply, RunFailure, RunStatus
+from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, RunStatus
 
 DONE = Reply({"images": [{"url": "https://x/y.png"}], "seed": 7}, billed_units=2)
 PICTURE = Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="gemini-nano-banana-2.1-002")

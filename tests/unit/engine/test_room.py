@@ -11,10 +11,11 @@ from tests.unit.engine.world import IMAGES, World, world_of_two
 from worker.engine import dispatcher as dispatch
 from worker.engine import outcome
 from worker.errors import ContentRefusedError, RequestRefusedError, ServiceUnavailableError
+from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Job, Options, Stage, Step, Ticket
 from worker.ledger.base import Claim
-from worker.providers.base import Call, Media, Reply, RunFailure
+from worker.providers.base import Call, Reply, RunFailure
 
 TOTAL = 100 * MB
 VIDEO = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAGES)

@@ -7,8 +7,8 @@ import pytest
 from tests.unit.engine.fakes import FakeInputs
 from tests.unit.engine.world import World
 from worker.errors import ServiceUnavailableError
+from worker.files.media import Media
 from worker.jobs.job import Job, Options, Piece, Stage, Step, Ticket
-from worker.providers.base import Media
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from tests.unit.files.files import picture
 from worker.errors import RequestRefusedError
 from worker.files.input_refs import OwnUrls
 from worker.files.inputs import InputFiles, InputLimits
+from worker.files.media import Media
 from worker.files.store import GatewayUrls, ObjectStore
 from worker.files.verify import Verifier, VerifyLimits
 from worker.net.public import AddressPolicy
-from worker.providers.base import Media
 
 SECRET, ROOT, NOW = "a secret of the tests", "http://gateway.example:8080", 1000.0
 PNG, JPEG = picture("PNG"), picture("JPEG")

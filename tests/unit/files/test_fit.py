@@ -9,8 +9,8 @@ from tests.unit.files.files import noise, picture
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.fit import ImageLimits, check_file, fit_image
 from worker.files.formats import sniff
+from worker.files.media import Media
 from worker.files.picture import see_picture
-from worker.providers.base import Media
 
 PNG = frozenset({"image/png"})
 

@@ -12,8 +12,8 @@ from tests.unit.files.files import noise, picture, video
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.files.fit import ImageLimits
 from worker.files.input_refs import may_be_handed_on
+from worker.files.media import Media
 from worker.net.public import AddressPolicy
-from worker.providers.base import Media
 
 
 async def test_files_come_in_the_order_of_their_references_by_what_their_bytes_say(bench: Make) -> None:

@@ -10,8 +10,8 @@ import io
 from PIL import Image, ImageOps
 
 from worker.errors import RequestRefusedError
+from worker.files.media import Media
 from worker.providers.anthropic.errors import NAME
-from worker.providers.base import Media
 
 TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 MAX_BYTES = 5 * 1024 * 1024 * 3 // 4  # 5 MB as base64

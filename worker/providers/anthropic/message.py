@@ -13,9 +13,10 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from worker.errors import BrokenPieceError, ContentRefusedError, RequestRefusedError, SubmitUnknownError
+from worker.files.media import Media
 from worker.providers.anthropic.errors import NAME
 from worker.providers.anthropic.image import fitted
-from worker.providers.base import Call, Media, Reply, RunFailure, Tokens
+from worker.providers.base import Call, Reply, RunFailure, Tokens
 
 MAX_TOKENS = 4096  # written, where the caller leaves it open; thoughts count
 MAX_BODY_BYTES = 32 * 1024 * 1024

@@ -17,11 +17,12 @@ from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, Defaul
 
 from config.settings import AnthropicSettings, Settings
 from worker.errors import InternalError, RequestRefusedError
+from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
 from worker.providers.anthropic.errors import anthropic_error, unanswered
 from worker.providers.anthropic.message import answer_of, body_of
-from worker.providers.base import Call, CancelResult, LostSubmission, Media, Provider, Reply, RunFailure, RunStatus
+from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
 
 BASE_URL = "https://api.anthropic.com"  # given, so that no variable of the SDK's own sends the key elsewhere
 TWIN_KEY = "twin"  # the stand-in asks for a key, and any will do

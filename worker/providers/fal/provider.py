@@ -26,6 +26,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
+from worker.files.media import Media
 from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
 from worker.net.http import NoCookies, open_transport
@@ -34,7 +35,6 @@ from worker.providers.base import (
     CancelResult,
     Ended,
     LostSubmission,
-    Media,
     Provider,
     Queued,
     Reply,

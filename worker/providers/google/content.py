@@ -16,7 +16,8 @@ from worker.errors import (
     ExternalServiceError,
     RequestRefusedError,
 )
-from worker.providers.base import Media, Tokens
+from worker.files.media import Media
+from worker.providers.base import Tokens
 from worker.providers.google.errors import one_line
 from worker.providers.google.large_files import Cargo
 

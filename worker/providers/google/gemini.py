@@ -11,9 +11,10 @@ from typing import Any
 from config.keys.google import GeminiAccess, NoAccess, find_gemini
 from config.settings import GoogleSettings, Settings
 from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
+from worker.files.media import Media
 from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, CancelResult, LostSubmission, Media, Provider, Reply, RunFailure, RunStatus
+from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
 from worker.providers.google.language import write_words
 from worker.providers.google.memory import call_bytes
 from worker.providers.google.models import Makes, made_by

@@ -7,7 +7,8 @@ from google.genai.client import AsyncClient
 from pydantic import Field
 
 from worker.errors import BrokenPieceError, ContentRefusedError, ExternalServiceError, RequestRefusedError
-from worker.providers.base import Call, Media, Reply, RunFailure
+from worker.files.media import Media
+from worker.providers.base import Call, Reply, RunFailure
 from worker.providers.google.content import Arguments, read_arguments
 from worker.providers.google.errors import one_line
 from worker.providers.google.large_files import Cargo
