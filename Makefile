@@ -1,4 +1,4 @@
-# Needs make and a Python of 3.11 or newer; everything else is fetched into .venv. No root, no Redis, no Docker.
+# Needs make and a Python of 3.11 to 3.14; everything else is fetched into .venv. No root, no Redis, no Docker.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
