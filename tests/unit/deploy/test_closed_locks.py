@@ -4,6 +4,7 @@ import importlib.metadata
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 import pytest
 from packaging.requirements import Requirement
@@ -58,16 +59,17 @@ def unmet(wanted: Iterable[str], pins: dict[str, str], environment: dict[str, st
             continue
         for asked in {"", *needed.extras} - {asked for other, asked in seen if other == name}:
             seen.add((name, asked))
-            waiting += [(Requirement(line), f"{name}[{asked}]", asked) for line in requirements(name, pins[name])]
+            waiting += [(requirement, f"{name}[{asked}]", asked) for requirement in requirements(name, pins[name])]
 
 
-def requirements(name: str, version: str) -> list[str]:
+@cache
+def requirements(name: str, version: str) -> list[Requirement]:
     """What the package says of itself; nothing for one that only other machines have, so it cannot be asked here."""
     try:
         found = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return []
-    return (found.requires or []) if found.version == version else []
+    return [Requirement(line) for line in found.requires or ()] if found.version == version else []
 
 
 @pytest.mark.parametrize("machine", MACHINES)
