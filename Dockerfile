@@ -5,11 +5,14 @@ ARG BASE=python:3.13-slim-trixie
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
+# A lock is a closed set: --no-deps keeps pip from looking at any release that it does not name.
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv --without-pip /opt/kilnhand
-RUN python -m pip --python /opt/kilnhand/bin/python install --require-hashes --only-binary :all: -r requirements.lock
+RUN python -m pip --python /opt/kilnhand/bin/python install --no-deps --require-hashes --only-binary :all: -r requirements.lock \
+    && python -m pip --python /opt/kilnhand/bin/python check
 RUN python -m venv --without-pip /opt/build
-RUN python -m pip --python /opt/build/bin/python install --require-hashes -r requirements-build.lock
+RUN python -m pip --python /opt/build/bin/python install --no-deps --require-hashes --only-binary :all: -r requirements-build.lock \
+    && python -m pip --python /opt/build/bin/python check
 COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY tasks tasks

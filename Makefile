@@ -1,11 +1,10 @@
-# Needs make and a Python of 3.11 or newer; everything else is fetched into .venv. No root, no Redis, no Docker.
+# Needs make and a Python of 3.11 to 3.14; everything else is fetched into .venv. No root, no Redis, no Docker.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
-READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
@@ -15,46 +14,42 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  make %-11s %s\n' "$$name" "$$text"; done
 
-setup: $(READY) ## fetch what the lock names into .venv; instant the second time
-	@:
-
-$(READY): requirements-dev.lock pyproject.toml .ci/venv
+setup: ## fetch what the lock names into .venv; instant the second time
 	@.ci/venv
-	@touch $(READY)
 
-demo: $(READY) ## everything in one terminal on the twin, no key needed; ONCE=1 ends when the jobs have
+demo: setup ## everything in one terminal on the twin, no key needed; ONCE=1 ends when the jobs have
 	@$(BIN)/kilnhand up --demo $(if $(ONCE),--once)
 
-test: $(READY) ## all tests that need neither a browser nor Node
+test: setup ## all tests that need neither a browser nor Node
 	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/contract $(ARGS)
 	$(BIN)/python -m pytest tests/integration tests/acceptance $(ARGS)
 
-check: $(READY) ## format, lint, types, import layers, unit tests: under a minute
+check: setup ## format, lint, types, import layers, unit tests: under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest --numprocesses 3 tests/unit $(ARGS)
 
-test-peers: $(READY) ## tests with Chromium and Node's fal client; installs both on Debian
+test-peers: setup ## tests with Chromium and Node's fal client; installs both on Debian
 	@.ci/peers
 	$(BIN)/python -m pytest tests/peers $(ARGS)
 
-test-image: $(READY) ## the image's build steps, run in clean virtual environments
+test-image: setup ## the image's build steps, run in clean virtual environments
 	$(BIN)/python -m pytest tests/image $(ARGS)
 
-chaos: $(READY) ## processes killed, answers lost, messages stolen, and eight promises proven; SEED=1 JOBS=300 MINUTES=2 WORKERS=3
+chaos: setup ## processes killed, answers lost, messages stolen, and eight promises proven; SEED=1 JOBS=300 MINUTES=2 WORKERS=3
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
-chaos-sweep: $(READY) ## the same promises, after a crash at every point of worker/testing/crash.py
+chaos-sweep: setup ## the same promises, after a crash at every point of worker/testing/crash.py
 	@$(BIN)/python -m tests.chaos --sweep $(ARGS)
 
-format: $(READY) ## format the code and mend what the linter can
+format: setup ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: $(READY) ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer versions
+lock: setup ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer versions
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra demo --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) --group build --constraints requirements-dev.lock --output-file requirements-build.lock

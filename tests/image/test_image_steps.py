@@ -3,46 +3,24 @@
 What it cannot see: the base image itself, and the rights of the last stage (tests/unit/deploy reads those).
 """
 
-import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.integration.install.commands import ROOT, build_stage, run_in_image
+
 PACKAGES = ("config", "tasks", "worker", "twin")
 
 
-def python_with_pip() -> str:
-    """What `python` is in the base image: ours, or the machine's when ours was made without pip."""
-    for python in (sys.executable, shutil.which("python3", path="/usr/local/bin:/usr/bin")):
-        if (
-            python
-            and subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
-        ):
-            return python
-    raise AssertionError("no Python here has pip")
-
-
-def build_stage() -> list[tuple[str, str]]:
-    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
-    stage = text.partition(" AS build\n")[2].partition("\nFROM ")[0]
-    return [(word, rest) for word, _, rest in (line.partition(" ") for line in stage.splitlines()) if rest]
-
-
-def carry_out(word: str, rest: str, folder: Path) -> None:
+def carry_out(word: str, rest: str, folder: Path, env: dict[str, str], python: str) -> None:
     if word == "COPY":
         *sources, target = rest.split()
         for source in sources:
             copy(ROOT / source, folder / "src" / (source if target.endswith("/") else target))
     elif word == "RUN":
-        command = re.sub(r"^python\b", f'"{python_with_pip()}"', rest.replace("/opt/", f"{folder}/opt/"))
-        ended = subprocess.run(
-            ["sh", "-euc", command], cwd=folder / "src", capture_output=True, text=True, timeout=300, check=False
-        )
-        assert ended.returncode == 0, f"RUN {rest}\n{ended.stdout}\n{ended.stderr}"
+        run_in_image(rest, folder, env, python)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -53,12 +31,12 @@ def copy(source: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that holds /opt as the image would."""
+def image(tmp_path_factory: pytest.TempPathFactory, newer: dict[str, str], old_pip: str) -> Path:
+    """The folder that holds /opt as the image would, built when each package has a newer release."""
     folder = tmp_path_factory.mktemp("image")
     (folder / "src").mkdir()
     for word, rest in build_stage():
-        carry_out(word, rest, folder)
+        carry_out(word, rest, folder, newer, old_pip)
     return folder
 
 

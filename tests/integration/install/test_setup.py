@@ -1,0 +1,149 @@
+"""`make setup`: which Python it takes, what it says, and a .venv that is not whole."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+from tests.conftest import wait_until
+from tests.integration.install.commands import (
+    installed,
+    machine,
+    python_script,
+    python_with_pip,
+    run_setup,
+    search_path,
+)
+from tests.integration.install.conftest import LOCKED
+from tests.integration.install.index import serve
+
+
+def leave_out(project: Path, name: str) -> None:
+    lock = project / "requirements-dev.lock"
+    lock.write_text(re.sub(rf"{name}==.*\n.*\n", "", lock.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def test_it_says_each_step_and_nothing_else(project: Path, env: dict[str, str]) -> None:
+    ended = run_setup(project, env | {"PIP_FIND_LINKS": "/nowhere/wheels"})  # pip warns of it for every package
+
+    assert [line.split()[0] for line in ended.stdout.splitlines()] == ["made", "installing", "checking", "linking"]
+    assert ended.stderr == ""
+
+
+def test_a_failure_shows_what_matters_and_keeps_its_exit_code(
+    project: Path, packages: Path, env: dict[str, str]
+) -> None:
+    (packages / "transport-2.0-py3-none-any.whl").unlink()
+
+    ended = run_setup(project, env | {"PIP_FIND_LINKS": "/nowhere/wheels"})
+
+    assert ended.returncode == 1
+    assert "ERROR: No matching distribution found for transport==2.0" in ended.stderr
+    assert "WARNING" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].endswith(".venv/install.log")
+    assert "/nowhere/wheels" in (project / ".venv/install.log").read_text(encoding="utf-8")
+
+
+def test_a_lock_that_lacks_a_requirement_is_no_success(project: Path, env: dict[str, str]) -> None:
+    leave_out(project, "google-auth")
+
+    ended = run_setup(project, env)
+
+    assert ended.returncode == 1
+    assert "client 1.0 requires google-auth, which is not installed" in ended.stderr
+    assert "linking" not in ended.stdout
+
+
+def test_a_python_that_no_pip_serves_is_passed_over(project: Path, index: str, tmp_path: Path) -> None:
+    scripts = {
+        "python3.13": python_script(None, made="touch .venv/too-new"),
+        "python3.12": python_script(None, made="touch .venv/too-new"),
+        "python3": f"""case "$*" in "-m pip "*) [ ! -e .venv/too-new ] || exit 1 ;; esac
+{python_script(python_with_pip())}""",
+    }
+
+    ended = run_setup(project, machine(index, PATH=search_path(tmp_path / "bin", scripts)))
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert not (project / ".venv/too-new").exists()
+
+
+def test_a_pip_that_is_nowhere_is_asked_for(project: Path, index: str, tmp_path: Path) -> None:
+    scripts = {"python3.12": python_script(None), "python3": python_script(None)}
+
+    ended = run_setup(project, machine(index, PATH=search_path(tmp_path / "bin", scripts)))
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("no pip for python3.12 python3:") and "apt install" in ended.stderr
+
+
+def test_a_python_that_is_nowhere_is_asked_for(project: Path, index: str, tmp_path: Path) -> None:
+    ended = run_setup(project, machine(index, PATH=search_path(tmp_path / "bin", {})))
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("no Python of 3.11 to 3.14") and "apt install" in ended.stderr
+
+
+def test_what_was_interrupted_is_made_anew(project: Path, packages: Path, env: dict[str, str]) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def wait(path: str) -> None:
+        if path.endswith(".whl"):
+            asked.set()
+            go_on.wait(60)
+
+    run_setup(project, env)
+    shutil.rmtree(project / ".venv")
+    with serve(packages, before=wait) as slow:
+        slow_env = env | {"PIP_INDEX_URL": slow, "PIP_EXTRA_INDEX_URL": slow}
+        process = subprocess.Popen(
+            [project / ".ci/venv"],
+            env=slow_env,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(asked.is_set, "pip asks for a wheel")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) != 0
+        go_on.set()
+
+    ended = run_setup(project, env)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert installed(project / ".venv/bin/python") == {**LOCKED, "kilnhand": "0.1"}
+
+
+def test_a_venv_whose_python_has_gone_is_made_anew(project: Path, env: dict[str, str]) -> None:
+    run_setup(project, env)
+    (project / ".venv/bin/python").unlink()
+    (project / ".venv/bin/python").symlink_to("/nowhere/python")
+
+    ended = run_setup(project, env)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert installed(project / ".venv/bin/python") == {**LOCKED, "kilnhand": "0.1"}
+
+
+def test_a_venv_is_made_once_and_anew_when_it_was_moved(project: Path, env: dict[str, str]) -> None:
+    run_setup(project, env)
+    again = run_setup(project, env)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    moved = project.rename(project.with_name("moved"))
+
+    ended = run_setup(moved, env)
+
+    assert "made .venv" in ended.stdout
+
+
+def test_another_lock_leaves_nothing_of_the_one_before(project: Path, env: dict[str, str]) -> None:
+    run_setup(project, env)
+    assert "transport" in installed(project / ".venv/bin/python")
+    leave_out(project, "transport")
+
+    run_setup(project, env)
+
+    assert "transport" not in installed(project / ".venv/bin/python")
