@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from worker.errors import ExternalServiceError
 from worker.jobs.job import Priority, Ticket
 
+RUN_CANCELLED = "client_cancelled"  # the `kind` of the error of a run that was cancelled before it ended
+
 
 @dataclass(frozen=True)
 class Media:
