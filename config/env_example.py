@@ -59,7 +59,7 @@ def _lines(group: type[BaseSettings]) -> Iterator[str]:
 
 def _default(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
-    return "" if default is None else str(default)
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
 if __name__ == "__main__":

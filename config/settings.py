@@ -153,6 +153,10 @@ class FalSettings(BaseSettings):
 
     fal_base_url: str | None = Field(None, description="a stand-in for fal.ai (the twin), as http://host:port")
     fal_timeout_s: float = Field(30, gt=0, le=600, description="longest wait for one answer of fal, in seconds")
+    fal_low_priority: bool = Field(
+        False,
+        description="pass priority low on to fal, where such a job waits behind all customers' normal ones",
+    )
 
     @field_validator("fal_base_url")
     @classmethod

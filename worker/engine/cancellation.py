@@ -12,7 +12,7 @@ from worker.engine.endings import cancel, close, fail
 from worker.engine.reconcile import book_lost_call
 from worker.errors import DeadlineExceededError, ExternalServiceError, InternalError
 from worker.jobs.job import Job, Receipt, Stage
-from worker.providers.base import CancelResult
+from worker.providers.base import RUN_CANCELLED, CancelResult
 from worker.routing.retry import CANCEL_AGAIN_S, CANCEL_FOR_S, is_possible_duplicate
 from worker.testing import crash
 
@@ -57,7 +57,7 @@ def end_after_cancel(job: Job, error: ExternalServiceError, step_input: StepInpu
     """
     if job.receipt is None:
         return None
-    in_time = None if error.kind == "not_found" else error.status == 499  # fal's client_cancelled
+    in_time = None if error.kind == "not_found" else error.kind == RUN_CANCELLED
     return _end(job, step_input, replace(job.receipt, in_time=in_time))
 
 

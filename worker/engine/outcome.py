@@ -17,11 +17,9 @@ from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavail
 from worker.jobs.answers import AnswerFaults
 from worker.jobs.job import Job, Observation, Stage
 from worker.money.cost import cost_of
-from worker.providers.base import CancelResult, Reply, RunFailure
+from worker.providers.base import RUN_CANCELLED, CancelResult, Reply, RunFailure
 from worker.routing.retry import STORE_PAUSES_S, Again, Elsewhere, Failed, Unknown, after_attempt, leads_elsewhere
 from worker.routing.routes import RouteOptions, name_of, route_options
-
-LEFT = 499  # fal's word for a run that was cancelled before it ended
 
 
 def handle_error(context: Context, job: Job, error: ExternalServiceError, step_input: StepInput) -> Transition:
@@ -30,7 +28,7 @@ def handle_error(context: Context, job: Job, error: ExternalServiceError, step_i
         return end
     left, others = _without_route(context, job, step_input)
     ended = job.with_attempt(ended_at=step_input.now, error=error_record(error))
-    if job.attempts[-1].leaving and error.status == LEFT and others.open:
+    if job.attempts[-1].leaving and error.kind == RUN_CANCELLED and others.open:
         return _elsewhere(ended, left, error)
     outcome = after_attempt(error, job, elsewhere=bool(others.open))
     match outcome:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from worker.errors import ServiceUnavailableError
 from worker.files.base import Store
@@ -23,6 +22,7 @@ from worker.files.spool import Spool
 from worker.files.verify import Verifier
 from worker.jobs.file_keys import key_of
 from worker.jobs.job import Artefact, Piece
+from worker.net.repeat import three_attempts
 from worker.testing import crash
 
 
@@ -50,13 +50,7 @@ class Fetcher:
         self._client, self._store, self._verifier, self._limits = client, store, verifier, limits
         self._slots = asyncio.Semaphore(limits.concurrent)
         self._uploads: Counter[str] = Counter()
-        self._again = AsyncRetrying(
-            retry=retry_if_exception_type(ServiceUnavailableError),
-            stop=stop_after_attempt(3),
-            wait=wait_exponential(min=1, max=10),
-            sleep=sleep,
-            reraise=True,
-        )
+        self._again = three_attempts(ServiceUnavailableError, sleep)
 
     async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
         """Every promised piece of the answer, in our store. The first error ends them all.

@@ -62,6 +62,14 @@ def is_public_name(host: str) -> bool:
     return well_formed and len(labels) > 1 and labels[-1] not in _INSIDE_NAMES and not _NUMBER.fullmatch(labels[-1])
 
 
+def is_public_host(host: str) -> bool:
+    """Whether a URL's host, an address without brackets or a name, is one of the public internet. Resolves nothing."""
+    try:
+        return "%" not in host and is_public(host)
+    except ValueError:
+        return is_public_name(host)
+
+
 class AddressPolicy:
     """Decides before a byte is sent. Whoever connects asks three times: for the URL, its addresses, each socket."""
 
@@ -110,11 +118,7 @@ class AddressPolicy:
     def _may_ask_for(self, host: str, port: int) -> bool:
         if self._closed and self._closed.is_opened(host, port) and not self.is_opened(host, port):
             return False
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return is_public_name(host) or self._is_open_name(host, port)
-        return "%" not in host and self._may_connect(host, port)
+        return "%" not in host and (self.is_opened(host, port) or is_public_host(host))
 
     def _may_connect(self, address: str, port: int) -> bool:
         return self.is_opened(address, port) or is_public(address)

@@ -4,19 +4,16 @@ The gateway answers the webhook: `worker.gateway.webhooks`.
 """
 
 import hmac
-import ipaddress
 import re
 from base64 import urlsafe_b64encode
 from urllib.parse import quote, urlsplit
 
 from config.settings import Settings
 from worker.errors import KilnhandError
-from worker.net.public import is_public
+from worker.net.public import is_public_host
 
 _TOKEN = re.compile(r"([1-9][0-9]{0,8})-[A-Za-z0-9_-]{24}", re.ASCII)
 _MAC_BYTES = 18  # 144 bits, 24 characters without padding
-_INSIDE_NAMES = frozenset({"local", "internal", "localhost", "lan", "home", "arpa", "test", "invalid"})
-_ODD_ADDRESS = re.compile(r"[0-9]+|0x[0-9a-f]*")  # as the last label: 127.1 and 0x7f000001 are addresses, too
 
 
 class WebhookSecretMissingError(KilnhandError):
@@ -47,7 +44,7 @@ def webhooks_wanted(settings: Settings) -> bool:
         return False
     if settings.gateway.webhooks == "on" or settings.fal.fal_base_url is not None:
         return True
-    return _is_outside(urlsplit(settings.gateway.public_url).hostname or "")
+    return is_public_host(urlsplit(settings.gateway.public_url).hostname or "")
 
 
 def may_webhooks_come(settings: Settings) -> bool:
@@ -62,13 +59,3 @@ def _token(secret: str, provider: str, job_id: str, attempt: int) -> str:
     message = f"webhook\n{provider}\n{attempt}\n{job_id}"  # the first line tells it from a file's signature
     digest = hmac.digest(secret.encode(), message.encode(errors="surrogatepass"), "sha256")
     return f"{attempt}-{urlsafe_b64encode(digest[:_MAC_BYTES]).decode()}"
-
-
-def _is_outside(host: str) -> bool:
-    """Whether fal delivers to this host: it refuses private and loopback addresses. Nothing is resolved here."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        _, dot, last = host.rstrip(".").lower().rpartition(".")
-        return bool(dot) and last not in _INSIDE_NAMES and not _ODD_ADDRESS.fullmatch(last)
-    return is_public(host)

@@ -14,6 +14,8 @@ from worker.errors import ExternalServiceError
 from worker.files.media import Media
 from worker.jobs.job import Priority, Ticket
 
+RUN_CANCELLED = "client_cancelled"  # the `kind` of the error of a run that was cancelled before it ended
+
 
 @dataclass(frozen=True)
 class Call:

@@ -312,6 +312,18 @@ async def test_a_submission_carries_its_job_as_a_tag_and_the_place_for_its_webho
     assert (odd["webhook_url"], plain["webhook_url"]) == ("http://127.0.0.1:1/x?y=1&z=2", None)
 
 
+async def test_low_priority_is_sent_only_where_the_settings_allow_it(twin: Twin) -> None:
+    for is_allowed in (False, True):
+        fal = await opened(twin, low_priority=is_allowed)
+        for priority in ("low", "normal", "high"):
+            await fal.submit(replace(CALL, job_id=f"{priority}-{is_allowed}", priority=priority))
+        await fal.aclose()
+
+    records = httpx.get(f"{twin.url}/_twin/requests").json()["requests"]
+    low = [each["headers"]["x-fal-tags"] for each in records if each["headers"].get("x-fal-queue-priority") == "low"]
+    assert len(records) == 6 and low == ["job=low-True,attempt=1"]
+
+
 async def test_a_request_that_fal_forgot_is_no_reason_to_wait(fal: Fal, twin: Twin) -> None:
     gone = Ticket("nobody", {k: f"{twin.url}/queue/fal-ai/flux/requests/nobody{s}" for k, s in
                              (("status", "/status"), ("response", ""), ("cancel", "/cancel"))})  # fmt: skip

@@ -65,7 +65,7 @@ async def test_a_large_file_goes_in_parts_two_at_a_time_and_is_whole(
 async def test_an_upload_that_fails_is_an_error_of_ours(
     fal: Fal, twin: Twin, large: Path, fault: Any, error: type[ExternalServiceError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fal_upload, "_three_times", lambda: lambda send, *args: send(*args))
+    monkeypatch.setattr(fal_upload, "three_attempts", lambda _: lambda send, *args: send(*args))
     twin.script(call="upload", **fault)
     with pytest.raises(error) as caught:
         await fal.upload(large)

@@ -14,10 +14,11 @@ from config.catalogue import load_catalogue
 from config.mapping import arguments_for
 from config.settings import AnthropicSettings
 from tasks.language.answers import Analysis, Captions, Outfits
-from tasks.language.checks import Complaint, judged, repair
+from tasks.language.checks import LanguageCheck, checked_answer
 from tasks.language.requests import REQUESTS, LanguageRequest
 from tests.contract.providers.conftest import Twin
 from worker.files.media import Media
+from worker.jobs.answers import AnswerFaults
 from worker.jobs.job import Step
 from worker.jobs.request import read
 from worker.providers.anthropic.provider import Anthropic, open_anthropic
@@ -72,7 +73,7 @@ async def test_every_task_is_answered_with_what_can_be_handed_on(claude: Anthrop
     request, step = asked(task)
     reply = await claude.submit(call(step))
     assert isinstance(reply, Reply)
-    answer = judged(request.answer, reply.output, request.asked)
+    answer = checked_answer(request.answer, reply.output, request.asked)
 
     assert type(answer) is kind
     match answer:
@@ -100,7 +101,7 @@ def test_the_other_vendor_takes_the_same_schema(twin: Twin, task: str) -> None:
 
     assert answer.status_code == 200, answer.text
     value = json.loads(answer.json()["candidates"][0]["content"]["parts"][0]["text"])
-    assert isinstance(judged(request.answer, {"json": value}, request.asked), request.answer)
+    assert isinstance(checked_answer(request.answer, {"json": value}, request.asked), request.answer)
 
 
 async def test_an_answer_that_breaks_its_schema_is_mended_by_one_repair_round(claude: Anthropic, twin: Twin) -> None:
@@ -108,9 +109,12 @@ async def test_an_answer_that_breaks_its_schema_is_mended_by_one_repair_round(cl
     request, step = asked("language.caption")
     reply = await claude.submit(call(step))
     assert isinstance(reply, Reply)
-    complaint = judged(request.answer, reply.output, request.asked)
-    assert isinstance(complaint, Complaint)
+    faults = checked_answer(request.answer, reply.output, request.asked)
+    assert isinstance(faults, AnswerFaults)
 
-    again = await claude.submit(call(step, **repair(step.arguments, reply.output["json"], complaint)))
-    assert isinstance(again, Reply) and isinstance(judged(request.answer, again.output, request.asked), Captions)
+    repaired = LanguageCheck(type(request)).repair(step.arguments, faults)
+    again = await claude.submit(call(step, **repaired))
+    assert isinstance(again, Reply) and isinstance(
+        checked_answer(request.answer, again.output, request.asked), Captions
+    )
     assert twin.count == 2

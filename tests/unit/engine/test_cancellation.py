@@ -8,7 +8,7 @@ from worker.engine import dispatcher as dispatch
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.explain.history import receipt_text
 from worker.jobs.job import Job, Stage
-from worker.providers.base import CancelResult, Ended, RunFailure, Running
+from worker.providers.base import RUN_CANCELLED, CancelResult, Ended, RunFailure, Running
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World()
 
 
-GONE = RunFailure(RequestRefusedError("cancelled", provider="fal", status=499, kind="client_cancelled"))
+GONE = RunFailure(RequestRefusedError("cancelled", provider="fal", kind=RUN_CANCELLED))
 
 
 async def cancel(world: World) -> Job:

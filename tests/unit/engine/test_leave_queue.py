@@ -5,12 +5,11 @@ import pytest
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import World, world_of_two
 from worker.engine import dispatcher as dispatch
-from worker.engine.outcome import LEFT
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.jobs.job import Job, Stage, Ticket
-from worker.providers.base import CancelResult, Ended, Queued, RunFailure, Running
+from worker.providers.base import RUN_CANCELLED, CancelResult, Ended, Queued, RunFailure, Running
 
-GONE = RunFailure(RequestRefusedError("fal: cancelled", provider="fal", status=LEFT))
+GONE = RunFailure(RequestRefusedError("fal: cancelled", provider="fal", kind=RUN_CANCELLED))
 
 
 @pytest.fixture

@@ -3,11 +3,15 @@
 from typing import Any
 from urllib.parse import unquote
 
+import httpx
 import pytest
 
 from config.settings import FalSettings, GatewaySettings, Settings
+from tests.unit.net.test_public import INSIDE, OUTSIDE
+from worker.cli.commands.doctor_checks import check_gateway
 from worker.files.signing import sign
 from worker.jobs.signals import WebhookReport
+from worker.net.public import AddressPolicy, PrivateAddressError
 from worker.net.webhook_url import WebhookSecretMissingError, attempt_of, webhook_url, webhooks_wanted
 
 SECRET = "a secret of the tests"
@@ -115,6 +119,33 @@ def test_by_itself_no_webhook_is_asked_of_fal_to_a_place_it_cannot_reach(url: st
     assert not webhooks_wanted(settings(public_url=url))
     assert webhooks_wanted(settings(public_url=url, twin="http://127.0.0.1:9")), "the stand-in is inside, too"
     assert webhooks_wanted(settings("on", public_url=url))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["gw.svc", "gw.corp", "gw.intranet", "gw.private", "gw.localdomain", "gw.onion", "gw.internal", "gw.local", "gw.lan",
+     "gw.home", "gw.test", "gw.invalid", "home.arpa", "localhost", "gateway", "127.1", "gw.0x7f", "-gw.example.com",
+     "a_b.example.com", "example.com", "svc.example.com", "gw.example.com.", *INSIDE, *OUTSIDE],
+)  # fmt: skip
+def test_what_is_public_for_webhooks_is_public_for_downloads(host: str) -> None:
+    url = f"http://[{host}]" if ":" in host else f"http://{host}"
+    try:
+        AddressPolicy().check(httpx.URL(url))
+        may_be_fetched = True
+    except PrivateAddressError:
+        may_be_fetched = False
+
+    assert webhooks_wanted(settings(public_url=url)) == may_be_fetched
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "[::1]", "gateway:8080", "10.0.0.7", "gw.svc"])
+def test_the_doctor_warns_of_a_gateway_that_fal_cannot_reach(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", "name:secret")
+    unreachable = settings(public_url=f"http://{host}")
+
+    check = check_gateway(unreachable.gateway, unreachable.fal)
+
+    assert (check.verdict, check.detail) == ("note", f"http://{host} is not a public address")
 
 
 def test_webhooks_may_be_turned_off_and_must_be_possible_when_on() -> None:

@@ -9,7 +9,14 @@ import pytest
 from config.openings import Opening, opening_of, read_openings
 from worker.net import public as inside
 from worker.net.http import open_downloads
-from worker.net.public import AddressPolicy, ForeignAddressError, PrivateAddressError, is_public, is_public_name
+from worker.net.public import (
+    AddressPolicy,
+    ForeignAddressError,
+    PrivateAddressError,
+    is_public,
+    is_public_host,
+    is_public_name,
+)
 
 INSIDE = [
     "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
@@ -46,6 +53,15 @@ def test_what_is_no_name_of_the_public_internet_is_not_even_resolved(name: str) 
 )
 def test_other_names_are(name: str) -> None:
     assert is_public_name(name)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("8.8.8.8", True), ("10.0.0.1", False), ("2606:4700::1111", True), ("::1", False), ("cdn.example", True), ("redis", False),
+     ("2606:4700::1111%eth0", False), ("8.8.8.8%eth0", False), ("", False)],
+)  # fmt: skip
+def test_a_host_is_judged_as_an_address_or_as_a_name(host: str, expected: bool) -> None:
+    assert is_public_host(host) == expected
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
+from worker.providers.base import RUN_CANCELLED
 from worker.providers.fal.errors import fal_error, retry_after_s
 
 
@@ -70,6 +71,11 @@ def test_an_answer_is_the_error_of_its_reaction(
     assert type(error) is cls
     assert (error.provider, error.status) == ("fal", status)
     assert error.message.startswith("fal: ")
+
+
+@pytest.mark.parametrize("body", [request_error("client_cancelled"), {"detail": "?"}, "<html>"])
+def test_a_cancelled_run_has_one_kind_whatever_the_body_says(body: Any) -> None:
+    assert fal_error(499, body, {}).kind == RUN_CANCELLED
 
 
 def test_a_locked_account_is_not_called_a_bad_key() -> None:

@@ -14,6 +14,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
+from worker.providers.base import RUN_CANCELLED
 from worker.providers.google.errors import google_error, operation_error
 
 
@@ -117,3 +118,7 @@ def test_an_operation_that_failed_is_never_unknown(code: int | None, message: st
     error = operation_error("vertex", {"code": code, "message": message})
 
     assert type(error) is cls and message in error.message
+
+
+def test_an_operation_that_was_cancelled_has_the_kind_of_a_cancelled_run() -> None:
+    assert operation_error("vertex", {"code": 1, "message": "cancelled"}).kind == RUN_CANCELLED

@@ -29,6 +29,7 @@ from config.settings import (
 )
 from worker.errors import KilnhandError
 from worker.files.store import folder_of, open_store
+from worker.net.public import is_public_host
 
 Verdict = Literal["ok", "note", "off", "broken"]
 TIMEOUT_S = 3.0
@@ -145,10 +146,10 @@ def _missing_folder(folder: Path) -> Check:
 def check_gateway(settings: GatewaySettings, fal: FalSettings) -> Check:
     """Whether the gateway answers where the world is told to look for it, and fal can reach it too."""
     url = f"{settings.public_url}/healthz"
-    host = urlsplit(settings.public_url).hostname
-    if host in {"127.0.0.1", "localhost", "::1"} and fal.fal_base_url is None and find_fal_key():
-        advice = "set KILNHAND_PUBLIC_URL to an address that fal can reach, else it cannot fetch our LoRAs and pictures"
-        return Check("gateway", "note", f"{settings.public_url} is this machine's own address", advice)
+    host = urlsplit(settings.public_url).hostname or ""
+    if not is_public_host(host) and fal.fal_base_url is None and find_fal_key():
+        advice = "set KILNHAND_PUBLIC_URL to an address that fal can reach, so that its webhooks arrive"
+        return Check("gateway", "note", f"{settings.public_url} is not a public address", advice)
     if answers(url):
         return Check("gateway", "ok", f"{settings.public_url} answers")
     advice = "start it with `kilnhand gateway`, or set KILNHAND_PUBLIC_URL to where it is reached"

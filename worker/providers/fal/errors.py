@@ -19,7 +19,9 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )
+from worker.providers.base import RUN_CANCELLED
 
+_CANCELLED_STATUS = 499  # the result of a cancelled request (docs.fal.ai/errors: `client_cancelled`)
 _CONTENT = frozenset({"content_policy_violation"})
 _PERHAPS = frozenset(
     {"internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable"}
@@ -45,6 +47,7 @@ def fal_error(status: int, body: Any, headers: Mapping[str, str]) -> ExternalSer
     detail = body.get("detail") if isinstance(body, dict) else body
     kind = _kind(body, detail, headers)
     text = f"fal: {_text(detail) or 'no detail'} (HTTP {status}{', ' + kind if kind else ''})"
+    kind = RUN_CANCELLED if status == _CANCELLED_STATUS else kind
     return _class(status, kind, text, headers)(
         text, provider="fal", status=status, kind=kind, retry_after_s=retry_after_s(headers)
     )

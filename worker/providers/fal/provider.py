@@ -15,7 +15,6 @@ import fal_client
 import fal_client.client as sdk
 import httpx
 from fal_client import AsyncRequestHandle, FalClientHTTPError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from config.keys.fal import FalKey, find_fal_key
 from config.settings import FalSettings, Settings
@@ -30,6 +29,7 @@ from worker.files.media import Media
 from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
 from worker.net.http import NoCookies, open_transport
+from worker.net.repeat import three_attempts
 from worker.providers.base import (
     Call,
     CancelResult,
@@ -71,7 +71,7 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
     http._transport = FalGuard(transport, settings.fal_base_url)
     http._cookies = NoCookies()
     platform_url = f"{settings.fal_base_url}/api" if settings.fal_base_url else PLATFORM_URL
-    return Fal(client, http, platform_url, settings.fal_timeout_s)
+    return Fal(client, http, platform_url, settings)
 
 
 def point_sdk_at(base: str) -> None:
@@ -89,9 +89,9 @@ class Fal:
     result_bytes = 0
 
     def __init__(
-        self, client: fal_client.AsyncClient, http: httpx.AsyncClient, platform_url: str, call_s: float
+        self, client: fal_client.AsyncClient, http: httpx.AsyncClient, platform_url: str, settings: FalSettings
     ) -> None:
-        self.call_s = call_s
+        self.call_s, self._sends_low = settings.fal_timeout_s, settings.fal_low_priority
         self._client, self._http, self._platform_url = client, http, platform_url
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
@@ -99,12 +99,17 @@ class Fal:
         return file_bytes
 
     async def submit(self, call: Call) -> Ticket:
-        """One POST to the queue."""
+        """One POST to the queue.
+
+        Low priority is sent only where the settings allow it: fal has one queue per endpoint for all its customers, and
+        low requests wait behind the normal ones of all of them.
+        """
+        is_low = self._sends_low and call.priority == "low"
         try:
             handle = await self._client.submit(
                 call.endpoint,
                 dict(call.arguments),
-                priority="low" if call.priority == "low" else "normal",
+                priority="low" if is_low else "normal",
                 webhook_url=call.webhook_url,
                 headers={"X-Fal-Tags": f"job={_tag(call.job_id)},attempt={call.attempt}"},
             )
@@ -159,7 +164,8 @@ class Fal:
 
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
         """The model's output, or the error that the run ended with. Asked up to three times: a GET costs nothing."""
-        response: httpx.Response = await _three_times()(self._http.get, ticket.urls["response"])
+        again = three_attempts(ServiceUnavailableError)
+        response: httpx.Response = await again(self._http.get, ticket.urls["response"])
         output, units = _json(response), _number(response.headers.get("x-fal-billable-units"))
         if response.status_code >= 400:
             return RunFailure(_run_error(response, output), units)
@@ -174,7 +180,8 @@ class Fal:
 
         The SDK keeps the two good answers to itself, so the request is made with its client.
         """
-        response: httpx.Response = await _three_times()(self._http.put, ticket.urls["cancel"])
+        again = three_attempts(ServiceUnavailableError)
+        response: httpx.Response = await again(self._http.put, ticket.urls["cancel"])
         body, status = _json(response), response.status_code
         match body:
             case {"status": "OK"} if status == 200:
@@ -206,16 +213,6 @@ def _ticket(handle: AsyncRequestHandle) -> Ticket:
 def _tag(job_id: str) -> str:
     """The job's id as fal's dashboard can show it."""
     return job_id if _TAG.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()
-
-
-def _three_times() -> AsyncRetrying:
-    """For calls that are safe to repeat: three attempts, 1 to 10 s apart."""
-    return AsyncRetrying(
-        stop=stop_after_attempt(3),
-        wait=wait_exponential(multiplier=1, min=1, max=10),
-        retry=retry_if_exception_type(ServiceUnavailableError),
-        reraise=True,
-    )
 
 
 def _sdk_error(error: FalClientHTTPError) -> ExternalServiceError:

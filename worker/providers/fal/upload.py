@@ -14,7 +14,8 @@ from pathlib import Path
 import fal_client
 import fal_client.client as sdk
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from worker.net.repeat import three_attempts
 
 WHOLE_MOST_BYTES = 10 << 20
 AT_ONCE = 2
@@ -45,7 +46,8 @@ async def _send_parts(http: httpx.AsyncClient, upload: sdk.AsyncMultipartUpload,
 
     async def some() -> None:
         for start in starts:
-            await _three_times()(_send_part, http, upload, path, start, min(upload.chunk_size, size - start))
+            again = three_attempts(httpx.TransportError)  # a part that is sent again replaces itself
+            await again(_send_part, http, upload, path, start, min(upload.chunk_size, size - start))
 
     sending = [asyncio.ensure_future(some()) for _ in range(AT_ONCE)]
     try:
@@ -79,13 +81,3 @@ async def _piece(path: Path, start: int, size: int) -> AsyncIterator[bytes]:
         file.seek(start)
         for at in range(0, size, _CHUNK_BYTES):
             yield await asyncio.to_thread(file.read, min(_CHUNK_BYTES, size - at))
-
-
-def _three_times() -> AsyncRetrying:
-    """A part that is sent again replaces itself."""
-    return AsyncRetrying(
-        stop=stop_after_attempt(3),
-        wait=wait_exponential(multiplier=1, min=1, max=10),
-        retry=retry_if_exception_type(httpx.TransportError),
-        reraise=True,
-    )

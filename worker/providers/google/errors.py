@@ -20,6 +20,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
+from worker.providers.base import RUN_CANCELLED
 from worker.providers.fal.errors import retry_after_s
 
 LONGEST = 300  # characters of a vendor's words in a message
@@ -30,8 +31,9 @@ _LOCKED_REASONS = frozenset({"BILLING_DISABLED", "CONSUMER_SUSPENDED"})
 _NOT_FOR_US = re.compile(r"billing|location is not supported", re.IGNORECASE)
 _BAD_KEY = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
 _CONTENT = re.compile(r"usage guidelines|responsible ai|support code|violates? our policies", re.IGNORECASE)
+_GRPC_CANCELLED = 1
 _HTTP_OF_GRPC = {
-    1: 499,
+    _GRPC_CANCELLED: 499,
     3: 400,
     4: 504,
     5: 404,
@@ -81,7 +83,8 @@ def operation_error(provider: str, error: Mapping[str, Any]) -> ExternalServiceE
     status = _HTTP_OF_GRPC.get(code, 500) if isinstance(code, int) else 500
     found = google_error(provider, status, {"error": {**error, "code": status}}, {})
     if type(found) is SubmitUnknownError:
-        return ServiceUnavailableError(found.message, provider=provider, status=status, kind=found.kind)
+        kind = RUN_CANCELLED if code == _GRPC_CANCELLED else found.kind
+        return ServiceUnavailableError(found.message, provider=provider, status=status, kind=kind)
     return found
 
 
