@@ -1,1 +1,1 @@
-"""What may be asked: one module per queue, each a request model and a task function for every job."""
+"""What may be asked: one module or package for each queue, with a request, a result and a function for each task."""

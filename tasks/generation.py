@@ -1,4 +1,4 @@
-"""Pictures from words."""
+"""Pictures from a prompt."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -38,7 +38,7 @@ class Lora(BaseModel):
 
 
 class TextToImage(BaseRequest):
-    """A picture from a prompt. What is left out is the model's own optimum."""
+    """A picture from a prompt. A parameter that is left out has the model's own default."""
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)] = "flux-schnell"
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
@@ -59,7 +59,7 @@ class TextToImage(BaseRequest):
     @model_validator(mode="before")
     @classmethod
     def _a_lora_needs_a_model_that_takes_it(cls, given: Any) -> Any:
-        """With LoRAs and no model named, the model is flux-lora; the default takes none."""
+        """With LoRAs and no model, the model is flux-lora: the default model takes no LoRAs."""
         if isinstance(given, dict) and "model" not in given and (given.get("loras") or given.get("lora_url")):
             return {**given, "model": "flux-lora"}
         return given

@@ -1,4 +1,4 @@
-"""Moving pictures."""
+"""Videos."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
@@ -14,7 +14,7 @@ from worker.jobs.status import FileOut, JobResult
 
 
 class ImageToVideo(BaseRequest):
-    """A video that begins with a picture. `duration_s` and `aspect_ratio` as the model has them."""
+    """A video that begins with a picture. `duration_s` and `aspect_ratio`: what the model offers."""
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)] = "veo-3.1-fast"
     image: Image

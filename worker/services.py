@@ -1,4 +1,4 @@
-"""The one composition root: settings in, objects out. Whoever opens closes, in reverse."""
+"""The one composition root: settings in, objects out. What is opened here is closed here, in reverse order."""
 
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -84,7 +84,7 @@ async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) ->
 
 
 async def _signals(ledger: Ledger, job_id: str) -> Mapping[str, str]:
-    """The signals on a row; none while the ledger is away, which is waited for when the row is written."""
+    """The signals on a row; none while the ledger is away: the write that follows waits for it."""
     try:
         row = await ledger.row(job_id)
     except (RedisError, OSError):
@@ -93,12 +93,12 @@ async def _signals(ledger: Ledger, job_id: str) -> Mapping[str, str]:
 
 
 def _fetched_from(settings: Settings) -> AddressPolicy:
-    """Files come from public addresses, from what an operator has opened, and from fal's stand-in."""
+    """Where files may be fetched from: public addresses, what an operator has allowed, and fal's stand-in."""
     return AddressPolicy([*settings.foreign.openings, *_stand_ins(settings)])
 
 
 def _handed_on(settings: Settings) -> AddressPolicy:
-    """A provider fetches from public addresses; what is opened to us is as far from it as before."""
+    """Where a provider can fetch from: public addresses. What an operator has allowed is open to us alone."""
     return AddressPolicy(_stand_ins(settings), closed=settings.foreign.openings)
 
 
@@ -107,7 +107,7 @@ def _stand_ins(settings: Settings) -> list[Opening]:
 
 
 def _webhook(settings: Settings) -> Callable[[str, str, int], str] | None:
-    """Where a provider tells that a run has ended; None where it could not reach us."""
+    """The URL for a provider's webhooks; None if it cannot reach us."""
     if not webhooks_wanted(settings) or settings.gateway.secret is None:
         return None
     return partial(webhook_url, settings.gateway.public_url, settings.gateway.secret.get_secret_value())

@@ -1,4 +1,4 @@
-"""Words about pictures: captions for training data, outfits from a wardrobe, pictures held against questions.
+"""Words about pictures: captions for training data, outfits from a wardrobe, questions about pictures.
 
 Requests, prompts, answers and their checks stand beside this file. A result has an `answer` and no files.
 """

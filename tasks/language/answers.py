@@ -1,7 +1,7 @@
-"""What a language model answers with, one class a task: the source of its schema, and the judge of what came.
+"""The answers of language models, one class for each task: it gives the schema and checks the answer.
 
-A schema cannot say how many captions there must be, nor which garments exist: `faults` does, against what was asked.
-What is said beyond that (a caption of an image that is not there) is left out: it is not worth asking again.
+A schema cannot say how many captions there must be, or which garments exist: `faults` checks that against the request.
+What nobody asked for (a caption of an image that does not exist) is dropped: that needs no new attempt.
 Images, garments and questions are counted from 1, as the prompt counts them.
 """
 
@@ -17,7 +17,7 @@ Number = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True)
 class Asked:
-    """What an answer is held against: how much of what there was."""
+    """What was asked for: the counts that an answer is checked against."""
 
     images: int = 0
     trigger_word: str | None = None
@@ -36,7 +36,7 @@ class Answer(BaseModel):
         yield from ()
 
     def settled(self, asked: Asked) -> Self:
-        """The answer as it is handed on, once it has no fault."""
+        """The answer without faults, as the caller gets it."""
         return self
 
 

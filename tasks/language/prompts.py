@@ -1,4 +1,4 @@
-"""What a language model is told, for each task: who it is, and the question. Vendor-neutral plain text.
+"""The prompts of the language tasks: a system prompt and a question. Plain text for every vendor.
 
 Images are numbered as the providers number them: in the order of the request, from 1. Words of the caller are put on
 one line each, so that a list stays a list.
@@ -19,7 +19,7 @@ class Prompt:
 def caption_prompt(
     images: int, *, trigger_word: str | None = None, about: str | None = None, max_words: int = 60, language: str = "en"
 ) -> Prompt:
-    """A product description for every image, as training data wants it."""
+    """A product description for every image, for training data."""
     system = (
         "You write captions for the training data of image models. Describe what is to be seen: the product, its "
         "kind, material, colour, cut and details, then the person or surface that shows it, the view, the light and "
@@ -62,7 +62,7 @@ def style_prompt(
 
 
 def analyse_prompt(images: int, questions: Sequence[str], *, language: str = "en") -> Prompt:
-    """Images held against questions."""
+    """Questions about images."""
     system = (
         "You compare images and answer questions about them, each from what is to be seen alone. Where the images "
         "do not tell, say so, with low confidence. Name the images that show it by their numbers."

@@ -1,4 +1,4 @@
-"""What may be asked of the language tasks, and the step that each request is."""
+"""The requests of the language tasks, and the step that each becomes."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -18,7 +18,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whit
 Line = Annotated[str, StringConstraints(min_length=1, max_length=2_000, strip_whitespace=True)]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z -]{1,40}$")]
 Trigger = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\s\"]+( [^\s\"]+)*$", strip_whitespace=True)]
-_MADE_HERE = frozenset({"prompt", "schema"})  # with others in their place no answer could be judged
+_MADE_HERE = frozenset({"prompt", "schema"})  # with others in their place no answer could be checked
 
 
 class LanguageRequest(BaseRequest):
@@ -38,7 +38,7 @@ class LanguageRequest(BaseRequest):
 
     @property
     def asked(self) -> Asked:
-        """What an answer is held against."""
+        """What an answer is checked against."""
         raise NotImplementedError
 
     @property
@@ -48,11 +48,11 @@ class LanguageRequest(BaseRequest):
 
     @property
     def pictures(self) -> list[str]:
-        """The images that go with them, in the order in which the words count them."""
+        """The images, in the order in which the prompt counts them."""
         raise NotImplementedError
 
     def step(self, model: Model) -> Step:
-        """The one call that this request is; it promises no files."""
+        """The one call for this request; it promises no files."""
         arguments: dict[str, Any] = {
             "system": self.prompt.system,
             "prompt": self.prompt.text,
@@ -65,7 +65,7 @@ class LanguageRequest(BaseRequest):
 
 
 class CaptionRequest(LanguageRequest):
-    """A product description of each image, for training data. `about` is what the images cannot tell."""
+    """A product description of each image, for training data. `about` is what the images cannot show."""
 
     model: Name = "claude-haiku-5-5"
     images: Images = Field(min_length=1, max_length=MAX_IMAGES)
@@ -94,7 +94,7 @@ class CaptionRequest(LanguageRequest):
 
 
 class Garment(BaseModel):
-    """A piece of a wardrobe: words, an image, or better both."""
+    """A piece of a wardrobe: a name, and an image if there is one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -136,12 +136,12 @@ class StyleRequest(LanguageRequest):
 
     @property
     def pictures(self) -> list[str]:
-        """Those of the garments that have one."""
+        """The images of the garments that have one."""
         return [garment.image for garment in self.wardrobe if garment.image]
 
 
 class AnalyseRequest(LanguageRequest):
-    """Several images held against questions."""
+    """Questions about several images."""
 
     model: Name = "claude-sonnet-5-5"
     images: Images = Field(min_length=1, max_length=MAX_IMAGES)

@@ -1,4 +1,4 @@
-"""The one source of an answer's schema: a pydantic model, as the JSON Schema that every vendor takes.
+"""The JSON Schema of an answer, made from its pydantic model so that every vendor takes it.
 
 What all take: closed objects, every property required, no reference, and of the keywords only those below. Bounds of
 numbers, lengths and lists are dropped (Anthropic refuses them); the model holds them, and judges the answer again.
@@ -15,7 +15,7 @@ _UNKNOWN = frozenset({"oneOf", "allOf", "not", "prefixItems", "patternProperties
 
 
 class UnfitModelError(TypeError):
-    """No schema that every vendor takes can be made of this model."""
+    """This model has no schema that every vendor takes."""
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:

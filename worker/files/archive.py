@@ -1,7 +1,7 @@
 """Whether an archive (zip, tar.gz) may be unpacked: how many entries, how large, how densely packed.
 
-Judged by its headers, then by unpacking everything into nothing, so that a header that lies is found out. Nothing is
-written anywhere. Blocking; archives inside an archive are not opened.
+The headers are checked first. Then everything is unpacked into nothing, so that a false header is found. Nothing is
+written. Blocking. Archives inside an archive are not opened.
 """
 
 import gzip
@@ -24,10 +24,10 @@ TAR_GZ = Format("file", "application/gzip", "tar.gz")
 
 _BLOCK_BYTES = 512  # of a tar
 _CHUNK_BYTES = 64 << 10
-_DIRECTORY_BYTES = 512  # of a zip's directory, an entry; a name may be longer, all names on average not
-_SMALL_BYTES = 1 << 20  # up to here no ratio is too high
+_DIRECTORY_BYTES = 512  # of a zip's directory, for each entry; one name may be longer, the average may not
+_SMALL_BYTES = 1 << 20  # no ratio is too high for fewer bytes
 _ENCRYPTED = 0x1
-_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # others unpack a chunk to any size at once
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # other methods may unpack one chunk to any size
 _UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 
 
@@ -67,7 +67,7 @@ def see_archive(file: BinaryIO, limits: ArchiveLimits) -> Contents:
 
 
 class _Count:
-    """Counts entries and bytes, and says when it is enough."""
+    """Counts entries and bytes, and raises when a limit is reached."""
 
     def __init__(self, limits: ArchiveLimits, packed: int) -> None:
         self.limits, self._packed = limits, packed
@@ -106,7 +106,7 @@ def _see_zip(file: BinaryIO, count: _Count) -> None:
 
 
 def _see_tar_gz(file: BinaryIO, count: _Count) -> None:
-    """Header by header: `tarfile` itself reads long names whole into memory, however long they say they are."""
+    """Header by header: `tarfile` reads a long name whole into memory, whatever its announced length."""
     with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
         while any(block := _read(unpacked, count, _BLOCK_BYTES)):
             info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -138,7 +138,7 @@ def _pieces(size: int) -> Iterator[int]:
 
 
 class _Narrow(io.RawIOBase):
-    """A file of which nobody reads more than so many bytes at once: `zipfile` reads a whole directory in one piece."""
+    """Limits how many bytes one read returns: `zipfile` reads a whole directory in one piece."""
 
     def __init__(self, file: BinaryIO, most: int) -> None:
         self._file, self._most = file, most

@@ -5,22 +5,22 @@ from typing import BinaryIO, Protocol
 
 
 class Store(Protocol):
-    """Where finished files live: a folder, S3 or GCS. What is put there was measured and verified before."""
+    """A folder, S3 or GCS for finished files. Every file was verified before it is put there."""
 
     async def put(self, key: str, file: BinaryIO, content_type: str) -> None:
         """Keep all of `file` (from its beginning, while it stays open) under `key`; a second time replaces the first.
 
-        Nothing is left behind when it breaks off. `ServiceUnavailableError` when the store cannot take it.
+        An interrupted put leaves nothing. Raises `ServiceUnavailableError` when the store cannot take it.
         """
 
     def read(self, key: str) -> AsyncIterator[bytes]:
-        """Stream what is under `key`; `KeyError` when there is nothing."""
+        """Stream the file under `key`. Raises `KeyError` when there is none."""
 
     async def delete(self, key: str) -> None:
-        """Forget `key`; nothing happens when there is nothing."""
+        """Remove `key`; no effect when there is none."""
 
     async def url(self, key: str, seconds: float) -> str:
-        """A URL that works without a login for so long (S3 and GCS: a week at most)."""
+        """A URL that works without a login for this many seconds (S3 and GCS: a week at most)."""
 
     async def ready(self) -> None:
         """Raise an `ExternalServiceError` that says why, when the store cannot be reached."""

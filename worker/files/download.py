@@ -1,8 +1,8 @@
-"""Brings one file from its URL into a spool, and says by its error whether another try may help.
+"""Downloads one file into a spool. The class of its error says whether another try may help.
 
-Nothing here depends on how the client was set up: redirects are followed by hand, so that each address is checked,
-and no encoding is asked for. `worker.net.public` says where a URL may lead. No message holds a query, a login,
-or a word of what a server sent.
+Redirects are followed here and not by the client, so that each address is checked; no content encoding is requested.
+`worker.net.public` says which addresses are allowed. No message quotes a query, a login, or anything that a server
+sent.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ _CHUNK_BYTES = 256 << 10
 _LONGEST_URL = 4096
 _HEADERS = {"accept": "*/*", "accept-encoding": "identity"}
 _PASSING = frozenset({404, 408, 425})  # 404: a CDN may not have it yet, seconds after the model ended
-_SAFE_WORDS = (httpx.ConnectError, httpx.ConnectTimeout)  # of others the text may hold a URL, or what a server sent
+_SAFE_WORDS = (httpx.ConnectError, httpx.ConnectTimeout)  # the text of others may quote a URL, or what a server sent
 
 
 async def download(client: httpx.AsyncClient, found: FoundFile, spool: Spool, total_s: float) -> None:
-    """Bring all of the file within `total_s` seconds.
+    """Download the whole file within `total_s` seconds.
 
     Raises `ServiceUnavailableError` or `RateLimitError` when a later try may succeed, `BrokenPieceError` when none
     will; its `kind` is `inside`, `address`, `redirects`, `status`, `encoding` or `too_large`.
@@ -39,7 +39,7 @@ async def download(client: httpx.AsyncClient, found: FoundFile, spool: Spool, to
     except httpx.UnsupportedProtocol as error:
         kind = "inside" if isinstance(error.__cause__, PrivateAddressError) else "address"
         raise BrokenPieceError(f"{found.label}: {error}", kind=kind) from error
-    except (httpx.InvalidURL, UnicodeError) as error:  # the client, too, reads where a redirect leads
+    except (httpx.InvalidURL, UnicodeError) as error:  # the client parses redirects, too
         raise BrokenPieceError(f"{found.label}: {_shown(found.url)} leads to no URL", kind="address") from error
     except TimeoutError as error:
         message = f"{found.label}: {_shown(found.url)} took more than {total_s:g} s"
@@ -61,12 +61,12 @@ async def _follow(client: httpx.AsyncClient, found: FoundFile, spool: Spool) -> 
 
 
 def _checked(text: str, base: httpx.URL | None = None) -> httpx.URL:
-    """A URL that may be asked for, with every client alike. Raises `httpx.UnsupportedProtocol`."""
+    """The URL, if it is one that every client reads alike. Raises `httpx.UnsupportedProtocol`."""
     try:
         if len(text) > _LONGEST_URL or not text.isprintable() or "\\" in text:
             raise ValueError("longer than may be, or with characters that no URL has")
         url = base.join(text) if base else httpx.URL(text)
-    except (httpx.InvalidURL, ValueError) as error:  # a ValueError of idna's, too
+    except (httpx.InvalidURL, ValueError) as error:  # idna raises ValueError
         raise httpx.UnsupportedProtocol(f"{_shown(text)!r} is no URL") from error
     if url.scheme not in {"http", "https"} or not url.raw_host:
         raise httpx.UnsupportedProtocol(f"the file has the address {_shown(str(url))!r}; allowed: http, https, data")

@@ -1,7 +1,7 @@
 """From a provider's answer to verified files in our store: find, download, verify, put, in that order.
 
-A try may be repeated at any point: the key of a piece is always the same, and nothing unverified is ever in the store.
-When to look again after these few tries is the dispatcher's.
+Every step may be repeated: the key of a piece is always the same, and the store never holds an unverified file. The
+engine decides about later tries.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from worker.testing import crash
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """How large, how many at a time in this process, how long for one file, and where large ones wait."""
+    """The largest file, how many at a time in this process, seconds for one file, and the folder of large ones."""
 
     most_bytes: int
     concurrent: int = 16
@@ -53,9 +53,10 @@ class Fetcher:
         self._again = three_attempts(ServiceUnavailableError, sleep)
 
     async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
-        """Every promised piece of the answer, in our store. The first error ends them all.
+        """Every promised piece of the answer, in our store. The first error cancels the others.
 
-        Raises `ContentRefusedError`, `BrokenPieceError`, or a passing `ServiceUnavailableError` or `RateLimitError`.
+        Raises `ContentRefusedError` or `BrokenPieceError`; where a later try may succeed, `ServiceUnavailableError` or
+        `RateLimitError`.
         """
         fetches = [asyncio.ensure_future(self.fetch(job_id, found)) for found in pieces_of(answer, pieces)]
         try:
@@ -66,7 +67,7 @@ class Fetcher:
             await asyncio.gather(*fetches, return_exceptions=True)
 
     async def keep_all(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
-        """Files that came inside an answer, in our store; fewer than promised where not all came.
+        """Files that came inside an answer, in our store; fewer than promised if not all came.
 
         Raises as `fetch_all` does.
         """
@@ -75,7 +76,7 @@ class Fetcher:
         return tuple([await self._keep(job_id, one, data) for one, data in zip(found, files, strict=False)])
 
     def is_uploading(self, job_id: str) -> bool:
-        """Whether a piece of this job is on its way into the store at this moment."""
+        """Whether a piece of this job is being uploaded to the store now."""
         return self._uploads[job_id] > 0
 
     async def fetch(self, job_id: str, found: FoundFile) -> Artefact:
@@ -96,7 +97,7 @@ class Fetcher:
                 return await self._store_whole(job_id, found, spool)
 
     async def _store_whole(self, job_id: str, found: FoundFile, spool: Spool) -> Artefact:
-        """What is in the spool, once it is known to be whole."""
+        """The file in the spool, stored after it was verified."""
         seen = await self._verifier.check(found, spool.file)
         key = key_of(job_id, found.piece.name, found.n, seen.form.ending)
         crash.point("before_put")

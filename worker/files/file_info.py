@@ -1,4 +1,4 @@
-"""What looking into a file tells."""
+"""What a check of a file finds out."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from worker.files.formats import Format
 
 
 class DefectError(Exception):
-    """What is wrong with a file, as the end of a sentence; `verify` says of which piece. `kind` is one word for it."""
+    """What is wrong with a file, as the end of a sentence that begins with its label. `kind` is one word for it."""
 
     def __init__(self, message: str, kind: str = "broken") -> None:
         super().__init__(message)
@@ -15,7 +15,7 @@ class DefectError(Exception):
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What a file turned out to be."""
+    """The format, size and duration of a file, from its bytes."""
 
     form: Format
     width: int | None = None

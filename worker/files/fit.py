@@ -1,6 +1,6 @@
-"""Makes a picture fit what a provider takes: fewer pixels, fewer bytes, another format. Blocking; runs in a thread.
+"""Fits a picture to a provider's limits: fewer pixels, fewer bytes, another format. Blocking; runs in a thread.
 
-A picture that fits already is handed on byte for byte. One that does not becomes a JPEG: transparency becomes white.
+A picture within the limits is passed on unchanged. Any other becomes a JPEG; transparency becomes white.
 """
 
 import io
@@ -21,7 +21,7 @@ _TRIES = 6
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What a provider takes of one picture. None: anything."""
+    """A provider's limits for one picture. None: no limit."""
 
     most_pixels: int | None = None
     most_bytes: int | None = None
@@ -29,7 +29,7 @@ class ImageLimits:
 
 
 def fits(seen: FileInfo, size: int, fit: ImageLimits) -> bool:
-    """Whether a picture of so many bytes may go as it is."""
+    """Whether a picture of this many bytes is within the limits."""
     pixels = (seen.width or 0) * (seen.height or 0)
     return (
         pixels <= (fit.most_pixels or pixels)
@@ -39,7 +39,7 @@ def fits(seen: FileInfo, size: int, fit: ImageLimits) -> bool:
 
 
 def fit_image(data: bytes, seen: FileInfo, fit: ImageLimits) -> Media:
-    """The picture as the provider takes it. Raises `DefectError` when it cannot be made so small."""
+    """The picture within the limits. Raises `DefectError` when it cannot be made so small."""
     if fits(seen, len(data), fit):
         return Media(data, seen.form.content_type)
     with Image.open(io.BytesIO(data), formats=[seen.form.reader]) as opened:
@@ -56,7 +56,7 @@ def fit_image(data: bytes, seen: FileInfo, fit: ImageLimits) -> Media:
 
 
 def check_file(media: Media, fit: ImageLimits | None) -> Media:
-    """The file itself, which cannot be changed. Raises `DefectError` when the provider does not take it."""
+    """The file itself, which is not changed. Raises `DefectError` when it is not within the limits."""
     if fit and fit.most_bytes and len(media.data) > fit.most_bytes:
         raise DefectError(f"larger than the {fit.most_bytes / 1e6:g} MB that the provider takes", "too_large")
     if fit and fit.content_types is not None and media.content_type not in fit.content_types:

@@ -1,7 +1,7 @@
 """The file formats that a piece may have: how the first bytes look, the content type, the ending of its name.
 
-The ending is derived from what was found inside, never from a provider's word, so that a folder store can serve by it.
-Whether the rest of the file is whole is the idea of `picture`, `video` and `weights`.
+The ending comes from the file's bytes, never from a provider, so that a folder store can choose the content type by it.
+`picture`, `video`, `audio` and `weights` check whether the rest of the file is whole.
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def _ending_of(head: bytes) -> str:
 
 
 def describe(head: bytes, announced: str) -> str:
-    """What a file seems to be, for a message: by its first bytes, else as the sender called it."""
+    """What a file seems to be, for a message: by its first bytes, else by the announced type."""
     found = sniff(head)
     if found is not ANYTHING:
         return found.content_type

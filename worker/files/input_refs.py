@@ -1,7 +1,7 @@
-"""How a caller names a file that goes with a call: one of ours, a foreign URL, or the file itself. Pure.
+"""What a file reference means: a file of ours, a foreign URL, or the file itself. Pure.
 
-One of ours is named by its key, or by the URL that a result gave: its signature is checked here as the gateway would,
-and the file is then read from the store, not over the network.
+A file of ours is referenced by its key, or by the URL in a result. The URL's signature is checked here as the gateway
+does it; then the file is read from the store, not over the network.
 """
 
 import hashlib
@@ -32,16 +32,16 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class ForeignUrl:
-    """A file somewhere else, or inside a data URI: whatever `download` brings."""
+    """A file elsewhere, or inside a data URI: `download` brings both."""
 
     url: str
 
 
 class OwnUrls:
-    """Knows the URLs of our own files."""
+    """Recognises the URLs of our own files."""
 
     def __init__(self, gateway: GatewaySettings, clock: Callable[[], float] = time.time) -> None:
-        """Those under the public URL, signed with the secret; none when there is no secret."""
+        """URLs under the public URL, signed with the secret. Without a secret there are none."""
         self._root = _place(f"{gateway.public_url}/files/")
         self._secret, self._clock = gateway.secret, clock
 
@@ -79,9 +79,9 @@ def read_ref(ref: str, own: OwnUrls, label: str) -> StoredFile | ForeignUrl:
 
 
 def may_be_handed_on(ref: str, gate: AddressPolicy) -> bool:
-    """Whether a provider that fetches by itself may be given the reference as it is: a plain URL of a public host.
+    """Whether a provider may fetch the reference itself: a plain URL of a public host.
 
-    Nothing is resolved: a provider keeps its own rules. What may not is brought here and uploaded to the provider.
+    The name is not resolved. Any other file is brought here and uploaded to the provider.
     """
     try:
         gate.check(httpx.URL(ref))
@@ -91,7 +91,7 @@ def may_be_handed_on(ref: str, gate: AddressPolicy) -> bool:
 
 
 def row_name(ref: str) -> str:
-    """The reference as a row keeps it beside the request: a data: URI by its hash, which is shorter."""
+    """The reference as a row keeps it: a data: URI by its hash, which is shorter."""
     return f"data:{hashlib.sha256(ref.encode()).hexdigest()}" if is_inline(ref) else ref
 
 
@@ -101,7 +101,7 @@ def is_inline(ref: str) -> bool:
 
 
 def _place(url: str) -> tuple[tuple[str, str, int], str] | None:
-    """Scheme, host and port in one spelling, and the path; None for what is no URL."""
+    """Scheme, host and port in one spelling, and the path; None if it is no URL."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)

@@ -1,7 +1,7 @@
-"""Brings the files that go with a call: from our store, from foreign URLs, out of data URIs; checked before use.
+"""Brings the files that go with a call: from our store, from foreign URLs, from data URIs. Checked before use.
 
-A refusal is final, names the field and what is allowed, and holds nothing of what a server sent. Whatever a later try
-may mend passes as it is: a server that is away, our store.
+A refusal is final, names the field and what is allowed, and quotes nothing that a server sent. An error that a later
+try may cure (a server or our store is away) is raised as it is.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ from worker.jobs.job import Kind, Piece
 from worker.net.public import AddressPolicy
 
 T = TypeVar("T")
-Upload = Callable[[Media], Awaitable[str]]  # puts a file where the provider can fetch it, and says its URL there
+Upload = Callable[[Media], Awaitable[str]]  # uploads a file to the provider and returns its URL there
 UploadLarge = Callable[[Path], Awaitable[str]]  # the same of a file on this disk
 
 
 @dataclass(frozen=True)
 class InputLimits:
-    """How long for all files of a call together, how many at a time in this process, and where large ones wait.
+    """Seconds for all files of a call, how many calls at a time in this process, and the folder of large files.
 
     `large_…` are of weights and archives that go by the disk, each by itself.
     """
@@ -53,7 +53,7 @@ class InputLimits:
 class InputFiles:
     """Brings files. The client, the store and the verifier belong to the caller.
 
-    The gate lets through what a provider can fetch by itself; the client has one of its own.
+    `gate` allows what a provider can fetch by itself; the client has a policy of its own.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class InputFiles:
         fit: ImageLimits | None = None,
         labels: Sequence[str] = (),
     ) -> tuple[Media, ...]:
-        """The files, in the order of their references; one named twice is brought once.
+        """The files, in the order of their references; a reference that is named twice is brought once.
 
-        Together they have `most_bytes` at most as they come, and each fits `fit` as it is given. `labels` are what
+        Together they have `most_bytes` at most, before each is fitted to `fit`. `labels` are what
         messages call them: `images.0`. Raises `RequestRefusedError` of kind `address`, `inside`, `redirects`, `status`,
         `encoding`, `too_large`, `too_slow`, `too_many_pixels`, `bomb`, `wrong_type`, `broken`, `signature` or
         `missing`; `ServiceUnavailableError` or `RateLimitError` where a later try may succeed.
@@ -90,7 +90,7 @@ class InputFiles:
         return tuple(media[ref] for ref in refs)
 
     def must_be_brought(self, ref: str) -> bool:
-        """Whether a provider could not fetch it by this name: a file of ours, or an address that is not public."""
+        """Whether a provider cannot fetch the reference itself: a file of ours, or an address that is not public."""
         return not is_inline(ref) and not may_be_handed_on(ref, self._gate)
 
     async def as_urls(
@@ -103,7 +103,7 @@ class InputFiles:
         fit: ImageLimits | None = None,
         labels: Sequence[str] = (),
     ) -> tuple[str, ...]:
-        """URLs that a provider can fetch: public ones as they are, everything else brought and uploaded, once each.
+        """URLs that a provider can fetch: public ones unchanged, all other files brought and uploaded, once each.
 
         Raises what `bring` and `upload` raise.
         """
@@ -113,20 +113,20 @@ class InputFiles:
         return tuple(urls.get(ref, ref) for ref in refs)
 
     def begin_large(self) -> bool:
-        """Whether one more job may bring large files now: each holds a claim, most of the time for nothing."""
+        """Whether one more job may bring large files now. Each such job holds a claim while it waits."""
         if self._large_jobs >= 2 * self._limits.large_concurrent:
             return False
         self._large_jobs += 1
         return True
 
     def end_large(self) -> None:
-        """The job that began has its large files there, or not."""
+        """A job that began to bring large files has ended that, with or without them."""
         self._large_jobs -= 1
 
     async def hand_over(self, ref: str, upload: UploadLarge, *, kind: Kind, name: str) -> str:
-        """Bring weights, or an archive (kind `file`), to the disk and upload them from there: the URL that this gives.
+        """Bring a large file (an archive has the kind `file`) to the disk, upload it from there, and return its URL.
 
-        They are never whole in memory. `name` is the field. Raises what `bring` and `upload` raise.
+        It is never whole in memory. `name` is what messages call it. Raises what `bring` and `upload` raise.
         """
         found = FoundFile(Piece(name, kind, name), 0, "")
         async with self._large_slots:
@@ -137,7 +137,7 @@ class InputFiles:
                 return await upload(landing.named(f"{kind}.{ending}"))
 
     async def _ending_of(self, found: FoundFile, spool: Spool) -> str:
-        """What weights, or an archive, turned out to be, as the ending of a name."""
+        """The file's format, from its bytes, as the ending of a name."""
         with _as_refusal(found.label):
             if found.piece.kind != "file":
                 return (await self._verifier.check(found, spool.file)).form.ending
@@ -195,11 +195,11 @@ class InputFiles:
 @dataclass(frozen=True)
 class _Wanted:
     ref: str
-    found: FoundFile  # as the field names it
+    found: FoundFile  # as messages call it
 
 
 class _Budget:
-    """Bytes that the files of one call may have together."""
+    """The bytes that the files of one call may have together."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes, self._taken = most_bytes, 0
@@ -221,7 +221,7 @@ def _once_each(refs: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
 
 @contextmanager
 def _as_refusal(label: str) -> Iterator[None]:
-    """What is wrong with a caller's file is wrong with the request, and stays so; a server too slow is, too."""
+    """A defect of a caller's file is a defect of the request, and final. So is a server that is too slow."""
     try:
         yield
     except BrokenPieceError as error:
@@ -235,7 +235,7 @@ def _as_refusal(label: str) -> Iterator[None]:
 
 
 async def _all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All of them at once; the first error ends the others."""
+    """All of them at once; the first error cancels the others."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         return list(await asyncio.gather(*tasks))

@@ -1,12 +1,12 @@
-"""Memory that calls under way may take in one process: claims take room for them in the order in which they come.
+"""The memory that the calls of one process may take: claims reserve it in the order in which they ask.
 
 The files of a call, its body in base64 and its answer are in memory until the pieces are stored, which takes minutes
-while the store is away; the kernel's out-of-memory killer would lose what all calls under way have paid for. Whoever
-takes room takes all of it at once, before anything is brought, and holds no other; from then on a room only shrinks.
-So nobody who holds room waits for more, and nothing waits for ever.
+while the store is away. If the kernel's out-of-memory killer ended the process, all paid calls in it would be lost. A
+claim reserves all that its call needs at once, before any file is brought, and holds one reservation at most. A
+reservation only shrinks. So no holder waits for more, and nothing waits for ever.
 
-Those who wait hold claims that others could have: only so many may wait, for so long; the rest is turned away and comes
-again, behind those who wait by then. What wants no room never waits. How much a call takes, its provider knows.
+A claim that waits could serve other jobs. So a limited number waits, for a limited time; the others are refused and ask
+again later. A call that needs no memory never waits. The provider says how much a call needs.
 """
 
 import asyncio
@@ -14,30 +14,32 @@ from collections import deque
 from collections.abc import Callable
 
 MB = 1_000_000
-PATIENCE_S = 240.0  # longer than calls take (KILNHAND_GOOGLE_TIMEOUT_S, 180), so that who wants everything gets it
+PATIENCE_S = (
+    240.0  # longer than a call takes (KILNHAND_GOOGLE_TIMEOUT_S, 180), so that even a call that needs all of it gets it
+)
 
 
 class Reservation:
-    """Bytes that were lent. They are given back once, however often that is said."""
+    """Reserved bytes. Giving them back twice has no effect."""
 
     def __init__(self, size_bytes: int, give: Callable[[int], None]) -> None:
-        """`give` is told of every part that is given back."""
+        """`give` is called with every number of bytes that is given back."""
         self.bytes, self._give = size_bytes, give
 
     def shrink(self, to_bytes: int) -> None:
-        """Keep so many bytes at the most; it never grows."""
+        """Keep this many bytes at most; a reservation never grows."""
         back = self.bytes - max(0, to_bytes)
         if back > 0:
             self.bytes -= back
             self._give(back)
 
     def give_back(self) -> None:
-        """Keep nothing."""
+        """Give all bytes back."""
         self.shrink(0)
 
 
 class MemoryBudget:
-    """So many bytes, lent in order. For the tasks of one event loop."""
+    """A number of bytes, reserved in order. For the tasks of one event loop."""
 
     def __init__(self, total_bytes: int, most_waiting: int = 32, patience_s: float = PATIENCE_S) -> None:
         self.total_bytes, self._free_bytes = total_bytes, total_bytes
@@ -45,9 +47,9 @@ class MemoryBudget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def take(self, wanted_bytes: int) -> Reservation | None:
-        """Room for so many bytes; None where too many wait already, or it would take too long.
+        """A reservation of this many bytes; None when too many wait already, or after `patience_s`.
 
-        Who wants more than there is gets all of it, alone. The caller gives it back.
+        A call that wants more than the whole budget gets all of it, alone. The caller gives it back.
         """
         wanted = max(0, min(wanted_bytes, self.total_bytes))
         if wanted and (self._waiting or wanted > self._free_bytes):
@@ -72,10 +74,10 @@ class MemoryBudget:
         return Reservation(wanted, self._give)
 
     def _leave(self, entry: tuple[int, asyncio.Future[None]]) -> None:
-        """Whoever waits no more keeps nothing, even if it was its turn in the same moment."""
+        """A claim that stops waiting keeps nothing, even if it was its turn in the same moment."""
         if entry in self._waiting:
             self._waiting.remove(entry)
-            self._give(0)  # those behind it may fit
+            self._give(0)  # the next in the queue may fit now
         elif not entry[1].cancelled():
             self._give(entry[0])
 

@@ -1,9 +1,8 @@
 """Whether a file is a whole picture: every pixel is decoded. Blocking; `verify` runs it in a thread.
 
-A picture that is entirely black is what a silent content filter leaves (fal.ai answers 200). With the provider's own
-flag it is refused in `pieces`, before anything is fetched. Without a flag it is broken here: no generative model
-draws every pixel at zero, so it is a filter that did not say so, and never worth paying for as a success. Masks and
-depth maps may rightly be black; they are known by their greyscale mode, and a transparent picture by its alpha.
+A silent content filter leaves an entirely black picture (fal.ai answers 200). If the provider flags it, `pieces`
+refuses it before anything is fetched. Without a flag it counts as broken here: no generative model draws every pixel at zero.
+Masks and depth maps may be black; their mode is greyscale. So may transparent pictures, which have an alpha channel.
 """
 
 import struct
@@ -16,8 +15,8 @@ from PIL import Image
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
 
-_BLACK = 2  # of 255: what JPEG leaves of a black picture
-_A_FEW = (16, 16)  # pixels, looked at first
+_BLACK = 2  # of 255: JPEG makes this of black
+_A_FEW = (16, 16)  # pixels, checked first
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F"})
 _UNREADABLE = (
     OSError,
@@ -42,7 +41,7 @@ def limit_pixels(most: int) -> None:
 def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool = False) -> FileInfo:
     """Its size in pixels. Raises `DefectError` when it does not decode, has too many pixels, or is entirely black.
 
-    A picture that a caller gives may be black.
+    A caller's picture may be black.
     """
     try:
         with Image.open(file, formats=[form.reader]) as picture:
@@ -67,7 +66,7 @@ def _too_many(most_pixels: int) -> str:
 def _is_black(picture: Image.Image) -> bool:
     if picture.mode in _GREY_MODES:
         return False
-    few = picture.resize(_A_FEW, Image.Resampling.NEAREST)  # nearly every picture shows a light pixel among them
+    few = picture.resize(_A_FEW, Image.Resampling.NEAREST)  # nearly every picture has a light pixel among them
     return _is_all_black(few) and _is_all_black(picture)
 
 

@@ -1,7 +1,7 @@
-"""Finds the promised files in a provider's answer. Pure: what is behind their URLs is the idea of `download`.
+"""Finds the promised files in a provider's answer. Pure; `download` fetches them.
 
-A piece says where its file should be (`images.*`, `video`). Answers change their shape without notice, so when that
-place is empty the whole answer is walked for `{"url": …}` objects of the right kind.
+A piece says where its file should be (`images.*`, `video`). Answers change their shape without notice: if that place is
+empty, the whole answer is searched for `{"url": …}` objects of the right kind.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from worker.files.formats import by_content_type, by_ending
 from worker.jobs.job import Piece
 
 _FLAGS = "has_nsfw_concepts"
-_DEPTH = 12  # levels of an answer that are walked
+_DEPTH = 12  # levels of an answer that are searched
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _of_one(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> list[Fo
 
 
 def _at(nodes: list[Any], path: list[str]) -> list[Any]:
-    """What a path leads to; a list at its end counts as each of the list."""
+    """The values at a path; a list at its end counts as its items."""
     for part in path:
         nodes = [child for node in nodes for child in _children(node, part)]
     return [child for node in nodes for child in (node if isinstance(node, list) else [node])]
@@ -69,14 +69,14 @@ def _children(node: Any, part: str) -> list[Any]:
 
 
 def _file(node: Any) -> Mapping[str, Any] | None:
-    """The file object; some models answer a bare URL in its place."""
+    """The file object; some models answer with a bare URL instead."""
     if isinstance(node, Mapping):
         return node if isinstance(node.get("url"), str) and node["url"] else None
     return {"url": node} if isinstance(node, str) and node.startswith(("http://", "https://", "data:")) else None
 
 
 def _walk(node: Any, depth: int = _DEPTH) -> Iterator[Mapping[str, Any]]:
-    """Every `{"url": …}` object, from the top down."""
+    """Every `{"url": …}` object, top level first."""
     if isinstance(node, Mapping) and _file(node):
         yield node
     elif depth and isinstance(node, Mapping | list):
@@ -85,7 +85,7 @@ def _walk(node: Any, depth: int = _DEPTH) -> Iterator[Mapping[str, Any]]:
 
 
 def _may_be(file: Mapping[str, Any], piece: Piece) -> bool:
-    """Whether its content type, else an ending, announces the promised kind. Any file will do for kind `file`."""
+    """Whether its content type, or else its name, announces the promised kind. Kind `file` accepts any file."""
     names = (str(file.get("file_name") or ""), urlsplit(file["url"]).path)
     kinds = [by_content_type(_content_type(file)).kind, *(by_ending(name).kind for name in names)]
     return next((kind for kind in kinds if kind != "file"), "file") == piece.kind or piece.kind == "file"
@@ -107,7 +107,7 @@ def _refuse_flagged(answer: Mapping[str, Any], piece: Piece) -> None:
 
 
 def _flags(node: Any, depth: int = _DEPTH) -> list[Any]:
-    """The first list of flags from the top down; one flag for all is a list of one."""
+    """The first list of flags, top level first; a single flag counts as a list of one."""
     if isinstance(node, Mapping) and node.get(_FLAGS) is not None:
         flags = node[_FLAGS]
         return flags if isinstance(flags, list) else [flags]

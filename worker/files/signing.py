@@ -1,6 +1,6 @@
-"""File URLs of the gateway: which keys there are, and the signature that opens one of them for a while.
+"""The signed file URLs of the gateway: a signature opens one key for a while.
 
-The worker signs, the gateway verifies; both know KILNHAND_SECRET. Serving is the idea of `worker.gateway.files`.
+The worker signs, the gateway verifies; both have KILNHAND_SECRET. `worker.gateway.files` serves the files.
 """
 
 import hmac

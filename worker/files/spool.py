@@ -1,7 +1,6 @@
-"""A file on its way: measured while it comes in, kept from growing past a limit, gone when closed.
+"""A file while it is downloaded: counted, hashed, limited in size, removed when closed.
 
-Small ones stay in memory, large ones go to a temporary file; the only place of this package that writes outside the
-store.
+A small file stays in memory, a large one is a temporary file on the disk.
 """
 
 import asyncio
@@ -27,9 +26,9 @@ class Spool:
         setting: str = " (KILNHAND_MAX_FILE_MB)",
         path: Path | None = None,
     ) -> None:
-        """Refuse more than `limit_bytes`, which `setting` says; large files go to `folder`, or a temporary one.
+        """Refuse more than `limit_bytes`; `setting` names the setting in the message. Large files are made in `folder`.
 
-        With a `path`, all of it goes there, and the file is its owner's to remove.
+        With a `path`, all bytes go there, and the caller removes the file.
         """
         self._label, self._limit_bytes, self._setting = label, limit_bytes, setting
         self._hash = hashlib.sha256()
@@ -37,7 +36,7 @@ class Spool:
         self.bytes = 0
 
     async def write(self, chunk: bytes) -> None:
-        """Add a chunk; `BrokenPieceError` past the limit. What goes to the disk goes there in a thread."""
+        """Add a chunk; `BrokenPieceError` past the limit. Writes to the disk run in a thread."""
         self.expect(self.bytes + len(chunk))
         self.bytes += len(chunk)
         self._hash.update(chunk)

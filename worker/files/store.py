@@ -1,4 +1,4 @@
-"""The store over obstore: a folder, S3 or GCS behind one client. Knows nothing of jobs, nor of what makes a file whole.
+"""The store over obstore: a folder, S3 or GCS behind one client. It knows nothing of jobs and checks no files.
 
 obstore reads credentials and endpoint of S3 and GCS from their own environment names (AWS_ENDPOINT_URL,
 AWS_ALLOW_HTTP, GOOGLE_APPLICATION_CREDENTIALS …). It starts threads at first use, so a process that forks must do so
@@ -30,7 +30,7 @@ _PART_BYTES = 8 << 20  # of a multipart upload; at most four are in memory
 
 
 class Urls(Protocol):
-    """How a store's files are reached from outside."""
+    """Makes URLs for a store's files."""
 
     async def url(self, key: str, seconds: float) -> str:
         """A URL of `key` that works for so long."""
@@ -48,7 +48,7 @@ class GatewayUrls:
 
 
 class PresignedUrls:
-    """URLs that S3 or GCS serve themselves."""
+    """Presigned URLs of S3 or GCS."""
 
     def __init__(self, objects: S3Store | GCSStore) -> None:
         self._objects = objects
@@ -61,7 +61,7 @@ class PresignedUrls:
 
 
 class ObjectStore:
-    """Any obstore backend. Only S3 and GCS keep content types; a folder tells them by the key's ending."""
+    """Any obstore backend. S3 and GCS keep content types; in a folder the key's ending says it."""
 
     def __init__(self, objects: LocalStore | MemoryStore | S3Store | GCSStore, urls: Urls) -> None:
         self._objects, self._urls = objects, urls
@@ -128,7 +128,7 @@ def open_store(store: StoreSettings, gateway: GatewaySettings, clock: Callable[[
 
 @contextmanager
 def _as_our_errors() -> Iterator[None]:
-    """obstore's errors as a passing one of ours: a paid piece is not given up for a store's wrong credentials.
+    """obstore's errors as `ServiceUnavailableError`: wrong credentials of the store must not lose a paid piece.
 
     The first line of their text says what happened; the rest is a Rust debug dump.
     """

@@ -1,7 +1,6 @@
-"""Whether a file is the piece that was promised: of its kind, whole, of its size. Decoding happens in threads, here.
+"""Whether a file is the piece that was promised: of its kind, whole, of its size. Decoding runs in threads.
 
-How each kind is decoded is the idea of `picture`, `video` and `weights`. Nothing reaches the store without passing
-here.
+`picture`, `video`, `audio` and `weights` decode one kind each. Every file passes here before it is stored.
 """
 
 import asyncio
@@ -41,14 +40,14 @@ _ARTICLES = {
 
 @dataclass(frozen=True)
 class VerifyLimits:
-    """What is decoded at most, and by how many threads."""
+    """The most pixels that are decoded, and the number of threads."""
 
     most_pixels: int
     threads: int = 2
 
 
 class Verifier:
-    """Decodes in its own few threads, so that neither the loop nor its default executor waits for a picture."""
+    """Decodes in a few threads of its own, so that neither the loop nor its default executor waits for a picture."""
 
     def __init__(self, limits: VerifyLimits) -> None:
         self._limits = limits
@@ -56,13 +55,13 @@ class Verifier:
         limit_pixels(limits.most_pixels)
 
     async def check(self, found: FoundFile, file: BinaryIO, *, may_be_black: bool = False) -> FileInfo:
-        """What the file is; `BrokenPieceError` says what was promised and what was found instead."""
+        """The file's format and size. Raises `BrokenPieceError`, which says what was promised and what was found."""
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, verify, found, file, self._limits.most_pixels, may_be_black
         )
 
     def close(self) -> None:
-        """End the threads, each after the file it is at."""
+        """End the threads, each after its present file."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -95,7 +94,7 @@ def _form(found: FoundFile, head: bytes) -> Format:
 
 
 def _any_file(found: FoundFile) -> Format:
-    """Keeps the ending of its name; only those of the table say what is inside."""
+    """Any format, with the ending of the file's name."""
     name = found.file_name or urlsplit(found.url).path
     ending = name.rpartition(".")[2].lower()
     return replace(by_ending(name), kind="file", ending=ending if _ENDING.fullmatch(ending) else ANYTHING.ending)
@@ -129,7 +128,7 @@ def _see_json(file: BinaryIO, form: Format) -> FileInfo:
 
 
 def _check_size(piece: Piece, seen: FileInfo) -> None:
-    """Models round, so a side may be off by 32 px or 4 %, whichever is more, and a shape by 4 %."""
+    """Models round sizes: a side may differ by 32 px or 4 %, whichever is more, and a ratio by 4 %."""
     for side, promised, is_so in (("width", piece.width, seen.width), ("height", piece.height, seen.height)):
         if promised and is_so and abs(is_so - promised) > max(_SIZE_SLACK_PX, promised * _SIZE_SLACK):
             raise DefectError(f"promised a {side} of {promised} px, got {is_so}")
