@@ -1,8 +1,9 @@
 """Whether a file is a whole picture: every pixel is decoded. Blocking; `verify` runs it in a thread.
 
 A silent content filter leaves an entirely black picture (fal.ai answers 200). If the provider flags it, `pieces`
-refuses it before anything is fetched. Without a flag it counts as broken here: no generative model draws every pixel at zero.
-Masks and depth maps may be black; their mode is greyscale. So may transparent pictures, which have an alpha channel.
+refuses it before anything is fetched. Without a flag it counts as broken here: no generative model draws every pixel at
+zero. Masks and depth maps may be black; their mode is greyscale. So may transparent pictures, which have an alpha
+channel.
 """
 
 import struct
