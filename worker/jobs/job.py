@@ -7,7 +7,7 @@ Times are seconds since the epoch by the ledger's clock (Redis), never a worker'
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import Field, TypeAdapter
 
@@ -34,19 +34,34 @@ class Stage(StrEnum):
 
 FINAL = frozenset({Stage.COMPLETED, Stage.FAILED, Stage.CANCELLED})
 
-MOVES: Mapping[Stage, frozenset[Stage]] = {
-    Stage.SENT: frozenset({Stage.SENT, Stage.ACCEPTED, Stage.CLOSING}),
-    Stage.ACCEPTED: frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.CLOSING}),
-    Stage.SUBMITTING: frozenset(
-        {Stage.WAITING, Stage.FETCHED, Stage.STORED, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING}
-    ),
-    Stage.UNKNOWN: frozenset({Stage.UNKNOWN, Stage.WAITING, Stage.ACCEPTED, Stage.CLOSING}),
-    Stage.WAITING: frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING}),
-    Stage.FETCHED: frozenset({Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING}),
-    Stage.STORED: frozenset({Stage.CLOSING}),
-    Stage.CLOSING: frozenset({Stage.CLOSING, *FINAL}),
-    **{stage: frozenset[Stage]() for stage in FINAL},
-}
+
+def _moves(stage: Stage) -> frozenset[Stage]:
+    """The one table of allowed moves."""
+    match stage:
+        case Stage.SENT:
+            return frozenset({Stage.SENT, Stage.ACCEPTED, Stage.CLOSING})
+        case Stage.ACCEPTED:
+            return frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.CLOSING})
+        case Stage.SUBMITTING:
+            ahead = {Stage.WAITING, Stage.FETCHED, Stage.STORED}
+            return frozenset({*ahead, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING})
+        case Stage.UNKNOWN:
+            return frozenset({Stage.UNKNOWN, Stage.WAITING, Stage.ACCEPTED, Stage.CLOSING})
+        case Stage.WAITING:
+            return frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING})
+        case Stage.FETCHED:
+            return frozenset({Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING})
+        case Stage.STORED:
+            return frozenset({Stage.CLOSING})
+        case Stage.CLOSING:
+            return frozenset({Stage.CLOSING, *FINAL})
+        case Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:
+            return frozenset()
+        case _:
+            assert_never(stage)
+
+
+MOVES: Mapping[Stage, frozenset[Stage]] = {stage: _moves(stage) for stage in Stage}
 
 
 @dataclass(frozen=True)
