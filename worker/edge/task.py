@@ -28,8 +28,8 @@ from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Stage, Step
 from worker.jobs.request import BaseRequest, JobOptions, read, refusal
 from worker.ledger.base import IdempotencyKey
-from worker.routing.order import OrderError, order
 from worker.routing.plan import Equivalence, plan
+from worker.routing.routes import OrderError, order
 
 
 class JobService(Protocol):

@@ -13,8 +13,7 @@ from worker.engine.cancellation import cancelled_instead, end_if_due, is_stoppin
 from worker.engine.context import Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail
 from worker.engine.outcome import handle_error, leave_queue, save_answer
-from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s
-from worker.engine.progress import observe
+from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s, observe
 from worker.engine.provenance import provenance_of
 from worker.engine.reconcile import reconcile
 from worker.engine.submission import prepare_submission

@@ -1,29 +1,36 @@
 """What a call needs before it is made: memory for all of it, and its files, in hand or uploaded to its provider.
 
+A file that the provider can fetch is not touched. Any other is uploaded, and the row keeps the provider's URL, so that
+no later attempt there uploads it again, whatever happens to the rest.
+
 A claim reserves memory before it asks a provider's health. Where half of the claims wait for memory, or enough large
 files are on their way, the row is released for a moment, so that other jobs find claims. The size of a file is not
-known before it comes: a usual size is assumed, and larger files are fetched again with memory for the largest. What was
-uploaded stays on the row, whatever happens to the rest.
+known before it comes: a usual size is assumed, and larger files are fetched again with memory for the largest.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from config.mapping import arguments_for
 from worker.engine.context import NOW, CallResources, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
-from worker.engine.uploads import large_to_upload, pictures_to_upload, upload, uploaded
 from worker.errors import ExternalServiceError, RateLimitError, RequestRefusedError, ServiceUnavailableError
-from worker.files.input_refs import is_inline
+from worker.files.input_refs import is_inline, row_name
+from worker.files.inputs import InputFiles
 from worker.files.media import Media
 from worker.files.memory_budget import MB
-from worker.jobs.job import Attempt, Job, Stage
-from worker.routing.files import files_in_call
+from worker.jobs.file_arguments import FileArgument
+from worker.jobs.job import Attempt, FileKind, Job, Kind, Stage
 from worker.routing.retry import FILE_TRIES, Again, Elsewhere, after_attempt, backoff_s, leads_elsewhere
 from worker.routing.routes import RouteOption, name_of, route_options
 
 FILES_MOST_BYTES = 100 * MB  # of one call together
 FILE_USUAL_BYTES = 4 * MB  # a photo
 RETRY_SOON_S = 2.0  # and up to as much again
+_AS_PIECE: Mapping[FileKind, Kind] = {
+    "image": "image", "mask": "image", "video": "video", "audio": "audio", "weights": "weights", "archive": "file",
+}  # fmt: skip
 
 
 async def reserve_memory(context: Context, job: Job, resources: CallResources, option: RouteOption) -> bool:
@@ -41,7 +48,7 @@ def retry_soon(context: Context, job: Job, why: str) -> Transition:
 def has_files(context: Context, job: Job, option: RouteOption) -> bool:
     """Whether files must be fetched for the call, or uploaded to its provider."""
     to_upload = pictures_to_upload(context, job, option) or large_to_upload(context, job, option)
-    return bool(files_in_call(option.route, job.step) or to_upload)
+    return bool(option.files.in_call or to_upload)
 
 
 async def fetch_files(context: Context, job: Job, step_input: StepInput, option: RouteOption) -> Job | Transition:
@@ -82,7 +89,7 @@ def _call_bytes(context: Context, job: Job, option: RouteOption, file_bytes: int
 
 def _most_bytes(context: Context, job: Job, option: RouteOption, resources: CallResources) -> int:
     """The most that the files to fetch for this call may have together. A data: URI is no larger than its text."""
-    files = [*files_in_call(option.route, job.step), *pictures_to_upload(context, job, option)]
+    files = [*option.files.in_call, *pictures_to_upload(context, job, option)]
     if files and resources.is_large:
         return FILES_MOST_BYTES
     sizes = (len(file.ref) if is_inline(file.ref) else FILE_USUAL_BYTES for file in files)
@@ -90,7 +97,7 @@ def _most_bytes(context: Context, job: Job, option: RouteOption, resources: Call
 
 
 async def _files(context: Context, job: Job, option: RouteOption, most_bytes: int) -> tuple[Media, ...]:
-    files = files_in_call(option.route, job.step)
+    files = option.files.in_call
     if not files:
         return ()
     if context.inputs is None:
@@ -126,3 +133,75 @@ def _upload_failed(
         case _:
             refused = others.refused if leads_elsewhere(error, job) else ()
             return close(fail(job, final_error(job, error, refused), now))
+
+
+def uploaded(job: Job, provider: str) -> dict[str, str]:
+    """What the provider was given before: its URLs, by our references as a row keeps them."""
+    return dict(job.uploads.get(provider, {}))
+
+
+def pictures_to_upload(context: Context, job: Job, option: RouteOption) -> list[FileArgument]:
+    """Pictures that the provider cannot fetch, and was not given before."""
+    if not option.files.pictures or context.inputs is None:
+        return []
+    inputs, before = context.inputs, uploaded(job, option.route.provider)
+    return [file for file in option.files.pictures if inputs.must_be_brought(file.ref) and file.ref not in before]
+
+
+def large_to_upload(context: Context, job: Job, option: RouteOption) -> list[FileArgument]:
+    """Weights, archives, videos and sounds that the provider cannot fetch, and was not given before."""
+    if not option.files.large or context.inputs is None:
+        return []
+    inputs, before = context.inputs, uploaded(job, option.route.provider)
+    return [
+        file
+        for file in option.files.large
+        if row_name(file.ref) not in before and (is_inline(file.ref) or inputs.must_be_brought(file.ref))
+    ]
+
+
+async def upload(context: Context, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int) -> None:
+    """Upload what the provider cannot fetch, and add each URL to `urls` (see `uploaded`) as soon as it is known.
+
+    Pictures may have `most_bytes` together; other files are not in memory. What is in `urls` stays uploaded, whatever
+    follows. Raises what `InputFiles` and the provider's `upload` raise.
+    """
+    if context.inputs is not None:
+        await _pictures(context, context.inputs, job, option, urls, most_bytes)
+        await _large(context, context.inputs, job, option, urls)
+
+
+async def _pictures(
+    context: Context, inputs: InputFiles, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int
+) -> None:
+    if files := pictures_to_upload(context, job, option):
+        put = context.provider(option.route.provider).upload
+        refs, labels = [file.ref for file in files], [_label(job, file) for file in files]
+        found = await inputs.as_urls(refs, put, most_bytes=most_bytes, labels=labels)
+        urls |= zip(refs, found, strict=True)
+
+
+async def _large(context: Context, inputs: InputFiles, job: Job, option: RouteOption, urls: dict[str, str]) -> None:
+    """One after the other."""
+    for file in large_to_upload(context, job, option):
+        if row_name(file.ref) not in urls:
+            put = context.provider(option.route.provider).upload
+            url = await inputs.hand_over(file.ref, put, kind=_AS_PIECE[file.kind], name=_label(job, file))
+            urls[row_name(file.ref)] = url
+
+
+def _label(job: Job, file: FileArgument) -> str:
+    """What messages call the file: the field of the request that holds it, as its caller knows it."""
+    return field_of(job.request, file.ref) or file.path
+
+
+def field_of(request: Any, ref: str, name: str = "") -> str:
+    """The field of a request that holds the reference, as its caller knows it: `loras.0.url`."""
+    if isinstance(request, Mapping):
+        places = [(str(key), value) for key, value in request.items()]
+    elif isinstance(request, list | tuple):
+        places = [(str(n), value) for n, value in enumerate(request)]
+    else:
+        return name if request == ref else ""
+    found = (field_of(value, ref, f"{name}.{place}" if name else place) for place, value in places)
+    return next(filter(None, found), "")

@@ -15,7 +15,7 @@ from config.catalogue import Price, Route
 from worker.jobs.job import Cost, Step
 from worker.money.cost import estimated_cost
 from worker.providers.base import Tokens
-from worker.routing.files import files_in_call
+from worker.routing.routes import call_files
 from worker.routing.served import Served
 
 FRAME_TOKENS = 1000  # that a vendor puts around what it is told: roles, numbers of pictures, how to write JSON; assumed
@@ -30,7 +30,7 @@ def possible_cost(served: Served, sent: Mapping[str, Any]) -> Cost | None:
     price = served.model.price_on(route)
     if price is None or price.per != "token":
         return estimated_cost(served.model, route, _longest(route, step))
-    tokens = most_tokens(price, sent, pictures=len(files_in_call(route, step)))
+    tokens = most_tokens(price, sent, pictures=len(call_files(route, step).in_call))
     usd = price.usd_of_tokens(tokens.read, tokens.wrote)
     return Cost(usd, tokens.read + tokens.wrote, "token", estimated=True)
 

@@ -1,24 +1,41 @@
-"""The routes that a job may take, in order, and why others are closed to it. Pure.
+"""The routes that a job may take, in order, how its files reach each, and why others are refused. Pure.
 
 What an error leads to is in `retry`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from config.catalogue import Model, Route
 from worker.errors import KilnhandError, ProviderDisabledError
-from worker.jobs.job import Attempt, Job
-from worker.routing.order import OrderError, order
+from worker.jobs.file_arguments import FileArgument, file_arguments
+from worker.jobs.job import Attempt, FileKind, Job, Step
 from worker.routing.plan import Plan, plan
+
+_IN_MEMORY: frozenset[FileKind] = frozenset({"image", "mask"})
+
+
+@dataclass(frozen=True)
+class CallFiles:
+    """The files of a step on a route.
+
+    `in_call` go inside the call, in the order in which a prompt counts them: that of `route.files`. The provider
+    fetches the others. If it cannot, `pictures` (masks too) are brought in memory, and `large` files (videos, sounds,
+    weights, archives) by the disk.
+    """
+
+    in_call: tuple[FileArgument, ...]
+    pictures: tuple[FileArgument, ...]
+    large: tuple[FileArgument, ...]
 
 
 @dataclass(frozen=True)
 class RouteOption:
-    """A route that the job may take, and what becomes of the request on it."""
+    """A route that the job may take, what becomes of the request on it, and how its files reach it."""
 
     route: Route
     plan: Plan
+    files: CallFiles
 
 
 @dataclass(frozen=True)
@@ -42,9 +59,9 @@ def route_options(model: Model, job: Job, lacks: Callable[[str], str | None]) ->
     """
     found, refused, what_to_set = list[RouteOption](), list[str](), list[str]()
     for n, route in enumerate(_order(model, job)):
-        option = RouteOption(route, plan(model, route, job.step))
         if name_of(route) in job.given_up:
             continue
+        option = RouteOption(route, plan(model, route, job.step), call_files(route, job.step))
         if not option.plan.may_follow(allow_degraded=n == 0 or job.options.allow_degraded):
             refused.append(f"fallback refused: {option.plan.why}")
         elif lack := lacks(route.provider):
@@ -69,3 +86,67 @@ def _order(model: Model, job: Job) -> tuple[Route, ...]:
         return order(model, job.options.provider, job.options.providers, job.options.fallback)
     except OrderError:
         return model.routes if job.options.fallback else model.routes[:1]
+
+
+def call_files(route: Route, step: Step) -> CallFiles:
+    """How the files of a step reach a route. A file of a parameter that the route does not take is left out."""
+    files = file_arguments(step)
+    in_call = tuple(file for name in route.files for file in files if file.parameter == name)
+    told = {
+        name for name, value in step.arguments.items() if name not in route.files and not route.problem(name, value)
+    }
+    fetched = [file for file in files if file.parameter in told]
+    return CallFiles(
+        in_call,
+        pictures=tuple(file for file in fetched if file.kind in _IN_MEMORY),
+        large=tuple(file for file in fetched if file.kind not in _IN_MEMORY),
+    )
+
+
+class OrderError(ValueError):
+    """The caller's order cannot be kept. `field` is the option that says so."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.problem = message
+
+
+def order(
+    model: Model, provider: str | None = None, providers: Sequence[str] | None = None, fallback: bool = True
+) -> tuple[Route, ...]:
+    """The model's routes in the order in which they may be tried.
+
+    `provider` comes first and the others after it; `providers` are the whole order, and nobody else is tried. Without
+    `fallback` the first route stands alone. Raises `OrderError`.
+    """
+    if provider is not None and providers is not None:
+        raise OrderError("provider", "provider and providers exclude each other")
+    if providers is not None:
+        found = tuple(
+            route for name in _checked_names(model, providers) for route in _routes_to(model, "providers", name)
+        )
+    elif provider is not None:
+        first = _routes_to(model, "provider", provider)
+        found = (*first, *(route for route in model.routes if route not in first))
+    else:
+        found = model.routes
+    return found if fallback else found[:1]
+
+
+def _checked_names(model: Model, providers: Sequence[str]) -> Sequence[str]:
+    if not providers:
+        raise OrderError("providers", f"names nobody; {model.name} has routes to {_providers_of(model)}")
+    if len(set(providers)) < len(providers):
+        raise OrderError("providers", "names somebody twice")
+    return providers
+
+
+def _routes_to(model: Model, field: str, provider: str) -> tuple[Route, ...]:
+    if found := tuple(route for route in model.routes if route.provider == provider):
+        return found
+    raise OrderError(field, f"{model.name} has no route to {provider[:50]!r}; it has routes to {_providers_of(model)}")
+
+
+def _providers_of(model: Model) -> str:
+    return ", ".join(dict.fromkeys(route.provider for route in model.routes))

@@ -7,7 +7,7 @@ from config.catalogue import Catalogue, load_catalogue
 from config.mapping import arguments_for
 from config.model import Price
 from tasks.language.requests import REQUESTS
-from worker.routing.files import files_in_call
+from worker.routing.routes import call_files
 
 CLAUDE, GOOGLE = {"anthropic"}, {"gemini", "vertex"}
 
@@ -52,7 +52,7 @@ def test_every_route_is_told_the_same_and_given_the_images_as_files(catalogue: C
         assert catalogue.problems(model, step.arguments) == []
         for route in model.routes:
             assert set(arguments_for(route, step.arguments, {})) == {"system", "prompt", "schema", "max_tokens"}
-            assert [file.ref for file in files_in_call(route, step)] == ["https://a.b/1", "https://a.b/2"]
+            assert [file.ref for file in call_files(route, step).in_call] == ["https://a.b/1", "https://a.b/2"]
 
 
 def test_tokens_have_a_price_for_reading_and_one_for_writing() -> None:

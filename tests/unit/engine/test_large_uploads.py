@@ -8,11 +8,11 @@ import pytest
 from config.catalogue import Route
 from tests.unit.engine.fakes import FakeInputs
 from tests.unit.engine.world import CATALOGUE, World, world_of_two
-from worker.engine.uploads import field_of
+from worker.engine.input_files import field_of
 from worker.errors import RateLimitError, RequestRefusedError, ServiceUnavailableError
 from worker.files.input_refs import row_name
 from worker.jobs.job import Job, Piece, Stage, Step, Ticket
-from worker.routing.files import large_files_to_fetch
+from worker.routing.routes import call_files
 
 OURS, PUBLIC, INLINE = "jobs/b/weights-0.safetensors", "https://example.com/a.safetensors", "data:x/y;base64,AAAA"
 WEIGHTS = (Piece("weights", "weights", "diffusers_lora_file"),)
@@ -132,7 +132,7 @@ def test_only_what_the_route_is_told_is_uploaded() -> None:
 
 
 def kinds(route: Route, step: Step) -> list[tuple[str, str]]:
-    return [(file.ref, file.kind) for file in large_files_to_fetch(route, step)]
+    return [(file.ref, file.kind) for file in call_files(route, step).large]
 
 
 @pytest.mark.parametrize(

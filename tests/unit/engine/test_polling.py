@@ -2,8 +2,7 @@
 
 import pytest
 
-from worker.engine.polling import estimated_progress, first_poll_s, next_poll_s
-from worker.engine.progress import observe, progress_in_logs
+from worker.engine.polling import estimated_progress, first_poll_s, next_poll_s, observe, progress_in_logs
 from worker.jobs.job import Observation
 from worker.providers.base import Queued, Running
 

@@ -9,7 +9,7 @@ from tasks.generation import TextToImage, text_to_image
 from worker.jobs.file_arguments import FileArgument, file_arguments, recorded_files
 from worker.jobs.file_refs import Archive, Audio, Image, Images, Mask, Video, Weights
 from worker.jobs.job import Step
-from worker.routing.files import files_in_call, large_files_to_fetch, pictures_to_fetch
+from worker.routing.routes import call_files
 
 ROUTE = Route(provider="fal", endpoint="a/b", takes=("*",))
 
@@ -74,15 +74,15 @@ def test_a_task_has_its_files_recorded() -> None:
 def test_a_mask_is_brought_like_a_picture_and_large_files_by_the_disk() -> None:
     step = step_of(GIVEN)
 
-    assert [file.path for file in pictures_to_fetch(ROUTE, step)] == ["person", "where", "others.0", "others.1"]
-    assert [file.path for file in large_files_to_fetch(ROUTE, step)] == ["motion", "tune", "style", "pages"]
+    assert [file.path for file in call_files(ROUTE, step).pictures] == ["person", "where", "others.0", "others.1"]
+    assert [file.path for file in call_files(ROUTE, step).large] == ["motion", "tune", "style", "pages"]
 
 
 def test_files_inside_a_call_come_in_the_order_of_the_route() -> None:
     route = ROUTE.model_copy(update={"files": ("others", "person")})
 
-    assert [file.path for file in files_in_call(route, step_of(GIVEN))] == ["others.0", "others.1", "person"]
-    assert [file.path for file in pictures_to_fetch(route, step_of(GIVEN))] == ["where"]
+    assert [file.path for file in call_files(route, step_of(GIVEN)).in_call] == ["others.0", "others.1", "person"]
+    assert [file.path for file in call_files(route, step_of(GIVEN)).pictures] == ["where"]
 
 
 def test_a_row_that_does_not_say_its_files_is_read_by_the_names_of_then() -> None:

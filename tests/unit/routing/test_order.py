@@ -4,7 +4,7 @@ import pytest
 
 from config.catalogue import Catalogue, Model
 from config.model import Route
-from worker.routing.order import OrderError, order
+from worker.routing.routes import OrderError, order
 
 
 def route(provider: str, endpoint: str, *, is_own: bool = False) -> Route:

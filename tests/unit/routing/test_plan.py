@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from config.catalogue import Catalogue, Model, Route, load_catalogue
 from config.mapping import arguments_for, left_out
 from worker.jobs.job import Step
-from worker.routing.files import files_in_call
 from worker.routing.plan import Equivalence, Plan, plan
+from worker.routing.routes import call_files
 
 CATALOGUE = load_catalogue()
 LORA = {"path": "https://example.com/l.safetensors", "scale": 0.8}
@@ -71,8 +71,8 @@ def test_a_picture_goes_inside_the_call_and_its_form_is_left_to_it() -> None:
 
     assert arguments_for(route, arguments, {}) == {"generate_audio": False, "prompt": "it turns", "duration_s": 8}
     step = Step("veo-3.1-fast", arguments, ())
-    assert [file.ref for file in files_in_call(route, step)] == ["https://example.com/a.png"]
-    assert files_in_call(CATALOGUE.find("veo-3.1-fast").own, step) == ()
+    assert [file.ref for file in call_files(route, step).in_call] == ["https://example.com/a.png"]
+    assert call_files(CATALOGUE.find("veo-3.1-fast").own, step).in_call == ()
 
 
 def test_a_fallback_is_not_told_what_only_the_first_endpoint_knows() -> None:
