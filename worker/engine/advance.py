@@ -11,10 +11,9 @@ from typing import assert_never
 from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import cancelled_instead, end_if_due, is_stopping
 from worker.engine.context import Context, StepInput, Transition
-from worker.engine.endings import cancel, close, fail
+from worker.engine.endings import cancel, close, fail, provenance_of
 from worker.engine.outcome import handle_error, leave_queue, save_answer
 from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s, observe
-from worker.engine.provenance import provenance_of
 from worker.engine.reconcile import reconcile
 from worker.engine.submission import prepare_submission
 from worker.errors import BrokenPieceError, ExternalServiceError, InternalError, RateLimitError, ServiceUnavailableError

@@ -1,13 +1,16 @@
-"""How a job is sent to its end, and the error that it ends with. Pure."""
+"""How a job is sent to its end: the error that it ends with, or the provenance of its piece. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from worker.engine.context import Transition
 from worker.errors import ExternalServiceError, KilnhandError, error_class
-from worker.jobs.job import Cost, ErrorRecord, Job, Receipt, Stage
+from worker.jobs.job import Attempt, Cost, ErrorRecord, Job, Receipt, Stage
+from worker.jobs.status import Provenance, Tried
 from worker.routing.retry import RESEND_S
 from worker.routing.routes import name_of
+from worker.routing.served import Served
 
 
 def close(job: Job) -> Transition:
@@ -55,3 +58,31 @@ def final_error(job: Job, error: KilnhandError, refused: Sequence[str] = ()) -> 
 def _last_cost(job: Job) -> Cost | None:
     costs = [attempt.cost for attempt in job.attempts if attempt.cost]
     return costs[-1] if costs else None
+
+
+def provenance_of(served: Served, job: Job, sent: Mapping[str, Any]) -> Provenance:
+    """Of a job whose last attempt brought its piece. `sent` are the arguments of that attempt."""
+    attempt, plan, prompt = job.attempts[-1], served.plan, sent.get("prompt")
+    return Provenance(
+        asked_for=str(job.request.get("model") or job.step.model),
+        provider=attempt.provider,
+        model=attempt.endpoint,
+        version=attempt.version,
+        equivalence=attempt.equivalence,
+        approximated=dict(plan.approximated),
+        dropped=list(plan.dropped),
+        prompt=prompt if isinstance(prompt, str) else None,
+        missing=[error.message for error in attempt.missing],
+        tried=[_tried(each) for each in job.attempts],
+    )
+
+
+def _tried(attempt: Attempt) -> Tried:
+    ended_at = attempt.ended_at
+    return Tried(
+        provider=attempt.provider,
+        model=attempt.endpoint,
+        error=attempt.error.code if attempt.error else None,
+        seconds=None if ended_at is None else round(max(0.0, ended_at - attempt.started_at), 3),
+        cost=attempt.cost,
+    )

@@ -10,7 +10,7 @@ Pure. Whether a route that loses something may be taken is decided in `routes`; 
 The worst of a request's parameters and the route's own distance to the model is the equivalence of the whole.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -74,10 +74,9 @@ class _Fate:
 
 def plan(model: Model, route: Route, step: Step) -> Plan:
     """What becomes of a step on one of the model's routes."""
-    essential = ESSENTIAL | {file.parameter for file in file_arguments(step) if file.kind in ESSENTIAL_FILES}
-    fates = [_fate(model.own, route, name, value, essential) for name, value in step.arguments.items()]
+    fates = [_fate(model.own, route, name, value, step) for name, value in step.arguments.items()]
     fates += [_fate_of_extra(route, name) for name in step.extra]
-    lost = list(_lost_constants(model.own, route))
+    lost = list(_lost_constants(model.own, route, step))
     own = Equivalence(route.equivalence or "exact")
     worst = max([own, *(fate.equivalence for fate in [*fates, *lost])], key=_FROM_NEAR_TO_FAR.index)
     return Plan(
@@ -89,13 +88,13 @@ def plan(model: Model, route: Route, step: Step) -> Plan:
     )
 
 
-def _fate(own: Route, route: Route, name: str, value: Any, essential: Collection[str]) -> _Fate:
+def _fate(own: Route, route: Route, name: str, value: Any, step: Step) -> _Fate:
     if _says_nothing(name, value):
         return _Fate(name)
     if problem := route.problem(name, value):
-        return _Fate(name, _if_lost(name, essential), is_lost=True, why=problem if route.understands(name) else None)
+        return _Fate(name, _if_lost(name, step), is_lost=True, why=problem if route.understands(name) else None)
     if otherwise := _otherwise(own, route, name, value):
-        is_nuance = name in SOFT or name in essential
+        is_nuance = name in SOFT or _is_essential(name, step)
         return _Fate(name, Equivalence.CLOSE if is_nuance else Equivalence.DEGRADED, otherwise=otherwise)
     return _Fate(name)
 
@@ -107,15 +106,20 @@ def _fate_of_extra(route: Route, name: str) -> _Fate:
     return _Fate(f"extra.{name}", Equivalence.DEGRADED, is_lost=True)
 
 
-def _lost_constants(own: Route, route: Route) -> Iterator[_Fate]:
+def _lost_constants(own: Route, route: Route, step: Step) -> Iterator[_Fate]:
     """What the model always says and this route does not: a model that is a LoRA is another one without it."""
     for name, value in own.sends.items():
         if route.equivalence is not None and route.sends.get(name) != value:
-            yield _Fate(f"the model's own {name}", _if_lost(name), is_lost=True)
+            yield _Fate(f"the model's own {name}", _if_lost(name, step), is_lost=True)
 
 
-def _if_lost(name: str, essential: Collection[str] = ESSENTIAL) -> Equivalence:
-    if name in essential:
+def _is_essential(name: str, step: Step) -> bool:
+    files = file_arguments(step)
+    return name in ESSENTIAL or any(file.parameter == name and file.kind in ESSENTIAL_FILES for file in files)
+
+
+def _if_lost(name: str, step: Step) -> Equivalence:
+    if _is_essential(name, step):
         return Equivalence.IMPOSSIBLE
     return Equivalence.CLOSE if name in SOFT else Equivalence.DEGRADED
 
