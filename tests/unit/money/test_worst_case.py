@@ -10,7 +10,6 @@ from tasks.language import caption
 from tasks.language.requests import REQUESTS, LanguageRequest
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import STRIKES
 from worker.errors import SubmitUnknownError
@@ -137,8 +136,7 @@ def test_tokens_add_up() -> None:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return world_of_two(anthropic=FakeAtOnce("anthropic", LOST))
 
 
