@@ -123,12 +123,13 @@ AT_ONCE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "provider", "endpoint"), AT_ONCE)
-def test_no_route_past_fal_is_lost_for_nothing(name: str, provider: str, endpoint: str) -> None:
-    step = Step(name, {"prompt": "x"}, ())
-    job = Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, provider, endpoint, 1.0),))
-    cost = cost_of_sent(job)
-    assert cost and cost.usd and cost.usd > 0 and cost.estimated
+def test_no_route_past_fal_is_lost_for_nothing(subtests: pytest.Subtests) -> None:
+    for name, provider, endpoint in AT_ONCE:
+        with subtests.test(name=name, provider=provider, endpoint=endpoint):
+            step = Step(name, {"prompt": "x"}, ())
+            job = Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, provider, endpoint, 1.0),))
+            cost = cost_of_sent(job)
+            assert cost and cost.usd and cost.usd > 0 and cost.estimated
 
 
 def test_tokens_add_up() -> None:
