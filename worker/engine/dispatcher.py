@@ -5,7 +5,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -57,6 +57,7 @@ class DispatcherOptions:
     lease_s: float
     max_claims: int
     monotonic: Callable[[], float] = time.monotonic
+    idle_s: float = IDLE_S
 
 
 class Dispatcher:
@@ -70,6 +71,11 @@ class Dispatcher:
         self._stopping = False
         self._renewing: asyncio.Task[None] | None = None
 
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """The jobs in hand by id, each as it is to be written next."""
+        return {job_id: held.job for job_id, (held, _) in self._held.items()}
+
     def wake(self) -> None:
         """Look for due rows at once. Call it on the dispatcher's loop."""
         self._wake.set()
@@ -78,7 +84,7 @@ class Dispatcher:
         """Claim and advance until `stop` is called; an unreachable ledger is waited for."""
         self._renewing = asyncio.create_task(self._renew())
         while not self._stopping:
-            await self._round()
+            await self.run_once()
 
     async def stop(self, grace_s: float, call_grace_s: float) -> None:
         """Take no more rows; give those in hand `grace_s`, and a call that is seen through `call_grace_s`.
@@ -88,7 +94,7 @@ class Dispatcher:
         """
         self._stopping = True
         self._wake.set()
-        await _ended([task for _, task in self._held.values()], grace_s)
+        await self.idle(grace_s)
         await _ended([task for held, task in self._held.values() if self._is_seen_through(held)], call_grace_s)
         late = [task for _, task in self._held.values()]
         for task in late:
@@ -100,8 +106,12 @@ class Dispatcher:
     def _is_seen_through(self, held: HeldClaim) -> bool:
         return held.is_submitting or self._context.fetcher.is_uploading(held.job.id)
 
-    async def _round(self) -> None:
-        """Claim once, then sleep until there may be more to do."""
+    async def idle(self, timeout_s: float | None = None) -> None:
+        """Return when the jobs in hand now have been let go, or when the time is up."""
+        await _ended([task for _, task in self._held.values()], timeout_s)
+
+    async def run_once(self) -> None:
+        """Claim once, then sleep until there may be more to do. `run` repeats it."""
         self._wake.clear()
         wait: float | None = None
         room = self._options.max_claims - len(self._held)
@@ -113,7 +123,7 @@ class Dispatcher:
         except Exception:  # the outer rim: whatever the ledger's client raises, a worker goes on
             log.exception("claim_failed")
             wait = 1.0
-        await self._sleep(IDLE_S if wait is None else min(wait, IDLE_S))
+        await self._sleep(self._options.idle_s if wait is None else min(wait, self._options.idle_s))
 
     def _queues(self) -> Sequence[str]:
         """The queues, another one first each time, so that none starves the others."""
@@ -279,18 +289,21 @@ class Dispatcher:
             log.exception("release_failed", job=job.id)
 
     async def _renew(self) -> None:
-        """Hold what is in hand; drop what somebody else holds by now."""
         while True:
             await asyncio.sleep(self._options.lease_s / RENEWALS)
-            held = [(job_id, mine.claim.fence) for job_id, (mine, _) in self._held.items()]
-            try:
-                lost = await self._ledger.renew(held, self._options.lease_s) if held else set()
-            except Exception:  # the outer rim: tried again in a moment, and a lease that ends is no harm
-                log.exception("renew_failed", claims=len(held))
-                continue
-            for job_id, fence in held:
-                if job_id in lost:
-                    self._drop(job_id, fence)
+            await self.renew_once()
+
+    async def renew_once(self) -> None:
+        """Renew the lease of every claim; drop the jobs that another worker has claimed. `run` repeats it."""
+        held = [(job_id, mine.claim.fence) for job_id, (mine, _) in self._held.items()]
+        try:
+            lost = await self._ledger.renew(held, self._options.lease_s) if held else set()
+        except Exception:  # the outer rim: tried again in a moment, and a lease that ends is no harm
+            log.exception("renew_failed", claims=len(held))
+            return
+        for job_id, fence in held:
+            if job_id in lost:
+                self._drop(job_id, fence)
 
     def _drop(self, job_id: str, fence: int) -> None:
         """Leave what somebody else holds; a submission is seen through all the same, for its ticket's sake."""
@@ -304,6 +317,6 @@ class Dispatcher:
         return held.claim.now + self._options.monotonic() - held.since
 
 
-async def _ended(tasks: Sequence[asyncio.Task[None]], timeout_s: float) -> None:
+async def _ended(tasks: Sequence[asyncio.Task[None]], timeout_s: float | None) -> None:
     if tasks:
         await asyncio.wait(tasks, timeout=timeout_s)

@@ -42,7 +42,7 @@ class MemoryBudget:
     """A number of bytes, reserved in order. For the tasks of one event loop."""
 
     def __init__(self, total_bytes: int, most_waiting: int = 32, patience_s: float = PATIENCE_S) -> None:
-        self.total_bytes, self._free_bytes = total_bytes, total_bytes
+        self.total_bytes, self.free_bytes = total_bytes, total_bytes
         self._most_waiting, self._patience_s = most_waiting, patience_s
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
@@ -52,9 +52,9 @@ class MemoryBudget:
         A call that wants more than the whole budget gets all of it, alone. The caller gives it back.
         """
         wanted = max(0, min(wanted_bytes, self.total_bytes))
-        if wanted and (self._waiting or wanted > self._free_bytes):
+        if wanted and (self._waiting or wanted > self.free_bytes):
             return await self._wait_for(wanted)
-        self._free_bytes -= wanted
+        self.free_bytes -= wanted
         return Reservation(wanted, self._give)
 
     async def _wait_for(self, wanted: int) -> Reservation | None:
@@ -82,9 +82,9 @@ class MemoryBudget:
             self._give(entry[0])
 
     def _give(self, back: int) -> None:
-        self._free_bytes += back
-        while self._waiting and self._waiting[0][0] <= self._free_bytes:
+        self.free_bytes += back
+        while self._waiting and self._waiting[0][0] <= self.free_bytes:
             wanted, turn = self._waiting.popleft()
             if not turn.done():
-                self._free_bytes -= wanted
+                self.free_bytes -= wanted
                 turn.set_result(None)

@@ -10,7 +10,9 @@ from worker.ledger.hash import accepted
 
 
 @dataclass
-class _Row:
+class StoredRow:
+    """A row with its claim; tests read it and change it."""
+
     job: Job
     due: float
     fence: int = 0
@@ -27,7 +29,7 @@ class MemoryLedger:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._rows: dict[str, _Row] = {}
+        self.rows: dict[str, StoredRow] = {}
         self._once: dict[str, tuple[str, str]] = {}
         self._dead: dict[str, None] = {}
 
@@ -40,17 +42,17 @@ class MemoryLedger:
             raise KeyReusedError(f"idempotency_key: job {self._once[once.key][0]} has it")
         job = accepted(job, dump_job(row.job) if row else None, self._clock())
         kept = (row.fence, row.heard, row.signals) if row else (0, 0, {})
-        self._rows[job.id] = _Row(job, self._clock() - AHEAD_S, kept[0] + 1, heard=kept[1], signals=kept[2])
+        self.rows[job.id] = StoredRow(job, self._clock() - AHEAD_S, kept[0] + 1, heard=kept[1], signals=kept[2])
         return True, job
 
     async def send(self, job: Job, wait_s: float) -> None:
         """Write a row at stage *sent*, as a producer does."""
-        self._rows.setdefault(job.id, _Row(job, due=self._clock() + wait_s))
+        self.rows.setdefault(job.id, StoredRow(job, due=self._clock() + wait_s))
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
         """Take due rows of these queues."""
         now = self._clock()
-        waiting = [row for row in self._rows.values() if row.job.queue in queues and not row.job.is_final]
+        waiting = [row for row in self.rows.values() if row.job.queue in queues and not row.job.is_final]
         ready = sorted((row for row in waiting if row.due <= now), key=lambda r: (queues.index(r.job.queue), r.due))
         claims = []
         for row in ready[:limit]:
@@ -81,7 +83,7 @@ class MemoryLedger:
         row.until = 0
         row.due = self._clock() + (0 if row.heard != claim.heard else due_in_s)
 
-    def _held(self, claim: Claim, job: Job) -> _Row:
+    def _held(self, claim: Claim, job: Job) -> StoredRow:
         row = self._row(job.id)
         if row is None or row.fence != claim.fence:
             raise ClaimLostError(f"job {job.id}: another worker holds the row since fence {claim.fence}")
@@ -119,7 +121,7 @@ class MemoryLedger:
         row = self._row(job_id)
         if row is None or row.job.stage != Stage.SENT:
             return False
-        del self._rows[job_id]
+        del self.rows[job_id]
         if once and self._once.get(once.key, ("", ""))[0] == job_id:
             del self._once[once.key]
         return True
@@ -158,7 +160,7 @@ class MemoryLedger:
 
     async def in_flight(self, queues: Sequence[str]) -> Mapping[str, int]:
         """How many rows of each queue have not ended."""
-        rows = [row.job for row in self._rows.values() if not row.job.is_final]
+        rows = [row.job for row in self.rows.values() if not row.job.is_final]
         return {queue: sum(job.queue == queue for job in rows) for queue in queues}
 
     async def ping(self) -> float:
@@ -168,9 +170,9 @@ class MemoryLedger:
     async def aclose(self) -> None:
         """Nothing is open."""
 
-    def _row(self, job_id: str) -> _Row | None:
-        row = self._rows.get(job_id)
+    def _row(self, job_id: str) -> StoredRow | None:
+        row = self.rows.get(job_id)
         if row and row.forget_at is not None and row.forget_at <= self._clock():
-            del self._rows[job_id]
+            del self.rows[job_id]
             return None
         return row

@@ -113,12 +113,13 @@ def test_googles_spelling_of_a_schema_is_read() -> None:
     assert isinstance(fill(plain(google), NONE)["min_items"], str)
 
 
-@pytest.mark.parametrize("colour", ["red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white"])
-@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "gif"])
-def test_a_colour_is_called_by_its_name(png: Png, colour: str, kind: str) -> None:
-    seen = look(png(colour, (50, 40), kind))
+def test_a_colour_is_called_by_its_name(png: Png, subtests: pytest.Subtests) -> None:
+    for colour in ["red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white"]:
+        for kind in ["png", "jpeg", "webp", "gif"]:
+            with subtests.test(colour=colour, kind=kind):
+                seen = look(png(colour, (50, 40), kind))
 
-    assert (seen.colour, seen.width, seen.height, seen.format) == (colour, 50, 40, kind)
+                assert (seen.colour, seen.width, seen.height, seen.format) == (colour, 50, 40, kind)
 
 
 def test_what_is_no_picture_or_too_large_a_one_is_refused(png: Png) -> None:

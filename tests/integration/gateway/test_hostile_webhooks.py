@@ -226,7 +226,7 @@ async def test_ten_thousand_hostile_webhooks_leave_no_trace(besieged: Door) -> N
     for kind in ("wrong_token", "forged", "expired", "malformed", "mismatch", "late"):
         assert counts[kind] >= 20, (kind, counts)
     assert {job: await door.row(job) for job in ROWS} == before
-    assert set(door.ledger._rows) == set(ROWS)
+    assert set(door.ledger.rows) == set(ROWS)
     assert door.publisher.fetches == 1
     assert {each["event"] for each in logs} == {"webhook_refused", "webhook_heard"}
 

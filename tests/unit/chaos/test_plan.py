@@ -28,16 +28,19 @@ def test_a_plan_orders_every_fault_at_every_call_in_words_that_the_twin_takes() 
     assert {fault.accepted for fault in faults if fault.strikes_at is Call.SUBMIT} >= {True, False}
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_one_worker_is_always_up_and_redis_goes_away_only_while_no_recovery_is_under_way(seed: int) -> None:
-    strikes = plan.draw(Random(f"{seed}"), SCALE)
-    blows = [each for each in strikes if each.target.startswith("worker")]
-    restarts = [each.at_s for each in strikes if each.what == "restart"]
-    assert blows and restarts
-    for at in (each.at_s for each in blows):
-        away = {each.target for each in blows if each.at_s <= at < each.at_s + each.seconds + plan.STARTING_S}
-        assert len(away) < SCALE.workers
-        assert all(not time - plan.REDIS_CLEAR_S[0] < at < time + plan.REDIS_CLEAR_S[1] for time in restarts)
+def test_one_worker_is_always_up_and_redis_goes_away_only_while_no_recovery_is_under_way(
+    subtests: pytest.Subtests,
+) -> None:
+    for seed in range(20):
+        with subtests.test(seed=seed):
+            strikes = plan.draw(Random(f"{seed}"), SCALE)
+            blows = [each for each in strikes if each.target.startswith("worker")]
+            restarts = [each.at_s for each in strikes if each.what == "restart"]
+            assert blows and restarts
+            for at in (each.at_s for each in blows):
+                away = {each.target for each in blows if each.at_s <= at < each.at_s + each.seconds + plan.STARTING_S}
+                assert len(away) < SCALE.workers
+                assert all(not time - plan.REDIS_CLEAR_S[0] < at < time + plan.REDIS_CLEAR_S[1] for time in restarts)
 
 
 def test_jobs_of_every_kind_carry_a_mark_that_the_provider_sees() -> None:

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from config.catalogue import Model, Route, load_catalogue
+from config.catalogue import Route, load_catalogue
 
 SCHEMAS: dict[str, Any] = json.loads(
     (Path(__file__).parents[3] / "twin" / "fal_models.json").read_text(encoding="utf-8")
 )["models"]
 
 ROUTES = [(model, route) for model in load_catalogue().models for route in model.routes if route.provider == "fal"]
-by_route = pytest.mark.parametrize(("model", "route"), ROUTES, ids=[model.name for model, _ in ROUTES])
 
 # The published schema has no range; fal.md's table does.
 RANGES_FROM_ELSEWHERE = {("flux-lora-training", "steps")}
@@ -34,48 +33,56 @@ def targets(route: Route) -> Iterator[tuple[str, str]]:
             yield ours, (route.write[ours].to or ours) if ours in route.write else ours
 
 
-@by_route
-def test_the_endpoint_is_not_retired(model: Model, route: Route) -> None:
-    assert SCHEMAS[route.endpoint]["status"] == "active"
+def test_the_endpoint_is_not_retired(subtests: pytest.Subtests) -> None:
+    for model, route in ROUTES:
+        with subtests.test(model=model.name):
+            assert SCHEMAS[route.endpoint]["status"] == "active"
 
 
-@by_route
-def test_every_parameter_becomes_a_field_that_the_endpoint_has(model: Model, route: Route) -> None:
-    assert {theirs for _, theirs in targets(route)} <= set(schema_of(route))
-    assert set(route.sends) <= set(schema_of(route))
+def test_every_parameter_becomes_a_field_that_the_endpoint_has(subtests: pytest.Subtests) -> None:
+    for model, route in ROUTES:
+        with subtests.test(model=model.name):
+            assert {theirs for _, theirs in targets(route)} <= set(schema_of(route))
+            assert set(route.sends) <= set(schema_of(route))
 
 
-@by_route
-def test_every_required_field_can_be_given(model: Model, route: Route) -> None:
-    required = {name for name, field in schema_of(route).items() if field.get("required")}
+def test_every_required_field_can_be_given(subtests: pytest.Subtests) -> None:
+    for model, route in ROUTES:
+        with subtests.test(model=model.name):
+            required = {name for name, field in schema_of(route).items() if field.get("required")}
 
-    assert required <= {theirs for _, theirs in targets(route)} | set(route.sends)
-
-
-@by_route
-def test_limits_are_the_schemas(model: Model, route: Route) -> None:
-    for ours, theirs in targets(route):
-        field, limit = schema_of(route)[theirs], model.limits.get(ours)
-        if "min" in field or "max" in field:
-            assert limit and (limit.min, limit.max) == (field.get("min"), field.get("max")), ours
-        elif limit and limit.one_of is None:
-            assert (model.name, ours) in RANGES_FROM_ELSEWHERE
+            assert required <= {theirs for _, theirs in targets(route)} | set(route.sends)
 
 
-@by_route
-def test_choices_are_the_schemas(model: Model, route: Route) -> None:
-    for ours, theirs in targets(route):
-        choices, limit = schema_of(route)[theirs].get("enum"), model.limits.get(ours)
-        if choices is None or ours == "image_size":
-            continue
-        template = route.write[ours].template if ours in route.write else None
-        written = [(template or "{}").replace("{}", str(value)) for value in (limit.one_of if limit else None) or ()]
-        assert sorted(written) == sorted(set(choices) - ({"auto"} if template else set())), ours
+def test_limits_are_the_schemas(subtests: pytest.Subtests) -> None:
+    for model, route in ROUTES:
+        with subtests.test(model=model.name):
+            for ours, theirs in targets(route):
+                field, limit = schema_of(route)[theirs], model.limits.get(ours)
+                if "min" in field or "max" in field:
+                    assert limit and (limit.min, limit.max) == (field.get("min"), field.get("max")), ours
+                elif limit and limit.one_of is None:
+                    assert (model.name, ours) in RANGES_FROM_ELSEWHERE
 
 
-@by_route
-def test_shapes_are_the_schemas(model: Model, route: Route) -> None:
-    if route.shape:
-        assert set(route.ratios) == set(schema_of(route)["aspect_ratio"]["enum"]) - {"auto"}
-    if route.resolutions:
-        assert list(route.resolutions) == schema_of(route)["resolution"]["enum"]
+def test_choices_are_the_schemas(subtests: pytest.Subtests) -> None:
+    for model, route in ROUTES:
+        with subtests.test(model=model.name):
+            for ours, theirs in targets(route):
+                choices, limit = schema_of(route)[theirs].get("enum"), model.limits.get(ours)
+                if choices is None or ours == "image_size":
+                    continue
+                template = route.write[ours].template if ours in route.write else None
+                written = [
+                    (template or "{}").replace("{}", str(value)) for value in (limit.one_of if limit else None) or ()
+                ]
+                assert sorted(written) == sorted(set(choices) - ({"auto"} if template else set())), ours
+
+
+def test_shapes_are_the_schemas(subtests: pytest.Subtests) -> None:
+    for model, route in ROUTES:
+        with subtests.test(model=model.name):
+            if route.shape:
+                assert set(route.ratios) == set(schema_of(route)["aspect_ratio"]["enum"]) - {"auto"}
+            if route.resolutions:
+                assert list(route.resolutions) == schema_of(route)["resolution"]["enum"]

@@ -1,7 +1,6 @@
 """Fallbacks in the catalogue: they change nothing about the model itself, and dead ids keep working."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,26 +19,24 @@ def alone(model: Model) -> Model:
 ALONE = Catalogue(models=tuple(alone(model) for model in CATALOGUE.models))
 
 
-@pytest.mark.parametrize("model", CATALOGUE.models, ids=lambda model: model.name)
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"prompt": "a", "negative_prompt": "b", "loras": [], "seed": 2**62, "num_images": 4, "strength": 0.5},
-        {
-            "image_size": {"width": 100, "height": 3000},
-            "output_format": "webp",
-            "duration_s": 7,
-            "aspect_ratio": "9:16",
-        },
-        {"image_size": {"width": 9000, "height": 9000}, "output_format": "png", "duration_s": 15},
-        {"image_size": "landscape_16_9", "num_inference_steps": 500, "guidance_scale": 99},
-    ],
-)
-def test_what_a_model_accepts_is_the_same_with_and_without_its_fallbacks(
-    model: Model, arguments: dict[str, Any]
-) -> None:
-    assert CATALOGUE.problems(model, arguments) == ALONE.problems(alone(model), arguments)
-    assert {name: model.takes(name) for name in arguments} == {name: alone(model).takes(name) for name in arguments}
+def test_what_a_model_accepts_is_the_same_with_and_without_its_fallbacks(subtests: pytest.Subtests) -> None:
+    for model in CATALOGUE.models:
+        for arguments in [
+            {"prompt": "a", "negative_prompt": "b", "loras": [], "seed": 2**62, "num_images": 4, "strength": 0.5},
+            {
+                "image_size": {"width": 100, "height": 3000},
+                "output_format": "webp",
+                "duration_s": 7,
+                "aspect_ratio": "9:16",
+            },
+            {"image_size": {"width": 9000, "height": 9000}, "output_format": "png", "duration_s": 15},
+            {"image_size": "landscape_16_9", "num_inference_steps": 500, "guidance_scale": 99},
+        ]:
+            with subtests.test(model=model.name, arguments=arguments):
+                assert CATALOGUE.problems(model, arguments) == ALONE.problems(alone(model), arguments)
+                assert {name: model.takes(name) for name in arguments} == {
+                    name: alone(model).takes(name) for name in arguments
+                }
 
 
 def test_a_parameter_that_only_a_fallback_has_is_refused() -> None:
@@ -102,12 +99,13 @@ def test_an_id_of_google_finds_its_model_dead_or_alive(said: str, meant: str) ->
     assert CATALOGUE.find(said).name == meant
 
 
-@pytest.mark.parametrize("model", CATALOGUE.models, ids=lambda model: model.name)
-def test_the_endpoint_of_every_route_finds_a_model_that_has_it(model: Model) -> None:
-    for route in model.routes:
-        found = CATALOGUE.find(route.endpoint)
-        assert not found.passthrough
-        assert route.endpoint in {other.endpoint for other in found.routes} | set(found.names)
+def test_the_endpoint_of_every_route_finds_a_model_that_has_it(subtests: pytest.Subtests) -> None:
+    for model in CATALOGUE.models:
+        with subtests.test(model=model.name):
+            for route in model.routes:
+                found = CATALOGUE.find(route.endpoint)
+                assert not found.passthrough
+                assert route.endpoint in {other.endpoint for other in found.routes} | set(found.names)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ TEXT = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for 
 README, OPERATIONS, TASKS = TEXT["README.md"], TEXT["docs/operations.md"], TEXT["docs/tasks.md"]
 EXAMPLES = {"tasks/editing.py", "worker/providers/swatch.py"}  # docs/adding.md makes them
 
-every_page = pytest.mark.parametrize("page", TEXT)
 every_task = pytest.mark.parametrize(
     "task",
     [generation.text_to_image, training.lora, video.image_to_video, language.caption, language.style, language.analyse],
@@ -43,43 +42,49 @@ def rows(text: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
 
 
-@every_page
-def test_every_file_that_is_named_exists(page: str) -> None:
-    named = set(re.findall(r"`((?:config|worker|tasks|twin|tests|docs|benchmarks)/[\w./-]+\.\w+)`", TEXT[page]))
+def test_every_file_that_is_named_exists(subtests: pytest.Subtests) -> None:
+    for page in TEXT:
+        with subtests.test(page=page):
+            named = set(re.findall(r"`((?:config|worker|tasks|twin|tests|docs|benchmarks)/[\w./-]+\.\w+)`", TEXT[page]))
 
-    assert [name for name in sorted(named - EXAMPLES) if not (ROOT / name).exists()] == []
-
-
-@every_page
-def test_every_link_to_a_page_leads_somewhere(page: str) -> None:
-    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", TEXT[page])]
-    here = (ROOT / page).parent
-
-    assert [link for link in links if link and "://" not in link and not (here / link).exists()] == []
+            assert [name for name in sorted(named - EXAMPLES) if not (ROOT / name).exists()] == []
 
 
-@every_page
-def test_every_module_that_is_run_or_named_exists(page: str) -> None:
-    for module in re.findall(r"python -m ((?:config|benchmarks)[\w.]+)", TEXT[page]):
-        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+def test_every_link_to_a_page_leads_somewhere(subtests: pytest.Subtests) -> None:
+    for page in TEXT:
+        with subtests.test(page=page):
+            links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", TEXT[page])]
+            here = (ROOT / page).parent
+
+            assert [link for link in links if link and "://" not in link and not (here / link).exists()] == []
 
 
-@every_page
-def test_every_command_exists(page: str) -> None:
-    commands = get_command(cli).commands  # type: ignore[attr-defined]
-    code = "\n".join([*blocks(TEXT[page], ""), *re.findall(r"`([^`\n]+)`", TEXT[page])])
-    used = re.findall(r"(?:^|[\s/])kilnhand ([a-z]+)((?: [^\n`]*)?)", code, re.MULTILINE)
+def test_every_module_that_is_run_or_named_exists(subtests: pytest.Subtests) -> None:
+    for page in TEXT:
+        with subtests.test(page=page):
+            for module in re.findall(r"python -m ((?:config|benchmarks)[\w.]+)", TEXT[page]):
+                assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
 
-    for name, rest in used:
-        assert name in commands or name == "runs", name  # "kilnhand runs on the threads pool" is a message
-        if name in {"worker", "twin", "flower", "runs"}:
-            continue
-        command = commands[name]
-        if hasattr(command, "commands") and rest.strip():  # a command with commands of its own
-            assert rest.split()[0] in command.commands, (name, rest)
-            command = command.commands[rest.split()[0]]
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-        assert set(re.findall(r"(?<=\s)--[a-z-]+", rest.partition(";")[0])) <= known, (name, rest)
+
+def test_every_command_exists(subtests: pytest.Subtests) -> None:
+    for page in TEXT:
+        with subtests.test(page=page):
+            commands = get_command(cli).commands  # type: ignore[attr-defined]
+            code = "\n".join([*blocks(TEXT[page], ""), *re.findall(r"`([^`\n]+)`", TEXT[page])])
+            used = re.findall(r"(?:^|[\s/])kilnhand ([a-z]+)((?: [^\n`]*)?)", code, re.MULTILINE)
+
+            for name, rest in used:
+                assert name in commands or name == "runs", name  # "kilnhand runs on the threads pool" is a message
+                if name in {"worker", "twin", "flower", "runs"}:
+                    continue
+                command = commands[name]
+                if hasattr(command, "commands") and rest.strip():  # a command with commands of its own
+                    assert rest.split()[0] in command.commands, (name, rest)
+                    command = command.commands[rest.split()[0]]
+                known = {
+                    option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+                }
+                assert set(re.findall(r"(?<=\s)--[a-z-]+", rest.partition(";")[0])) <= known, (name, rest)
 
 
 def test_every_command_is_on_its_page() -> None:
@@ -89,31 +94,35 @@ def test_every_command_is_on_its_page() -> None:
     assert [name for name in get_command(cli).commands if not re.search(rf"\b{name}\b", told)] == []  # type: ignore[attr-defined]
 
 
-@every_page
-def test_every_target_of_make_exists(page: str) -> None:
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    code = "\n".join([*blocks(TEXT[page], ""), *re.findall(r"`([^`\n]+)`", TEXT[page])])
+def test_every_target_of_make_exists(subtests: pytest.Subtests) -> None:
+    for page in TEXT:
+        with subtests.test(page=page):
+            targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+            code = "\n".join([*blocks(TEXT[page], ""), *re.findall(r"`([^`\n]+)`", TEXT[page])])
 
-    assert set(re.findall(r"(?:^|\s)make ([a-z-]+)", code, re.MULTILINE)) <= set(targets)
-
-
-@every_page
-def test_every_variable_of_ours_exists(page: str) -> None:
-    known = (ROOT / ".env.example").read_text(encoding="utf-8")
-
-    assert [name for name in set(re.findall(r"KILNHAND_[A-Z_]+[A-Z]", TEXT[page])) if name not in known] == []
+            assert set(re.findall(r"(?:^|\s)make ([a-z-]+)", code, re.MULTILINE)) <= set(targets)
 
 
-@every_page
-def test_python_in_the_text_can_be_compiled(page: str) -> None:
-    for block in blocks(TEXT[page], "python"):
-        is_row = block.startswith("    ")  # of a table, shown as it stands there
-        compile(f"{{\n{block}}}" if is_row else block, page, "exec")
+def test_every_variable_of_ours_exists(subtests: pytest.Subtests) -> None:
+    for page in TEXT:
+        with subtests.test(page=page):
+            known = (ROOT / ".env.example").read_text(encoding="utf-8")
+
+            assert [name for name in set(re.findall(r"KILNHAND_[A-Z_]+[A-Z]", TEXT[page])) if name not in known] == []
 
 
-@every_page
-def test_nothing_of_one_machine_is_named(page: str) -> None:
-    assert re.findall(r"/(?:root|home|tmp)/\w", TEXT[page]) == []
+def test_python_in_the_text_can_be_compiled(subtests: pytest.Subtests) -> None:
+    for page in TEXT:
+        with subtests.test(page=page):
+            for block in blocks(TEXT[page], "python"):
+                is_row = block.startswith("    ")  # of a table, shown as it stands there
+                compile(f"{{\n{block}}}" if is_row else block, page, "exec")
+
+
+def test_nothing_of_one_machine_is_named(subtests: pytest.Subtests) -> None:
+    for page in TEXT:
+        with subtests.test(page=page):
+            assert re.findall(r"/(?:root|home|tmp)/\w", TEXT[page]) == []
 
 
 def test_the_first_screen_has_exactly_the_two_commands() -> None:

@@ -80,7 +80,6 @@ courses = st.fixed_dictionaries(
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dispatch, "IDLE_S", 0.0)
         patch.setattr(dispatch.log, "warning", lambda *_, **__: None)
         patch.setattr(outcome, "STORE_PAUSES_S", (0.0, 0.0))
         yield
@@ -125,7 +124,7 @@ async def run(world: World, course: dict[str, Any]) -> list[Job]:
             await world.ledger.signal("a", "cancel")
         if (await world.turn()).stage == Stage.CLOSING:
             break
-        world.now = max(world.now, world.ledger._rows["a"].due)
+        world.now = max(world.now, world.ledger.rows["a"].due)
     return rows
 
 

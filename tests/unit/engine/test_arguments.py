@@ -8,7 +8,6 @@ from tasks.language import caption
 from tasks.language.requests import CaptionRequest
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import CATALOGUE, World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.engine.arguments import checked_answer, dump_faults
 from worker.errors import AuthenticationError, BrokenPieceError, ServiceUnavailableError
 from worker.jobs.answers import AnswerFaults
@@ -25,7 +24,6 @@ BAD = Reply({"json": {"captions": []}}, tokens=TOKENS)
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
     world = world_of_two(anthropic=FakeAtOnce("anthropic", GOOD), gemini=FakeAtOnce("gemini", GOOD))
     del world.providers["fal"]
     return world

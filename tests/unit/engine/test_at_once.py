@@ -7,7 +7,6 @@ import pytest
 
 from tests.unit.engine.fakes import PICTURE, FakeAtOnce
 from tests.unit.engine.world import LEASE_S, World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.engine import outcome
 from worker.errors import (
     BrokenPieceError,
@@ -24,7 +23,6 @@ LOST = SubmitUnknownError("vertex: the connection broke", provider="vertex")
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
     monkeypatch.setattr(outcome, "STORE_PAUSES_S", (0.0, 0.0, 0.0))
     return world_of_two()
 
@@ -96,7 +94,7 @@ async def test_what_is_unknown_goes_nowhere_else_before_it_is_reconciled(world: 
 
 async def test_the_files_of_an_answer_are_stored_before_the_row_is_written(world: World) -> None:
     stages = list[Stage]()
-    world.fetcher.before_keep = lambda: stages.append(world.ledger._rows["a"].job.stage)
+    world.fetcher.before_keep = lambda: stages.append(world.ledger.rows["a"].job.stage)
     await world.accept(providers=("vertex",))
     row = await world.until(Stage.CLOSING)
     assert stages == [Stage.SUBMITTING]
@@ -132,7 +130,7 @@ async def test_a_black_picture_inside_an_answer_is_not_paid_for_twice(world: Wor
 async def test_a_worker_that_dies_between_the_answer_and_the_row_leaves_a_possible_duplicate(world: World) -> None:
     def die() -> None:
         world.fetcher.before_keep = lambda: None
-        world.ledger._rows["a"].fence += 1
+        world.ledger.rows["a"].fence += 1
         raise asyncio.CancelledError
 
     world.fetcher.before_keep = die
@@ -156,12 +154,12 @@ async def test_an_answer_that_outlasts_its_lease_is_written_by_the_claim_that_fo
 
     vertex(world).submit = slow  # type: ignore[method-assign]
     await world.accept(providers=("vertex",))
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await out.wait()
     world.now += LEASE_S + 1
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     answer.set()
-    await asyncio.gather(*(task for _, task in world.dispatcher._held.values()))
+    await world.dispatcher.idle()
     row = await world.until(Stage.CLOSING)
     assert (row.ending, len(vertex(world).sent), len(row.attempts)) == (Stage.COMPLETED, 1, 1)
 

@@ -7,7 +7,6 @@ import pytest
 
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import IMAGES, World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.errors import (
     AuthenticationError,
     ExternalServiceError,
@@ -24,8 +23,7 @@ OURS = Step("veo-3.1-lite", {"image": "jobs/b/images-0.png", "duration_s": 4}, I
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return world_of_two()
 
 
@@ -120,7 +118,7 @@ async def test_a_worker_that_stops_while_files_are_brought_leaks_no_flight(world
 
     world.inputs.bring = hang  # type: ignore[method-assign]
     await world.accept_step(VIDEO, provider="vertex")
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await begun.wait()
     await world.dispatcher.stop(0.0, 0.0)
     assert (world.health.gone, world.health.leaks()) == ([], [])

@@ -4,7 +4,6 @@ import pytest
 
 from tests.unit.engine.fakes import DONE
 from tests.unit.engine.world import World
-from worker.engine import dispatcher as dispatch
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.explain.history import receipt_text
 from worker.jobs.job import Job, Stage
@@ -12,8 +11,7 @@ from worker.providers.base import RUN_CANCELLED, CancelResult, Ended, RunFailure
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return World()
 
 

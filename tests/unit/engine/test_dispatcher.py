@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,15 +20,15 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
-from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket
+from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket, dump_ticket
+from worker.jobs.signals import ticket_signal
 from worker.jobs.status import JobStatus
 from worker.ledger.base import Claim
 from worker.providers.base import Call, Ended, Queued, RunFailure, Running
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return World()
 
 
@@ -47,7 +48,7 @@ async def test_a_job_goes_through_every_stage_once(world: World) -> None:
 async def test_the_intent_is_on_the_row_before_the_post(world: World) -> None:
     await world.accept()
     seen: list[Stage] = []
-    world.fal.before_submit = lambda: seen.append(world.ledger._rows["a"].job.stage)
+    world.fal.before_submit = lambda: seen.append(world.ledger.rows["a"].job.stage)
     await world.turn()
     assert seen == [Stage.SUBMITTING]
 
@@ -169,7 +170,7 @@ async def test_a_worker_that_lost_its_claim_neither_writes_nor_tells(world: Worl
 
     def stall() -> None:  # longer than the lease, in the middle of the POST
         world.now += LEASE_S + 1
-        row = world.ledger._rows["a"]
+        row = world.ledger.rows["a"]
         row.fence += 1
         other.append(Claim(row.job, row.fence, world.now))
 
@@ -191,8 +192,8 @@ async def test_a_ticket_that_comes_too_late_is_found_by_whoever_holds_the_row_no
 
     async def slow(call: Call) -> Ticket:
         stall()
-        await other._round()  # another worker finds an intent that is not its own, and waits a little
-        await asyncio.gather(*(task for _, task in other._held.values()))
+        await other.run_once()  # another worker finds an intent that is not its own, and waits a little
+        await other.idle()
         return await real(call)
 
     world.fal.submit = slow  # type: ignore[method-assign]
@@ -210,7 +211,7 @@ async def test_a_row_that_comes_back_to_the_worker_that_is_still_at_it_is_not_mi
 
     async def slow(call: Call) -> Ticket:
         world.now += LEASE_S + 1  # the ledger was away for longer than the lease
-        await world.dispatcher._round()
+        await world.dispatcher.run_once()
         return await real(call)
 
     world.fal.submit = slow  # type: ignore[method-assign]
@@ -263,7 +264,7 @@ async def test_a_request_must_be_denied_several_times_before_it_is_believed_to_b
 async def test_a_job_whose_model_has_left_the_catalogue_goes_on_where_it_is(world: World) -> None:
     await world.accept()
     await world.turn()
-    row = world.ledger._rows["a"]
+    row = world.ledger.rows["a"]
     row.job = replace(row.job, step=replace(row.job.step, model="gone"))
     assert (await world.until(Stage.CLOSING)).ending == Stage.COMPLETED
 
@@ -296,8 +297,8 @@ async def test_a_claim_that_arrives_while_stopping_is_left_alone(world: World, m
         return found
 
     monkeypatch.setattr(world.ledger, "claim", late)
-    await world.dispatcher._round()
-    assert world.dispatcher._held == {}
+    await world.dispatcher.run_once()
+    assert world.dispatcher.jobs == {}
     assert world.fal.calls == []
 
 
@@ -396,10 +397,10 @@ async def test_no_more_rows_are_held_than_allowed(world: World) -> None:
 
     world.fal.submit = slow  # type: ignore[method-assign]
     for _ in range(5):
-        await world.dispatcher._round()
-    assert len(world.dispatcher._held) == 10
+        await world.dispatcher.run_once()
+    assert len(world.dispatcher.jobs) == 10
     gate.set()
-    await asyncio.gather(*(task for _, task in world.dispatcher._held.values()))
+    await world.dispatcher.idle()
 
 
 async def test_stopping_waits_for_what_is_in_hand_and_then_lets_it_go(world: World) -> None:
@@ -411,7 +412,7 @@ async def test_stopping_waits_for_what_is_in_hand_and_then_lets_it_go(world: Wor
         return Ticket("r-1")
 
     world.fal.submit = slow  # type: ignore[method-assign]
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await asyncio.sleep(0)
     await world.dispatcher.stop(0.05, 0.05)
     assert (await world.row()).stage == Stage.SUBMITTING
@@ -426,7 +427,7 @@ async def test_a_submission_under_way_gets_its_ticket_written_before_the_worker_
         return Ticket("r-1")
 
     world.fal.submit = slow  # type: ignore[method-assign]
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await asyncio.sleep(0)
     await world.dispatcher.stop(0.0, 5.0)
     assert (await world.row()).attempts[0].ticket == Ticket("r-1")
@@ -438,14 +439,14 @@ async def test_an_upload_under_way_is_seen_through_for_so_long(world: World, gra
     await world.accept()
     await world.turn()
     world.now += 5
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     while not world.fetcher.uploading:
         await asyncio.sleep(0.01)
     await world.dispatcher.stop(0.0, grace_s)
     assert (await world.row()).stage == stage
 
 
-async def test_a_submission_whose_claim_was_lost_is_seen_through_and_other_work_is_dropped(world: World) -> None:
+async def test_a_submission_whose_claim_was_lost_is_seen_through(world: World) -> None:
     await world.accept()
     gate = asyncio.Event()
 
@@ -454,19 +455,64 @@ async def test_a_submission_whose_claim_was_lost_is_seen_through_and_other_work_
         return Ticket("r-1")
 
     world.fal.submit = slow  # type: ignore[method-assign]
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await asyncio.sleep(0)
-    held, task = world.dispatcher._held["a"]
-    world.dispatcher._drop("a", held.claim.fence)
+    world.ledger.rows["a"].fence += 1
+    await world.dispatcher.renew_once()
     await asyncio.sleep(0)
-    assert not task.cancelled()
-    held.job = held.written = replace(held.job, stage=Stage.FETCHED)
-    world.dispatcher._drop("a", held.claim.fence - 1)
+    assert set(world.dispatcher.jobs) == {"a"}
+    gate.set()
+    await world.dispatcher.idle()
+    assert world.ledger.rows["a"].signals == {ticket_signal(1): dump_ticket(Ticket("r-1"))}
+
+
+@pytest.fixture
+async def fetching(world: World) -> AsyncIterator[list[str]]:
+    """What became of a fetch that goes on until it is cancelled."""
+    became: list[str] = []
+
+    async def hang(*_: Any) -> Any:
+        became.append("begun")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            became.append("cancelled")
+            raise
+
+    world.fetcher.fetch_all = hang  # type: ignore[method-assign]
+    await world.accept()
+    await world.turn()
+    world.now += 5
+    await world.dispatcher.run_once()
+    async with asyncio.timeout(5):
+        while not became:
+            await asyncio.sleep(0)
+    yield became
+    await world.dispatcher.stop(0.0, 0.0)
+
+
+async def test_other_work_whose_claim_was_lost_is_dropped(world: World, fetching: list[str]) -> None:
+    world.ledger.rows["a"].fence += 1
+    await world.dispatcher.renew_once()
+    await world.dispatcher.idle(timeout_s=5)
+    assert (fetching, world.dispatcher.jobs) == (["begun", "cancelled"], {})
+
+
+async def test_a_lost_claim_that_was_followed_by_another_of_ours_drops_nothing(
+    world: World, fetching: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, lost = world.ledger.renew, list[set[str]]()
+
+    async def late(held: Any, lease_s: float) -> set[str]:
+        world.now += LEASE_S + 1
+        await world.dispatcher.run_once()  # claims the row anew while the lost claim is on its way
+        lost.append(await renew(held, lease_s))
+        return lost[-1]
+
+    monkeypatch.setattr(world.ledger, "renew", late)
+    await world.dispatcher.renew_once()
     await asyncio.sleep(0)
-    assert not task.done(), "an older claim's loss is not this one's"
-    world.dispatcher._drop("a", held.claim.fence)
-    await asyncio.gather(task, return_exceptions=True)
-    assert task.cancelled()
+    assert (lost, fetching, set(world.dispatcher.jobs)) == ([{"a"}], ["begun"], {"a"})
 
 
 async def test_time_in_the_providers_queue_is_no_progress(world: World) -> None:
@@ -488,12 +534,12 @@ async def test_a_row_that_was_accepted_in_our_hands_is_minded_anew(world: World)
         if not crossed[0]:
             crossed[0] = True
             await world.accept()  # the message arrives after all,
-            await world.dispatcher._round()  # and the row is due for the same dispatcher
+            await world.dispatcher.run_once()  # and the row is due for the same dispatcher
         await release(claim, job, due_in_s)
 
     world.ledger.release = crossing  # type: ignore[method-assign]
     await world.turn()
-    await asyncio.gather(*(task for _, task in world.dispatcher._held.values()), return_exceptions=True)
+    await world.dispatcher.idle()
     assert (await world.row()).stage == Stage.WAITING
     assert world.fal.calls == ["submit"]
 
@@ -551,7 +597,7 @@ async def test_a_row_that_comes_due_while_its_step_is_told_is_minded_at_once(wor
         await real(job, status, milestone)
         if job.stage == Stage.WAITING and job.receipt is None:
             await world.ledger.signal("a", "cancel")
-            await world.dispatcher._round()  # claims the row anew, while the one before it is still told
+            await world.dispatcher.run_once()  # claims the row anew, while the one before it is still told
 
     world.publisher.publish = slow_tell  # type: ignore[method-assign]
     row = await world.turn()

@@ -6,7 +6,6 @@ import pytest
 
 from tests.unit.engine.fakes import PICTURE, FakeAtOnce
 from tests.unit.engine.world import IMAGES, World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.errors import (
     AccountLockedError,
     AuthenticationError,
@@ -26,8 +25,7 @@ AWAY = ServiceUnavailableError("fal: HTTP 503", provider="fal", status=503)
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return world_of_two(Policy(window_s=30))  # the tries of one job open a circuit
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.world import World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.errors import ContentRefusedError
 from worker.jobs.job import Job, Stage
 from worker.ledger.base import Claim
@@ -14,8 +13,7 @@ from worker.providers.base import Call, RunFailure
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return world_of_two()
 
 
@@ -28,7 +26,7 @@ async def test_an_intent_that_cannot_be_written_leaks_no_flight(world: World) ->
 
     async def keep(claim: Claim, job: Job, lease_s: float) -> None:
         if job.stage == Stage.SUBMITTING:
-            world.ledger._rows["a"].fence += 1
+            world.ledger.rows["a"].fence += 1
         await real(claim, job, lease_s)
 
     world.ledger.keep = keep  # type: ignore[method-assign]
@@ -46,7 +44,7 @@ async def test_a_defect_in_the_call_leaks_no_flight(world: World) -> None:
 
 
 async def test_a_claim_lost_during_the_call_leaks_no_flight(world: World) -> None:
-    world.fal.before_submit = lambda: setattr(world.ledger._rows["a"], "fence", 99)
+    world.fal.before_submit = lambda: setattr(world.ledger.rows["a"], "fence", 99)
     await world.accept()
     await world.turn()
     assert told_once(world)
@@ -61,7 +59,7 @@ async def test_a_worker_that_stops_in_the_call_leaks_no_flight(world: World) -> 
 
     world.fal.submit = hang  # type: ignore[method-assign]
     await world.accept()
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await out.wait()
     await world.dispatcher.stop(0.0, 0.0)
     assert told_once(world)

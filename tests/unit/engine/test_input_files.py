@@ -8,7 +8,6 @@ import pytest
 
 from tests.unit.engine.fakes import FakeInputs, WatchedHealth
 from tests.unit.engine.world import IMAGES, LEASE_S, World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.health.base import Policy
@@ -16,11 +15,6 @@ from worker.health.verdict import Verdict
 from worker.jobs.job import Job, Options, Stage, Step
 
 OURS, OTHER = "jobs/b/weights-0.safetensors", "jobs/c/weights-0.safetensors"
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
 
 
 def loras(*refs: str) -> Step:
@@ -32,9 +26,7 @@ async def pass_time(world: World, seconds: float) -> None:
     while seconds > 0:
         world.now += min(seconds, LEASE_S / 3)
         seconds -= LEASE_S / 3
-        await world.ledger.renew(
-            [(job, held.claim.fence) for job, (held, _) in world.dispatcher._held.items()], LEASE_S
-        )
+        await world.dispatcher.renew_once()
 
 
 def meanwhile(world: World, happens: Callable[[], Awaitable[Any]]) -> None:
@@ -80,7 +72,7 @@ async def test_a_job_that_is_cancelled_while_it_waits_for_memory_is_not_submitte
     others = await world.memory.take(100 * MB)
     assert others
     await world.accept(provider="vertex")
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await asyncio.sleep(0)
     await world.ledger.signal("a", "cancel")
     await pass_time(world, 50)
@@ -97,11 +89,11 @@ async def test_jobs_with_large_files_leave_claims_for_others() -> None:
         await world.ledger.accept(
             Job(f"u{n}", "generation.text_to_image", "generation", {}, loras(OURS), Options(), 0.0)
         )
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await asyncio.sleep(0.01)
     await world.accept()
     for _ in range(5):
-        await world.dispatcher._round()
+        await world.dispatcher.run_once()
         await asyncio.sleep(0.01)
     assert [call.job_id for call in world.fal.sent] == ["a"]
     await world.dispatcher.stop(0, 0)

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.world import LEASE_S, World
-from worker.engine import dispatcher as dispatch
 from worker.engine.dispatcher import Dispatcher
 from worker.errors import BrokenPieceError, RequestRefusedError, ServiceUnavailableError, SubmitUnknownError
 from worker.jobs.job import Stage, Ticket
@@ -29,17 +28,14 @@ class Cut:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return World()
 
 
 def cut_off(world: World) -> tuple[Dispatcher, Cut]:
     """A second worker, whose ledger can be cut off."""
-    other = world.another()
     cut = Cut(world.ledger)
-    other._ledger = cut  # type: ignore[assignment]
-    return other, cut
+    return world.another(cut), cut
 
 
 async def until(met: Any) -> None:
@@ -53,20 +49,19 @@ async def test_a_ticket_that_could_not_be_written_is_not_thrown_away(world: Worl
     first, cut = cut_off(world)
     await world.accept()
     world.fal.before_submit = lambda: setattr(cut, "away", True)
-    await first._round()
-    await until(lambda: first._held["a"][0].job.attempt and first._held["a"][0].job.attempt.ticket)
+    await first.run_once()
+    await until(lambda: first.jobs["a"].attempt and first.jobs["a"].attempt.ticket)
     world.now += LEASE_S + 1
     assert (await world.turn()).stage == Stage.UNKNOWN
-    held, task = first._held["a"]
     world.now += 3
     cut.away = False
     if how == "claims again":
-        await first._round()
+        await first.run_once()
     elif how == "renews":
-        first._drop("a", held.claim.fence)
+        await first.renew_once()
     else:
         await first.stop(0.0, 5.0 if how == "stops" else 0.0)
-    await asyncio.wait([task], timeout=5)
+    await first.idle(timeout_s=5)
     for _ in range(5):
         await world.turn()
     row = await world.row()
@@ -85,10 +80,10 @@ async def test_the_intent_of_another_worker_is_not_taken_for_our_own(world: Worl
         cut.away = True
         return claims
 
-    first._ledger.claim = claim_and_be_cut_off  # type: ignore[method-assign]
-    await first._round()
-    await until(lambda: first._held["a"][0].job.stage == Stage.SUBMITTING)
-    del first._ledger.claim  # type: ignore[attr-defined]
+    cut.claim = claim_and_be_cut_off  # type: ignore[attr-defined]
+    await first.run_once()
+    await until(lambda: first.jobs["a"].stage == Stage.SUBMITTING)
+    del cut.claim  # type: ignore[attr-defined]
     world.now += LEASE_S + 1
     if found == Stage.UNKNOWN:
         world.fal.submits = [SubmitUnknownError("lost"), Ticket("r-2")]
@@ -98,10 +93,8 @@ async def test_the_intent_of_another_worker_is_not_taken_for_our_own(world: Worl
     assert (await world.row()).stage == found
     world.now += 3
     cut.away = False
-    _, task = first._held["a"]
-    await first._round()
-    await asyncio.wait([task], timeout=5)
-    await asyncio.gather(*(task for _, task in first._held.values()), return_exceptions=True)
+    await first.run_once()
+    await first.idle(timeout_s=5)
     assert len(world.fal.sent) == 1
     assert (await world.row()).stage == Stage.UNKNOWN
 
@@ -117,11 +110,9 @@ async def post_and_die(world: World) -> None:
         return await asyncio.Event().wait()  # type: ignore[return-value]
 
     world.fal.submit = hang  # type: ignore[method-assign]
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await out.wait()
-    _, task = world.dispatcher._held["a"]
-    task.cancel()
-    await asyncio.wait([task])
+    await world.dispatcher.stop(0.0, 0.0)
     world.fal.submit = real  # type: ignore[method-assign]
     world.now += LEASE_S + 1
 

@@ -4,7 +4,6 @@ import pytest
 
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.jobs.job import Job, Stage, Ticket
 from worker.providers.base import RUN_CANCELLED, CancelResult, Ended, Queued, RunFailure, Running
@@ -14,7 +13,6 @@ GONE = RunFailure(RequestRefusedError("fal: cancelled", provider="fal", kind=RUN
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
     world = world_of_two()
     world.fal.polls = [Queued(40)]
     return world

@@ -7,14 +7,12 @@ import pytest
 
 from tests.unit.engine.fakes import PICTURE, FakeAtOnce
 from tests.unit.engine.world import IMAGES, World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.errors import AuthenticationError, ContentRefusedError, ServiceUnavailableError
 from worker.jobs.job import Piece, Stage, Step
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return world_of_two()
 
 

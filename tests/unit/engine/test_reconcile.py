@@ -5,14 +5,12 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.world import LEASE_S, World
-from worker.engine import dispatcher as dispatch
 from worker.errors import AuthenticationError, ServiceUnavailableError, SubmitUnknownError
 from worker.jobs.job import Attempt, Stage, Ticket, dump_ticket
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return World()
 
 
@@ -152,9 +150,9 @@ async def test_a_worker_that_slept_between_the_intent_and_the_post_does_not_send
         await real(claim, job, lease_s)
         if job.stage == Stage.SUBMITTING and claim.fence == 2:
             world.now += LEASE_S + 1  # stopped right after the intent was written
-            await world.another()._round()
+            await world.another().run_once()
 
-    world.ledger._rows["a"].fence = 1
+    world.ledger.rows["a"].fence = 1
     world.ledger.keep = slow  # type: ignore[method-assign]
     await world.turn()
     assert "submit" not in world.fal.calls

@@ -8,7 +8,6 @@ import pytest
 
 from tests.unit.engine.fakes import PICTURE, FakeAtOnce
 from tests.unit.engine.world import IMAGES, World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.engine import outcome
 from worker.errors import ContentRefusedError, RequestRefusedError, ServiceUnavailableError
 from worker.files.media import Media
@@ -23,7 +22,6 @@ VIDEO = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAG
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
     monkeypatch.setattr(outcome, "STORE_PAUSES_S", (0.01,) * 100)
 
 
@@ -47,7 +45,7 @@ def vertex(world: World) -> FakeAtOnce:
 
 def free(world: World) -> int:
     assert world.memory
-    return world.memory._free_bytes
+    return world.memory.free_bytes
 
 
 async def accept(world: World, job_id: str, provider: str = "vertex", model: str = "flux-schnell") -> None:
@@ -70,7 +68,7 @@ async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], w
                 return
             if world:
                 world.now += 0.5
-                await world.dispatcher._round()
+                await world.dispatcher.run_once()
             await asyncio.sleep(0.001)
 
 
@@ -116,7 +114,7 @@ async def test_while_the_store_is_away_what_came_keeps_its_room_and_no_further_c
     world.fetcher.keep_errors = [ServiceUnavailableError("the store: away")] * 20
     for job_id in ("a", "b"):
         await accept(world, job_id)
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await until(lambda: len(world.fetcher.keep_errors) < 10)
     assert (len(vertex(world).sent), free(world)) == (1, 40 * MB)
     await until(lambda: len(world.fetcher.kept) == 2, world)
@@ -127,14 +125,14 @@ async def test_while_one_waits_for_room_its_provider_is_not_asked_and_a_call_wit
     assert world.health
     out, go_on = hangs(world)
     await accept(world, "a")
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await out.wait()
     for job_id in ("b", "c", "d"):
         await accept(world, job_id)
     await accept(world, "free", provider="fal")
     await until(lambda: len(world.fal.sent) == 1, world)
     assert len(world.health.gone) == 2, "asked for a and for the one at fal"
-    waiting = {job_id for job_id, _ in world.dispatcher._held.items()} - {"a"}
+    waiting = set(world.dispatcher.jobs) - {"a"}
     assert len(waiting) == 2, "of three, two may wait"
     go_on.set()
 
@@ -243,7 +241,7 @@ async def test_an_answer_that_there_is_no_room_for_is_asked_for_later() -> None:
 
 
 async def test_a_claim_that_is_lost_gives_its_room_back(world: World) -> None:
-    vertex(world).before_submit = lambda: setattr(world.ledger._rows["a"], "fence", 99)
+    vertex(world).before_submit = lambda: setattr(world.ledger.rows["a"], "fence", 99)
     await world.accept(provider="vertex")
     await world.turn()
     assert len(vertex(world).sent) == 1 and free(world) == TOTAL
@@ -254,7 +252,7 @@ async def test_an_intent_that_cannot_be_written_gives_its_room_back(world: World
 
     async def keep(claim: Claim, job: Job, lease_s: float) -> None:
         if job.stage == Stage.SUBMITTING:
-            world.ledger._rows["a"].fence += 1
+            world.ledger.rows["a"].fence += 1
         await real(claim, job, lease_s)
 
     world.ledger.keep = keep  # type: ignore[method-assign]
@@ -267,9 +265,9 @@ async def test_a_worker_that_stops_gives_back_the_room_of_a_call_and_of_those_wh
     out, _ = hangs(world)
     for job_id in ("a", "b", "c"):
         await accept(world, job_id)
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     await out.wait()
-    assert free(world) == 40 * MB and len(world.dispatcher._held) == 3
+    assert free(world) == 40 * MB and len(world.dispatcher.jobs) == 3
     await end(world)
     assert len(vertex(world).sent) == 1
 

@@ -5,13 +5,11 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.engine.world import World
-from worker.engine import dispatcher as dispatch
 from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return World()
 
 

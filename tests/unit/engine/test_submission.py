@@ -7,7 +7,6 @@ import pytest
 
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import IMAGES, World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.errors import (
     AuthenticationError,
     RateLimitError,
@@ -25,8 +24,7 @@ LOCK_S = 300.0
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return world_of_two()
 
 
@@ -140,13 +138,13 @@ async def test_one_probe_goes_and_the_others_go_round(world: World) -> None:
     for number in range(5):
         step = Step("flux-schnell", {"prompt": "x"}, IMAGES)
         await world.ledger.accept(Job(f"j{number}", "generation.text_to_image", "generation", {}, step, Options(), 0.0))
-    await world.dispatcher._round()
+    await world.dispatcher.run_once()
     async with asyncio.timeout(5):
         while len(vertex(world).sent) < 4:
             await asyncio.sleep(0)
     assert len(sent) == 1
     hang.set()
-    await asyncio.gather(*(task for _, task in world.dispatcher._held.values()))
+    await world.dispatcher.idle()
     (circuit,) = [state for state in await world.health.states() if (state.provider, state.model) == ("fal", None)]
     assert circuit.stand == "closed"
     assert not world.health.leaks()
@@ -155,7 +153,7 @@ async def test_one_probe_goes_and_the_others_go_round(world: World) -> None:
 async def test_health_is_told_once_the_row_is_written(world: World) -> None:
     assert world.health
     stages = list[Stage]()
-    world.health.before_record = lambda: stages.append(world.ledger._rows["a"].job.stage)
+    world.health.before_record = lambda: stages.append(world.ledger.rows["a"].job.stage)
     world.fal.submits = [RateLimitError("fal: 429"), Ticket("r-1")]
     await world.accept()
     await world.until(Stage.CLOSING)

@@ -1,6 +1,5 @@
 """One dispatcher with everything around it faked (`tests.unit.engine.fakes`), and a clock that the test winds."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +51,8 @@ class World:
         self.providers["fal"] = self.fal
         self.dispatcher = self.another()
 
-    def another(self) -> Dispatcher:
+    def another(self, ledger: Any = None) -> Dispatcher:
+        """Another worker's dispatcher, over the same ledger unless one is given."""
         fetcher: Any = self.fetcher
         store: Any = FakeStore()
         inputs: Any = self.inputs
@@ -70,8 +70,8 @@ class World:
             signals=self._signals,
             checks=answer_checks(app),
         )
-        pace = DispatcherOptions(["generation"], LEASE_S, 10, monotonic=lambda: self.now)
-        return Dispatcher(self.ledger, context, self.publisher, pace)
+        pace = DispatcherOptions(["generation"], LEASE_S, 10, monotonic=lambda: self.now, idle_s=0.0)
+        return Dispatcher(ledger or self.ledger, context, self.publisher, pace)
 
     async def _signals(self, job_id: str) -> Mapping[str, str]:
         row = await self.ledger.row(job_id)
@@ -92,10 +92,10 @@ class World:
         await self.ledger.signal("a", f"webhook:{attempt}", heard.dump())
 
     async def turn(self, dispatcher: Dispatcher | None = None) -> Job:
-        """One round: claim what is due and see it through."""
+        """Claim what is due and wait until it is let go."""
         dispatcher = dispatcher or self.dispatcher
-        await dispatcher._round()
-        await asyncio.gather(*(task for _, task in dispatcher._held.values()), return_exceptions=True)
+        await dispatcher.run_once()
+        await dispatcher.idle()
         return await self.row()
 
     async def row(self) -> Job:

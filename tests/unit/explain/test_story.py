@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.world import World
-from worker.engine import dispatcher as dispatch
 from worker.errors import ServiceUnavailableError, SubmitUnknownError
 from worker.explain.history import FIRST, LAST
 from worker.explain.story import began_at, money, story
@@ -45,8 +44,7 @@ def notes(*told: tuple[float, str, str]) -> tuple[HistoryEntry, ...]:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return World(now=START)
 
 

@@ -100,7 +100,7 @@ class Door:
         job = replace(job, stage=stage, attempts=tried, ending=ending)
         if ticket and tried:
             job = job.with_attempt(ticket=Ticket(ticket))
-        row = self.ledger._rows[job_id]
+        row = self.ledger.rows[job_id]
         row.job, row.due = job, self.now + 60
 
     async def row(self, job_id: str = JOB) -> Row:

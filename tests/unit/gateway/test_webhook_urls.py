@@ -106,36 +106,81 @@ def test_by_itself_webhooks_come_to_a_host_of_the_internet(url: str) -> None:
     assert not webhooks_wanted(settings(public_url=url, secret=None))
 
 
-@pytest.mark.parametrize(
-    "url",
-    [f"http://{host}" for host in (
-        "127.0.0.1:8080", "localhost", "LOCALHOST:1", "localhost.", "gateway", "gateway:8080", "10.0.0.7", "172.16.3.4",
-        "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "[::1]", "[fe80::1]", "[fd00::1]",
-        "[::ffff:10.0.0.1]", "printer.local", "gw.svc.cluster.local", "gw.internal", "gw.Internal.", "127.1",
-        "2130706433", "0x7f.1", "10.0.0.0x7", "224.0.0.1", "a.localhost", "router.home.arpa",
-    )],
-)  # fmt: skip
-def test_by_itself_no_webhook_is_asked_of_fal_to_a_place_it_cannot_reach(url: str) -> None:
-    assert not webhooks_wanted(settings(public_url=url))
-    assert webhooks_wanted(settings(public_url=url, twin="http://127.0.0.1:9")), "the stand-in is inside, too"
-    assert webhooks_wanted(settings("on", public_url=url))
+def test_by_itself_no_webhook_is_asked_of_fal_to_a_place_it_cannot_reach(subtests: pytest.Subtests) -> None:
+    for url in [
+        f"http://{host}"
+        for host in (
+            "127.0.0.1:8080",
+            "localhost",
+            "LOCALHOST:1",
+            "localhost.",
+            "gateway",
+            "gateway:8080",
+            "10.0.0.7",
+            "172.16.3.4",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "[::1]",
+            "[fe80::1]",
+            "[fd00::1]",
+            "[::ffff:10.0.0.1]",
+            "printer.local",
+            "gw.svc.cluster.local",
+            "gw.internal",
+            "gw.Internal.",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "10.0.0.0x7",
+            "224.0.0.1",
+            "a.localhost",
+            "router.home.arpa",
+        )
+    ]:
+        with subtests.test(url=url):
+            assert not webhooks_wanted(settings(public_url=url))
+            assert webhooks_wanted(settings(public_url=url, twin="http://127.0.0.1:9")), "the stand-in is inside, too"
+            assert webhooks_wanted(settings("on", public_url=url))
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["gw.svc", "gw.corp", "gw.intranet", "gw.private", "gw.localdomain", "gw.onion", "gw.internal", "gw.local", "gw.lan",
-     "gw.home", "gw.test", "gw.invalid", "home.arpa", "localhost", "gateway", "127.1", "gw.0x7f", "-gw.example.com",
-     "a_b.example.com", "example.com", "svc.example.com", "gw.example.com.", *INSIDE, *OUTSIDE],
-)  # fmt: skip
-def test_what_is_public_for_webhooks_is_public_for_downloads(host: str) -> None:
-    url = f"http://[{host}]" if ":" in host else f"http://{host}"
-    try:
-        AddressPolicy().check(httpx.URL(url))
-        may_be_fetched = True
-    except PrivateAddressError:
-        may_be_fetched = False
+def test_what_is_public_for_webhooks_is_public_for_downloads(subtests: pytest.Subtests) -> None:
+    for host in [
+        "gw.svc",
+        "gw.corp",
+        "gw.intranet",
+        "gw.private",
+        "gw.localdomain",
+        "gw.onion",
+        "gw.internal",
+        "gw.local",
+        "gw.lan",
+        "gw.home",
+        "gw.test",
+        "gw.invalid",
+        "home.arpa",
+        "localhost",
+        "gateway",
+        "127.1",
+        "gw.0x7f",
+        "-gw.example.com",
+        "a_b.example.com",
+        "example.com",
+        "svc.example.com",
+        "gw.example.com.",
+        *INSIDE,
+        *OUTSIDE,
+    ]:
+        with subtests.test(host=host):
+            url = f"http://[{host}]" if ":" in host else f"http://{host}"
+            try:
+                AddressPolicy().check(httpx.URL(url))
+                may_be_fetched = True
+            except PrivateAddressError:
+                may_be_fetched = False
 
-    assert webhooks_wanted(settings(public_url=url)) == may_be_fetched
+            assert webhooks_wanted(settings(public_url=url)) == may_be_fetched
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "[::1]", "gateway:8080", "10.0.0.7", "gw.svc"])

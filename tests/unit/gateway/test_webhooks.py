@@ -185,7 +185,7 @@ async def test_a_webhook_is_told_apart_from_one_whose_ending_comes_in_between(do
 
     async def row_and_then_an_ending(job_id: str) -> Any:
         found = await row(job_id)
-        door.ledger._rows[JOB].job = replace(found.job, stage=Stage.CLOSING, ending=Stage.COMPLETED)
+        door.ledger.rows[JOB].job = replace(found.job, stage=Stage.CLOSING, ending=Stage.COMPLETED)
         return found
 
     door.ledger.row = row_and_then_an_ending  # type: ignore[method-assign]

@@ -1,6 +1,7 @@
 """The table of moves, and the row as JSON."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -25,14 +26,15 @@ from worker.jobs.job import (
 PLAIN = Job("a", "generation.text_to_image", "generation", {"prompt": "x"}, Step("m", {}, ()), Options(), 1.0)
 
 
-@pytest.mark.parametrize(("start", "end"), list(itertools.product(Stage, Stage)))
-def test_a_job_moves_only_along_the_table(start: Stage, end: Stage) -> None:
-    job = Job("a", "t", "q", {}, Step("m", {}, ()), Options(), 1.0, stage=start)
-    if end in MOVES[start]:
-        assert job.move(end).stage == end
-    else:
-        with pytest.raises(ValueError, match=f"no move from {start} to {end}"):
-            job.move(end)
+def test_a_job_moves_only_along_the_table(subtests: pytest.Subtests) -> None:
+    for start, end in itertools.product(Stage, Stage):
+        with subtests.test(start=start, end=end):
+            job = replace(PLAIN, stage=start)
+            if end in MOVES[start]:
+                assert job.move(end).stage == end
+            else:
+                with pytest.raises(ValueError, match=f"no move from {start} to {end}"):
+                    job.move(end)
 
 
 def test_the_table_knows_every_stage_and_nothing_leaves_a_final_one() -> None:

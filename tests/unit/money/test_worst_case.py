@@ -10,7 +10,6 @@ from tasks.language import caption
 from tasks.language.requests import REQUESTS, LanguageRequest
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import STRIKES
 from worker.errors import SubmitUnknownError
@@ -124,12 +123,13 @@ AT_ONCE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "provider", "endpoint"), AT_ONCE)
-def test_no_route_past_fal_is_lost_for_nothing(name: str, provider: str, endpoint: str) -> None:
-    step = Step(name, {"prompt": "x"}, ())
-    job = Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, provider, endpoint, 1.0),))
-    cost = cost_of_sent(job)
-    assert cost and cost.usd and cost.usd > 0 and cost.estimated
+def test_no_route_past_fal_is_lost_for_nothing(subtests: pytest.Subtests) -> None:
+    for name, provider, endpoint in AT_ONCE:
+        with subtests.test(name=name, provider=provider, endpoint=endpoint):
+            step = Step(name, {"prompt": "x"}, ())
+            job = Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, provider, endpoint, 1.0),))
+            cost = cost_of_sent(job)
+            assert cost and cost.usd and cost.usd > 0 and cost.estimated
 
 
 def test_tokens_add_up() -> None:
@@ -137,8 +137,7 @@ def test_tokens_add_up() -> None:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(dispatch, "IDLE_S", 0.0)
+def world() -> World:
     return world_of_two(anthropic=FakeAtOnce("anthropic", LOST))
 
 

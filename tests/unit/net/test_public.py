@@ -29,39 +29,62 @@ INSIDE = [
 OUTSIDE = ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "2a00:1450:4001::8a", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
 
 
-@pytest.mark.parametrize("host", INSIDE)
-def test_an_address_inside_is_not_public(host: str) -> None:
-    assert not is_public(host)
+def test_an_address_inside_is_not_public(subtests: pytest.Subtests) -> None:
+    for host in INSIDE:
+        with subtests.test(host=host):
+            assert not is_public(host)
 
 
-@pytest.mark.parametrize("host", OUTSIDE)
-def test_an_address_outside_is(host: str) -> None:
-    assert is_public(host)
+def test_an_address_outside_is(subtests: pytest.Subtests) -> None:
+    for host in OUTSIDE:
+        with subtests.test(host=host):
+            assert is_public(host)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["", ".", "redis", "localhost", "a.localhost", "printer.local", "metadata.google.internal", "x.svc", "127.1", "1.2.3.4.",
-     "a.0x7f", "a..b", "-a.b", "a b.example", "a%00b.example", "münchen.example", "a." * 130 + "example"],
-)  # fmt: skip
-def test_what_is_no_name_of_the_public_internet_is_not_even_resolved(name: str) -> None:
-    assert not is_public_name(name)
+def test_what_is_no_name_of_the_public_internet_is_not_even_resolved(subtests: pytest.Subtests) -> None:
+    for name in [
+        "",
+        ".",
+        "redis",
+        "localhost",
+        "a.localhost",
+        "printer.local",
+        "metadata.google.internal",
+        "x.svc",
+        "127.1",
+        "1.2.3.4.",
+        "a.0x7f",
+        "a..b",
+        "-a.b",
+        "a b.example",
+        "a%00b.example",
+        "münchen.example",
+        "a." * 130 + "example",
+    ]:
+        with subtests.test(name=name):
+            assert not is_public_name(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["cdn.example", "CDN.Example.", "xn--mnchen-3ya.example", "a_b.example", "v3.fal.media"]
-)
-def test_other_names_are(name: str) -> None:
-    assert is_public_name(name)
+def test_other_names_are(subtests: pytest.Subtests) -> None:
+    for name in ["cdn.example", "CDN.Example.", "xn--mnchen-3ya.example", "a_b.example", "v3.fal.media"]:
+        with subtests.test(name=name):
+            assert is_public_name(name)
 
 
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [("8.8.8.8", True), ("10.0.0.1", False), ("2606:4700::1111", True), ("::1", False), ("cdn.example", True), ("redis", False),
-     ("2606:4700::1111%eth0", False), ("8.8.8.8%eth0", False), ("", False)],
-)  # fmt: skip
-def test_a_host_is_judged_as_an_address_or_as_a_name(host: str, expected: bool) -> None:
-    assert is_public_host(host) == expected
+def test_a_host_is_judged_as_an_address_or_as_a_name(subtests: pytest.Subtests) -> None:
+    for host, expected in [
+        ("8.8.8.8", True),
+        ("10.0.0.1", False),
+        ("2606:4700::1111", True),
+        ("::1", False),
+        ("cdn.example", True),
+        ("redis", False),
+        ("2606:4700::1111%eth0", False),
+        ("8.8.8.8%eth0", False),
+        ("", False),
+    ]:
+        with subtests.test(host=host, expected=expected):
+            assert is_public_host(host) == expected
 
 
 @pytest.mark.parametrize(
@@ -114,10 +137,10 @@ def test_an_opening_is_a_host_or_a_network_and_perhaps_a_port() -> None:
     assert str(opening_of("http://[::1]:9100/").host) == "::1/128"
 
 
-@pytest.mark.parametrize("text", ["http://a", "a:0", "a:65536", "a:b", "10.0.0.1/8", "a b", "*", "a/b", ":80"])
-def test_an_opening_that_cannot_be_read_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not host"):
-        read_openings(text)
+def test_an_opening_that_cannot_be_read_is_refused(subtests: pytest.Subtests) -> None:
+    for text in ["http://a", "a:0", "a:65536", "a:b", "10.0.0.1/8", "a b", "*", "a/b", ":80"]:
+        with subtests.test(text=text), pytest.raises(ValueError, match="is not host"):
+            read_openings(text)
 
 
 @pytest.mark.parametrize(
