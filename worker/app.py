@@ -14,7 +14,7 @@ from config.logging import configure
 from config.settings import Settings
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.compat import survive_outages
-from worker.edge.revoke import reach_waiting_jobs
+from worker.edge.revoke import register_revoke
 from worker.edge.steps import DispatcherStep, HeartbeatStep
 from worker.edge.task import JobTask
 from worker.testing import crash
@@ -32,7 +32,7 @@ def _arm() -> None:
     app.steps["consumer"].add(HeartbeatStep)
     crash.arm(os.environ.get("KILNHAND_CRASH_AT"))  # for tests alone, so no setting
     survive_outages()
-    reach_waiting_jobs()
+    register_revoke()
     app.set_default()
 
 

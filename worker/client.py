@@ -18,7 +18,7 @@ from worker.edge.sending import producer
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus, status_of
 
-LOOK_S = 0.1  # from one look at a job that is ending to the next
+POLL_S = 0.1  # from one look at a job that is ending to the next
 
 
 def cancel(job_id: str, wait_s: float = 0) -> JobStatus | None:
@@ -29,19 +29,19 @@ def cancel(job_id: str, wait_s: float = 0) -> JobStatus | None:
     ending was decided before keeps it: its `state` says which. Cancelling twice changes nothing. Raises
     `OperationalError` while Redis is away.
     """
-    with _reached():
+    with _as_operational_error():
         job = producer().signal(job_id, "cancel")
         deadline = time.monotonic() + wait_s
         while job is not None and not job.is_final and time.monotonic() < deadline:
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
             job = _job(job_id)
-        return _seen(job)
+        return _status(job)
 
 
 def status(job_id: str) -> JobStatus | None:
     """How far a job is, by its row; None when there is none. Raises `OperationalError` while Redis is away."""
-    with _reached():
-        return _seen(_job(job_id))
+    with _as_operational_error():
+        return _status(_job(job_id))
 
 
 def result(job_id: str) -> dict[str, Any] | None:
@@ -49,7 +49,7 @@ def result(job_id: str) -> dict[str, Any] | None:
 
     None when there is no such job, or it brought nothing. Raises `OperationalError` while Redis is away.
     """
-    with _reached():
+    with _as_operational_error():
         job = _job(job_id)
         return dict(job.result) if job is not None and job.result is not None else None
 
@@ -59,12 +59,12 @@ def _job(job_id: str) -> Job | None:
     return row.job if row else None
 
 
-def _seen(job: Job | None) -> JobStatus | None:
+def _status(job: Job | None) -> JobStatus | None:
     return status_of(job, producer().now()) if job is not None else None
 
 
 @contextmanager
-def _reached() -> Iterator[None]:
+def _as_operational_error() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:

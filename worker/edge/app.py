@@ -15,10 +15,10 @@ DEFAULT_QUEUE = "celery"  # where a bare `send_task` by name arrives
 def celery_config() -> dict[str, Any]:
     """Celery's options, from our settings."""
     settings = Settings()
-    return _wire(settings) | _results(settings) | _worker()
+    return _broker(settings) | _results(settings) | _worker()
 
 
-def _wire(settings: Settings) -> dict[str, Any]:
+def _broker(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis.broker,
         "broker_transport_options": {

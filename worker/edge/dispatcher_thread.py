@@ -26,7 +26,9 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 STOP_GRACE_S = 1.0  # for what is in hand; the rest comes due again on another worker
-TAKE_S = 5.0  # an ending is taken for so long, and again while this process lives; less than until it is sent again
+ENDING_LEASE_S = (
+    5.0  # an ending is taken for so long, and again while this process lives; less than until it is sent again
+)
 
 
 class DispatcherThread:
@@ -49,10 +51,10 @@ class DispatcherThread:
         self._running.add_done_callback(self._died)
         self._services, self._dispatcher = self._ready.result(60)
 
-    def accept(self, job: Job, once: IdempotencyKey | None = None) -> tuple[bool, Job]:
+    def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
         """Write the row unless there is one, and have the dispatcher look at once."""
         crash.point("before_accept")
-        new, row = self._ask(self._services.ledger.accept(job, once))
+        new, row = self._ask(self._services.ledger.accept(job, key))
         crash.point("after_accept")
         if new and job.id in celery_state.revoked:  # before it was a row: its closing message must not be dropped
             celery_state.revoked.discard(job.id)
@@ -63,15 +65,15 @@ class DispatcherThread:
 
     def take(self, job_id: str) -> Job | None:
         """Take the ending of a closing row, for as long as Celery may need to store it and run callbacks."""
-        job = self._ask(self._services.ledger.take(job_id, TAKE_S))
+        job = self._ask(self._services.ledger.take(job_id, ENDING_LEASE_S))
         crash.point("after_take")
         if job:
             self._endings.add(job_id)
         return job
 
-    def refuse(self, job_id: str, once: IdempotencyKey | None = None) -> None:
+    def refuse(self, job_id: str, key: IdempotencyKey | None = None) -> None:
         """The request of a first delivery cannot be read: Celery has its ending, and its row goes, with its key."""
-        self._ask(self._services.ledger.withdraw(job_id, once))
+        self._ask(self._services.ledger.withdraw(job_id, key))
 
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""
@@ -121,9 +123,9 @@ class DispatcherThread:
     async def _hold_endings(self, services: Services) -> None:
         """Nobody else ends what this process is ending, however long its callbacks take."""
         while True:
-            await asyncio.sleep(TAKE_S / 3)
+            await asyncio.sleep(ENDING_LEASE_S / 3)
             try:
-                await services.ledger.hold(list(self._endings), TAKE_S)
+                await services.ledger.hold(list(self._endings), ENDING_LEASE_S)
             except (RedisError, OSError):
                 log.warning("hold_failed", endings=len(self._endings))
 

@@ -15,9 +15,9 @@ from kombu.utils.json import dumps
 
 from worker.jobs.job import Job
 
-SINCE = "kilnhand_since"  # header of a closing message: when the job was accepted, seconds since the epoch
+ACCEPTED_AT_HEADER = "kilnhand_since"  # header of a closing message: when the job was accepted, seconds since the epoch
 
-_KEPT = (
+_STORED_FIELDS = (
     "id", "task", "args", "kwargs", "root_id", "parent_id", "group", "group_index", "chord", "chain", "callbacks",
     "errbacks", "delivery_info", "hostname", "retries", "ignore_result", "timelimit", "stamped_headers", "stamps",
     "headers", "reply_to", "correlation_id", "origin", "replaced_task_nesting", "shadow", "argsrepr", "kwargsrepr",
@@ -31,12 +31,14 @@ _OPTIONS = {
 }  # fmt: skip
 
 
-def kept(request: Context) -> dict[str, Any]:
+def stored_message(request: Context) -> dict[str, Any]:
     """What Celery needs to go on after this message: plain JSON."""
-    return _plain({name: getattr(request, name, None) for name in _KEPT})
+    return _plain({name: getattr(request, name, None) for name in _STORED_FIELDS})
 
 
-def sent(task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, Any], now: float) -> dict[str, Any]:
+def message_to_send(
+    task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, Any], now: float
+) -> dict[str, Any]:
     """The same of a message that is about to be sent, from the options of `apply_async`.
 
     `expires_at` is by the ledger's clock, which says `now`: that of the caller may be wrong, and so may any worker's.
@@ -60,12 +62,12 @@ def sent(task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, An
 
 def is_closing(request: Context) -> bool:
     """Whether this delivery is a closing message."""
-    return getattr(request, SINCE, None) is not None
+    return getattr(request, ACCEPTED_AT_HEADER, None) is not None
 
 
 def send_closing(task: Task, job: Job) -> None:
     """Publish the same task id again, as Celery's own `retry` does (celery 5.7.0, `app/task.py`)."""
-    _publish(task, job, {SINCE: job.created_at})
+    _publish(task, job, {ACCEPTED_AT_HEADER: job.created_at})
 
 
 def send_again(task: Task, job: Job) -> None:
@@ -74,7 +76,7 @@ def send_again(task: Task, job: Job) -> None:
 
 
 def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
-    closing = SINCE in headers
+    closing = ACCEPTED_AT_HEADER in headers
     message = {name: value for name, value in job.message.items() if not (closing and name in _STAMPS)}
     context = Context(message)
     signature = task.signature_from_request(

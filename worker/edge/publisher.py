@@ -22,7 +22,7 @@ from worker.jobs.status import JobStatus
 from worker.ledger.base import Ledger
 from worker.testing import crash
 
-SHOWN = ("progress", "queue_position", "provider", "model", "stage")  # what Flower's table shows of a status
+EVENT_FIELDS = ("progress", "queue_position", "provider", "model", "stage")  # what Flower's table shows of a status
 
 
 class CeleryPublisher:
@@ -69,7 +69,7 @@ class CeleryPublisher:
         await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def _show(self, job: Job, status: JobStatus) -> None:
-        shown = {name: value for name in SHOWN if (value := getattr(status, name)) is not None}
+        shown = {name: value for name in EVENT_FIELDS if (value := getattr(status, name)) is not None}
         self._send(job, f"task-{status.state.lower()}", result=str(shown))
 
     def _store(self, job: Job) -> None:

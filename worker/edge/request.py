@@ -11,7 +11,7 @@ from celery import Task
 from celery.worker.request import Request
 from celery.worker.strategy import default
 
-from worker.edge.message import SINCE
+from worker.edge.message import ACCEPTED_AT_HEADER
 
 
 class JobRequest(Request):
@@ -19,7 +19,7 @@ class JobRequest(Request):
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002  # Celery's name
         """Send the event, with the whole job's runtime where it ends."""
-        since = self._request_dict.get(SINCE)
+        since = self._request_dict.get(ACCEPTED_AT_HEADER)
         if since is not None:
             if type == "task-started":
                 return
@@ -39,7 +39,7 @@ def strategy(task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..
         task.send_events = True
 
     def receive(message: Any, *args: Any, **kwargs: Any) -> Any:
-        chosen = closing if SINCE in (message.headers or {}) else first
+        chosen = closing if ACCEPTED_AT_HEADER in (message.headers or {}) else first
         return chosen(message, *args, **kwargs)
 
     return receive

@@ -24,7 +24,7 @@ def revoke(state: Any, task_id: str | Sequence[str], terminate: bool = False, si
     return control.ok(f"jobs {jobs} are being cancelled")
 
 
-def reach_waiting_jobs() -> None:
+def register_revoke() -> None:
     """Put our command in the place of Celery's."""
     control.Panel.register(name="revoke", type="control", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")(
         revoke

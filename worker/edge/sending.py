@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from config.settings import Settings
-from worker.edge.message import sent
+from worker.edge.message import message_to_send
 from worker.errors import KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
 from worker.ledger.base import IdempotencyKey, Producer
@@ -30,10 +30,10 @@ from worker.testing import crash
 
 log = structlog.get_logger(__name__)
 
-WAIT_S = 8.0  # within which a worker usually accepts
-AWAY_S = 10.0  # what goes on from a finished job waits so long for the ledger
-KEY_KEPT_S = 86400.0  # at the least
-_CANVAS = {"chain", "chord", "group_id", "parent_id"}  # options of a task whose id others count on
+ACCEPT_WITHIN_S = 8.0  # within which a worker usually accepts
+LEDGER_WAIT_S = 10.0  # what goes on from a finished job waits so long for the ledger
+MIN_KEY_LIFETIME_S = 86400.0  # at the least
+_CANVAS_OPTIONS = {"chain", "chord", "group_id", "parent_id"}  # options of a task whose id others count on
 
 
 @cache
@@ -60,10 +60,10 @@ def send(
     guarantee, and a key that is taken is refused where the message arrives.
     """
     options["task_id"] = str(options.get("task_id") or uuid4())
-    once = idempotency_key_of(task.name, given, args)
+    key = idempotency_key_of(task.name, given, args)
     crash.point("before_sent_row")
     try:
-        job, job_id = _written(task, queue, args, given, options, once)
+        job, job_id = _write_row(task, queue, args, given, options, key)
     except (KeyReusedError, RedisError, OSError) as error:
         if options.get("parent_id"):
             return publish(**options)
@@ -77,25 +77,25 @@ def send(
     try:
         result = publish(**options)
     except Exception:
-        _take_back(job, once)
+        _withdraw(job, key)
         raise
     crash.point("after_message")
     return result
 
 
-def _written(
+def _write_row(
     task: Task,
     queue: str,
     args: Sequence[Any],
     given: Mapping[str, Any],
     options: Mapping[str, Any],
-    once: IdempotencyKey | None,
+    key: IdempotencyKey | None,
 ) -> tuple[Job, str]:
     """The row, and the id of the job to follow: its own, or that of the job that has the key."""
-    now = _now(patient=bool(options.get("parent_id")))
-    job = _row(task.name, queue, sent(task.name, queue, args, given, options, now), now)
-    job_id = producer().send(job, _wait_s(options) + WAIT_S, once)
-    if job_id != job.id and _CANVAS & {name for name, value in options.items() if value}:
+    now = _ledger_time(patient=bool(options.get("parent_id")))
+    job = _sent_job(task.name, queue, message_to_send(task.name, queue, args, given, options, now), now)
+    job_id = producer().send(job, _delay_s(options) + ACCEPT_WITHIN_S, key)
+    if job_id != job.id and _CANVAS_OPTIONS & {name for name, value in options.items() if value}:
         raise KeyReusedError(f"idempotency_key: job {job_id} has it; a chain, group or chord needs a new one")
     return job, job_id
 
@@ -108,11 +108,11 @@ def idempotency_key_of(task: str, given: Mapping[str, Any], args: Sequence[Any] 
     asked = {name: value for name, value in given.items() if name != "idempotency_key"}
     of = json.dumps([task, asked, list(args)], sort_keys=True, default=str)
     own = json.dumps([given.get("tenant"), str(key)], default=str)
-    keep_s = max(KEY_KEPT_S, Settings().worker.result_days * 86400)
+    keep_s = max(MIN_KEY_LIFETIME_S, Settings().worker.result_days * 86400)
     return IdempotencyKey(_digest(own), _digest(of), keep_s)
 
 
-def _row(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
+def _sent_job(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
     """The row of a message that is about to go out. What it asks for is read where it is accepted."""
     return Job(
         id=message["id"],
@@ -129,26 +129,26 @@ def _row(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
     )
 
 
-def _now(patient: bool) -> float:
+def _ledger_time(patient: bool) -> float:
     """The ledger's clock."""
     again = Retrying(
         retry=retry_if_exception_type((RedisError, OSError)),
-        stop=stop_after_delay(AWAY_S if patient else 0.0),
+        stop=stop_after_delay(LEDGER_WAIT_S if patient else 0.0),
         wait=wait_fixed(0.5),
         reraise=True,
     )
     return again(lambda: producer().now())
 
 
-def _take_back(job: Job, once: IdempotencyKey | None) -> None:
+def _withdraw(job: Job, key: IdempotencyKey | None) -> None:
     """The message could not be sent, so the row goes too; where even that cannot be done, a worker will send it."""
     try:
-        producer().withdraw(job, once)
+        producer().withdraw(job, key)
     except (RedisError, OSError) as error:
         log.warning("sent_row_stays", job=job.id, error=type(error).__name__)
 
 
-def _wait_s(options: Mapping[str, Any]) -> float:
+def _delay_s(options: Mapping[str, Any]) -> float:
     """Seconds until the message may be taken: `countdown` or `eta`."""
     if options.get("countdown"):
         return float(options["countdown"])

@@ -12,7 +12,7 @@ from worker.edge.dispatcher_thread import DispatcherThread
 
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
 BEAT_S = 2.0
-COLLECT_AFTER = (5000, 10, 10)  # new objects; young and middle collections. Python's own first one is 700
+GC_THRESHOLDS = (5000, 10, 10)  # new objects; young and middle collections. Python's own first one is 700
 
 
 class DispatcherStep(bootsteps.StartStopStep):
@@ -26,7 +26,7 @@ class DispatcherStep(bootsteps.StartStopStep):
             raise ImproperlyConfigured("kilnhand runs on the threads pool: leave out --pool, or give --pool threads")
         queues = sorted(worker.app.amqp.queues.consume_from)
         worker.app.minder = DispatcherThread(worker.app, Settings(), queues)
-        _settle()
+        _freeze_imports()
 
     def stop(self, worker: Any) -> None:
         """Let deliveries end, then rows in hand be written, and close."""
@@ -38,11 +38,11 @@ class DispatcherStep(bootsteps.StartStopStep):
     terminate = stop
 
 
-def _settle() -> None:
+def _freeze_imports() -> None:
     """Spare the collector what is imported by now, which stays: going through it again took 70 ms at a time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 class HeartbeatStep(bootsteps.StartStopStep):

@@ -21,14 +21,14 @@ from worker.edge.message import is_closing
 Tracer = Callable[..., Any]
 
 
-class Accepts(Protocol):
+class AcceptingTask(Protocol):
     """A task that can take a first delivery."""
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
         """Write the row; raises `InvalidRequestError` when the request cannot be sent."""
 
 
-def accepting(task: Accepts, celerys: Tracer) -> Tracer:
+def accepting_tracer(task: AcceptingTask, celerys: Tracer) -> Tracer:
     """Celery's tracer, but for deliveries that only have to be accepted."""
 
     def trace(uuid: str, args: Any, kwargs: Any, request: dict[str, Any] | None = None) -> Any:
@@ -38,14 +38,14 @@ def accepting(task: Accepts, celerys: Tracer) -> Tracer:
                 task.accept(context, args, kwargs)
             except Exception:  # noqa: BLE001  # Celery's tracer meets it again, and knows how to store or requeue it
                 return celerys(uuid, args, kwargs, request)
-            return trace_ok_t(_ignored(), True, 0.0, None)
+            return trace_ok_t(_ignore_info(), True, 0.0, None)
         return celerys(uuid, args, kwargs, request)
 
     return trace
 
 
 @cache
-def _ignored() -> ExceptionInfo:
+def _ignore_info() -> ExceptionInfo:
     """What Celery's tracer gives for `Ignore`, made once: acknowledge, and leave the state as it is."""
     try:
         raise Ignore

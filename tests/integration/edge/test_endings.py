@@ -8,7 +8,7 @@ import pytest
 from celery import Celery, Task
 
 from tasks.generation import text_to_image
-from worker.edge.message import SINCE, send_again, send_closing
+from worker.edge.message import ACCEPTED_AT_HEADER, send_again, send_closing
 from worker.edge.publisher import CeleryPublisher
 from worker.jobs.job import ErrorRecord, Job, Options, Stage, Step
 from worker.ledger.redis import open_redis_ledger
@@ -56,4 +56,4 @@ def test_an_ending_carries_no_stamps_by_which_a_worker_would_drop_it(monkeypatch
     first, closing = sent
     assert (first["stamped_headers"], first["shop"]) == (["shop"], "7")
     assert "shop" not in closing and not closing.get("stamped_headers")
-    assert (SINCE in closing["headers"], SINCE in first["headers"]) == (True, False)
+    assert (ACCEPTED_AT_HEADER in closing["headers"], ACCEPTED_AT_HEADER in first["headers"]) == (True, False)

@@ -61,17 +61,17 @@ class Kept:
         self.rows: list[Job] = []
         self.messages: list[Any] = []
 
-    def send(self, job: Job, wait_s: float, once: object = None) -> str:
+    def send(self, job: Job, wait_s: float, key: object = None) -> str:
         self.rows.append(load_job(dump_job(job)))
         return job.id
 
     def now(self) -> float:
         return 1000.0
 
-    def refuse(self, job_id: str, once: object = None) -> None:
+    def refuse(self, job_id: str, key: object = None) -> None:
         return None
 
-    def accept(self, job: Job, once: object = None) -> tuple[bool, Job]:
+    def accept(self, job: Job, key: object = None) -> tuple[bool, Job]:
         self.rows.append(load_job(dump_job(job)))
         return True, job
 

@@ -171,15 +171,15 @@ async def test_a_bare_message_with_a_key_that_another_job_has_is_refused(client:
     job = text_to_image.delay(prompt="x", idempotency_key="k")
     row = sending.producer().row(job.id)
     assert row
-    once = sending.idempotency_key_of(text_to_image.name, {"prompt": "x", "idempotency_key": "k"})
+    key = sending.idempotency_key_of(text_to_image.name, {"prompt": "x", "idempotency_key": "k"})
     ledger = open_redis_ledger(redis_url)
-    new, _ = await ledger.accept(row.job.move(Stage.ACCEPTED), once)
+    new, _ = await ledger.accept(row.job.move(Stage.ACCEPTED), key)
     assert new
-    assert await ledger.accept(row.job.move(Stage.ACCEPTED), once) == (False, (await ledger.get(job.id)))
+    assert await ledger.accept(row.job.move(Stage.ACCEPTED), key) == (False, (await ledger.get(job.id)))
     from dataclasses import replace
 
     with pytest.raises(KeyReusedError, match=job.id):
-        await ledger.accept(replace(row.job, id="another").move(Stage.ACCEPTED), once)
+        await ledger.accept(replace(row.job, id="another").move(Stage.ACCEPTED), key)
     await ledger.aclose()
 
 
