@@ -20,8 +20,8 @@ def sent(job_id: str = "a", queue: str = "generation") -> Job:
 async def closing(bench: Bench, job_id: str, ending: Stage) -> None:
     await bench.ledger.accept(job(job_id))
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
-    trouble = ErrorRecord("internal", "x") if ending == Stage.FAILED else None
-    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, error=trouble), 60)
+    error = ErrorRecord("internal", "x") if ending == Stage.FAILED else None
+    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, error=error), 60)
 
 
 async def test_a_sent_row_is_due_when_nobody_has_accepted_it_in_time(bench: Bench) -> None:
