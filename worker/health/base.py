@@ -82,9 +82,7 @@ class Policy:
     open_max_s: float = 120.0
     lock_s: float = 300.0  # after a bad key, a locked account, or a model that the key may not use
     retired_s: float = 3600.0
-    pause_max_s: float = (
-        PAUSE_MAX_S  # longest Retry-After that is followed: a wrong one could stop everybody
-    )
+    pause_max_s: float = PAUSE_MAX_S  # longest Retry-After that is followed: a wrong one could stop everybody
     backoff_s: float = BACKOFF_MIN_S  # the pause after a 429 without a Retry-After; doubled until an answer is good
     backoff_max_s: float = BACKOFF_MAX_S
     recheck_s: float = 1.0  # longest wait for a slot or a probe, since either may become free at any moment
