@@ -1,1 +1,1 @@
-"""The worker: accepts jobs from Celery, keeps them as rows in Redis, and minds them until they end."""
+"""The worker: accepts jobs from Celery, stores them as rows in Redis, and advances them until they end."""

@@ -1,4 +1,4 @@
-"""The entry for Celery: `celery -A worker.app worker` starts a replica, `celery -A worker.app flower` the dashboard."""
+"""The entry point for Celery: `celery -A worker.app worker` starts a worker, `celery -A worker.app flower` Flower."""
 
 import importlib
 import os
@@ -14,7 +14,7 @@ from config.logging import configure
 from config.settings import Settings
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.compat import survive_outages
-from worker.edge.revoke import reach_waiting_jobs
+from worker.edge.revoke import register_revoke
 from worker.edge.steps import DispatcherStep, HeartbeatStep
 from worker.edge.task import JobTask
 from worker.testing import crash
@@ -22,24 +22,24 @@ from worker.testing import crash
 log = structlog.get_logger(__name__)
 
 
-def _arm() -> None:
-    """Everything that a replica has and a producer does not need."""
+def _set_up_worker() -> None:
+    """Add what a worker needs and a producer does not: all tasks, their queues, bootsteps, fixes for Celery."""
     for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
         importlib.import_module(module.name)
     queues = {task.job_queue for task in app.tasks.values() if isinstance(task, JobTask)}
     app.conf.task_queues = [Queue(name) for name in sorted(queues | {DEFAULT_QUEUE})]
     app.steps["worker"].add(DispatcherStep)
     app.steps["consumer"].add(HeartbeatStep)
-    crash.arm(os.environ.get("KILNHAND_CRASH_AT"))  # for tests alone, so no setting
+    crash.arm(os.environ.get("KILNHAND_CRASH_AT"))  # for tests only, so it is not a setting
     survive_outages()
-    reach_waiting_jobs()
+    register_revoke()
     app.set_default()
 
 
 @setup_logging.connect(weak=False)
 def _logging(**options: Any) -> None:
-    """Our logging in the place of Celery's."""
+    """Configure our logging instead of Celery's."""
     configure(Settings().worker.log_format)
 
 
-_arm()
+_set_up_worker()

@@ -1,22 +1,22 @@
-"""Errors, a class per reaction.
+"""All errors: one class for each reaction to a failure.
 
-    ExternalServiceError              something outside failed; the root, and the name the brief gives it
-    ├── RateLimitError                refused for now: again, after a pause that honours Retry-After
-    ├── ServiceUnavailableError       not reached, or its own fault: again, then elsewhere
-    ├── AuthenticationError           our key or account: never again by itself, somebody has to act
-    │   └── AccountLockedError        the account is closed (fal's 403 "User is locked"): not a bad key
-    ├── RequestRefusedError           the request is at fault: never again
-    │   └── ContentRefusedError       refused for its content: elsewhere only if the caller said so
-    ├── SubmitUnknownError            the provider may or may not have taken it: never again before it is reconciled
-    └── BrokenPieceError              an answer without a whole piece (no file, another kind, black, cut short)
-    InvalidRequestError               ours: a request that cannot be sent; one line a field
-    └── KeyReusedError                ours: its idempotency key belongs to another request
-    ProviderDisabledError             ours: no key for the only provider that could serve it
-    DeadlineExceededError             ours: the job's own deadline passed
-    InternalError                     ours: a defect; the job ends rather than staying for ever
-    ClaimLostError                    ours, never seen by a caller: another worker holds the row now
+    ExternalServiceError              an external service failed; the root of all such errors
+    ├── RateLimitError                refused for now: retry after a pause that honours Retry-After
+    ├── ServiceUnavailableError       not reached, or failed by itself: retry, then use another provider
+    ├── AuthenticationError           bad key or account: no retry, an operator has to act
+    │   └── AccountLockedError        the account is locked (fal's 403 "User is locked"), the key is not the reason
+    ├── RequestRefusedError           the request is invalid for the provider: no retry
+    │   └── ContentRefusedError       refused for its content: another provider only if the caller allowed it
+    ├── SubmitUnknownError            the provider may or may not have taken the job: no retry before it is reconciled
+    └── BrokenPieceError              an answer without a complete file (none, wrong kind, black, cut short)
+    InvalidRequestError               raised by us: the request is invalid; one line per field
+    └── KeyReusedError                raised by us: the idempotency key belongs to another request
+    ProviderDisabledError             raised by us: the only provider that could serve the job has no key
+    DeadlineExceededError             raised by us: the job's own deadline has passed
+    InternalError                     raised by us: a bug in kilnhand; the job ends instead of staying open for ever
+    ClaimLostError                    internal, callers never see it: another worker holds the row now
 
-Each keeps its fields through pickle and through Celery's JSON (which stores `args` only), so the message is `args[0]`.
+The message is `args[0]`, since Celery's JSON stores `args` only. Pickle keeps the other fields, too.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ class KilnhandError(Exception):
 
     @property
     def message(self) -> str:
-        """What happened and the way out, for a person."""
+        """What happened and what to do, for a person."""
         return str(self.args[0])
 
 
@@ -55,24 +55,24 @@ class ExternalServiceError(KilnhandError):
         self.provider, self.status, self.kind, self.retry_after_s = provider, status, kind, retry_after_s
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with every field, not the message alone."""
+        """Pickle all fields, not only the message."""
         return (type(self), self.args, self.__dict__)
 
 
 class RateLimitError(ExternalServiceError):
-    """The service asks for a pause."""
+    """The service asked us to slow down."""
 
     code = "rate_limited"
 
 
 class ServiceUnavailableError(ExternalServiceError):
-    """The service could not be reached, or failed by itself."""
+    """The service could not be reached, or failed."""
 
     code = "service_unavailable"
 
 
 class AuthenticationError(ExternalServiceError):
-    """The service does not accept our key."""
+    """The service did not accept our key."""
 
     code = "authentication"
 
@@ -84,31 +84,31 @@ class AccountLockedError(AuthenticationError):
 
 
 class RequestRefusedError(ExternalServiceError):
-    """The service refused the request as it is."""
+    """The service refused the request."""
 
     code = "request_refused"
 
 
 class ContentRefusedError(RequestRefusedError):
-    """The service refused the request for its content."""
+    """The service refused the content of the request."""
 
     code = "content_refused"
 
 
 class SubmitUnknownError(ExternalServiceError):
-    """The service may or may not have taken the job."""
+    """It is not known whether the service has taken the job."""
 
     code = "submit_unknown"
 
 
 class BrokenPieceError(ExternalServiceError):
-    """The answer holds no whole piece."""
+    """The answer contains no complete file."""
 
     code = "broken_piece"
 
 
 class InvalidRequestError(KilnhandError, ValueError):
-    """The request cannot be sent."""
+    """The request is invalid."""
 
     code = "invalid_request"
 
@@ -126,19 +126,19 @@ class ProviderDisabledError(KilnhandError):
 
 
 class DeadlineExceededError(KilnhandError):
-    """The job's deadline passed."""
+    """The job's deadline has passed."""
 
     code = "deadline_exceeded"
 
 
 class InternalError(KilnhandError):
-    """A defect of ours ended the job."""
+    """The job failed because of a bug in kilnhand."""
 
     code = "internal"
 
 
 class ClaimLostError(KilnhandError):
-    """Another worker holds this row now."""
+    """Another worker now holds this row."""
 
     code = "claim_lost"
 

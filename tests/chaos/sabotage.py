@@ -37,7 +37,7 @@ PATCHES: Mapping[str, tuple[Patch, ...]] = {
     "sent": (  # a message is all that there is until a worker has it
         Patch(
             "worker/edge/sending.py",
-            "job_id = producer().send(job, _wait_s(options) + WAIT_S, once)",
+            "job_id = producer().send(job, _delay_s(options) + ACCEPT_WITHIN_S, key)",
             "job_id = job.id",
         ),
     ),

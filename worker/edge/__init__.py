@@ -1,1 +1,1 @@
-"""The Celery edge: the only place, with `worker.app`, that knows Celery. Below it all is asyncio."""
+"""The Celery edge. Celery is imported here, in `worker.app`, `worker.client` and the CLI only; below it is asyncio."""

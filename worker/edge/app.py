@@ -1,6 +1,6 @@
-"""The Celery application, not yet armed: a producer needs no more. Settings are read at its first use, not at import.
+"""The Celery application as a producer needs it. Settings are read at its first use, not at import.
 
-`worker.app` adds what a replica needs. The figures behind the options are in docs/operations.md.
+`worker.app` adds the parts of a worker. docs/operations.md has the measurements behind the options.
 """
 
 from typing import Any
@@ -9,20 +9,20 @@ from celery import Celery
 
 from config.settings import Settings
 
-DEFAULT_QUEUE = "celery"  # where a bare `send_task` by name arrives
+DEFAULT_QUEUE = "celery"  # the queue of a plain `send_task` by name
 
 
 def celery_config() -> dict[str, Any]:
     """Celery's options, from our settings."""
     settings = Settings()
-    return _wire(settings) | _results(settings) | _worker()
+    return _broker(settings) | _results(settings) | _worker()
 
 
-def _wire(settings: Settings) -> dict[str, Any]:
+def _broker(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis.broker,
         "broker_transport_options": {
-            "visibility_timeout": 60,  # a task's body takes milliseconds; what is redelivered finds its row
+            "visibility_timeout": 60,  # a task body takes milliseconds; a redelivered message finds its row
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             "socket_timeout": 30,
@@ -43,7 +43,7 @@ def _results(settings: Settings) -> dict[str, Any]:
     lifetime_s = int(settings.worker.result_days * 86400)
     return {
         "result_backend": f"worker.edge.backend.MonotonicRedisBackend+{settings.redis.results}",
-        "result_backend_thread_safe": True,  # else one Redis connection a thread
+        "result_backend_thread_safe": True,  # otherwise one Redis connection per thread
         "result_serializer": "json",
         "result_accept_content": ["json"],
         "result_expires": lifetime_s,
@@ -72,13 +72,14 @@ def _worker() -> dict[str, Any]:
 
 
 class _App(Celery):
-    """Reads the settings before there is a configuration: where they are wrong there is none, the second time neither.
+    """Reads the settings before the configuration is made, so that wrong settings leave the app unconfigured.
 
-    Celery's own way to lazy defaults would leave its built-in broker behind, and a job would go to a stranger.
+    With Celery's own lazy defaults, a second use after the error would find Celery's built-in broker URL, and send the
+    job to another server.
     """
 
     def prepare_config(self, c: Any) -> Any:
-        """Celery's hook for what a configuration is made of."""
+        """Celery's hook that makes the configuration."""
         return super().prepare_config({**(c or {}), **celery_config()})
 
 

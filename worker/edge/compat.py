@@ -1,12 +1,12 @@
-"""What celery 5.7.0 with kombu 5.7.0 needs to outlive a Redis outage.
+"""Fixes for celery 5.7.0 with kombu 5.7.0, so that a worker survives a Redis outage.
 
-When Redis goes away while a message is unacknowledged, the worker closes the broken connection twice; the second close
-restores unacked messages through a transport that has no client any more (`AttributeError: 'NoneType' object has no
-attribute 'hostname'`), which no handler expects: the worker exits. `tests/integration/edge/test_compat.py` shows it,
-and fails when the versions move on, so that this file can go.
+When Redis goes away while a message is unacknowledged, the worker closes the broken connection twice. The second close
+restores unacked messages through a transport that no longer has a client (`AttributeError: 'NoneType' object has no
+attribute 'hostname'`). No handler catches this, so the worker exits. `tests/integration/edge/test_compat.py` shows it.
+It fails when the versions change; if the worker then survives without this file, delete the file.
 
-The same end comes when a primary hands over to its replica: it answers UNBLOCKED to a waiting BRPOP and READONLY to
-what follows, which kombu takes for a mistake of ours. `tests/acceptance/test_failover.py` shows that.
+A failover from a primary to its replica has the same effect: Redis answers UNBLOCKED to a waiting BRPOP and READONLY to
+later commands, and kombu does not treat these as connection errors. `tests/acceptance/test_failover.py` shows that.
 """
 
 from typing import Any
@@ -21,19 +21,19 @@ NEEDED_FOR = ("5.7.0", "5.7.0")  # celery, kombu
 
 
 class SurvivingQoS(transport.QoS):
-    """Leaves unacked messages where they are when there is no connection: the visibility timeout brings them back."""
+    """Leaves unacked messages alone without a connection; the broker redelivers them after the visibility timeout."""
 
     def restore_unacked(self, client: Any = None) -> None:
-        """Restore them over a connection that exists, else forget that we hold them."""
+        """Restore unacked messages if there is a connection, otherwise forget them."""
         if self._connected():
             super().restore_unacked(client)
         else:
             self._delivered.clear()
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge, or say in a way that Celery knows that it could not be done."""
+        """Acknowledge, or raise the error that Celery expects when the connection is gone."""
         if not self._connected():
-            raise OperationalError("the connection to the broker is gone; the message comes again")
+            raise OperationalError("the connection to the broker is gone; the message will be redelivered")
         super().ack(delivery_tag)
 
     def _connected(self) -> bool:
@@ -42,7 +42,7 @@ class SurvivingQoS(transport.QoS):
 
 
 def survive_outages() -> None:
-    """Have every Redis channel of this process use it, and connect anew to a server that is no primary any more."""
+    """Use the fixed QoS in every Redis channel of this process, and reconnect when the server is no longer primary."""
     transport.Channel.QoS = SurvivingQoS
     BaseParser.EXCEPTION_CLASSES["UNBLOCKED"] = RedisConnectionError
     if ReadOnlyError not in transport.Transport.connection_errors:

@@ -1,4 +1,4 @@
-"""What a worker process adds to Celery: a dispatcher on its own loop, and the way to it from Celery's threads."""
+"""Runs the dispatcher of a worker process on its own event loop, and calls the ledger for Celery's threads."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -25,12 +25,12 @@ from worker.testing import crash
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-STOP_GRACE_S = 1.0  # for what is in hand; the rest comes due again on another worker
-TAKE_S = 5.0  # an ending is taken for so long, and again while this process lives; less than until it is sent again
+STOP_GRACE_S = 1.0  # for claims in progress; the others come due again on another worker
+ENDING_LEASE_S = 5.0  # renewed while this process lives; shorter than the time until a closing message is sent again
 
 
 class DispatcherThread:
-    """See `worker.edge.task.JobService`. Opened with the worker, closed before it ends."""
+    """See `worker.edge.task.JobService`. Opened when the worker starts, closed before it ends."""
 
     def __init__(self, app: Celery, settings: Settings, queues: Sequence[str]) -> None:
         self._app, self._settings = app, settings
@@ -40,21 +40,23 @@ class DispatcherThread:
             max_claims=settings.worker.max_claims,
         )
         self._forget_s = settings.worker.result_days * 86400
-        self._call_grace_s = settings.worker.stop_s  # a POST under way: nobody else will get its answer; an upload
-        self._endings: set[str] = set()  # taken and not confirmed; Celery stores them and runs their callbacks
+        self._call_grace_s = settings.worker.stop_s  # for POSTs, whose answers no other worker can get, and for uploads
+        self._taken_endings: set[str] = set()  # not yet confirmed: Celery is storing them and running callbacks
         self._thread = LoopThread()
         self._stopped = asyncio.Event()
         self._ready: Future[tuple[Services, Dispatcher]] = Future()
         self._running = asyncio.run_coroutine_threadsafe(self._run(), self._thread.loop)
-        self._running.add_done_callback(self._died)
+        self._running.add_done_callback(self._on_end)
         self._services, self._dispatcher = self._ready.result(60)
 
-    def accept(self, job: Job, once: IdempotencyKey | None = None) -> tuple[bool, Job]:
-        """Write the row unless there is one, and have the dispatcher look at once."""
+    def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
+        """Write the row unless there is one, and wake the dispatcher."""
         crash.point("before_accept")
-        new, row = self._ask(self._services.ledger.accept(job, once))
+        new, row = self._call(self._services.ledger.accept(job, key))
         crash.point("after_accept")
-        if new and job.id in celery_state.revoked:  # before it was a row: its closing message must not be dropped
+        if (
+            new and job.id in celery_state.revoked
+        ):  # revoked before the row existed: else Celery would drop the closing message
             celery_state.revoked.discard(job.id)
             self.cancel(job.id)
         elif new:
@@ -62,38 +64,38 @@ class DispatcherThread:
         return new, row
 
     def take(self, job_id: str) -> Job | None:
-        """Take the ending of a closing row, for as long as Celery may need to store it and run callbacks."""
-        job = self._ask(self._services.ledger.take(job_id, TAKE_S))
+        """Lease the ending of a closing row, renewed until Celery has stored it and run its callbacks."""
+        job = self._call(self._services.ledger.take(job_id, ENDING_LEASE_S))
         crash.point("after_take")
         if job:
-            self._endings.add(job_id)
+            self._taken_endings.add(job_id)
         return job
 
-    def refuse(self, job_id: str, once: IdempotencyKey | None = None) -> None:
-        """The request of a first delivery cannot be read: Celery has its ending, and its row goes, with its key."""
-        self._ask(self._services.ledger.withdraw(job_id, once))
+    def refuse(self, job_id: str, key: IdempotencyKey | None = None) -> None:
+        """Remove the row and the key of an invalid first delivery; Celery stores its failure."""
+        self._call(self._services.ledger.withdraw(job_id, key))
 
     def confirm(self, job_id: str) -> None:
-        """The ending has reached Celery."""
+        """End the row: Celery has stored the ending."""
         crash.point("before_confirm")
-        self._endings.discard(job_id)
-        self._ask(self._services.ledger.confirm(job_id, self._forget_s))
+        self._taken_endings.discard(job_id)
+        self._call(self._services.ledger.confirm(job_id, self._forget_s))
         crash.point("after_confirm")
 
     def cancel(self, job_id: str) -> bool:
-        """Leave a cancel signal. False when there is no such job; one that has ended stays as it is."""
-        job = self._ask(self._services.ledger.signal(job_id, "cancel"))
+        """Store a cancel signal. False when there is no such job; a job that has ended is not changed."""
+        job = self._call(self._services.ledger.signal(job_id, "cancel"))
         self._thread.loop.call_soon_threadsafe(self._dispatcher.wake)
         return job is not None
 
-    def _ask(self, work: Coroutine[Any, Any, T]) -> T:
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return self._thread.run(work)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             raise ServiceUnavailableError(f"the ledger cannot be reached ({type(error).__name__})") from error
 
     def close(self) -> None:
-        """Stop the dispatcher, close the services, end the loop."""
+        """Stop the dispatcher, close the services, stop the loop."""
         self._thread.loop.call_soon_threadsafe(self._stopped.set)
         try:
             self._running.result(STOP_GRACE_S + self._call_grace_s + 3)
@@ -108,27 +110,27 @@ class DispatcherThread:
             for name, why in services.context.disabled.items():
                 log.info("provider_disabled", provider=name, why=why)
             self._ready.set_result((services, dispatcher))
-            minding = asyncio.create_task(dispatcher.run())
-            holding = asyncio.create_task(self._hold_endings(services))
+            dispatching = asyncio.create_task(dispatcher.run())
+            renewing = asyncio.create_task(self._renew_taken_endings(services))
             stopping = asyncio.create_task(self._stopped.wait())
-            await asyncio.wait({minding, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({dispatching, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             await dispatcher.stop(STOP_GRACE_S, self._call_grace_s)
-            await minding
-            holding.cancel()
+            await dispatching
+            renewing.cancel()
             await publisher.aclose()
 
-    async def _hold_endings(self, services: Services) -> None:
-        """Nobody else ends what this process is ending, however long its callbacks take."""
+    async def _renew_taken_endings(self, services: Services) -> None:
+        """Renew the leases of endings that this process has taken, while their callbacks run."""
         while True:
-            await asyncio.sleep(TAKE_S / 3)
+            await asyncio.sleep(ENDING_LEASE_S / 3)
             try:
-                await services.ledger.hold(list(self._endings), TAKE_S)
+                await services.ledger.hold(list(self._taken_endings), ENDING_LEASE_S)
             except (RedisError, OSError):
-                log.warning("hold_failed", endings=len(self._endings))
+                log.warning("hold_failed", endings=len(self._taken_endings))
 
-    def _died(self, running: "Future[None]") -> None:
-        """A dispatcher that ends by itself takes the worker with it: nothing would be minded here."""
+    def _on_end(self, running: "Future[None]") -> None:
+        """End the worker when the dispatcher fails: without it no job of this worker would advance."""
         if running.cancelled():
             return
         if error := running.exception():

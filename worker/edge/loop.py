@@ -1,4 +1,4 @@
-"""The one event loop of a worker process, in a thread of its own, and the way to it from Celery's threads."""
+"""The single event loop of a worker process, in its own thread; Celery's threads run coroutines on it."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ class LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float = 30.0) -> T:
-        """Run it on the loop and wait for its result; raises what it raises, `TimeoutError` after `timeout_s`."""
+        """Run `work` on the loop and wait for its result. Raises its errors, and `TimeoutError` after `timeout_s`."""
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             return future.result(timeout_s)

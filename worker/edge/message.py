@@ -1,6 +1,6 @@
-"""A Celery message as a row keeps it, and the messages made from it: the same id, chain, links and chord.
+"""Converts a Celery message to the form that a row stores, and back: with the same id, chain, links and chord.
 
-A row that was sent sends its message again; a closing row sends its closing message.
+Two messages are made from a row: the original one again when no worker accepted it, and the closing message.
 """
 
 import json
@@ -15,14 +15,14 @@ from kombu.utils.json import dumps
 
 from worker.jobs.job import Job
 
-SINCE = "kilnhand_since"  # header of a closing message: when the job was accepted, seconds since the epoch
+ACCEPTED_AT_HEADER = "kilnhand_since"  # only in closing messages: seconds since the epoch
 
-_KEPT = (
+_STORED_FIELDS = (
     "id", "task", "args", "kwargs", "root_id", "parent_id", "group", "group_index", "chord", "chain", "callbacks",
     "errbacks", "delivery_info", "hostname", "retries", "ignore_result", "timelimit", "stamped_headers", "stamps",
     "headers", "reply_to", "correlation_id", "origin", "replaced_task_nesting", "shadow", "argsrepr", "kwargsrepr",
 )  # fmt: skip
-_STAMPS = {"stamps", "stamped_headers"}  # a worker drops messages whose stamps were revoked, endings too
+_STAMPS = {"stamps", "stamped_headers"}  # left out of closing messages: a worker drops a message with a revoked stamp
 _OPTIONS = {
     "task_id": "id", "group_id": "group", "link": "callbacks", "link_error": "errbacks", "root_id": "root_id",
     "parent_id": "parent_id", "group_index": "group_index", "chord": "chord", "chain": "chain", "headers": "headers",
@@ -31,15 +31,18 @@ _OPTIONS = {
 }  # fmt: skip
 
 
-def kept(request: Context) -> dict[str, Any]:
-    """What Celery needs to go on after this message: plain JSON."""
-    return _plain({name: getattr(request, name, None) for name in _KEPT})
+def stored_message(request: Context) -> dict[str, Any]:
+    """The fields of a received message that Celery needs to continue after the job, as plain JSON."""
+    return _plain({name: getattr(request, name, None) for name in _STORED_FIELDS})
 
 
-def sent(task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """The same of a message that is about to be sent, from the options of `apply_async`.
+def message_to_send(
+    task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, Any], now: float
+) -> dict[str, Any]:
+    """The same fields for a message that is about to be sent, from the options of `apply_async`.
 
-    `expires_at` is by the ledger's clock, which says `now`: that of the caller may be wrong, and so may any worker's.
+    `now` is the ledger's time. `expires_at` is in the ledger's time too, since the clocks of callers and workers may be
+    wrong.
     """
     found = {field: options.get(name) for name, field in _OPTIONS.items()}
     for name in ("callbacks", "errbacks"):
@@ -60,21 +63,21 @@ def sent(task: str, queue: str, args: Any, kwargs: Any, options: Mapping[str, An
 
 def is_closing(request: Context) -> bool:
     """Whether this delivery is a closing message."""
-    return getattr(request, SINCE, None) is not None
+    return getattr(request, ACCEPTED_AT_HEADER, None) is not None
 
 
 def send_closing(task: Task, job: Job) -> None:
     """Publish the same task id again, as Celery's own `retry` does (celery 5.7.0, `app/task.py`)."""
-    _publish(task, job, {SINCE: job.created_at})
+    _publish(task, job, {ACCEPTED_AT_HEADER: job.created_at})
 
 
 def send_again(task: Task, job: Job) -> None:
-    """Publish the message of a row that nobody has accepted."""
+    """Publish the message of a row that no worker has accepted."""
     _publish(task, job, {})
 
 
 def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
-    closing = SINCE in headers
+    closing = ACCEPTED_AT_HEADER in headers
     message = {name: value for name, value in job.message.items() if not (closing and name in _STAMPS)}
     context = Context(message)
     signature = task.signature_from_request(
@@ -95,7 +98,7 @@ def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _left_s(expires: Any) -> float | None:
-    """Seconds from now; Celery takes these, a datetime (by the caller's clock), or its ISO form."""
+    """Seconds from now. Celery accepts seconds, a datetime (by the caller's clock), or its ISO form."""
     if isinstance(expires, str):
         expires = datetime.fromisoformat(expires)
     if isinstance(expires, datetime):

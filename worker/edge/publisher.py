@@ -1,6 +1,6 @@
-"""The dispatcher's way to Celery: states into the result backend, events for Flower, and the closing message.
+"""Publishes the dispatcher's results to Celery: states to the result backend, events to Flower, closing messages.
 
-Celery's publishing blocks for a millisecond or two, so it is done in a few threads of its own.
+Celery's publishing blocks for one or two milliseconds, so it runs in a small thread pool.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from worker.jobs.status import JobStatus
 from worker.ledger.base import Ledger
 from worker.testing import crash
 
-SHOWN = ("progress", "queue_position", "provider", "model", "stage")  # what Flower's table shows of a status
+EVENT_FIELDS = ("progress", "queue_position", "provider", "model", "stage")  # the fields of a status in Flower's table
 
 
 class CeleryPublisher:
@@ -34,10 +34,10 @@ class CeleryPublisher:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="publisher")
 
     async def publish(self, job: Job, status: JobStatus, milestone: bool) -> None:
-        """Store the state with the status as its meta; a milestone is also an event."""
+        """Store the state with the status as its meta. A milestone also sends an event."""
         await self._states.write(job, status)
         if milestone:
-            await self._in_thread(self._show, job, status)
+            await self._in_thread(self._send_status_event, job, status)
 
     async def send(self, job: Job) -> None:
         """Send the message of a job that no worker has accepted."""
@@ -46,13 +46,13 @@ class CeleryPublisher:
         crash.point("after_resend")
 
     async def close(self, job: Job) -> None:
-        """Send the closing message; a cancelled job is ended right here, since workers drop messages of revoked ids."""
+        """Send the closing message. A cancelled job is ended here, since workers drop messages of revoked ids."""
         if job.ending == Stage.CANCELLED:
             crash.point("before_revoked")
             await self._in_thread(self._revoke, job)
             crash.point("after_revoked")
             await self._ledger.confirm(job.id, self._forget_s)
-        elif job.task not in self._app.tasks:  # a deploy has removed it, so no worker can take its closing message
+        elif job.task not in self._app.tasks:  # a deploy removed the task, so no worker can process its closing message
             await self._in_thread(self._store, job)
             await self._ledger.confirm(job.id, self._forget_s)
         else:
@@ -61,19 +61,19 @@ class CeleryPublisher:
             crash.point("after_closing_message")
 
     async def aclose(self) -> None:
-        """Let go of threads and connections."""
+        """Stop the threads and close connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         await self._states.aclose()
 
     async def _in_thread(self, work: Callable[..., Any], *args: Any) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
-    def _show(self, job: Job, status: JobStatus) -> None:
-        shown = {name: value for name in SHOWN if (value := getattr(status, name)) is not None}
-        self._send(job, f"task-{status.state.lower()}", result=str(shown))
+    def _send_status_event(self, job: Job, status: JobStatus) -> None:
+        shown = {name: value for name in EVENT_FIELDS if (value := getattr(status, name)) is not None}
+        self._send_event(job, f"task-{status.state.lower()}", result=str(shown))
 
     def _store(self, job: Job) -> None:
-        """End a job without a task: its result is there for whoever waits, but nothing that followed it is run."""
+        """Store the ending of a job whose task was removed. Its result can be read, but its callbacks do not run."""
         if job.ending == Stage.COMPLETED:
             self._app.backend.mark_as_done(job.id, dict(job.result or {}), request=Context(job.message))
         else:
@@ -82,16 +82,16 @@ class CeleryPublisher:
             self._app.backend.mark_as_failure(job.id, error, request=Context(job.message))
 
     def _revoke(self, job: Job) -> None:
-        """Unlike `mark_as_revoked`, this also fails the rest of a chain and tells a chord (celery 5.7.0)."""
+        """Store REVOKED. Unlike `mark_as_revoked` this also fails the rest of a chain and its chord (celery 5.7.0)."""
         text = receipt_text(job.receipt, has_files=bool(job.artefacts)) if job.receipt else "revoked"
         error = TaskRevokedError(text)
         self._app.backend.mark_as_failure(job.id, error, request=Context(job.message), state=states.REVOKED)
         runtime = max(0.0, time.time() - job.created_at)
-        # Flower keeps a custom state over REVOKED by precedence; an explicit state wins.
-        self._send(
+        # Without an explicit state, Flower's precedence keeps a custom state over REVOKED.
+        self._send_event(
             job, "task-revoked", terminated=False, signum=None, expired=False, state=states.REVOKED, runtime=runtime
         )
 
-    def _send(self, job: Job, kind: str, **fields: Any) -> None:
+    def _send_event(self, job: Job, kind: str, **fields: Any) -> None:
         with self._app.events.default_dispatcher(hostname=job.message.get("hostname")) as events:
             events.send(kind, uuid=job.id, **fields)

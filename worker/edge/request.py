@@ -1,6 +1,7 @@
-"""The worker's side of a delivery, so that Flower shows a job as one: received once, started once, one runtime.
+"""Celery's request and strategy for jobs, so that Flower shows one task: received once, started once, one runtime.
 
-The closing message is a second delivery of the same id; left alone, Flower would show its times in the job's place.
+The closing message is a second delivery of the same id. Without this module, Flower would show the times of that
+delivery instead of the job's.
 """
 
 import time
@@ -11,35 +12,35 @@ from celery import Task
 from celery.worker.request import Request
 from celery.worker.strategy import default
 
-from worker.edge.message import SINCE
+from worker.edge.message import ACCEPTED_AT_HEADER
 
 
 class JobRequest(Request):
-    """Sends a closing message's events with the whole job's runtime, and without a start of its own."""
+    """Sends the events of a closing message with the job's whole runtime, and without a start event."""
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002  # Celery's name
-        """Send the event, with the whole job's runtime where it ends."""
-        since = self._request_dict.get(SINCE)
-        if since is not None:
+        """Send the event. A closing message sends no start, and the whole job's runtime."""
+        accepted_at = self._request_dict.get(ACCEPTED_AT_HEADER)
+        if accepted_at is not None:
             if type == "task-started":
                 return
-            fields["runtime"] = max(0.0, time.time() - float(since))
+            fields["runtime"] = max(0.0, time.time() - float(accepted_at))
         if type == "task-failed":
-            fields.setdefault("result", "")  # else the last progress stays beside the exception
+            fields.setdefault("result", "")  # otherwise Flower shows the last progress beside the exception
         super().send_event(type, **fields)
 
 
 def strategy(task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
-    """Celery's own way with a message, but that receiving a closing message is no event."""
+    """Celery's default strategy, except that a closing message sends no received event."""
     first = default(task, app, consumer, **options)
-    task.send_events = False  # read while a strategy is made
+    task.send_events = False  # `default` reads it
     try:
         closing = default(task, app, consumer, **options)
     finally:
         task.send_events = True
 
     def receive(message: Any, *args: Any, **kwargs: Any) -> Any:
-        chosen = closing if SINCE in (message.headers or {}) else first
+        chosen = closing if ACCEPTED_AT_HEADER in (message.headers or {}) else first
         return chosen(message, *args, **kwargs)
 
     return receive

@@ -1,7 +1,8 @@
-"""Celery's `revoke`, for jobs too: `AsyncResult.revoke()`, `celery control revoke` and Flower reach them.
+"""Celery's `revoke` command, extended to jobs: for `AsyncResult.revoke()`, `celery control revoke` and Flower.
 
-The stock command remembers the id and drops its next message, which would be our closing message; a job's row is told
-instead, and the dispatcher ends it. An id without a row (its first message still queued) goes the stock way.
+Celery's command stores the id and drops its next message, which would be our closing message. For a job we store a
+cancel signal on its row instead, and the dispatcher ends it. An id without a row (its first message is still queued)
+goes to Celery's command.
 """
 
 from collections.abc import Sequence
@@ -10,22 +11,22 @@ from typing import Any
 from celery.utils.functional import maybe_list
 from celery.worker import control
 
-_stock_revoke = control.revoke
+_celery_revoke = control.revoke
 
 
 def revoke(state: Any, task_id: str | Sequence[str], terminate: bool = False, signal: Any = None, **kw: Any) -> Any:
-    """Revoke tasks by id; jobs among them are cancelled."""
+    """Revoke tasks by id, and cancel those that are jobs."""
     minder = getattr(state.app, "minder", None)
     ids = list(maybe_list(task_id) or [])
     jobs = [job_id for job_id in ids if minder is not None and minder.cancel(job_id)]
     others = [other for other in ids if other not in jobs]
     if others:
-        return _stock_revoke(state, others, terminate, signal, **kw)
+        return _celery_revoke(state, others, terminate, signal, **kw)
     return control.ok(f"jobs {jobs} are being cancelled")
 
 
-def reach_waiting_jobs() -> None:
-    """Put our command in the place of Celery's."""
+def register_revoke() -> None:
+    """Replace Celery's command with ours."""
     control.Panel.register(name="revoke", type="control", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")(
         revoke
     )

@@ -1,8 +1,8 @@
-"""What stands between `delay()` and a lost message: the row is written as *sent* before its message goes out.
+"""Sends a job: writes its row at stage *sent*, then publishes its message, so that a lost message is sent again.
 
-A broker may lose a message (Celery on Redis pops it before it is written down as unacknowledged); the row is found by
-any worker, and its message goes out again. An error from `delay()` means that nothing was sent, unless Redis went away
-in the very middle; with an `idempotency_key` it is safe to try again.
+A broker may lose a message: Celery on Redis pops it before it stores it as unacknowledged. Then the row comes due, and
+a worker publishes the message again. An error from `delay()` means that nothing was sent, unless Redis went away in the
+middle of it. With an `idempotency_key` it is safe to call `delay()` again.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from config.settings import Settings
-from worker.edge.message import sent
+from worker.edge.message import message_to_send
 from worker.errors import KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
 from worker.ledger.base import IdempotencyKey, Producer
@@ -30,15 +30,15 @@ from worker.testing import crash
 
 log = structlog.get_logger(__name__)
 
-WAIT_S = 8.0  # within which a worker usually accepts
-AWAY_S = 10.0  # what goes on from a finished job waits so long for the ledger
-KEY_KEPT_S = 86400.0  # at the least
-_CANVAS = {"chain", "chord", "group_id", "parent_id"}  # options of a task whose id others count on
+ACCEPT_WITHIN_S = 8.0  # if no worker accepts in this time, the message is sent again
+LEDGER_WAIT_S = 10.0  # how long a message from a finished job (chain, link) waits for the ledger
+MIN_KEY_LIFETIME_S = 86400.0
+_CANVAS_OPTIONS = {"chain", "chord", "group_id", "parent_id"}  # options of tasks whose id other tasks depend on
 
 
 @cache
 def producer() -> Producer:
-    """The process's way to the ledger, from the settings; made at its first use."""
+    """This process's client of the ledger, made from the settings at its first use."""
     return open_redis_producer(Settings().redis.ledger)
 
 
@@ -50,20 +50,20 @@ def send(
     options: dict[str, Any],
     publish: Callable[..., Any],
 ) -> Any:
-    """Write the row, publish the message with these options, and return what publishing returns.
+    """Write the row, publish the message with these options, and return the result of publishing.
 
-    With the idempotency key of an earlier job nothing is sent, and its `AsyncResult` returned. Raises `KeyReusedError`
-    when that one asked for something else, and `OperationalError` while Redis is away.
+    If an earlier job owns the idempotency key, nothing is sent and that job's `AsyncResult` is returned. Raises
+    `KeyReusedError` when that job was another request, and `OperationalError` while Redis does not answer.
 
-    What goes on from a finished job has no caller who could try again: it waits a little for a ledger that is away, and
-    is published in any case, for its error would become the finished job's. Without a row it has Celery's own
-    guarantee, and a key that is taken is refused where the message arrives.
+    A message from a finished job (chain, link) has no caller who could try again, and its error would become an error
+    of the finished job. So it waits up to `LEDGER_WAIT_S` for the ledger, and is then published without a row: with
+    Celery's own guarantee. A key that another job owns is then refused where the message arrives.
     """
     options["task_id"] = str(options.get("task_id") or uuid4())
-    once = idempotency_key_of(task.name, given, args)
+    key = idempotency_key_of(task.name, given, args)
     crash.point("before_sent_row")
     try:
-        job, job_id = _written(task, queue, args, given, options, once)
+        job, job_id = _write_row(task, queue, args, given, options, key)
     except (KeyReusedError, RedisError, OSError) as error:
         if options.get("parent_id"):
             return publish(**options)
@@ -73,47 +73,47 @@ def send(
     crash.point("after_sent_row")
     if job_id != job.id:
         return task.AsyncResult(job_id)
-    options.pop("expires", None)  # the row has it; Celery would judge it by the worker's clock
+    options.pop("expires", None)  # stored in the row; Celery would compare it with the worker's clock
     try:
         result = publish(**options)
     except Exception:
-        _take_back(job, once)
+        _withdraw(job, key)
         raise
     crash.point("after_message")
     return result
 
 
-def _written(
+def _write_row(
     task: Task,
     queue: str,
     args: Sequence[Any],
     given: Mapping[str, Any],
     options: Mapping[str, Any],
-    once: IdempotencyKey | None,
+    key: IdempotencyKey | None,
 ) -> tuple[Job, str]:
-    """The row, and the id of the job to follow: its own, or that of the job that has the key."""
-    now = _now(patient=bool(options.get("parent_id")))
-    job = _row(task.name, queue, sent(task.name, queue, args, given, options, now), now)
-    job_id = producer().send(job, _wait_s(options) + WAIT_S, once)
-    if job_id != job.id and _CANVAS & {name for name, value in options.items() if value}:
-        raise KeyReusedError(f"idempotency_key: job {job_id} has it; a chain, group or chord needs a new one")
+    """Write the row. Returns its job, and the id to follow: its own, or that of the job that owns the key."""
+    now = _ledger_time(patient=bool(options.get("parent_id")))
+    job = _sent_job(task.name, queue, message_to_send(task.name, queue, args, given, options, now), now)
+    job_id = producer().send(job, _delay_s(options) + ACCEPT_WITHIN_S, key)
+    if job_id != job.id and _CANVAS_OPTIONS & {name for name, value in options.items() if value}:
+        raise KeyReusedError(f"idempotency_key: job {job_id} already owns it; a chain, group or chord needs a new key")
     return job, job_id
 
 
 def idempotency_key_of(task: str, given: Mapping[str, Any], args: Sequence[Any] = ()) -> IdempotencyKey | None:
-    """The idempotency key in a request, of its tenant, with a fingerprint of all the rest."""
+    """The idempotency key of a request, separate for each tenant, with a fingerprint of the other fields."""
     key = given.get("idempotency_key")
     if not key:
         return None
-    asked = {name: value for name, value in given.items() if name != "idempotency_key"}
-    of = json.dumps([task, asked, list(args)], sort_keys=True, default=str)
-    own = json.dumps([given.get("tenant"), str(key)], default=str)
-    keep_s = max(KEY_KEPT_S, Settings().worker.result_days * 86400)
-    return IdempotencyKey(_digest(own), _digest(of), keep_s)
+    fields = {name: value for name, value in given.items() if name != "idempotency_key"}
+    request = json.dumps([task, fields, list(args)], sort_keys=True, default=str)
+    tenant_key = json.dumps([given.get("tenant"), str(key)], default=str)
+    keep_s = max(MIN_KEY_LIFETIME_S, Settings().worker.result_days * 86400)
+    return IdempotencyKey(_digest(tenant_key), _digest(request), keep_s)
 
 
-def _row(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
-    """The row of a message that is about to go out. What it asks for is read where it is accepted."""
+def _sent_job(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
+    """The row of a message that is about to be published. The request is parsed where it is accepted."""
     return Job(
         id=message["id"],
         task=task,
@@ -129,26 +129,26 @@ def _row(task: str, queue: str, message: Mapping[str, Any], now: float) -> Job:
     )
 
 
-def _now(patient: bool) -> float:
-    """The ledger's clock."""
+def _ledger_time(patient: bool) -> float:
+    """The ledger's time. `patient`: retry for `LEDGER_WAIT_S`."""
     again = Retrying(
         retry=retry_if_exception_type((RedisError, OSError)),
-        stop=stop_after_delay(AWAY_S if patient else 0.0),
+        stop=stop_after_delay(LEDGER_WAIT_S if patient else 0.0),
         wait=wait_fixed(0.5),
         reraise=True,
     )
     return again(lambda: producer().now())
 
 
-def _take_back(job: Job, once: IdempotencyKey | None) -> None:
-    """The message could not be sent, so the row goes too; where even that cannot be done, a worker will send it."""
+def _withdraw(job: Job, key: IdempotencyKey | None) -> None:
+    """Remove the row after a failed publish. If this fails too, a worker will send the message later."""
     try:
-        producer().withdraw(job, once)
+        producer().withdraw(job, key)
     except (RedisError, OSError) as error:
         log.warning("sent_row_stays", job=job.id, error=type(error).__name__)
 
 
-def _wait_s(options: Mapping[str, Any]) -> float:
+def _delay_s(options: Mapping[str, Any]) -> float:
     """Seconds until the message may be taken: `countdown` or `eta`."""
     if options.get("countdown"):
         return float(options["countdown"])

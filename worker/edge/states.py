@@ -1,6 +1,6 @@
-"""Live states into Celery's result backend, from the loop: the meta that Celery's own write would store, by its script.
+"""Writes live states to Celery's result backend from the event loop, in the same format as Celery's own writes.
 
-Celery's backend blocks; a thread for every write costs more than the write, with a thousand jobs telling theirs.
+Celery's backend blocks. With a thousand jobs that report progress, a thread per write costs more than the write.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from worker.jobs.status import JobStatus
 
 
 class LiveStates:
-    """Writes QUEUED and IN_PROGRESS; endings are Celery's own."""
+    """Writes QUEUED and IN_PROGRESS. Celery itself writes the endings."""
 
     def __init__(self, backend: MonotonicRedisBackend, url: str) -> None:
         pool = BlockingConnectionPool.from_url(url, max_connections=8, timeout=30, socket_timeout=10)
@@ -22,7 +22,7 @@ class LiveStates:
         self._store = self._redis.register_script(store_script())
 
     async def write(self, job: Job, status: JobStatus) -> None:
-        """Store the state with the status as its meta; nothing happens when a final one is there, or none is wanted."""
+        """Store the state with the status as its meta, unless a final state is stored or the caller ignores results."""
         if job.message.get("ignore_result"):
             return
         meta: dict[str, Any] = self._backend._get_result_meta(

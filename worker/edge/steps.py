@@ -1,4 +1,4 @@
-"""Celery bootsteps of a replica: the minder with its dispatcher, and a heartbeat file for health checks."""
+"""Celery bootsteps of a worker: the dispatcher thread, and a heartbeat file for health checks."""
 
 import gc
 from pathlib import Path
@@ -12,25 +12,25 @@ from worker.edge.dispatcher_thread import DispatcherThread
 
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
 BEAT_S = 2.0
-COLLECT_AFTER = (5000, 10, 10)  # new objects; young and middle collections. Python's own first one is 700
+GC_THRESHOLDS = (5000, 10, 10)  # for the three generations; Python's default is (700, 10, 10)
 
 
 class DispatcherStep(bootsteps.StartStopStep):
-    """Starts the minder once the pool is there, and stops it before the process ends."""
+    """Starts the dispatcher thread after the pool, and stops it before the process ends."""
 
     requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:
-        """Open services and start the dispatcher, for the queues that this worker consumes."""
+        """Open the services and start the dispatcher for the queues that this worker consumes."""
         if worker.pool_cls.__module__ not in POOLS:
-            raise ImproperlyConfigured("kilnhand runs on the threads pool: leave out --pool, or give --pool threads")
+            raise ImproperlyConfigured("kilnhand needs the threads pool: remove --pool, or use --pool threads")
         queues = sorted(worker.app.amqp.queues.consume_from)
         worker.app.minder = DispatcherThread(worker.app, Settings(), queues)
-        _settle()
+        _freeze_imports()
 
     def stop(self, worker: Any) -> None:
-        """Let deliveries end, then rows in hand be written, and close."""
-        worker.pool.stop()  # Celery would stop it after us, and a delivery without a minder has nobody to ask
+        """Let deliveries end, then write the claimed rows and close."""
+        worker.pool.stop()  # Celery would stop it later, but a running delivery needs the dispatcher thread
         if minder := getattr(worker.app, "minder", None):
             minder.close()
             worker.app.minder = None
@@ -38,17 +38,17 @@ class DispatcherStep(bootsteps.StartStopStep):
     terminate = stop
 
 
-def _settle() -> None:
-    """Spare the collector what is imported by now, which stays: going through it again took 70 ms at a time."""
+def _freeze_imports() -> None:
+    """Exclude the objects of imported modules from garbage collection: each pass over them took 70 ms."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 class HeartbeatStep(bootsteps.StartStopStep):
-    """Touches a file from the consumer's own timer: it goes stale when the worker hangs or has lost its broker.
+    """Touches a file from the consumer's timer. Its time is old when the worker hangs or has lost the broker.
 
-    `inspect ping` costs half a CPU second a call and rides on the broker's fan-out.
+    `inspect ping` costs half a CPU second per call and uses the broker's fan-out.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -58,7 +58,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
         self._timer: Any = None
 
     def start(self, consumer: Any) -> None:
-        """Touch now and every two seconds."""
+        """Touch the file now and every two seconds."""
         if path := Settings().worker.heartbeat_file:
             self._touch(path)
             self._timer = consumer.timer.call_repeatedly(BEAT_S, self._touch, (path,), priority=10)

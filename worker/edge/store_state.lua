@@ -1,9 +1,9 @@
--- Store a task's state unless it is ready already, and wake whoever waits for it.
+-- Store a task's state unless a final state is stored, and notify waiting callers.
 --
 -- KEYS[1]  meta  string  celery-task-meta-<id>   Celery's own JSON, read by every client
--- channel  the same name, as Celery's `get()` subscribes to it
--- ARGV     the new meta, lifetime in s (0: for ever)
--- returns  1, or 0 when a final state is there
+-- channel  the same name: Celery's `get()` subscribes to it
+-- ARGV     the new meta, lifetime in s (0: no expiry)
+-- returns  1, or 0 when a final state is stored
 local there = redis.call('GET', KEYS[1])
 if there then
   local ok, meta = pcall(cjson.decode, there)

@@ -19,9 +19,9 @@ from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from worker.edge.app import DEFAULT_QUEUE, app
-from worker.edge.message import is_closing, kept
+from worker.edge.message import is_closing, stored_message
 from worker.edge.sending import idempotency_key_of, send
-from worker.edge.tracer import accepting
+from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
@@ -125,7 +125,7 @@ class JobTask(Task):
 
     @__trace__.setter
     def __trace__(self, celerys: Any) -> None:
-        self._tracer = accepting(self, celerys)
+        self._tracer = accepting_tracer(self, celerys)
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Celery has stored the ending: the row may rest."""
@@ -143,7 +143,7 @@ class JobTask(Task):
         request, options, step = self._read(self._given(args, kwargs))
         plain = request.model_dump(mode="json", exclude_unset=True)
         queue = self._queue(message)
-        return Job(message.id, self.name, queue, plain, step, options, created_at=0.0, message=kept(message))
+        return Job(message.id, self.name, queue, plain, step, options, created_at=0.0, message=stored_message(message))
 
     def _queue(self, message: Context) -> str:
         """The queue that the message came by, where that is one of its own: its workers mind the row."""

@@ -1,9 +1,9 @@
-"""The tracer of a job's first delivery.
+"""Runs the first delivery of a job without Celery's tracer.
 
-Celery's own tracer builds a traceback object twice for every `Ignore`, with the code positions of its largest function
-in it: about a tenth of what a job costs a worker, and more than half of its memory growth under load (figures:
-docs/decisions/0003). Accepting needs none of what the tracer does, so a first delivery passes it by; a refusal and a
-closing message go through Celery's as ever.
+For every `Ignore`, Celery's tracer builds a traceback object twice, with the code positions of its largest function.
+That is about a tenth of a job's cost to a worker, and more than half of its memory growth under load (measurements:
+docs/decisions/0003). To accept a job needs nothing from the tracer. A refused request and a closing message still go
+through Celery's tracer.
 """
 
 import sys
@@ -21,32 +21,32 @@ from worker.edge.message import is_closing
 Tracer = Callable[..., Any]
 
 
-class Accepts(Protocol):
-    """A task that can take a first delivery."""
+class AcceptingTask(Protocol):
+    """A task that accepts a first delivery."""
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """Write the row; raises `InvalidRequestError` when the request cannot be sent."""
+        """Write the row. Raises `InvalidRequestError` when the request is invalid."""
 
 
-def accepting(task: Accepts, celerys: Tracer) -> Tracer:
-    """Celery's tracer, but for deliveries that only have to be accepted."""
+def accepting_tracer(task: AcceptingTask, celery_tracer: Tracer) -> Tracer:
+    """A tracer that accepts first deliveries itself, and leaves the others to Celery's."""
 
     def trace(uuid: str, args: Any, kwargs: Any, request: dict[str, Any] | None = None) -> Any:
         context = Context(request or {}, args=args, kwargs=kwargs, called_directly=False)
         if not is_closing(context):
             try:
                 task.accept(context, args, kwargs)
-            except Exception:  # noqa: BLE001  # Celery's tracer meets it again, and knows how to store or requeue it
-                return celerys(uuid, args, kwargs, request)
-            return trace_ok_t(_ignored(), True, 0.0, None)
-        return celerys(uuid, args, kwargs, request)
+            except Exception:  # noqa: BLE001  # Celery's tracer runs it again, and stores the error or requeues
+                return celery_tracer(uuid, args, kwargs, request)
+            return trace_ok_t(_ignore_info(), True, 0.0, None)
+        return celery_tracer(uuid, args, kwargs, request)
 
     return trace
 
 
 @cache
-def _ignored() -> ExceptionInfo:
-    """What Celery's tracer gives for `Ignore`, made once: acknowledge, and leave the state as it is."""
+def _ignore_info() -> ExceptionInfo:
+    """The info that Celery's tracer returns for `Ignore`, made once: acknowledge, and do not change the state."""
     try:
         raise Ignore
     except Ignore:

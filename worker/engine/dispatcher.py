@@ -185,7 +185,7 @@ class Dispatcher:
 
     async def _advance(self, held: HeldClaim, resources: CallResources) -> None:
         intent_is_ours = False
-        strikes = held.claim.strikes
+        strikes = held.claim.claims_since_write
         while True:
             step_input = self._step_input(held, strikes, intent_is_ours, resources)
             if intent_is_ours and held.job.stage == Stage.SUBMITTING:

@@ -16,7 +16,7 @@ from worker.engine.endings import close, fail, final_error
 from worker.engine.input_files import fetch_files, has_files, reserve_memory, retry_soon
 from worker.errors import AuthenticationError, ExternalServiceError, KilnhandError, ServiceUnavailableError
 from worker.health.base import Permit, Wait
-from worker.health.report import report
+from worker.health.report import log_changes
 from worker.health.verdict import IGNORED
 from worker.jobs.job import Attempt, Job, Observation, Stage
 from worker.routing.retry import BRIEF_S, HELD_MAX_S, PAUSE_MAX_S, is_possible_duplicate
@@ -64,19 +64,19 @@ async def report_health(context: Context, attempt: Attempt, resources: CallResou
     if context.health is None or verdict is None:
         return
     resources.verdict = resources.permit = None
-    report(await context.health.record(attempt.provider, attempt.endpoint, verdict, permit))
+    log_changes(await context.health.record(attempt.provider, attempt.endpoint, verdict, permit))
 
 
 async def _ask_permit(context: Context, option: RouteOption) -> Permit | Wait:
     if context.health is None:
         return Permit()
     lease_s = context.provider(option.route.provider).call_s + PERMIT_LEASE_S
-    return await context.health.ask(option.route.provider, option.route.endpoint, lease_s)
+    return await context.health.acquire(option.route.provider, option.route.endpoint, lease_s)
 
 
 async def _shut(context: Context, option: RouteOption) -> Wait | None:
     """Why nobody may ask the provider now. Looking takes nothing of its rate or its probe."""
-    return await context.health.shut(option.route.provider, option.route.endpoint) if context.health else None
+    return await context.health.peek(option.route.provider, option.route.endpoint) if context.health else None
 
 
 async def _write_intent(

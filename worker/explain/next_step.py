@@ -59,7 +59,7 @@ def _due(row: Row, now: float) -> str:
 def _beside(row: Row) -> str:
     """What else lies on the row: a cancel that nobody has seen, claims that came to nothing."""
     parts = ["a cancel waits on it"] if "cancel" in row.signals and row.job.receipt is None else []
-    strikes = row.strikes - (1 if row.held_until else 0)
+    strikes = row.claims_since_write - (1 if row.held_until else 0)
     if strikes > 0:
         parts.append(f"{strikes} claim{'s' if strikes > 1 else ''} in a row ended without a write")
     return f" ({'; '.join(parts)})" if parts else ""

@@ -1,1 +1,1 @@
-"""The small web process: files, health, and the door for the providers' webhooks."""
+"""The gateway, a small web process: it serves files, health and metrics, and receives the providers' webhooks."""

@@ -1,6 +1,6 @@
-"""The gateway's application: which paths there are, what is open while it runs, how a refusal looks.
+"""The gateway's application: its routes, the services that it opens, and the form of its error responses.
 
-Each path is the idea of a module beside this one. Running it is the idea of `serve`.
+The modules beside this one handle the paths. `serve` runs the application.
 """
 
 import time
@@ -19,7 +19,7 @@ from worker.gateway.files import file_routes
 from worker.gateway.health import Check, health_routes
 from worker.gateway.jwks import Jwks, jwks_url
 from worker.gateway.metrics import metrics_routes
-from worker.gateway.webhooks import Reception, webhook_routes
+from worker.gateway.webhooks import WebhookReceiver, webhook_routes
 from worker.health.metrics import Metrics
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
@@ -29,10 +29,10 @@ from worker.net.webhook_url import may_webhooks_come
 
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Starlette:
-    """The application. Nothing is connected before its first request, and all is closed with its lifespan.
+    """The application. Services connect at their first use, and are closed at the end of the lifespan.
 
-    Raises `SecretMissingError` when files of a folder store are to be served and KILNHAND_SECRET is not set,
-    `WebhookSecretMissingError` when webhooks must come and it is not.
+    Without KILNHAND_SECRET it raises `SecretMissingError` if it would serve a folder store's files, and
+    `WebhookSecretMissingError` if KILNHAND_WEBHOOKS is on.
     """
     checks: dict[str, Check] = {}
     metrics, ledger = Metrics(), open_redis_ledger(settings.redis.ledger)
@@ -50,17 +50,17 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
 
     routes = [*health_routes(checks), *metrics_routes(metrics, health.states)]
     folder = folder_of(settings.store)
-    if folder is not None:  # S3 and GCS serve their files themselves
+    if folder is not None:  # S3 and GCS serve their own files
         routes += file_routes(folder, require_secret(settings.gateway), clock)
     if may_webhooks_come(settings):
         jwks = Jwks(jwks_url(settings.fal), keys)
-        routes += webhook_routes(Reception(require_secret(settings.gateway), ledger, jwks, metrics, clock))
+        routes += webhook_routes(WebhookReceiver(require_secret(settings.gateway), ledger, jwks, metrics, clock))
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _as_json})
 
 
 async def _as_json(_request: Request, error: Exception) -> JSONResponse:
-    """Starlette's own refusals (404, 405) in the form of ours."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    """Starlette's own errors (404, 405) in the form of ours."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     code = error.detail.lower().replace(" ", "_")
     return JSONResponse(
         {"error": {"code": code, "message": error.detail}}, status_code=error.status_code, headers=error.headers

@@ -1,7 +1,7 @@
-"""Serves the files of a folder store to whoever holds a signed URL. Signing is the idea of `worker.files.signing`.
+"""Serves the files of a folder store at signed URLs. `worker.files.signing` signs and verifies.
 
-Files come from outside, so nothing of them may run in a browser: fixed content types by the key's ending, no sniffing,
-a policy that allows nothing but to be looked at.
+The files come from outside, so a browser must not run any of them: the content type is fixed by the key's ending,
+sniffing is off, and the content security policy allows display only.
 """
 
 import os
@@ -18,7 +18,7 @@ from worker.files.formats import by_ending
 from worker.files.signing import ExpiredSignatureError, WrongSignatureError, verify
 from worker.jobs.file_keys import BadKeyError
 
-_SHOWN_KINDS = {"image", "video"}  # everything else is downloaded
+_INLINE_KINDS = {"image", "video"}  # a browser downloads everything else
 _POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 _HEADERS = {
     "content-security-policy": _POLICY,
@@ -30,7 +30,7 @@ _HEADERS = {
 def file_routes(folder: Path, secret: str, clock: Callable[[], float]) -> list[Route]:
     """`GET /files/{key}?expires=…&signature=…`, with HEAD and Range.
 
-    403 says whether the signature is wrong or expired; 404 is answered to a valid signature only.
+    403: the signature is wrong or expired; the code says which. 404: the signature is valid, but there is no file.
     """
 
     async def serve(request: Request) -> Response:
@@ -41,14 +41,14 @@ def file_routes(folder: Path, secret: str, clock: Callable[[], float]) -> list[R
             return _refusal(403, error.code, error.message)
         status = await to_thread.run_sync(_status_of, folder, key)
         if status is None:
-            return _refusal(404, "not_found", "The file is gone.")
-        return _unless_known(request, _file(folder / key, status, int(query["expires"]) - clock()))
+            return _refusal(404, "not_found", "There is no such file.")
+        return _not_modified_or(request, _file(folder / key, status, int(query["expires"]) - clock()))
 
     return [Route("/files/{key:path}", serve)]
 
 
 def _status_of(folder: Path, key: str) -> os.stat_result | None:
-    """What the folder says of a key; None unless it is a file that really lies in the folder."""
+    """The stat result of a key's file; None unless it is a regular file inside the folder, links resolved."""
     path = folder / key
     try:
         status = path.stat()
@@ -66,12 +66,12 @@ def _file(path: Path, status: os.stat_result, seconds: float) -> FileResponse:
         media_type=form.content_type,
         filename=path.name,
         stat_result=status,
-        content_disposition_type="inline" if form.kind in _SHOWN_KINDS else "attachment",
+        content_disposition_type="inline" if form.kind in _INLINE_KINDS else "attachment",
     )
 
 
-def _unless_known(request: Request, response: FileResponse) -> Response:
-    """304 for a copy that the caller has."""
+def _not_modified_or(request: Request, response: FileResponse) -> Response:
+    """304 if the caller already has this version."""
     if response.headers["etag"] not in request.headers.get("if-none-match", ""):
         return response
     kept = ("etag", "cache-control", "last-modified")

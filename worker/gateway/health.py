@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it could do its work: for load balancers and container engines."""
+"""Liveness and readiness checks, for load balancers and container engines."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,20 +15,20 @@ Check = Callable[[], Awaitable[object]]
 
 log = structlog.get_logger(__name__)
 
-_LONGEST_S = 1.0
+_TIMEOUT_S = 1.0
 
 
 def health_routes(checks: Mapping[str, Check]) -> list[Route]:
-    """`/healthz`: 200 as long as the process answers. `/readyz`: 200 when every part can be reached, else 503."""
+    """`/healthz`: 200 as long as the process answers. `/readyz`: 200 if every part can be reached, else 503."""
 
     async def healthz(_request: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
 
     async def readyz(_request: Request) -> JSONResponse:
-        said = await asyncio.gather(*(_ask(name, check) for name, check in checks.items()))
-        ready = all(word == "ok" for word in said)
+        results = await asyncio.gather(*(_run_check(name, check) for name, check in checks.items()))
+        ready = all(result == "ok" for result in results)
         return JSONResponse(
-            {"ready": ready, "parts": dict(zip(checks, said, strict=True))},
+            {"ready": ready, "parts": dict(zip(checks, results, strict=True))},
             status_code=200 if ready else 503,
             headers={"cache-control": "no-store"},
         )
@@ -36,14 +36,14 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
-async def _ask(name: str, check: Check) -> str:
-    """The answer for the world; why a part is out of reach names hosts and paths, so that goes to the log."""
+async def _run_check(name: str, check: Check) -> str:
+    """The public result of one check. The error text names hosts and paths, so it goes to the log only."""
     try:
-        async with asyncio.timeout(_LONGEST_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             await check()
     except TimeoutError:
-        log.warning("gateway_part_slow", part=name, limit_s=_LONGEST_S)
-        return f"no answer within {_LONGEST_S:g} s"
+        log.warning("gateway_part_slow", part=name, limit_s=_TIMEOUT_S)
+        return f"no answer within {_TIMEOUT_S:g} s"
     except (RedisError, ExternalServiceError, OSError) as error:
         log.warning("gateway_part_failed", part=name, error=str(error))
         return "out of reach"

@@ -1,4 +1,4 @@
-"""The gateway's counters, and the health of providers as it stands, for whoever scrapes them. No job, no secret."""
+"""Serves metrics to Prometheus: the gateway's counters and the health of providers. No job ids and no secrets."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -7,21 +7,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from worker.health.base import State
+from worker.health.base import CircuitStatus
 from worker.health.metrics import CONTENT_TYPE, Metrics
-from worker.health.report import show
+from worker.health.report import set_gauges
 
-States = Callable[[], Awaitable[Sequence[State]]]
+States = Callable[[], Awaitable[Sequence[CircuitStatus]]]
 
 
 def metrics_routes(metrics: Metrics, states: States) -> list[Route]:
-    """`GET /metrics`. While Redis is away the health is left out rather than told as it was."""
+    """`GET /metrics`. While Redis does not answer, the health gauges are left out, since old values would mislead."""
 
-    async def told(_request: Request) -> Response:
+    async def scrape(_request: Request) -> Response:
         try:
-            show(await states(), metrics)
+            set_gauges(await states(), metrics)
         except (RedisError, OSError):
-            show((), metrics)
+            set_gauges((), metrics)
         return Response(metrics.text(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
 
-    return [Route("/metrics", told)]
+    return [Route("/metrics", scrape)]

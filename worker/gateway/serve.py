@@ -1,4 +1,4 @@
-"""Runs the gateway in this process until it is told to stop. `kilnhand gateway` calls it with the settings."""
+"""Runs the gateway in this process until a signal stops it. `kilnhand gateway` calls it with the settings."""
 
 import socket
 from contextlib import suppress
@@ -15,7 +15,7 @@ _GRACE_S = 5
 
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say where it listens, once it does; with port 0 nobody else knows."""
+        """Print the address once it listens; with port 0 only this process knows the port."""
         await super().startup(sockets)
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
@@ -24,7 +24,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Ends the process with a message when it cannot start."""
+    """Serve until SIGTERM or SIGINT. Exits with a message if it cannot start."""
     try:
         app = create_app(settings)
     except (SecretMissingError, WebhookSecretMissingError) as error:
@@ -34,9 +34,9 @@ def serve(settings: Settings) -> None:
         host=settings.gateway.gateway_host,
         port=settings.gateway.gateway_port,
         access_log=False,
-        log_config=None,  # the entry point's
+        log_config=None,  # the entry point configures logging
         server_header=False,
-        proxy_headers=False,  # nothing here trusts who the caller says it is
+        proxy_headers=False,  # nothing here uses the client's address, which proxy headers could forge
         timeout_graceful_shutdown=_GRACE_S,
     )
     server = _Server(config)

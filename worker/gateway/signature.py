@@ -1,6 +1,6 @@
 """fal's signature on a webhook: ED25519 over three headers and the body's hash.
 
-Wire: https://fal.ai/docs/documentation/model-apis/inference/webhooks. The keys are the idea of `worker.gateway.jwks`.
+Wire: https://fal.ai/docs/documentation/model-apis/inference/webhooks. `worker.gateway.jwks` fetches the keys.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ TOLERANCE_S = 300
 
 _PREFIX = "x-fal-webhook-"
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
-_SIGNATURE = re.compile(r"[0-9a-fA-F]{128}")  # `bytes.fromhex` alone would let spaces pass
+_SIGNATURE = re.compile(r"[0-9a-fA-F]{128}")  # `bytes.fromhex` alone accepts spaces
 
 
 @dataclass(frozen=True)
-class Signed:
-    """What the four headers say."""
+class WebhookSignature:
+    """The values of the four signature headers."""
 
     request_id: str
     user_id: str
@@ -28,8 +28,8 @@ class Signed:
     signature: bytes
 
     @classmethod
-    def of(cls, headers: Mapping[str, str]) -> "Signed | None":
-        """From the headers; None when one is missing or is not what it should be."""
+    def of(cls, headers: Mapping[str, str]) -> "WebhookSignature | None":
+        """From the headers; None if one is missing or malformed."""
         request_id, user_id, timestamp, signature = (
             headers.get(_PREFIX + name, "") for name in ("request-id", "user-id", "timestamp", "signature")
         )
@@ -37,7 +37,7 @@ class Signed:
         return cls(request_id, user_id, timestamp, bytes.fromhex(signature)) if well_formed else None
 
     def is_timely(self, now: float) -> bool:
-        """Whether it was signed within the tolerance around now."""
+        """Whether the signing time is within the tolerance around `now`."""
         return abs(now - int(self.timestamp)) <= TOLERANCE_S
 
     def is_by(self, keys: Iterable[Ed25519PublicKey], body: bytes) -> bool:
@@ -47,7 +47,7 @@ class Signed:
 
     def _message(self, body: bytes) -> bytes:
         lines = (self.request_id, self.user_id, self.timestamp, hashlib.sha256(body).hexdigest())
-        return "\n".join(lines).encode("latin-1")  # a header's bytes as they came
+        return "\n".join(lines).encode("latin-1")  # the bytes of the headers, unchanged
 
 
 def _is_signed(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:

@@ -1,10 +1,10 @@
-"""The door for fal's webhooks: is it ours, is it fal's, is it of now? Then it is left on the row and answered at once.
+"""Receives fal's webhooks: checks token, signature and time, stores the webhook on its row, and answers at once.
 
-What is cheap to refuse is refused first: the token, the headers, the size, then the signature, and the ledger last.
-What the row makes of it is the idea of `worker.gateway.intake` and, later, of a worker.
+The cheap checks come first: token, headers, size, then the signature, and the ledger last. `webhook_signals` classifies
+the webhook against its row; a worker acts on it later.
 
-The status is chosen for fal, which tries again for an hour on all but 2xx and 3xx: 200 where another try could change
-nothing, a mismatch among them; 503 where it would. Refusals of what fal never sent are 4xx.
+fal retries for an hour on every status but 2xx and 3xx. So the status is 200 where a retry cannot change the result (a
+mismatch, for example), 503 where it can, and 4xx for requests that fal did not send.
 """
 
 import asyncio
@@ -20,40 +20,40 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from worker.gateway.intake import Kind, Told, hear
-from worker.gateway.jwks import Jwks, JwksAwayError
-from worker.gateway.signature import Signed
+from worker.gateway.jwks import Jwks, JwksUnavailableError
+from worker.gateway.signature import WebhookSignature
+from worker.gateway.webhook_signals import WebhookBody, WebhookKind, record_webhook
 from worker.health.metrics import Metrics
 from worker.ledger.base import Ledger
 from worker.net.webhook_url import attempt_of
 
 log = structlog.get_logger(__name__)
 
-LARGEST_BYTES = 4 << 20
+MAX_BYTES = 4 << 20
 _READ_S = 10.0  # fal waits 15 s for the first answer
 _LEDGER_S = 5.0
 _PROVIDER = "fal"
 _LENGTH = re.compile(r"[0-9]{1,20}", re.ASCII)
 
-_STATUS: Mapping[Kind, int] = {
-    Kind.ACCEPTED: 200,
-    Kind.DUPLICATE: 200,
-    Kind.LATE: 200,
-    Kind.STALE: 200,
-    Kind.UNKNOWN_JOB: 200,
-    Kind.MISMATCH: 200,
-    Kind.WRONG_TOKEN: 403,
-    Kind.FORGED: 401,
-    Kind.EXPIRED: 401,
-    Kind.MALFORMED: 400,
-    Kind.TOO_LARGE: 413,
-    Kind.FAILED: 503,
+_STATUS: Mapping[WebhookKind, int] = {
+    WebhookKind.ACCEPTED: 200,
+    WebhookKind.DUPLICATE: 200,
+    WebhookKind.LATE: 200,
+    WebhookKind.STALE: 200,
+    WebhookKind.UNKNOWN_JOB: 200,
+    WebhookKind.MISMATCH: 200,
+    WebhookKind.WRONG_TOKEN: 403,
+    WebhookKind.FORGED: 401,
+    WebhookKind.EXPIRED: 401,
+    WebhookKind.MALFORMED: 400,
+    WebhookKind.TOO_LARGE: 413,
+    WebhookKind.FAILED: 503,
 }
-_REFUSED = frozenset({kind for kind, status in _STATUS.items() if status != 200} | {Kind.MISMATCH})
+_REFUSED = frozenset({kind for kind, status in _STATUS.items() if status != 200} | {WebhookKind.MISMATCH})
 
 
 class _AnyText(PathConvertor):
-    """A job's id: whatever its caller chose, line ends and slashes too."""
+    """A job's id. The caller chooses it, so it may contain any character, also line breaks and slashes."""
 
     regex = "(?s:.+)"
 
@@ -62,14 +62,14 @@ register_url_convertor("anytext", _AnyText())
 
 
 class _RefusedError(Exception):
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: WebhookKind) -> None:
         super().__init__(kind)
         self.kind = kind
 
 
 @dataclass(frozen=True)
-class Reception:
-    """What webhooks are received with."""
+class WebhookReceiver:
+    """Handles webhook requests."""
 
     secret: str
     ledger: Ledger
@@ -78,85 +78,85 @@ class Reception:
     clock: Callable[[], float]  # seconds since the epoch
 
     async def answer(self, request: Request) -> JSONResponse:
-        """Receive one webhook; whatever is posted, it is answered, counted and at most one row is signalled."""
+        """Handle one webhook: every request is answered and counted, and signals at most one row."""
         job_id, token = request.path_params["job"], request.path_params["token"]
         error = None
         try:
             kind = await self._receive(request, job_id, token)
         except _RefusedError as refused:
             kind = refused.kind
-        except (RedisError, OSError, JwksAwayError, ValidationError) as away:  # a row of a newer version, too
-            kind, error = Kind.FAILED, type(away).__name__
+        except (RedisError, OSError, JwksUnavailableError, ValidationError) as caught:  # ValidationError: a newer row
+            kind, error = WebhookKind.FAILED, type(caught).__name__
         self.metrics.webhooks.labels(_PROVIDER, kind).inc()
         if kind in _REFUSED:
             log.warning("webhook_refused", kind=kind, job=job_id[:100], error=error)
         else:
             log.debug("webhook_heard", kind=kind, job=job_id[:100])
-        return _answer(kind)
+        return _response(kind)
 
-    async def _receive(self, request: Request, job_id: str, token: str) -> Kind:
+    async def _receive(self, request: Request, job_id: str, token: str) -> WebhookKind:
         attempt = attempt_of(self.secret, _PROVIDER, job_id, token)
         if attempt is None:
-            raise _RefusedError(Kind.WRONG_TOKEN)
-        signed = Signed.of(request.headers)
+            raise _RefusedError(WebhookKind.WRONG_TOKEN)
+        signed = WebhookSignature.of(request.headers)
         if signed is None:
-            raise _RefusedError(Kind.FORGED)
+            raise _RefusedError(WebhookKind.FORGED)
         if not signed.is_timely(self.clock()):
-            raise _RefusedError(Kind.EXPIRED)
-        body = await _body(request)
+            raise _RefusedError(WebhookKind.EXPIRED)
+        body = await _read_body(request)
         if not await self._is_genuine(signed, body):
-            raise _RefusedError(Kind.FORGED)
-        told = _told(signed, body)
+            raise _RefusedError(WebhookKind.FORGED)
+        parsed = _parse_body(signed, body)
         async with asyncio.timeout(_LEDGER_S):
-            return await hear(self.ledger, job_id, attempt, told, self.clock())
+            return await record_webhook(self.ledger, job_id, attempt, parsed, self.clock())
 
-    async def _is_genuine(self, signed: Signed, body: bytes) -> bool:
-        """Whether fal signed it, by the keys at hand or, after a rotation, by those of now."""
+    async def _is_genuine(self, signed: WebhookSignature, body: bytes) -> bool:
+        """Whether fal signed it: checked with the cached keys, and after a rotation with the new ones."""
         keys = await self.jwks.keys()
         if signed.is_by(keys, body):
             return True
-        newer = await self.jwks.newer()
+        newer = await self.jwks.refetched()
         return newer is not keys and signed.is_by(newer, body)
 
 
-def webhook_routes(reception: Reception) -> list[Route]:
-    """`POST /webhooks/fal/{job}/{token}`. Every kind is counted from the start, at zero."""
-    for kind in Kind:
-        reception.metrics.webhooks.labels(_PROVIDER, kind)
-    return [Route(f"/webhooks/{_PROVIDER}/{{job:anytext}}/{{token}}", reception.answer, methods=["POST"])]
+def webhook_routes(receiver: WebhookReceiver) -> list[Route]:
+    """`POST /webhooks/fal/{job}/{token}`. The counter of every kind starts at zero, so that it is exported."""
+    for kind in WebhookKind:
+        receiver.metrics.webhooks.labels(_PROVIDER, kind)
+    return [Route(f"/webhooks/{_PROVIDER}/{{job:anytext}}/{{token}}", receiver.answer, methods=["POST"])]
 
 
-async def _body(request: Request) -> bytes:
-    """The body as it came. One that is too large is not read to its end."""
+async def _read_body(request: Request) -> bytes:
+    """The raw body. Reading stops when it is too large."""
     declared = request.headers.get("content-length", "")
-    if _LENGTH.fullmatch(declared) and int(declared) > LARGEST_BYTES:
-        raise _RefusedError(Kind.TOO_LARGE)
+    if _LENGTH.fullmatch(declared) and int(declared) > MAX_BYTES:
+        raise _RefusedError(WebhookKind.TOO_LARGE)
     body = bytearray()
     try:
         async with asyncio.timeout(_READ_S):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > LARGEST_BYTES:
-                    raise _RefusedError(Kind.TOO_LARGE)
+                if len(body) > MAX_BYTES:
+                    raise _RefusedError(WebhookKind.TOO_LARGE)
     except (ClientDisconnect, TimeoutError) as error:
-        raise _RefusedError(Kind.MALFORMED) from error
+        raise _RefusedError(WebhookKind.MALFORMED) from error
     return bytes(body)
 
 
-def _told(signed: Signed, body: bytes) -> Told:
-    """What the body says, of the request that the header names."""
+def _parse_body(signed: WebhookSignature, body: bytes) -> WebhookBody:
+    """The parsed body. Its request id must be the one in the signed header."""
     try:
-        told = Told.model_validate_json(body)
+        parsed = WebhookBody.model_validate_json(body)
     except ValidationError as error:
-        raise _RefusedError(Kind.MALFORMED) from error
-    if told.request_id != signed.request_id:
-        raise _RefusedError(Kind.MISMATCH)
-    return told
+        raise _RefusedError(WebhookKind.MALFORMED) from error
+    if parsed.request_id != signed.request_id:
+        raise _RefusedError(WebhookKind.MISMATCH)
+    return parsed
 
 
-def _answer(kind: Kind) -> JSONResponse:
+def _response(kind: WebhookKind) -> JSONResponse:
     status, headers = _STATUS[kind], {"cache-control": "no-store"}
     if status == 200:
         return JSONResponse({"heard": kind}, headers=headers)
     headers["connection"] = "close"  # the body may not have been read
-    return JSONResponse({"error": {"code": kind, "message": "The webhook is not taken."}}, status, headers)
+    return JSONResponse({"error": {"code": kind, "message": "The webhook was not accepted."}}, status, headers)

@@ -1,1 +1,1 @@
-"""How well providers are, shared by all workers: one interface, in Redis and in memory."""
+"""The health of every provider, shared by all workers through Redis: circuit breakers, pauses and limits."""

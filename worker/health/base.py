@@ -1,12 +1,13 @@
-"""What the health of providers promises. `tests/contract/health` runs one suite over every implementation.
+"""The interface of provider health. `tests/contract/health` runs one suite over every implementation.
 
-Before a submission it is asked, after an answer it is told. A *circuit* stands before a provider and before each of its
-models. It is closed while all is well, open after too many failures in a window of time, and half open when its time
-is up: then one submission, the probe, decides whether it closes or opens for twice as long. A *pause* is what a
-provider has asked for; a *flight* is a submission under way. Probe and flight are leases: whoever dies with one is
-replaced when it ends. All times are the implementation's own clock, never a caller's.
+`acquire` is called before a submission, `record` after its answer. Each provider and each of its models has a circuit
+breaker. A circuit is closed while submissions succeed. It opens after too many failures in a time window. When its time
+is over it is half open: one submission, the probe, decides whether it closes, or opens again for twice as long.
+A pause is what a provider asked for (a Retry-After). A flight is a submission under way. Probes and flights are leases:
+when a worker dies, its probe and its flights end with their leases. All times are the implementation's own clock, never
+a caller's.
 
-Nothing here submits, waits or tries again.
+This package does not submit, wait or retry.
 """
 
 from dataclasses import dataclass, field
@@ -15,101 +16,106 @@ from typing import Literal, Protocol
 from worker.health.verdict import Verdict
 from worker.routing.retry import BACKOFF_MAX_S, BACKOFF_MIN_S, PAUSE_MAX_S
 
-Why = Literal["open", "paused", "full", "probing"]
+WaitReason = Literal["open", "paused", "full", "probing"]
 Cause = Literal["failures", "locked", "forbidden", "retired"]
-Stand = Literal["closed", "open", "half_open"]
+CircuitState = Literal["closed", "open", "half_open"]
 
 
 @dataclass(frozen=True)
 class Permit:
-    """A submission may go now. Handed back with what came of it; it survives a row, being nothing but values."""
+    """A submission may be sent now. It is passed to `record` with the verdict; plain values, so a row can store it."""
 
-    token: str | None = None  # None: the health could not be asked
-    at: float = 0.0  # when it was asked, seconds since the epoch; 0 when it could not be
-    probe: bool = False  # what comes of it decides about a circuit
+    token: str | None = None  # None: Redis was not asked, or did not answer
+    at: float = 0.0  # when it was given, seconds since the epoch; 0 when Redis did not answer
+    probe: bool = False  # the verdict on this submission closes or opens a half-open circuit
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Not now: ask again in `after_s`, or go elsewhere."""
+    """No submission may be sent now: ask again in `after_s`, or use another provider."""
 
     after_s: float
-    why: Why
+    why: WaitReason
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something is otherwise than before, returned to one caller alone of all replicas.
+    """A change of a circuit. Of all replicas, one caller alone gets it returned.
 
-    `opened` (again, too) and `closed` of a circuit; `alert`, once until the circuit closes: somebody has to act.
+    `opened` (also when an open circuit is opened again) and `closed`. `alert` means that an operator has to act; it
+    comes once until the circuit closes.
     """
 
     kind: Literal["opened", "closed", "alert"]
     provider: str
     model: str | None = None  # None: the provider's own circuit
-    cause: Cause | None = None  # of what opened
-    for_s: float = 0.0  # how long it is open
+    cause: Cause | None = None  # why it opened
+    for_s: float = 0.0  # how long it stays open
 
 
 @dataclass(frozen=True)
-class State:
-    """A circuit as it stands, for whoever only looks at it. Times in seconds since the epoch."""
+class CircuitStatus:
+    """The status of one circuit, for reading only. Times in seconds since the epoch.
+
+    The field names are the keys in the JSON of `kilnhand providers`.
+    """
 
     provider: str
     model: str | None
-    stand: Stand = "closed"
+    stand: CircuitState = "closed"
     cause: Cause | None = None
     open_until: float | None = None
     failures: int = 0  # in the window
-    answers: int = 0  # in the window, failures among them
+    answers: int = 0  # in the window, failures included
     paused_until: float | None = None
-    in_flight: int = 0  # of a provider; models share it
+    in_flight: int = 0  # of the provider; its models share it
 
 
 @dataclass(frozen=True)
 class Policy:
-    """When circuits open, and for how long; how much a provider is given at a time."""
+    """When circuits open, and for how long; how many submissions a provider gets."""
 
     window_s: float = 10.0
-    failures: int = 5  # fewer in the window never open a circuit
-    ratio: float = 0.5  # nor does a smaller part of the answers
-    open_s: float = 5.0  # the first time; doubled by every probe that fails
+    failures: int = 5  # fewer failures in the window never open a circuit
+    ratio: float = 0.5  # a smaller share of failures among the answers never opens a circuit
+    open_s: float = 5.0  # the first time; doubled by every failed probe
     open_max_s: float = 120.0
-    lock_s: float = 300.0  # after a bad key, a locked account, a model that is not ours to use
+    lock_s: float = 300.0  # after a bad key, a locked account, or a model that the key may not use
     retired_s: float = 3600.0
-    pause_max_s: float = PAUSE_MAX_S  # what a Retry-After is believed: a wrong one must not stop everybody for a day
-    backoff_s: float = BACKOFF_MIN_S  # the pause of a provider that names none; doubled until it answers well
+    pause_max_s: float = PAUSE_MAX_S  # longest Retry-After that is followed: a wrong one could stop everybody
+    backoff_s: float = BACKOFF_MIN_S  # the pause after a 429 without a Retry-After; doubled until an answer is good
     backoff_max_s: float = BACKOFF_MAX_S
-    again_s: float = 1.0  # when to ask again for what may be free at any moment
-    keep_s: float = 3600.0  # how long a circuit is remembered that nobody asks for
-    concurrency: dict[str, int] = field(default_factory=dict)  # by provider; none: as many as come
-    rate_per_s: dict[str, float] = field(default_factory=dict)  # by provider, a second's worth at once
+    recheck_s: float = 1.0  # longest wait for a slot or a probe, since either may become free at any moment
+    keep_s: float = 3600.0  # how long an unused circuit is kept
+    concurrency: dict[str, int] = field(default_factory=dict)  # by provider; a missing provider has no limit
+    rate_per_s: dict[str, float] = field(default_factory=dict)  # by provider; bursts of one second's worth
 
     def hint_s(self, verdict: Verdict) -> float:
-        """The Retry-After of a verdict, as far as it is believed; 0 for none."""
+        """The Retry-After of a verdict, at most `pause_max_s`; 0 for none."""
         return min(self.pause_max_s, max(0.0, verdict.retry_after_s or 0.0))
 
 
 class Health(Protocol):
-    """How well every provider is, as all workers know it."""
+    """The health of every provider, shared by all workers."""
 
-    async def ask(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
-        """Whether a submission may go now. `lease_s`: longer than the submission takes.
+    async def acquire(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
+        """A permit for one submission now, or how long to wait. `lease_s`: longer than the submission takes.
 
-        Of all who ask while a circuit is half open one gets `Permit`. Who got it tells what came of it, even nothing.
+        While a circuit is half open, one caller alone gets a permit. Every permit must be passed to `record`, even if
+        nothing was sent.
         """
 
-    async def shut(self, provider: str, model: str) -> Wait | None:
-        """Why a submission would have to wait now; None when it may go. Nothing is taken: `ask` decides."""
+    async def peek(self, provider: str, model: str) -> Wait | None:
+        """Why a submission would have to wait now; None when it may be sent. Takes no slot, token or probe."""
 
     async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
-        """What came of a submission, or of a run that had none of its own (`permit` None). Returns what it changed.
+        """Record the verdict on a submission. `permit` is None for a later call of a running job. Returns the changes.
 
-        In a half-open circuit the probe alone counts. What was asked before a circuit closed says nothing about it now.
+        In a half-open circuit only the probe counts. A permit given before a circuit closed does not count afterwards.
         """
 
-    async def states(self) -> tuple[State, ...]:
-        """Every circuit that is remembered: providers by name, each followed by its models."""
+    async def states(self) -> tuple[CircuitStatus, ...]:
+        """The status of every known circuit: providers by name, each followed by its models."""
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -1,77 +1,80 @@
-"""Spares Redis while all is well: who was let go lets others go for a second, and good answers are told in one.
+"""Saves Redis calls while providers are healthy: caches a closed circuit for one second, sends good answers in batches.
 
-Failures, limits and half-open circuits are asked for and told as ever, at once. What another replica has learned is
-known here a second later, at the most.
+Failures, limited providers and half-open circuits are asked for and reported at once. A change that another replica
+made is known here after one second at most.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from worker.health.base import Change, Health, Permit, Policy, State, Wait
+from worker.health.base import Change, CircuitStatus, Health, Permit, Policy, Wait
 from worker.health.verdict import Verdict
 
-CALM_S = 1.0
-MOST_MODELS = 1000  # names of models that are passed through have no end
+CACHE_S = 1.0
+MAX_MODELS = 1000  # callers may pass any model name through, so the cache needs a limit
 
 
 @dataclass
-class _Well:
-    """A model that was well when it was last asked for."""
+class _HealthyModel:
+    """A model whose circuit was closed when Redis was last asked."""
 
-    until: float
-    at: float  # of the asking, by the inner clock
-    untold: int = 0  # good answers
+    until: float  # when the cached answer expires
+    at: float  # when Redis was asked, by its clock
+    unreported: int = 0  # good answers that Redis does not know yet
 
 
 class BatchingHealth:
-    """See `worker.health.base.Health`. For the tasks of one event loop; closes what it was made of."""
+    """See `worker.health.base.Health`. For the tasks of one event loop. Closing it closes the inner health."""
 
     def __init__(self, inner: Health, policy: Policy, clock: Callable[[], float] = time.monotonic) -> None:
         self._inner, self._clock = inner, clock
         self._limited = {*policy.concurrency, *policy.rate_per_s}
-        self._well: dict[tuple[str, str], _Well] = {}
+        self._healthy: dict[tuple[str, str], _HealthyModel] = {}
 
-    async def ask(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
-        """Whether a submission may go now: as a second ago, where that was well and nothing is limited."""
-        well = self._well.get((provider, model))
-        if well and self._clock() < well.until:
-            return Permit(None, well.at)
-        answer = await self._inner.ask(provider, model, lease_s)
+    async def acquire(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
+        """A permit from the cache if the circuit was closed a second ago and the provider has no limits."""
+        cached = self._healthy.get((provider, model))
+        if cached and self._clock() < cached.until:
+            return Permit(None, cached.at)
+        answer = await self._inner.acquire(provider, model, lease_s)
         if isinstance(answer, Permit) and answer.token and not answer.probe and provider not in self._limited:
-            if len(self._well) >= MOST_MODELS:
-                self._well.clear()
-            untold = well.untold if well else 0
-            self._well[provider, model] = _Well(self._clock() + CALM_S, answer.at, untold)
+            if len(self._healthy) >= MAX_MODELS:
+                self._healthy.clear()
+            unreported = cached.unreported if cached else 0
+            self._healthy[provider, model] = _HealthyModel(self._clock() + CACHE_S, answer.at, unreported)
         return answer
 
-    async def shut(self, provider: str, model: str) -> Wait | None:
+    async def peek(self, provider: str, model: str) -> Wait | None:
         """Why a submission would have to wait now."""
-        well = self._well.get((provider, model))
-        return None if well and self._clock() < well.until else await self._inner.shut(provider, model)
+        cached = self._healthy.get((provider, model))
+        return None if cached and self._clock() < cached.until else await self._inner.peek(provider, model)
 
     async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
-        """What came of it. Whoever asked tells of all good answers since; anything else is told at once."""
-        well = self._well.get((provider, model))
-        if well is None:
+        """Count a good answer of a cached permit here; the next one with a permit from Redis reports them all.
+
+        Any other verdict is reported at once, after the good answers before it.
+        """
+        cached = self._healthy.get((provider, model))
+        if cached is None:
             return await self._inner.record(provider, model, verdict, permit)
         if verdict.kind == "good":
             if permit and permit.token is None:
-                well.untold += 1
+                cached.unreported += 1
                 return ()
-            many, well.untold = 1 + well.untold, 0
-            return await self._inner.record(provider, model, replace(verdict, times=many), permit)
+            count, cached.unreported = 1 + cached.unreported, 0
+            return await self._inner.record(provider, model, replace(verdict, count=count), permit)
         before: tuple[Change, ...] = ()
         if verdict.kind != "ignored":
-            del self._well[provider, model]
-            if well.untold:
+            del self._healthy[provider, model]
+            if cached.unreported:
                 before = await self._inner.record(
-                    provider, model, Verdict("good", times=well.untold), Permit(None, well.at)
+                    provider, model, Verdict("good", count=cached.unreported), Permit(None, cached.at)
                 )
         return before + await self._inner.record(provider, model, verdict, permit)
 
-    async def states(self) -> tuple[State, ...]:
-        """Every circuit that is remembered."""
+    async def states(self) -> tuple[CircuitStatus, ...]:
+        """The status of every known circuit."""
         return await self._inner.states()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""A circuit in memory, as tell.lua has it in Redis. No clock of its own."""
+"""One circuit breaker in memory; record.lua does the same in Redis. The caller passes the time."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from worker.health.base import Cause, Policy
 from worker.health.hash import SLOTS
 
-NEVER = ("", float("-inf"))
+NEVER = float("-inf")
 
-Turned = tuple[str, Cause | None, float]  # kind of a change, cause, open for in seconds
+CircuitChange = tuple[str, Cause | None, float]  # kind of the change, cause, seconds that it stays open
 
 
 @dataclass
 class Circuit:
-    """One circuit. `is_whole`: the provider's, which the failures of one model alone do not open."""
+    """One circuit. `is_provider`: the provider's own, which stays closed while one model alone fails."""
 
     policy: Policy
-    is_whole: bool = False
+    is_provider: bool = False
     until: float = 0.0
     opens: int = 0
     cause: Cause | None = None
@@ -27,46 +27,46 @@ class Circuit:
     closed_at: float = 0.0
     paused: float = 0.0
     pauses: int = 0
-    last: tuple[str, float] = NEVER  # the model that failed last, and when
-    mixed: float = NEVER[1]  # when that was last another one than before
+    last_failure: tuple[str, float] = ("", NEVER)  # model, time
+    mixed_at: float = NEVER  # last time that a failure was of another model than the failure before it
     answers: deque[tuple[int, bool]] = field(default_factory=deque)  # slot, good
 
-    def count(self, good: bool, model: str, now: float, hint_s: float) -> Iterator[Turned]:
-        """An answer while it is closed."""
+    def count(self, good: bool, model: str, now: float, hint_s: float) -> Iterator[CircuitChange]:
+        """Count an answer while the circuit is closed; open it after too many failures."""
         self.answers.append((self._slot(now), good))
         if good:
             return
-        if self.last[0] not in {"", model} and self.last[1] > now - self.policy.window_s:
-            self.mixed = now
-        self.last = (model, now)
-        bad, every = self.failures(now), self.every(now)
-        is_mixed = not self.is_whole or self.mixed > now - self.policy.window_s
-        if is_mixed and bad >= self.policy.failures and bad / every >= self.policy.ratio:
+        if self.last_failure[0] not in {"", model} and self.last_failure[1] > now - self.policy.window_s:
+            self.mixed_at = now
+        self.last_failure = (model, now)
+        bad, total = self.failures(now), self.total(now)
+        is_mixed = not self.is_provider or self.mixed_at > now - self.policy.window_s
+        if is_mixed and bad >= self.policy.failures and bad / total >= self.policy.ratio:
             yield from self.fail(now, hint_s)
 
-    def fail(self, now: float, hint_s: float) -> Iterator[Turned]:
-        """Too many failures, or a probe that failed."""
+    def fail(self, now: float, hint_s: float) -> Iterator[CircuitChange]:
+        """Open after too many failures or a failed probe, each time for twice as long."""
         self.opens += 1
         for_s = min(self.policy.open_max_s, self.policy.open_s * 2.0 ** (self.opens - 1))
         yield self.open("failures", max(hint_s, for_s), now)
 
-    def open(self, cause: Cause, for_s: float, now: float) -> Turned:
-        """Nobody may go for so long."""
+    def open(self, cause: Cause, for_s: float, now: float) -> CircuitChange:
+        """Open for `for_s`, without a probe."""
         self.until, self.cause, self.probe, self.probe_until = now + for_s, cause, None, 0.0
         return ("opened", cause, for_s)
 
-    def shut(self, cause: Cause, for_s: float, now: float) -> Iterator[Turned]:
-        """One answer is enough; somebody has to act, unless the model is gone for good."""
+    def open_at_once(self, cause: Cause, for_s: float, now: float) -> Iterator[CircuitChange]:
+        """Open after a single answer. Alert an operator, except for a retired model: nobody can bring it back."""
         if self.until <= now or (self.cause != cause and self.until < now + for_s):
             yield self.open(cause, for_s, now)
         if cause != "retired" and not self.alerted:
             self.alerted = True
             yield ("alert", cause, for_s)
 
-    def close(self, now: float) -> Turned:
-        """All is well; what was counted before is forgotten."""
+    def close(self, now: float) -> CircuitChange:
+        """Close, and forget what was counted before."""
         self.until, self.opens, self.cause, self.alerted, self.closed_at = 0.0, 0, None, False, now
-        self.probe, self.probe_until, self.last, self.mixed = None, 0.0, NEVER, NEVER[1]
+        self.probe, self.probe_until, self.last_failure, self.mixed_at = None, 0.0, ("", NEVER), NEVER
         self.answers.clear()
         return ("closed", None, 0.0)
 
@@ -75,7 +75,7 @@ class Circuit:
         oldest = self._slot(now) - SLOTS
         return sum(not good for slot, good in self.answers if slot > oldest)
 
-    def every(self, now: float) -> int:
+    def total(self, now: float) -> int:
         """Answers in the window."""
         oldest = self._slot(now) - SLOTS
         return sum(slot > oldest for slot, _ in self.answers)

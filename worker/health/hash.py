@@ -1,10 +1,10 @@
-"""A circuit's hash in Redis, read: keys by name, and the state that comes out of it. No I/O."""
+"""Names of the health's keys in Redis, and parsing of a circuit's hash. No I/O."""
 
 from typing import cast
 
-from worker.health.base import Cause, Policy, Stand, State
+from worker.health.base import Cause, CircuitState, CircuitStatus, Policy
 
-SLOTS = 10  # parts of a window; tell.lua counts in the same
+SLOTS = 10  # a window is counted in this many parts, as in record.lua
 
 
 class Keys:
@@ -14,21 +14,21 @@ class Keys:
         self.prefix, self.known = prefix, f"{prefix}health:known"
 
     def of(self, provider: str, model: str) -> list[str]:
-        """Those of a submission: the circuits of provider and model, the flights, the list of all circuits."""
+        """The keys of one submission: circuits of provider and model, flights of the provider, known circuits."""
         circuit = f"{self.prefix}health:circuit:{provider}"
         return [circuit, f"{circuit}:{model}", f"{self.prefix}health:flight:{provider}", self.known]
 
 
-def state_of(name: str, in_flight: int, flat: list[bytes], now_ms: int, policy: Policy) -> State:
-    """The state of a circuit, from the reply of HGETALL inside a script."""
+def circuit_status(name: str, in_flight: int, flat: list[bytes], now_ms: int, policy: Policy) -> CircuitStatus:
+    """The status of a circuit, from the flat fields that states.lua returns."""
     row = {key.decode(): value.decode() for key, value in zip(flat[::2], flat[1::2], strict=True)}
     provider, _, model = name.partition(":")
     until, paused = int(row.get("until", 0)), int(row.get("paused", 0))
     good, bad = (_counted(row, kind, now_ms, policy.window_s) for kind in ("good", "bad"))
-    return State(
+    return CircuitStatus(
         provider,
         model or None,
-        stand_of(until / 1000, now_ms / 1000),
+        circuit_state(until / 1000, now_ms / 1000),
         cast(Cause, row["cause"]) if until else None,
         open_until=until / 1000 if until > now_ms else None,
         failures=bad,
@@ -38,8 +38,8 @@ def state_of(name: str, in_flight: int, flat: list[bytes], now_ms: int, policy: 
     )
 
 
-def stand_of(until: float, now: float) -> Stand:
-    """How a circuit stands that is open until then; 0 is closed."""
+def circuit_state(until: float, now: float) -> CircuitState:
+    """The state of a circuit that was opened until `until`; 0 means that it was not."""
     if not until:
         return "closed"
     return "open" if until > now else "half_open"

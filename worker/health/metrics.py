@@ -1,4 +1,4 @@
-"""What a process counts, for Prometheus. A registry of its own, so that nothing counts behind our back."""
+"""The Prometheus metrics of a process, in a registry of their own, so that no library adds its metrics."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
@@ -6,13 +6,13 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # what `generate_late
 
 
 class Metrics:
-    """The counters and gauges of one process. Labels are few and fixed: never a job, a tenant, an address."""
+    """The counters and gauges of one process. Labels are few and fixed; never a job, tenant or address."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self.webhooks = Counter(
             "kilnhand_webhooks",
-            "Webhooks posted to the gateway, by what they turned out to be",
+            "Webhooks posted to the gateway, by kind: accepted, duplicate, forged and so on",
             ["provider", "kind"],
             registry=self._registry,
         )
@@ -21,15 +21,15 @@ class Metrics:
         self.in_flight = self._of_provider("kilnhand_in_flight", "Submissions under way")
         self.provider_alert = Gauge(
             "kilnhand_provider_alert",
-            "1 while somebody has to see to the account, the key, or a model that is not ours to use",
+            "1 while an operator has to act: locked account, bad key, or a model that the key may not use",
             ["provider", "cause"],
             registry=self._registry,
         )
-        self.provider_paused = self._of_provider("kilnhand_provider_paused", "1 while it has asked for a pause")
+        self.provider_paused = self._of_provider("kilnhand_provider_paused", "1 while the provider asks for a pause")
 
     def _of_provider(self, name: str, about: str) -> Gauge:
         return Gauge(name, about, ["provider"], registry=self._registry)
 
     def text(self) -> bytes:
-        """All counters as Prometheus reads them."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -1,11 +1,11 @@
-"""The policy that an operator has set."""
+"""Reads the health policy from the settings."""
 
 from config.settings import HealthSettings
 from worker.health.base import Policy
 
 
 def policy_of(settings: HealthSettings) -> Policy:
-    """What the settings say, and the defaults of what they say nothing of."""
+    """The policy of these settings, with defaults for the rest."""
     return Policy(
         window_s=settings.breaker_window_s,
         failures=settings.breaker_failures,

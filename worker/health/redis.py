@@ -1,6 +1,6 @@
-"""The health of providers in Redis: a hash a circuit, a set of leases a provider. What is atomic is a Lua file each.
+"""Provider health in Redis: a hash per circuit, a set of leases per provider. Each atomic step is a Lua file here.
 
-One round trip for each call. When Redis cannot be asked, everything may go: a job must not wait for what only watches.
+Each call is one round trip. While Redis does not answer, every submission gets a permit: health must not stop jobs.
 """
 
 import math
@@ -17,26 +17,26 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from worker.health.base import Cause, Change, Permit, Policy, State, Wait
-from worker.health.hash import Keys, state_of
+from worker.health.base import Cause, Change, CircuitStatus, Permit, Policy, Wait
+from worker.health.hash import Keys, circuit_status
 from worker.health.verdict import Verdict
 
 log = structlog.get_logger(__name__)
 
-SAID_EVERY_S = 60.0
+LOG_EVERY_S = 60.0
 
 
 def open_redis_health(url: str, policy: Policy, prefix: str = "kilnhand:") -> "RedisHealth":
-    """The health that is kept in the Redis at `url`; connects at the first call. Whoever opens it closes it."""
+    """The health in the Redis at `url`. It connects at the first call; the caller closes it."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=16,
         timeout=2,
-        socket_timeout=2,  # a submission waits for the answer, and goes without one
+        socket_timeout=2,  # a submission waits for the answer, and is sent without one
         socket_connect_timeout=2,
         socket_keepalive=True,
         health_check_interval=25,
-        # An idle connection may have been closed; every script may run twice. A server that hangs is not asked again.
+        # An idle connection may have been closed, and every script may run twice. Timeouts are not retried.
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         client_name="kilnhand-health",
     )
@@ -47,33 +47,33 @@ class RedisHealth:
     """See `worker.health.base.Health`."""
 
     def __init__(self, client: Redis, policy: Policy, prefix: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` only spaces log lines."""
+        """`clock` only limits how often a warning is logged."""
         self._redis, self._policy, self._keys, self._clock = client, policy, Keys(prefix), clock
-        self._script = {name: client.register_script(lua(name)) for name in ("ask", "tell", "states")}
-        self._said_at = -math.inf
+        self._script = {name: client.register_script(lua(name)) for name in ("acquire", "record", "states")}
+        self._logged_at = -math.inf
 
-    async def ask(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
-        """Whether a submission may go now; it may when Redis cannot be asked."""
-        return await self._asked(provider, model, secrets.token_hex(8), lease_s)
+    async def acquire(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
+        """A permit for one submission now, or how long to wait; a permit when Redis does not answer."""
+        return await self._acquire(provider, model, secrets.token_hex(8), lease_s)
 
-    async def shut(self, provider: str, model: str) -> Wait | None:
-        """Why a submission would have to wait now; None when Redis cannot be asked."""
-        answer = await self._asked(provider, model, "", 0.0)
+    async def peek(self, provider: str, model: str) -> Wait | None:
+        """Why a submission would have to wait now; None when Redis does not answer."""
+        answer = await self._acquire(provider, model, "", 0.0)
         return answer if isinstance(answer, Wait) else None
 
-    async def _asked(self, provider: str, model: str, token: str, lease_s: float) -> Permit | Wait:
+    async def _acquire(self, provider: str, model: str, token: str, lease_s: float) -> Permit | Wait:
         policy = self._policy
         limits = [policy.concurrency.get(provider, 0), policy.rate_per_s.get(provider, 0)]
-        args: list[Any] = [token, _ms(lease_s), *limits, _ms(policy.again_s), _ms(policy.keep_s), provider]
+        args: list[Any] = [token, _ms(lease_s), *limits, _ms(policy.recheck_s), _ms(policy.keep_s), provider]
         try:
-            goes, value, more = await self._script["ask"](keys=self._keys.of(provider, model), args=args)
+            granted, value, more = await self._script["acquire"](keys=self._keys.of(provider, model), args=args)
         except (RedisError, OSError) as error:
-            self._unreachable(error)
+            self._warn_unreachable(error)
             return Permit()
-        return Permit(token, value / 1000, bool(more)) if goes else Wait(value / 1000, more.decode())
+        return Permit(token, value / 1000, bool(more)) if granted else Wait(value / 1000, more.decode())
 
     async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
-        """What came of it; nothing changes when Redis cannot be told."""
+        """Record the verdict on a submission; no change when Redis does not answer."""
         p, permit = self._policy, permit or Permit()
         args: list[Any] = [
             permit.token or "",
@@ -84,32 +84,32 @@ class RedisHealth:
         ]
         args += [provider, model, _ms(p.window_s), p.failures, p.ratio, _ms(p.open_s), _ms(p.open_max_s)]
         args += [_ms(p.lock_s), _ms(p.retired_s), _ms(p.backoff_s), _ms(p.backoff_max_s), _ms(p.keep_s)]
-        args += [verdict.times]
+        args += [verdict.count]
         try:
-            changes = await self._script["tell"](keys=self._keys.of(provider, model), args=args)
+            changes = await self._script["record"](keys=self._keys.of(provider, model), args=args)
         except (RedisError, OSError) as error:
-            self._unreachable(error)
+            self._warn_unreachable(error)
             return ()
         return tuple(_change(change, provider, model) for change in changes)
 
-    async def states(self) -> tuple[State, ...]:
-        """Every circuit that is remembered. Raises `RedisError` when Redis cannot be asked."""
+    async def states(self) -> tuple[CircuitStatus, ...]:
+        """The status of every known circuit. Raises `RedisError` when Redis does not answer."""
         now, *found = await self._script["states"](keys=[self._keys.known], args=[self._keys.prefix])
-        states = [state_of(name.decode(), flight, fields, now, self._policy) for name, flight, fields in found]
+        states = [circuit_status(name.decode(), flight, fields, now, self._policy) for name, flight, fields in found]
         return tuple(sorted(states, key=lambda state: (state.provider, state.model or "")))
 
     async def aclose(self) -> None:
         """Close connections."""
         await self._redis.aclose(close_connection_pool=True)
 
-    def _unreachable(self, error: Exception) -> None:
-        if self._clock() - self._said_at >= SAID_EVERY_S:
-            self._said_at = self._clock()
+    def _warn_unreachable(self, error: Exception) -> None:
+        if self._clock() - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = self._clock()
             log.warning("health_unreachable", error=f"{type(error).__name__}: {error}")
 
 
 def lua(name: str) -> str:
-    """A script by the name of its file."""
+    """The text of a script, by its file name without `.lua`."""
     return (files("worker.health") / f"{name}.lua").read_text()
 
 
@@ -117,7 +117,7 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _change(told: Any, provider: str, model: str) -> Change:
-    kind, which, cause, ms = told
-    named = cast(Cause, cause.decode()) if cause else None
-    return Change(kind.decode(), provider, model if which == 2 else None, named, ms / 1000)
+def _change(reply: Any, provider: str, model: str) -> Change:
+    kind, which, cause, ms = reply
+    decoded = cast(Cause, cause.decode()) if cause else None
+    return Change(kind.decode(), provider, model if which == 2 else None, decoded, ms / 1000)

@@ -1,7 +1,7 @@
--- Every circuit that is remembered, and how many submissions are under way at each provider.
+-- Return every known circuit, and how many submissions are under way at each provider.
 --
--- KEYS[1]  known    zset  <prefix>health:known                       see tell.lua
--- touches  circuit  hash  <prefix>health:circuit:<name>              of every name known (one Redis, not a cluster)
+-- KEYS[1]  known    zset  <prefix>health:known                       see record.lua
+-- touches  circuit  hash  <prefix>health:circuit:<name>              of every known name (one Redis, not a cluster)
 -- touches  flight   zset  <prefix>health:flight:<name>               the same
 -- ARGV     prefix
 -- returns  {now in ms, {name, in flight, {fields of the hash, flat}}, ...}

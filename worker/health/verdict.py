@@ -1,7 +1,7 @@
-"""What an error says about its provider's health. Pure: who counts it is `worker.health.base`.
+"""What an answer says about its provider's health. Pure; `worker.health.base` counts it.
 
-Good and bad count. All others either say what to do at once, or nothing at all: a request that is refused for its own
-sake would be refused by a healthy provider too, so counting it would let one caller shut a provider for all others.
+`good` and `bad` are counted in the window. The other verdicts act at once or are ignored. A bad request is ignored,
+since a healthy provider refuses it too: if it counted, one caller could open a provider's circuit for all.
 """
 
 from dataclasses import dataclass
@@ -17,42 +17,42 @@ from worker.errors import (
     SubmitUnknownError,
 )
 
-MODEL_RETIRED = "model_retired"  # the `kind` of a refusal: the provider has taken this model away
+MODEL_RETIRED = "model_retired"  # the `kind` of a refusal: the provider no longer serves this model
 
-Kind = Literal["good", "bad", "limited", "locked", "forbidden", "retired", "ignored"]
+VerdictKind = Literal["good", "bad", "limited", "locked", "forbidden", "retired", "ignored"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an answer says about a provider."""
+    """What one answer says about a provider."""
 
-    kind: Kind
+    kind: VerdictKind
     retry_after_s: float | None = None
-    times: int = 1  # good ones may be told in one for many
+    count: int = 1  # one report may stand for many good answers
 
 
-GOOD = Verdict("good")  # answered as it should
-IGNORED = Verdict("ignored")  # says nothing: ours, the request's, or cancelled
+GOOD = Verdict("good")  # a proper answer
+IGNORED = Verdict("ignored")  # says nothing about the provider: our fault, a bad request, or a cancel
 
 
 def verdict_of(error: ExternalServiceError | None) -> Verdict:
-    """The verdict on the provider that answered so; None for an answer without an error."""
+    """The verdict for this error; `error` is None for an answer without one."""
     match error:
         case None:
             return GOOD
-        case RateLimitError():  # well, but asks for a pause; it would be wrong to wait for a ratio of these
+        case RateLimitError():  # healthy, but asks for a pause: act on the first one, not on a ratio
             return Verdict("limited", error.retry_after_s)
-        case ServiceUnavailableError() | SubmitUnknownError():  # a lost answer is a failure, taken or not
+        case ServiceUnavailableError() | SubmitUnknownError():  # a lost answer is a failure in any case
             return Verdict("bad", error.retry_after_s)
-        case AccountLockedError():  # every submission would be refused
+        case AccountLockedError():  # the provider refuses every submission
             return Verdict("locked")
-        case AuthenticationError(status=403):  # the key is known: it may not use this model
+        case AuthenticationError(status=403):  # the key is valid, but may not use this model
             return Verdict("forbidden")
         case AuthenticationError():
             return Verdict("locked")
         case RequestRefusedError(kind=kind) if kind == MODEL_RETIRED:
             return Verdict("retired")
         case _:
-            # Refused requests and contents are the caller's. A broken piece (black, cut short, none) came from a
-            # provider that works; it is paid for, and mostly the prompt's. Anything unnamed is not known to be ill.
+            # A refused request or content is the caller's fault. A broken piece (black, cut short, missing) comes
+            # from a working provider, is paid for, and is mostly the prompt's fault. Other errors prove nothing.
             return IGNORED

@@ -1,1 +1,1 @@
-"""Every job as a row: one interface, in Redis and in memory."""
+"""Stores every job as a row: one interface, with implementations in Redis and in memory."""

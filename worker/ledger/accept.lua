@@ -1,12 +1,14 @@
--- Write an accepted row and make it due, unless a row of this id is past being sent. It is due as if it had waited for
--- two seconds: where a worker has more to do than it can, what is to be begun goes before what is only looked at again.
+-- Accept a job: write its row and make it due, unless the row is already past the stage 'sent'.
+-- New jobs are back-dated by 2 s, so that they are claimed before polls when a worker cannot keep up.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>      doc, stage, queue, fence, strikes, until, heard, taken, signal:<name>
+--     doc: the job as JSON; fence: number of the newest claim; strikes: claims since the last write;
+--     until: end of the claim's lease, 0 when not claimed; heard: signals so far; taken: see take.lua; times in ms
 -- KEYS[2]  due   zset  <prefix>due:<queue>   job id -> due time, ms since the epoch by Redis's clock
--- KEYS[3]  once  hash  <prefix>once:<key>    job, of                    only with an idempotency key
+-- KEYS[3]  once  hash  <prefix>once:<key>    job, of (fingerprint): only with an idempotency key
 -- touches  due   zset  of the queue that a sent row waited in
--- ARGV     id, doc, stage, queue, prefix, fingerprint, keep in ms
--- returns  {1, doc} when new, {0, the doc that is there} else; {-1, id, fingerprint} of the job that has the key
+-- ARGV     id, doc, stage, queue, prefix; with an idempotency key also: fingerprint, key lifetime in ms
+-- returns  {1, doc} for a new row; {0, stored doc} for an existing one; {-1, id, fingerprint} of the job that owns the key
 local row = redis.call('HMGET', KEYS[1], 'doc', 'stage', 'queue')
 if row[1] and row[2] ~= 'sent' then return {0, row[1]} end
 if KEYS[3] then

@@ -1,9 +1,9 @@
--- Take due rows: move each one's due time to now + lease, and stamp the next fence on it.
+-- Claim due rows: move each due time to now + lease, and give the row the next fence.
 --
--- KEYS[n]  due   zset  <prefix>due:<queue>   one for each queue asked for, in the order of preference
--- touches  job   hash  <prefix>job:<id>      of every id found due (one Redis, not a cluster)
+-- KEYS[n]  due   zset  <prefix>due:<queue>   one per queue, in order of preference
+-- touches  job   hash  <prefix>job:<id>      of every claimed id (one Redis, not a cluster)
 -- ARGV     prefix, limit, lease in ms
--- returns  {now in ms, ms until the next is due or -1, {fields of a job hash, late (ms past due) and its id, flat}, ...}
+-- returns  {now in ms, ms until the next row is due or -1, {fields of the job hash, then late (ms past due) and id, flat}, ...}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local room, lease = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -1,10 +1,10 @@
--- End a closing row. The fence moves on, so that whoever was about to send its closing message again is refused.
--- A failed one is listed among the dead, for as long as its row is kept.
+-- End a closing row. The fence is raised, so a worker that is about to resend the closing message is refused.
+-- A failed job is added to the dead list; the entry lives as long as the row.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
 -- KEYS[2]  due   zset  <prefix>due:<queue>
--- KEYS[3]  dead  zset  <prefix>dead          job id -> when its row is forgotten, ms
--- ARGV     id, doc, stage, forget in ms
+-- KEYS[3]  dead  zset  <prefix>dead          job id -> when its row expires, ms
+-- ARGV     id, doc, stage, row lifetime in ms
 -- returns  1, or 0 when the row is not closing
 if redis.call('HGET', KEYS[1], 'stage') ~= 'closing' then return 0 end
 redis.call('HSET', KEYS[1], 'doc', ARGV[2], 'stage', ARGV[3], 'until', 0)

@@ -1,4 +1,4 @@
-"""A row's hash in Redis, read: keys by name, and the values that come out of it. No I/O."""
+"""Names of the ledger's keys in Redis, and parsing of a row's hash. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,30 +16,30 @@ SIGNAL = "signal:"
 
 
 class Keys:
-    """The names of the ledger's keys. Frozen: an operator's scripts read them."""
+    """The names of the ledger's keys. They never change: operators' scripts read them."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix, self.dead = prefix, f"{prefix}dead"
 
     def job(self, job_id: str) -> str:
-        """The row."""
+        """The hash of a row."""
         return f"{self.prefix}job:{job_id}"
 
     def due(self, queue: str) -> str:
-        """When each row of a queue is due."""
+        """The due times of a queue's rows."""
         return f"{self.prefix}due:{queue}"
 
-    def written(self, job: Job, once: IdempotencyKey | None = None) -> list[str]:
-        """Those of a row that is written, its idempotency key among them."""
-        return [self.job(job.id), self.due(job.queue), *self.of_once(once)]
+    def written(self, job: Job, key: IdempotencyKey | None = None) -> list[str]:
+        """The keys that a write of this row touches, with that of its idempotency key."""
+        return [self.job(job.id), self.due(job.queue), *self.idempotency(key)]
 
-    def of_once(self, once: IdempotencyKey | None) -> list[str]:
-        """That of an idempotency key, if there is one."""
-        return [f"{self.prefix}once:{once.key}"] if once else []
+    def idempotency(self, key: IdempotencyKey | None) -> list[str]:
+        """The Redis key of an idempotency key; empty without one."""
+        return [f"{self.prefix}once:{key.value}"] if key else []
 
 
-def accepted(job: Job, sent: bytes | None, now: float) -> Job:
-    """The job as it is accepted, with what is known of its sending."""
+def accepted_job(job: Job, sent: bytes | None, now: float) -> Job:
+    """The job at stage accepted. `sent` is the stored sent row: its time, history and expiry are kept."""
     before = load_job(sent) if sent else job
     history = (*before.history, HistoryEntry(now, "accepted"))
     expires = {name: value for name, value in before.message.items() if name == "expires_at"}
@@ -47,8 +47,8 @@ def accepted(job: Job, sent: bytes | None, now: float) -> Job:
     return replace(job, created_at=now, sent_at=before.sent_at, history=history, message=message)
 
 
-def claim_of(flat: Any, now: float) -> Claim | None:
-    """The claim on a row, from the reply of HGETALL inside a script; None for a row that cannot be read."""
+def read_claim(flat: Any, now: float) -> Claim | None:
+    """The claim on a row, from the flat fields that claim.lua returns; None for a row that cannot be read."""
     row = _fields(zip(flat[::2], flat[1::2], strict=True))
     try:
         job = load_job(row["doc"])
@@ -59,8 +59,8 @@ def claim_of(flat: Any, now: float) -> Claim | None:
     return Claim(job, int(row["fence"]), now, int(row["strikes"]), signals, int(row["heard"]), late_s)
 
 
-def row_of(found: Mapping[bytes, bytes], due_ms: float | None, expires_ms: int = -1) -> Row:
-    """The row, from HGETALL, its score among the due, and the key's end (negative: none)."""
+def read_row(found: Mapping[bytes, bytes], due_ms: float | None, expires_ms: int = -1) -> Row:
+    """The row, from HGETALL, its score in the due set, and the key's expiry (negative: none)."""
     row = _fields(found.items())
     until = int(row["until"])
     return Row(
@@ -68,7 +68,7 @@ def row_of(found: Mapping[bytes, bytes], due_ms: float | None, expires_ms: int =
         due_at=None if due_ms is None else due_ms / 1000,
         held_until=until / 1000 if until else None,
         fence=int(row["fence"]),
-        strikes=int(row["strikes"]),
+        claims_since_write=int(row["strikes"]),
         signals=_signals(row),
         forgotten_at=expires_ms / 1000 if expires_ms >= 0 else None,
     )

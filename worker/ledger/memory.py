@@ -1,12 +1,12 @@
-"""The ledger in memory, for tests of what stands above it: the same promises, with a clock that the test winds."""
+"""The ledger in memory, for tests of the layers above. Keeps the same contract; the test sets the clock."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Stage, dump_job
-from worker.ledger.base import AHEAD_S, Claim, IdempotencyKey, Row
-from worker.ledger.hash import accepted
+from worker.ledger.base import NEW_JOB_BACKDATE_S, Claim, IdempotencyKey, Row
+from worker.ledger.hash import accepted_job
 
 
 @dataclass
@@ -16,10 +16,10 @@ class StoredRow:
     job: Job
     due: float
     fence: int = 0
-    strikes: int = 0
+    claims_since_write: int = 0
     until: float = 0
-    heard: int = 0
-    taken: float = 0
+    signal_count: int = 0
+    taken_until: float = 0
     signals: dict[str, str] = field(default_factory=dict)
     forget_at: float | None = None
 
@@ -30,19 +30,20 @@ class MemoryLedger:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.rows: dict[str, StoredRow] = {}
-        self._once: dict[str, tuple[str, str]] = {}
+        self._idempotency: dict[str, tuple[str, str]] = {}  # key: job id, fingerprint
         self._dead: dict[str, None] = {}
 
-    async def accept(self, job: Job, once: IdempotencyKey | None = None) -> tuple[bool, Job]:
-        """Write the row unless one of this id is past being sent."""
+    async def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
+        """Write the row unless a row of this id is past *sent*."""
         row = self._row(job.id)
         if row and row.job.stage != Stage.SENT:
             return False, row.job
-        if once and self._once.setdefault(once.key, (job.id, once.of))[0] != job.id:
-            raise KeyReusedError(f"idempotency_key: job {self._once[once.key][0]} has it")
-        job = accepted(job, dump_job(row.job) if row else None, self._clock())
-        kept = (row.fence, row.heard, row.signals) if row else (0, 0, {})
-        self.rows[job.id] = StoredRow(job, self._clock() - AHEAD_S, kept[0] + 1, heard=kept[1], signals=kept[2])
+        if key and (owner := self._idempotency.setdefault(key.value, (job.id, key.fingerprint))[0]) != job.id:
+            raise KeyReusedError(f"idempotency_key: job {owner} already owns it")
+        job = accepted_job(job, dump_job(row.job) if row else None, self._clock())
+        fence, signal_count, signals = (row.fence, row.signal_count, row.signals) if row else (0, 0, {})
+        due = self._clock() - NEW_JOB_BACKDATE_S
+        self.rows[job.id] = StoredRow(job, due, fence + 1, signal_count=signal_count, signals=signals)
         return True, job
 
     async def send(self, job: Job, wait_s: float) -> None:
@@ -50,19 +51,21 @@ class MemoryLedger:
         self.rows.setdefault(job.id, StoredRow(job, due=self._clock() + wait_s))
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
-        """Take due rows of these queues."""
+        """Claim due rows of these queues."""
         now = self._clock()
         waiting = [row for row in self.rows.values() if row.job.queue in queues and not row.job.is_final]
         ready = sorted((row for row in waiting if row.due <= now), key=lambda r: (queues.index(r.job.queue), r.due))
         claims = []
         for row in ready[:limit]:
             late_s = now - row.due
-            row.fence, row.strikes, row.until, row.due = row.fence + 1, row.strikes + 1, now + lease_s, now + lease_s
-            claims.append(Claim(row.job, row.fence, now, row.strikes, dict(row.signals), row.heard, late_s))
+            row.fence, row.claims_since_write = row.fence + 1, row.claims_since_write + 1
+            row.until = row.due = now + lease_s
+            signals, count = dict(row.signals), row.signal_count
+            claims.append(Claim(row.job, row.fence, now, row.claims_since_write, signals, count, late_s))
         return claims, min((max(0.0, row.due - now) for row in waiting), default=None)
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
-        """Hold these rows for another lease."""
+        """Extend these claims by a lease."""
         lost = set()
         for job_id, fence in held:
             row = self._row(job_id)
@@ -73,61 +76,61 @@ class MemoryLedger:
         return lost
 
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
-        """Write the row and go on holding it."""
+        """Write the row and extend the claim."""
         row = self._held(claim, job)
         row.until = row.due = self._clock() + lease_s
 
     async def release(self, claim: Claim, job: Job, due_in_s: float) -> None:
-        """Write the row and let it go."""
+        """Write the row and end the claim."""
         row = self._held(claim, job)
         row.until = 0
-        row.due = self._clock() + (0 if row.heard != claim.heard else due_in_s)
+        row.due = self._clock() + (0 if row.signal_count != claim.signal_count else due_in_s)
 
     def _held(self, claim: Claim, job: Job) -> StoredRow:
         row = self._row(job.id)
         if row is None or row.fence != claim.fence:
             raise ClaimLostError(f"job {job.id}: another worker holds the row since fence {claim.fence}")
-        row.job, row.strikes = job, 0
+        row.job, row.claims_since_write = job, 0
         if job.ending:
             row.signals.clear()
         return row
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
-        """Leave a signal on a row and make it due."""
+        """Store a signal on a row and make it due."""
         row = self._row(job_id)
         if row is None:
             return None
         if row.job.ending is None:
-            row.signals[name], row.heard = value, row.heard + 1
+            row.signals[name], row.signal_count = value, row.signal_count + 1
             row.due = row.due if row.until > self._clock() else self._clock()
         return row.job
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:
-        """Take the ending of a closing row."""
+        """Lease the ending of a closing row."""
         row = self._row(job_id)
-        if row is None or row.job.stage != Stage.CLOSING or row.taken > self._clock():
+        if row is None or row.job.stage != Stage.CLOSING or row.taken_until > self._clock():
             return None
-        row.taken = self._clock() + lease_s
+        row.taken_until = self._clock() + lease_s
         return row.job
 
     async def hold(self, job_ids: Sequence[str], lease_s: float) -> None:
-        """Go on holding endings that were taken."""
+        """Renew the leases of endings that were taken."""
         for job_id in job_ids:
             if (row := self._row(job_id)) and row.job.stage == Stage.CLOSING:
-                row.taken = self._clock() + lease_s
+                row.taken_until = self._clock() + lease_s
 
-    async def withdraw(self, job_id: str, once: IdempotencyKey | None = None) -> bool:
-        """Remove a row that is still sent."""
+    async def withdraw(self, job_id: str, key: IdempotencyKey | None = None) -> bool:
+        """Remove a row that is still *sent*."""
         row = self._row(job_id)
         if row is None or row.job.stage != Stage.SENT:
             return False
         del self.rows[job_id]
-        if once and self._once.get(once.key, ("", ""))[0] == job_id:
-            del self._once[once.key]
+        if key and self._idempotency.get(key.value, ("", ""))[0] == job_id:
+            del self._idempotency[key.value]
         return True
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
-        """End a row that is closing."""
+        """Move a closing row to its ending."""
         row = self._row(job_id)
         if row and row.job.ending and not row.job.is_final:
             history = (*row.job.history, HistoryEntry(self._clock(), "closed"))
@@ -142,20 +145,20 @@ class MemoryLedger:
         return row.job if row else None
 
     async def row(self, job_id: str) -> Row | None:
-        """The job with what the ledger keeps beside it, or None."""
+        """The job with its due time, claim and signals, or None."""
         row = self._row(job_id)
         if row is None:
             return None
         due = None if row.job.is_final else row.due
-        return Row(row.job, due, row.until or None, row.fence, row.strikes, dict(row.signals), row.forget_at)
+        return Row(row.job, due, row.until or None, row.fence, row.claims_since_write, dict(row.signals), row.forget_at)
 
     async def dead(self, limit: int = 100) -> list[Job]:
-        """The jobs that failed, newest first."""
+        """The failed jobs, newest first."""
         rows = [row for job_id in reversed(self._dead) if (row := self._row(job_id))]
         return [row.job for row in rows[:limit]]
 
     async def drop(self, job_id: str) -> bool:
-        """Take a job from the list of the failed."""
+        """Remove a job from the list of failed jobs."""
         return job_id in self._dead and self._dead.pop(job_id) is None
 
     async def in_flight(self, queues: Sequence[str]) -> Mapping[str, int]:
@@ -164,11 +167,11 @@ class MemoryLedger:
         return {queue: sum(job.queue == queue for job in rows) for queue in queues}
 
     async def ping(self) -> float:
-        """The clock it was given."""
+        """The time of the given clock."""
         return self._clock()
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
     def _row(self, job_id: str) -> StoredRow | None:
         row = self.rows.get(job_id)

@@ -1,4 +1,4 @@
-"""The ledger as a backend uses it: blocking, from any thread, safe to fork."""
+"""The ledger's client for backends: blocking, thread-safe, safe to fork."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from redis.retry import Retry
 from worker.errors import KeyReusedError
 from worker.jobs.job import Job, dump_job, load_job
 from worker.ledger.base import IdempotencyKey, Row
-from worker.ledger.hash import Keys, row_of
+from worker.ledger.hash import Keys, read_row
 from worker.ledger.redis import lua
 
 
 def open_redis_producer(url: str, prefix: str = "kilnhand:") -> "RedisProducer":
-    """A producer's part of the ledger in the Redis at `url`; connects at the first call. Whoever opens it closes it."""
+    """A producer for the ledger in the Redis at `url`. It connects at the first call; the caller closes it."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=8,
@@ -30,40 +30,40 @@ def open_redis_producer(url: str, prefix: str = "kilnhand:") -> "RedisProducer":
 
 
 class RedisProducer:
-    """See `worker.ledger.base.Producer`. A repeated `send` finds its own row and changes nothing."""
+    """See `worker.ledger.base.Producer`. A repeated `send` finds its own row and does not change it."""
 
     def __init__(self, client: Redis, prefix: str) -> None:
         self._redis, self._keys = client, Keys(prefix)
         self._script = {name: client.register_script(lua(name)) for name in ("send", "withdraw", "signal")}
 
-    def send(self, job: Job, wait_s: float, once: IdempotencyKey | None = None) -> str:
-        """Write a row at stage *sent*, or find the job that has the key."""
+    def send(self, job: Job, wait_s: float, key: IdempotencyKey | None = None) -> str:
+        """Write a row at stage *sent*, or find the job that owns the key."""
         args: list[Any] = [job.id, dump_job(job), job.queue, int(wait_s * 1000)]
-        args += [once.of, int(once.keep_s * 1000)] if once else []
-        found, *of = self._script["send"](keys=self._keys.written(job, once), args=args)
+        args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
+        found, *rest = self._script["send"](keys=self._keys.written(job, key), args=args)
         job_id = str(found.decode())
-        if once and of[0].decode() != once.of:
+        if key and rest[0].decode() != key.fingerprint:
             raise KeyReusedError(f"idempotency_key: was used for another request, by job {job_id}")
         return job_id
 
-    def withdraw(self, job: Job, once: IdempotencyKey | None = None) -> bool:
-        """Remove a row that was only sent, its key too."""
-        keys = [self._keys.job(job.id), *self._keys.of_once(once)]
+    def withdraw(self, job: Job, key: IdempotencyKey | None = None) -> bool:
+        """Remove a row that is still *sent*, and its key."""
+        keys = [self._keys.job(job.id), *self._keys.idempotency(key)]
         return bool(self._script["withdraw"](keys=keys, args=[self._keys.prefix, job.id, "untouched"]))
 
     def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
-        """Leave a signal on a row and make it due."""
+        """Store a signal on a row and make it due."""
         doc = self._script["signal"](keys=[self._keys.job(job_id)], args=[self._keys.prefix, job_id, name, value])
         return load_job(doc) if doc else None
 
     def row(self, job_id: str) -> Row | None:
-        """The job with what the ledger keeps beside it, or None."""
+        """The job with its due time, claim and signals, or None."""
         found: Any = self._redis.hgetall(self._keys.job(job_id))
         if not found:
             return None
         due: Any = self._redis.zscore(self._keys.due(found[b"queue"].decode()), job_id)
         expires: Any = self._redis.pexpiretime(self._keys.job(job_id)) if due is None else -1
-        return row_of(found, due, expires)
+        return read_row(found, due, expires)
 
     def now(self) -> float:
         """The ledger's clock, seconds since the epoch."""

@@ -1,9 +1,9 @@
-"""The ledger in Redis: a hash a job and a due-time set a queue. What is atomic is a Lua file beside this one.
+"""The ledger in Redis: one hash per job and one sorted set of due times per queue. Each atomic step is a Lua file here.
 
-What a producer does with it, blocking, is `worker.ledger.producer`.
+The blocking client for backends is `worker.ledger.producer`.
 
-The client repeats a script after a lost connection. Run twice, `accept`, `signal` and `confirm` have the effect of
-once; a repeated `claim` or `take` only means that what the first one took waits for its lease to end.
+The client repeats a script after a lost connection. `accept`, `signal` and `confirm` have the same effect when they run
+twice. After a repeated `claim` or `take`, the rows of the first run wait until their lease ends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,23 +20,23 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, dump_job, load_job
 from worker.ledger.base import Claim, IdempotencyKey, Row
-from worker.ledger.hash import Keys, accepted, claim_of, row_of
+from worker.ledger.hash import Keys, accepted_job, read_claim, read_row
 
 _SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "confirm")
 
 
 def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
-    """A ledger in the Redis at `url`; connects at the first call. Whoever opens it closes it."""
+    """A ledger in the Redis at `url`. It connects at the first call; the caller closes it."""
     pool = BlockingConnectionPool.from_url(
         url,
-        max_connections=16,  # more callers wait for one; the plain pool would refuse them
+        max_connections=16,  # further callers wait; the plain pool would raise
         timeout=30,
         socket_timeout=10,
         socket_connect_timeout=5,
         socket_keepalive=True,
         health_check_interval=25,
         retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError, ReadOnlyError],  # one that is no primary any more
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, ReadOnlyError],  # the server was demoted to a replica
         client_name="kilnhand-ledger",
     )
     return RedisLedger(Redis(connection_pool=pool), prefix)
@@ -49,78 +49,78 @@ class RedisLedger:
         self._redis, self._prefix, self._keys = client, prefix, Keys(prefix)
         self._script = {name: client.register_script(lua(name)) for name in _SCRIPTS}
 
-    async def accept(self, job: Job, once: IdempotencyKey | None = None) -> tuple[bool, Job]:
-        """Write the row unless one of this id is past being sent."""
-        now, sent = await self._seen(job.id)
-        job = accepted(job, sent, now)
+    async def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
+        """Write the row unless a row of this id is past *sent*."""
+        now, sent = await self._time_and_doc(job.id)
+        job = accepted_job(job, sent, now)
         args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix]
-        args += [once.of, int(once.keep_s * 1000)] if once else []
-        new, found, *_ = await self._script["accept"](keys=self._keys.written(job, once), args=args)
+        args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
+        new, found, *_ = await self._script["accept"](keys=self._keys.written(job, key), args=args)
         if new < 0:
-            raise KeyReusedError(f"idempotency_key: job {found.decode()} has it")
+            raise KeyReusedError(f"idempotency_key: job {found.decode()} already owns it")
         return bool(new), load_job(found)
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
-        """Take due rows of these queues."""
+        """Claim due rows of these queues."""
         keys = [self._keys.due(queue) for queue in queues]
         now, wait, *rows = await self._script["claim"](keys=keys, args=[self._prefix, limit, int(lease_s * 1000)])
-        claims = [claim_of(row, now / 1000) for row in rows]
+        claims = [read_claim(row, now / 1000) for row in rows]
         for row, claim in zip(rows, claims, strict=True):
-            if claim is None:  # that we cannot read it is no fault of the row's
+            if claim is None:  # a row of a newer version is not a row that kills workers
                 await self._redis.hincrby(self._keys.job(row[-1].decode()), "strikes", -1)
         return [claim for claim in claims if claim], None if wait < 0 else wait / 1000
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
-        """Hold these rows for another lease."""
+        """Extend these claims by a lease."""
         pairs = [part for job_id, fence in held for part in (job_id, fence)]
         lost = await self._script["renew"](keys=[], args=[self._prefix, int(lease_s * 1000), *pairs])
         return {job_id.decode() for job_id in lost}
 
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
-        """Write the row and go on holding it."""
+        """Write the row and extend the claim."""
         await self._write(claim, job, "keep", lease_s)
 
     async def release(self, claim: Claim, job: Job, due_in_s: float) -> None:
-        """Write the row and let it go."""
+        """Write the row and end the claim."""
         await self._write(claim, job, "release", due_in_s)
 
     async def _write(self, claim: Claim, job: Job, mode: str, seconds: float) -> None:
         keys = self._keys.written(job)
-        args: list[Any] = [job.id, claim.fence, dump_job(job), job.stage, mode, int(seconds * 1000), claim.heard]
+        args: list[Any] = [job.id, claim.fence, dump_job(job), job.stage, mode, int(seconds * 1000), claim.signal_count]
         if not await self._script["write"](keys=keys, args=args):
             raise ClaimLostError(f"job {job.id}: another worker holds the row since fence {claim.fence}")
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
-        """Leave a signal on a row and make it due."""
+        """Store a signal on a row and make it due."""
         doc = await self._script["signal"](keys=[self._keys.job(job_id)], args=[self._prefix, job_id, name, value])
         return load_job(doc) if doc else None
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:
-        """Take the ending of a closing row."""
+        """Lease the ending of a closing row."""
         doc = await self._script["take"](keys=[self._keys.job(job_id)], args=[int(lease_s * 1000), "take"])
         return load_job(doc) if doc else None
 
     async def hold(self, job_ids: Sequence[str], lease_s: float) -> None:
-        """Go on holding endings that were taken."""
+        """Renew the leases of endings that were taken."""
         for job_id in job_ids:
             await self._script["take"](keys=[self._keys.job(job_id)], args=[int(lease_s * 1000), "hold"])
 
-    async def withdraw(self, job_id: str, once: IdempotencyKey | None = None) -> bool:
-        """Remove a row that is still sent."""
-        keys = [self._keys.job(job_id), *self._keys.of_once(once)]
+    async def withdraw(self, job_id: str, key: IdempotencyKey | None = None) -> bool:
+        """Remove a row that is still *sent*."""
+        keys = [self._keys.job(job_id), *self._keys.idempotency(key)]
         return bool(await self._script["withdraw"](keys=keys, args=[self._prefix, job_id, "any"]))
 
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
-        """End a row that is closing."""
-        now, doc = await self._seen(job_id)
+        """Move a closing row to its ending."""
+        now, doc = await self._time_and_doc(job_id)
         job = load_job(doc) if doc else None
         if job is not None and job.ending is not None and not job.is_final:
             job = job.move(job.ending, history=(*job.history, HistoryEntry(now, "closed")))
             args: list[Any] = [job_id, dump_job(job), job.stage, int(forget_in_s * 1000)]
             await self._script["confirm"](keys=[*self._keys.written(job), self._keys.dead], args=args)
 
-    async def _seen(self, job_id: str) -> tuple[float, bytes | None]:
-        """Redis's clock, and the row's document, in one round trip."""
+    async def _time_and_doc(self, job_id: str) -> tuple[float, bytes | None]:
+        """Redis's clock and the row's document, in one round trip."""
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.hget(self._keys.job(job_id), "doc")
@@ -133,21 +133,21 @@ class RedisLedger:
         return load_job(doc) if doc else None
 
     async def row(self, job_id: str) -> Row | None:
-        """The job with what the ledger keeps beside it, or None."""
+        """The job with its due time, claim and signals, or None."""
         found: Any = await self._redis.hgetall(self._keys.job(job_id))
         if not found:
             return None
         due: Any = await self._redis.zscore(self._keys.due(found[b"queue"].decode()), job_id)
-        return row_of(found, due, await self._redis.pexpiretime(self._keys.job(job_id)) if due is None else -1)
+        return read_row(found, due, await self._redis.pexpiretime(self._keys.job(job_id)) if due is None else -1)
 
     async def dead(self, limit: int = 100) -> list[Job]:
-        """The jobs that failed, newest first."""
+        """The failed jobs, newest first."""
         ids: Any = await self._redis.zrange(self._keys.dead, 0, limit - 1, desc=True)
         jobs = [await self.get(job_id.decode()) for job_id in ids]
         return [job for job in jobs if job]
 
     async def drop(self, job_id: str) -> bool:
-        """Take a job from the list of the failed."""
+        """Remove a job from the list of failed jobs."""
         return bool(await self._redis.zrem(self._keys.dead, job_id))
 
     async def in_flight(self, queues: Sequence[str]) -> Mapping[str, int]:
@@ -165,5 +165,5 @@ class RedisLedger:
 
 
 def lua(name: str) -> str:
-    """A script by the name of its file."""
+    """The text of a script, by its file name without `.lua`."""
     return (files("worker.ledger") / f"{name}.lua").read_text()

@@ -1,9 +1,9 @@
--- Hold rows for another lease, each only if its fence is still ours. One let go meanwhile stays let go.
+-- Extend the lease of claimed rows, each only while its fence is still ours. A row that was released stays released.
 --
--- touches  job   hash  <prefix>job:<id>      of every id given
+-- touches  job   hash  <prefix>job:<id>      of every given id
 -- touches  due   zset  <prefix>due:<queue>   of each of these jobs
 -- ARGV     prefix, lease in ms, then id, fence, id, fence, ...
--- returns  the ids that are ours no longer
+-- returns  the ids whose claim is lost
 local t = redis.call('TIME')
 local till = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[2])
 local lost = {}

@@ -1,10 +1,10 @@
--- Write a row that its producer is about to send, due when no worker has accepted it in time.
+-- Write the row of a message that is about to be published. It comes due if no worker accepts it in time.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>      see accept.lua
 -- KEYS[2]  due   zset  <prefix>due:<queue>
--- KEYS[3]  once  hash  <prefix>once:<key>    job, of, shared (a second caller has been given the job): with a key only
--- ARGV     id, doc, queue, wait in ms, fingerprint, keep in ms
--- returns  {id, fingerprint} of the job that is to be followed: this one, or the one that has the key
+-- KEYS[3]  once  hash  <prefix>once:<key>    job, of (fingerprint), shared (a second caller was given this job): only with a key
+-- ARGV     id, doc, queue, wait in ms; with a key also: fingerprint, key lifetime in ms
+-- returns  {id, fingerprint}: of this job, or of the job that already owns the key
 if KEYS[3] then
   local held = redis.call('HMGET', KEYS[3], 'job', 'of')
   if held[1] then

@@ -1,4 +1,4 @@
--- Leave a signal on a row whose ending is open. A claimed row is not disturbed: it comes due when its claim is let go.
+-- Store a signal on a row whose ending is still open. An unclaimed row is due now; a claimed row when it is released.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
 -- touches  due   zset  <prefix>due:<queue>   of this job

@@ -1,8 +1,8 @@
--- Take the ending of a closing row, so that one closing message alone runs callbacks; again when its taker has died.
+-- Lease the ending of a closing row, so that only one closing message runs callbacks. After the lease another may take it.
 --
--- KEYS[1]  job   hash  <prefix>job:<id>      taken: until when somebody is ending it, ms
--- ARGV     lease in ms, 'take' | 'hold' (who has taken it goes on)
--- returns  the doc, or false: no such row, not closing, or somebody is at it
+-- KEYS[1]  job   hash  <prefix>job:<id>      taken: when the lease on the ending expires, ms
+-- ARGV     lease in ms, 'take' | 'hold' (renew the lease)
+-- returns  the doc, or false: no such row, not closing, or another delivery has the lease
 local row = redis.call('HMGET', KEYS[1], 'doc', 'stage', 'taken')
 if row[2] ~= 'closing' then return false end
 local t = redis.call('TIME')

@@ -1,10 +1,10 @@
--- Remove a row that is still sent: its message could not go out, or was refused.
+-- Remove a row at stage 'sent': its message could not be published, or was refused.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
--- KEYS[2]  once  hash  <prefix>once:<key>    job, of, shared: only with an idempotency key
+-- KEYS[2]  once  hash  <prefix>once:<key>    job, of, shared (see send.lua): only with an idempotency key
 -- touches  due   zset  <prefix>due:<queue>   of this job
--- ARGV     prefix, id, 'any' | 'untouched' (only if no worker has claimed it meanwhile)
--- returns  1, or 0 when the row is past that or gone, or somebody else counts on it
+-- ARGV     prefix, id, 'any' | 'untouched' (only if no worker has claimed it and no second caller was given it)
+-- returns  1, or 0 when the row is not removed
 local row = redis.call('HMGET', KEYS[1], 'stage', 'fence', 'queue')
 if row[1] ~= 'sent' then return 0 end
 if ARGV[3] == 'untouched' and (row[2] ~= '0' or (KEYS[2] and redis.call('HGET', KEYS[2], 'shared'))) then return 0 end

@@ -1,9 +1,10 @@
--- Write a claimed row: kept for another lease, or let go until it is due. Once its ending is decided, no signal counts.
+-- Write a claimed row: 'keep' extends the lease, 'release' ends the claim and sets the next due time.
+-- A released row is due at once if a signal came during the claim. Writing stage 'closing' deletes all signals.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
 -- KEYS[2]  due   zset  <prefix>due:<queue>
--- ARGV     id, fence, doc, stage, 'keep' | 'release', ms (lease | due in), signals heard
--- returns  1, or 0 when another claim is newer
+-- ARGV     id, fence, doc, stage, 'keep' | 'release', ms (lease | due in), number of signals at claim time
+-- returns  1, or 0 when a newer claim exists
 local row = redis.call('HMGET', KEYS[1], 'fence', 'heard')
 if row[1] ~= ARGV[2] then return 0 end
 local t = redis.call('TIME')

@@ -1,1 +1,1 @@
-"""What tests need inside the running code."""
+"""Hooks for tests inside the running code."""

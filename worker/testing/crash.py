@@ -1,6 +1,7 @@
-"""Points at which a process kills itself on order, so that a test can crash it between any two effects.
+"""Crash points: places where a process kills itself, so that a test can crash it between any two effects.
 
-`KILNHAND_CRASH_AT` names the point. Nothing is armed unless an entry point arms it; a point then costs a comparison.
+`KILNHAND_CRASH_AT` names the point. A process crashes only if its entry point calls `arm`. A point that is not armed
+costs one comparison.
 """
 
 import os
@@ -11,12 +12,12 @@ from worker.jobs.job import FINAL, Stage
 _WRITES = tuple(f"{side}_write_{stage}" for stage in Stage if stage not in FINAL for side in ("before", "after"))
 POINTS = (
     "before_sent_row",  # in a producer: nothing has happened
-    "after_sent_row",  # the row says sent, no message is out
-    "after_message",  # the message is out, the caller does not know its id
+    "after_sent_row",  # the row is sent, the message not published
+    "after_message",  # the message is published, the caller does not know its id
     "before_accept",
-    "after_accept",  # the row is there, the message not acknowledged
+    "after_accept",  # the row is written, the message not acknowledged
     "after_claim",
-    "before_post",  # the intent is written, nothing sent
+    "before_post",  # the intent is written, nothing is sent
     "after_post",  # the provider has answered, the ticket is not written
     "before_stop",  # a cancel, before the provider is asked
     "after_stop",
@@ -27,8 +28,8 @@ POINTS = (
     "after_resend",
     "before_closing_message",
     "after_closing_message",
-    "after_take",  # the ending is taken, nothing of it has reached Celery
-    "before_confirm",  # Celery has stored the ending, the row still closes
+    "after_take",  # the ending is taken, Celery has stored nothing of it
+    "before_confirm",  # Celery has stored the ending, the row is still closing
     "after_confirm",
     "before_revoked",  # a cancelled job, before its state is stored
     "after_revoked",
@@ -38,7 +39,7 @@ _armed: str | None = None
 
 
 def arm(name: str | None) -> None:
-    """Die at this point. Raises `ValueError` for a name that is no point."""
+    """Crash at this point. Raises `ValueError` for an unknown name."""
     global _armed
     if name is not None and name not in POINTS:
         raise ValueError(f"KILNHAND_CRASH_AT is {name!r}; allowed: {', '.join(POINTS)}")
@@ -46,6 +47,6 @@ def arm(name: str | None) -> None:
 
 
 def point(name: str) -> None:
-    """Die here, as by `kill -9`, if that was ordered."""
+    """Crash here, as with `kill -9`, if this point is armed."""
     if name == _armed:
         os.kill(os.getpid(), signal.SIGKILL)

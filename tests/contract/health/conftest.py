@@ -26,7 +26,7 @@ POLICY = Policy(
     pause_max_s=5,
     backoff_s=0.2,
     backoff_max_s=0.3,
-    again_s=0.1,
+    recheck_s=0.1,
 )
 
 
@@ -38,7 +38,7 @@ class Bench:
 
     async def go(self, model: str = "m", provider: str = "fal", lease_s: float = LEASE_S) -> Permit:
         """A submission that must be let go."""
-        found = await self.health.ask(provider, model, lease_s)
+        found = await self.health.acquire(provider, model, lease_s)
         assert isinstance(found, Permit), found
         return found
 

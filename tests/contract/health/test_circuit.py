@@ -16,7 +16,7 @@ async def test_nobody_waits_for_a_provider_that_was_never_told_of(bench: Bench) 
 async def test_enough_failures_open_the_models_circuit_and_no_other(bench: Bench) -> None:
     assert await bench.told(BAD, POLICY.failures - 1) == ()
     assert await bench.told(BAD) == (Change("opened", "fal", "m", "failures", POLICY.open_s),)
-    wait = await bench.health.ask("fal", "m", LEASE_S)
+    wait = await bench.health.acquire("fal", "m", LEASE_S)
     assert isinstance(wait, Wait) and wait.why == "open" and 0 < wait.after_s <= POLICY.open_s + 0.001
     await bench.go("another")
     await bench.go("m", provider="vertex")
@@ -38,32 +38,32 @@ async def test_failures_of_more_than_one_model_open_the_providers_circuit(bench:
     await bench.told(BAD, POLICY.failures - 1, model="a")
     assert await bench.told(BAD, model="b") == (Change("opened", "fal", None, "failures", POLICY.open_s),)
     for model in ("a", "b", "c"):
-        assert isinstance(await bench.health.ask("fal", model, LEASE_S), Wait)
+        assert isinstance(await bench.health.acquire("fal", model, LEASE_S), Wait)
 
 
 async def test_one_of_fifty_who_ask_at_once_probes_a_half_open_circuit(bench: Bench) -> None:
     await bench.half_open()
-    answers = await asyncio.gather(*(bench.health.ask("fal", "m", LEASE_S) for _ in range(50)))
+    answers = await asyncio.gather(*(bench.health.acquire("fal", "m", LEASE_S) for _ in range(50)))
     (go,) = [answer for answer in answers if isinstance(answer, Permit)]
     assert go.probe
     assert {answer.why for answer in answers if isinstance(answer, Wait)} == {"probing"}
-    assert all(0 < answer.after_s <= POLICY.again_s for answer in answers if isinstance(answer, Wait))
+    assert all(0 < answer.after_s <= POLICY.recheck_s for answer in answers if isinstance(answer, Wait))
 
 
 async def test_one_of_many_models_probes_a_half_open_provider(bench: Bench) -> None:
     await bench.health.record("fal", "m", LOCKED, None)
     await bench.passes(POLICY.lock_s + 0.02)
-    answers = await asyncio.gather(*(bench.health.ask("fal", str(model), LEASE_S) for model in range(50)))
+    answers = await asyncio.gather(*(bench.health.acquire("fal", str(model), LEASE_S) for model in range(50)))
     assert sum(isinstance(answer, Permit) for answer in answers) == 1
 
 
 async def test_a_probe_whose_holder_dies_is_replaced_after_its_lease(bench: Bench) -> None:
     await bench.half_open()
     assert (await bench.go()).probe
-    assert isinstance(await bench.health.ask("fal", "m", LEASE_S), Wait)
+    assert isinstance(await bench.health.acquire("fal", "m", LEASE_S), Wait)
     await bench.passes(LEASE_S + 0.02)
     assert (await bench.go()).probe
-    assert isinstance(await bench.health.ask("fal", "m", LEASE_S), Wait)
+    assert isinstance(await bench.health.acquire("fal", "m", LEASE_S), Wait)
 
 
 async def test_a_good_probe_closes_and_what_failed_before_is_forgotten(bench: Bench) -> None:
@@ -108,7 +108,7 @@ async def test_what_was_asked_before_the_circuit_closed_does_not_open_it_again(b
 async def test_a_failure_that_says_when_to_come_again_is_believed(bench: Bench) -> None:
     hinted = Verdict("bad", retry_after_s=2)
     await bench.health.record("fal", "m", hinted, None)
-    assert await bench.health.ask("fal", "m", LEASE_S) == Wait(pytest.approx(2, abs=0.2), "paused")
+    assert await bench.health.acquire("fal", "m", LEASE_S) == Wait(pytest.approx(2, abs=0.2), "paused")
     for _ in range(POLICY.failures - 2):
         await bench.health.record("fal", "m", hinted, None)
     (opened,) = await bench.health.record("fal", "m", hinted, None)
@@ -124,7 +124,7 @@ async def test_a_locked_account_opens_at_once_and_alerts_one_of_all_replicas(ben
     told = await asyncio.gather(*(replicas[n % 2].record("fal", f"m{n}", LOCKED, go) for n, go in enumerate(gos)))
     changes = sorted(change.kind for found in told for change in found)
     assert changes == ["alert", "opened"]
-    assert isinstance(await bench.health.ask("fal", "another", LEASE_S), Wait)
+    assert isinstance(await bench.health.acquire("fal", "another", LEASE_S), Wait)
 
 
 async def test_a_lock_that_goes_on_alerts_no_more_until_the_circuit_has_closed(bench: Bench) -> None:
@@ -160,7 +160,7 @@ async def test_a_model_that_is_not_ours_to_use_is_shut_alone_and_alerts(bench: B
 
 async def test_a_retired_model_is_shut_alone_for_long_without_an_alert(bench: Bench) -> None:
     assert await bench.told(Verdict("retired")) == (Change("opened", "fal", "m", "retired", POLICY.retired_s),)
-    assert await bench.health.ask("fal", "m", LEASE_S) == Wait(pytest.approx(POLICY.retired_s, abs=1), "open")
+    assert await bench.health.acquire("fal", "m", LEASE_S) == Wait(pytest.approx(POLICY.retired_s, abs=1), "open")
     await bench.go("another")
 
 

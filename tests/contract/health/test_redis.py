@@ -27,10 +27,10 @@ async def health(redis_url: str):  # type: ignore[no-untyped-def]
 
 async def test_every_key_is_ours_and_ends_by_itself(health: RedisHealth, redis_url: str) -> None:
     slow = open_redis_health(redis_url, replace(POLICY, rate_per_s={"vertex": 3}))
-    await slow.ask("vertex", "m", LEASE_S)
+    await slow.acquire("vertex", "m", LEASE_S)
     _all_end(redis_url)
     for number, kind in enumerate(ALL):
-        await slow.ask("vertex", f"m{number}", LEASE_S)
+        await slow.acquire("vertex", f"m{number}", LEASE_S)
         await health.record(f"p{number}", "m", Verdict(kind, 1), await _go(health, f"p{number}"))  # type: ignore[arg-type]
     await slow.aclose()
     _all_end(redis_url)
@@ -80,7 +80,7 @@ async def test_the_workers_own_clock_counts_for_nothing(health: RedisHealth, mon
     monkeypatch.setattr("time.time", lambda: 12345.0)
     for _ in range(POLICY.failures):
         await health.record("fal", "m", BAD, await _go(health))
-    assert isinstance(await health.ask("fal", "m", LEASE_S), Wait)
+    assert isinstance(await health.acquire("fal", "m", LEASE_S), Wait)
     await asyncio.sleep(POLICY.open_s + 0.02)
     assert (await _go(health)).probe
 
@@ -101,11 +101,11 @@ async def test_without_redis_everything_may_go_and_it_is_said_once_a_minute() ->
     health._clock = lambda: now[0]
     with capture_logs() as logs:
         for _ in range(3):
-            assert await health.ask("fal", "m", LEASE_S) == Permit()
+            assert await health.acquire("fal", "m", LEASE_S) == Permit()
             assert await health.record("fal", "m", BAD, Permit()) == ()
         assert [line["event"] for line in logs] == ["health_unreachable"]
         now[0] = 61
-        await health.ask("fal", "m", LEASE_S)
+        await health.acquire("fal", "m", LEASE_S)
     assert len(logs) == 2
     with pytest.raises(redis.RedisError):
         await health.states()
@@ -121,6 +121,6 @@ def _all_end(url: str) -> None:
 
 
 async def _go(health: RedisHealth, provider: str = "fal") -> Permit:
-    found = await health.ask(provider, "m", LEASE_S)
+    found = await health.acquire(provider, "m", LEASE_S)
     assert isinstance(found, Permit), found
     return found

@@ -10,7 +10,7 @@ import redis
 from tests.contract.ledger.conftest import LEASE_S, Bench, job
 from worker.errors import ClaimLostError
 from worker.jobs.job import Attempt, Job, Stage, Ticket
-from worker.ledger.base import AHEAD_S
+from worker.ledger.base import NEW_JOB_BACKDATE_S
 from worker.ledger.redis import open_redis_ledger
 
 
@@ -37,8 +37,10 @@ async def test_a_claimed_row_is_nobody_elses_until_its_lease_ends(bench: Bench) 
     await bench.passes(LEASE_S + 0.1)
     (again,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert again.fence > claim.fence
-    assert again.strikes == 2
-    assert 0.1 <= again.late_s < 1 < claim.late_s < AHEAD_S + 1, "how late a claim is counts from when the row was due"
+    assert again.claims_since_write == 2
+    assert 0.1 <= again.late_s < 1 < claim.late_s < NEW_JOB_BACKDATE_S + 1, (
+        "how late a claim is counts from when the row was due"
+    )
 
 
 async def test_what_is_to_be_begun_goes_before_what_is_looked_at_again(bench: Bench) -> None:
@@ -96,7 +98,7 @@ async def test_a_released_row_is_due_again_when_it_was_said(bench: Bench) -> Non
     await bench.passes(0.25)
     (again,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert again.job == waiting
-    assert again.strikes == 1
+    assert again.claims_since_write == 1
 
 
 async def test_only_the_queues_asked_for_are_claimed_and_never_more_than_the_limit(bench: Bench) -> None:

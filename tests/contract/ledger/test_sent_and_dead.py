@@ -20,8 +20,8 @@ def sent(job_id: str = "a", queue: str = "generation") -> Job:
 async def closing(bench: Bench, job_id: str, ending: Stage) -> None:
     await bench.ledger.accept(job(job_id))
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
-    trouble = ErrorRecord("internal", "x") if ending == Stage.FAILED else None
-    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, error=trouble), 60)
+    error = ErrorRecord("internal", "x") if ending == Stage.FAILED else None
+    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, error=error), 60)
 
 
 async def test_a_sent_row_is_due_when_nobody_has_accepted_it_in_time(bench: Bench) -> None:
@@ -94,10 +94,10 @@ async def test_an_ending_that_is_held_is_nobody_elses_and_one_that_ended_is_not_
 
 
 async def test_a_refused_row_gives_its_key_back(redis_url: str, producer: RedisProducer) -> None:
-    ledger, once = open_redis_ledger(redis_url), IdempotencyKey("k", "of", 60)
-    producer.send(sent(), 60, once)
-    await ledger.withdraw("a", once)
-    assert (await ledger.accept(job("c"), once))[0]
+    ledger, key = open_redis_ledger(redis_url), IdempotencyKey("k", "of", 60)
+    producer.send(sent(), 60, key)
+    await ledger.withdraw("a", key)
+    assert (await ledger.accept(job("c"), key))[0]
     await ledger.aclose()
 
 
@@ -111,7 +111,7 @@ async def test_a_row_that_cannot_be_read_is_not_taken_for_one_that_kills_workers
             assert (await ledger.claim(["generation"], 10, 0.0))[0] == []
         client.hset("kilnhand:job:a", "doc", doc or "")
     (claim,), _ = await ledger.claim(["generation"], 10, LEASE_S)
-    assert claim.strikes == 1
+    assert claim.claims_since_write == 1
     await ledger.aclose()
 
 
@@ -142,7 +142,7 @@ async def test_a_row_shows_who_may_do_what_with_it_and_when(bench: Bench) -> Non
     await bench.ledger.signal("a", "cancel")
     row = await bench.ledger.row("a")
     assert row and row.job == claim.job
-    assert (row.fence, row.strikes, row.signals) == (claim.fence, 1, {"cancel": "1"})
+    assert (row.fence, row.claims_since_write, row.signals) == (claim.fence, 1, {"cancel": "1"})
     assert row.held_until == row.due_at == pytest.approx(now + 5, abs=0.5)
     await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=Stage.COMPLETED), 60)
     await bench.ledger.confirm("a", 60)
@@ -173,9 +173,9 @@ def producer(redis_url: str) -> RedisProducer:
 
 async def test_nothing_of_a_forgotten_job_stays_in_redis(redis_url: str, producer: RedisProducer) -> None:
     ledger = open_redis_ledger(redis_url)
-    once = IdempotencyKey("k", "of", 0.5)
-    producer.send(sent(), 60, once)
-    await ledger.accept(job(), once)
+    key = IdempotencyKey("k", "of", 0.5)
+    producer.send(sent(), 60, key)
+    await ledger.accept(job(), key)
     (claim,), _ = await ledger.claim(["generation"], 10, LEASE_S)
     await ledger.release(
         claim, claim.job.move(Stage.CLOSING, ending=Stage.FAILED, error=ErrorRecord("internal", "x")), 60
@@ -187,16 +187,16 @@ async def test_nothing_of_a_forgotten_job_stays_in_redis(redis_url: str, produce
 
 
 def test_a_row_is_withdrawn_only_while_it_is_sent_and_untouched(redis_url: str, producer: RedisProducer) -> None:
-    once = IdempotencyKey("k", "of", 60)
-    assert producer.send(sent(), 60, once) == "a"
-    assert producer.withdraw(sent(), once)
+    key = IdempotencyKey("k", "of", 60)
+    assert producer.send(sent(), 60, key) == "a"
+    assert producer.withdraw(sent(), key)
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
-    producer.send(sent(), 60, once)
+    producer.send(sent(), 60, key)
     producer.signal("a", "cancel")
     with redis.Redis.from_url(redis_url) as client:
         client.hset("kilnhand:job:a", "fence", 1)  # a worker has seen it
-    assert not producer.withdraw(sent(), once)
+    assert not producer.withdraw(sent(), key)
     assert producer.row("a")
 
 

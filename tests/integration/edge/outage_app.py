@@ -24,7 +24,7 @@ if os.environ["OUTAGE_COMPAT"] == "yes":
 
 @app.task(name="hold", ignore_result=True)
 def hold(seconds: float) -> None:
-    """Stay unacknowledged for so long."""
+    """Stay unacknowledged for this many seconds."""
     Path(os.environ["OUTAGE_MARK"]).touch()
     time.sleep(seconds)
 

@@ -1,4 +1,4 @@
-"""States in the result backend only go forward, whoever writes at the same time."""
+"""A final state in the result backend never changes, also with simultaneous writes."""
 
 import threading
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ async def test_a_live_state_is_stored_as_celery_stores_its_own(app: Celery, redi
     await states.aclose()
 
 
-async def test_a_job_whose_result_nobody_wants_leaves_no_state(app: Celery, redis_url: str) -> None:
+async def test_a_job_that_ignores_its_result_stores_no_state(app: Celery, redis_url: str) -> None:
     message = {"id": "j", "ignore_result": True}
     job = Job("j", "t", "generation", {}, Step("flux-dev", {}, ()), Options(), 5.0, message=message)
     states = LiveStates(app.backend, redis_url)

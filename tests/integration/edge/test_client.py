@@ -1,4 +1,4 @@
-"""A backend's cancel and status, against a Redis without workers."""
+"""`cancel`, `status` and `result` of worker.client, against a Redis without workers."""
 
 import time
 
@@ -15,13 +15,13 @@ from worker.ledger.redis import open_redis_ledger
 
 @pytest.fixture
 def job_id(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A job that was sent, and that no worker has accepted."""
+    """A job that was sent and that no worker has accepted."""
     point_producer_at({"KILNHAND_REDIS_URL": redis_url}, monkeypatch)
     return str(text_to_image.delay(prompt="x", model="flux-dev").id)
 
 
 async def end(redis_url: str, job_id: str, ending: Stage, **changes: object) -> None:
-    """What workers do with it."""
+    """End the job, as workers do."""
     ledger = open_redis_ledger(redis_url)
     job = await ledger.get(job_id)
     assert job
@@ -40,23 +40,23 @@ def test_a_job_is_known_from_the_moment_it_was_sent(job_id: str) -> None:
     )  # fmt: skip
 
 
-def test_a_cancel_is_left_on_the_row_and_makes_it_due(job_id: str) -> None:
+def test_a_cancel_is_stored_on_the_row_and_makes_it_due(job_id: str) -> None:
     seen = client.cancel(job_id)
     row = producer().row(job_id)
     assert seen and seen.state == "QUEUED"
     assert row and row.signals == {"cancel": "1"}
     assert row.due_at and row.due_at <= producer().now()
-    assert client.cancel(job_id) is not None, "twice is once"
+    assert client.cancel(job_id) is not None, "a second cancel has the same effect"
 
 
-def test_a_wait_that_is_in_vain_ends_and_says_how_far_the_job_is(job_id: str) -> None:
+def test_a_wait_without_an_end_returns_the_current_status(job_id: str) -> None:
     began = time.monotonic()
     seen = client.cancel(job_id, wait_s=0.4)
     assert seen and (seen.state, seen.receipt) == ("QUEUED", None)
     assert 0.4 <= time.monotonic() - began < 3
 
 
-async def test_after_the_end_a_cancel_changes_nothing_and_says_so(job_id: str, redis_url: str) -> None:
+async def test_after_the_end_a_cancel_changes_nothing_and_returns_the_state(job_id: str, redis_url: str) -> None:
     await end(redis_url, job_id, Stage.COMPLETED, result={"images": []})
     before = producer().row(job_id)
     seen = client.cancel(job_id, wait_s=5)
@@ -75,7 +75,7 @@ async def test_a_cancelled_job_has_its_receipt(job_id: str, redis_url: str) -> N
 
 
 @pytest.mark.usefixtures("job_id")
-def test_nobody_knows_an_unknown_id() -> None:
+def test_an_unknown_id_returns_none() -> None:
     assert (client.cancel("nope", wait_s=5), client.status("nope"), client.result("nope")) == (None, None, None)
 
 

@@ -1,4 +1,4 @@
-"""Celery 5.7.0 with kombu 5.7.0 and a Redis that goes away: what `worker.edge.compat` is for, and whether it still is."""
+"""A Redis outage with celery 5.7.0 and kombu 5.7.0: `worker.edge.compat` is needed for these versions."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from worker.edge.compat import NEEDED_FOR
 
 def test_the_versions_are_still_those_that_need_it() -> None:
     assert (celery.__version__, kombu.__version__) == NEEDED_FOR, (
-        "try the test below with OUTAGE_COMPAT=no on these versions: if the worker lives, worker/edge/compat.py can go"
+        "try the test below with OUTAGE_COMPAT=no on these versions: if the worker survives, delete worker/edge/compat.py"
     )
 
 

@@ -1,4 +1,4 @@
-"""How an ending reaches Celery: by a message without stamps, or directly where no task is left to take it."""
+"""How an ending reaches Celery: by a message without stamps, or directly if the task was removed."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 from celery import Celery, Task
 
 from tasks.generation import text_to_image
-from worker.edge.message import SINCE, send_again, send_closing
+from worker.edge.message import ACCEPTED_AT_HEADER, send_again, send_closing
 from worker.edge.publisher import CeleryPublisher
 from worker.jobs.job import ErrorRecord, Job, Options, Stage, Step
 from worker.ledger.redis import open_redis_ledger
@@ -28,16 +28,16 @@ def app(redis_url: str) -> Iterator[Celery]:
 
 
 @pytest.mark.parametrize(
-    ("ending", "trouble", "state"),
+    ("ending", "error", "state"),
     [(Stage.COMPLETED, None, "SUCCESS"), (Stage.FAILED, ErrorRecord("rate_limited", "slow"), "FAILURE")],
 )
 async def test_a_job_whose_task_was_removed_ends_all_the_same(
-    app: Celery, redis_url: str, ending: Stage, trouble: ErrorRecord | None, state: str
+    app: Celery, redis_url: str, ending: Stage, error: ErrorRecord | None, state: str
 ) -> None:
     ledger = open_redis_ledger(redis_url)
     await ledger.accept(JOB)
     (claim,), _ = await ledger.claim(["generation"], 1, 8.0)
-    job = claim.job.move(Stage.CLOSING, ending=ending, error=trouble, result={"images": []})
+    job = claim.job.move(Stage.CLOSING, ending=ending, error=error, result={"images": []})
     await ledger.release(claim, job, 60)
     publisher = CeleryPublisher(app, ledger, redis_url, 60.0)
     await publisher.close(job)
@@ -47,7 +47,7 @@ async def test_a_job_whose_task_was_removed_ends_all_the_same(
     await ledger.aclose()
 
 
-def test_an_ending_carries_no_stamps_by_which_a_worker_would_drop_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closing_message_has_no_stamps_since_a_worker_drops_revoked_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(Task, "apply_async", lambda self, args, kwargs, **options: sent.append(options))
     stamped = replace(JOB, message={"id": "j", "stamped_headers": ["shop"], "stamps": {"shop": "7"}})
@@ -56,4 +56,4 @@ def test_an_ending_carries_no_stamps_by_which_a_worker_would_drop_it(monkeypatch
     first, closing = sent
     assert (first["stamped_headers"], first["shop"]) == (["shop"], "7")
     assert "shop" not in closing and not closing.get("stamped_headers")
-    assert (SINCE in closing["headers"], SINCE in first["headers"]) == (True, False)
+    assert (ACCEPTED_AT_HEADER in closing["headers"], ACCEPTED_AT_HEADER in first["headers"]) == (True, False)

@@ -1,4 +1,4 @@
-"""Ten thousand hostile requests, by `delay()` and by bare messages: each is refused in words, or it is a sendable job."""
+"""Ten thousand hostile requests, by `delay()` and by plain messages: each is refused with a message, or is a valid job."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +46,7 @@ names = st.one_of(st.sampled_from(FIELDS), st.text(max_size=20))
 payloads = st.tuples(
     st.sampled_from(TASKS),
     st.dictionaries(names, values, max_size=8),
-    st.booleans(),  # with a prompt, so that other fields decide
+    st.booleans(),  # with a valid prompt, so that the other fields are checked
     st.lists(values, max_size=2),
 )
 MANY = settings(
@@ -54,74 +54,74 @@ MANY = settings(
 )
 
 
-class Kept:
-    """What was written and sent."""
+class Recorder:
+    """Stands for ledger and broker, and records the rows and messages."""
 
     def __init__(self) -> None:
         self.rows: list[Job] = []
         self.messages: list[Any] = []
 
-    def send(self, job: Job, wait_s: float, once: object = None) -> str:
+    def send(self, job: Job, wait_s: float, key: object = None) -> str:
         self.rows.append(load_job(dump_job(job)))
         return job.id
 
     def now(self) -> float:
         return 1000.0
 
-    def refuse(self, job_id: str, once: object = None) -> None:
+    def refuse(self, job_id: str, key: object = None) -> None:
         return None
 
-    def accept(self, job: Job, once: object = None) -> tuple[bool, Job]:
+    def accept(self, job: Job, key: object = None) -> tuple[bool, Job]:
         self.rows.append(load_job(dump_job(job)))
         return True, job
 
 
 @pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
-    kept = Kept()
-    monkeypatch.setattr(sending, "producer", lambda: kept)
-    monkeypatch.setattr(Task, "apply_async", lambda self, args, kwargs, **options: kept.messages.append(kwargs))
-    monkeypatch.setattr(app, "minder", kept, raising=False)
-    yield kept
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    recorder = Recorder()
+    monkeypatch.setattr(sending, "producer", lambda: recorder)
+    monkeypatch.setattr(Task, "apply_async", lambda self, args, kwargs, **options: recorder.messages.append(kwargs))
+    monkeypatch.setattr(app, "minder", recorder, raising=False)
+    yield recorder
 
 
-def asked(chosen: Any) -> tuple[JobTask, dict[str, Any], list[Any]]:
+def request_of(chosen: Any) -> tuple[JobTask, dict[str, Any], list[Any]]:
     task, fields, with_prompt, args = chosen
     return task, {**({"prompt": "a kiln"} if with_prompt else {}), **fields}, args
 
 
-def test_delay_refuses_or_sends_and_leaves_nothing_of_what_it_refuses(house: Kept) -> None:
+def test_delay_refuses_or_sends_and_leaves_nothing_of_what_it_refuses(recorder: Recorder) -> None:
     @MANY
     @given(payloads)
     def hold(chosen: Any) -> None:
-        task, fields, _ = asked(chosen)
-        before = len(house.rows), len(house.messages)
+        task, fields, _ = request_of(chosen)
+        before = len(recorder.rows), len(recorder.messages)
         try:
             task.apply_async(kwargs=fields)
         except InvalidRequestError as refusal:
             assert str(refusal).startswith(task.name), refusal
-            assert (len(house.rows), len(house.messages)) == before
+            assert (len(recorder.rows), len(recorder.messages)) == before
         else:
-            assert (len(house.rows), len(house.messages)) == (before[0] + 1, before[1] + 1)
+            assert (len(recorder.rows), len(recorder.messages)) == (before[0] + 1, before[1] + 1)
 
     hold()
-    assert house.messages, "some were sendable, else nothing was shown"
+    assert recorder.messages, "some must be valid, otherwise the test shows nothing"
 
 
-def test_a_bare_message_is_refused_or_becomes_a_row_that_can_be_submitted(house: Kept) -> None:
+def test_a_bare_message_is_refused_or_becomes_a_row_that_can_be_submitted(recorder: Recorder) -> None:
     @MANY
     @given(payloads)
     def hold(chosen: Any) -> None:
-        task, fields, args = asked(chosen)
-        before = len(house.rows)
+        task, fields, args = request_of(chosen)
+        before = len(recorder.rows)
         message = Context({"id": "a", "task": task.name, "args": args, "kwargs": fields, "delivery_info": {}})
         try:
             task.accept(message, tuple(args), fields)
         except InvalidRequestError:
-            assert len(house.rows) == before
+            assert len(recorder.rows) == before
         else:
-            step = house.rows[-1].step
+            step = recorder.rows[-1].step
             arguments_for(catalogue().find(step.model).routes[0], step.arguments, step.extra)
 
     hold()
-    assert house.rows, "some were sendable, else nothing was shown"
+    assert recorder.rows, "some must be valid, otherwise the test shows nothing"

@@ -1,4 +1,4 @@
-"""What `delay()` leaves behind: a row first, then a message; with an idempotency key one job, however often asked."""
+"""`delay()` writes the row first, then the message; one idempotency key is one job, however often it is sent."""
 
 import json
 import time
@@ -33,7 +33,7 @@ def messages(client: redis.Redis, queue: str = "generation") -> list[str]:
     return [json.loads(raw)["headers"]["id"] for raw in client.lrange(queue, 0, -1)]
 
 
-def test_the_row_is_there_before_the_message(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_row_is_written_before_the_message(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
     def publish(self: Task, args: Any, kwargs: Any, **options: Any) -> None:
@@ -70,13 +70,13 @@ def test_without_a_ledger_nothing_is_sent(redis_server: RedisServer, monkeypatch
         text_to_image.delay(prompt="x")
 
 
-def test_a_row_that_was_given_to_a_second_caller_stays_when_its_message_cannot_be_sent(
+def test_a_row_that_a_second_caller_was_given_stays_when_its_message_cannot_be_sent(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     followers: list[str] = []
 
     def publish(self: Task, args: Any, kwargs: Any, **options: Any) -> None:
-        if not followers:  # the same key, while the first message is on its way
+        if not followers:  # the same key, while the first message is being published
             followers.append("")
             followers[0] = text_to_image.delay(prompt="x", idempotency_key="k").id
         raise OperationalError("the broker is away")
@@ -91,16 +91,16 @@ def test_a_row_that_was_given_to_a_second_caller_stays_when_its_message_cannot_b
 @pytest.mark.parametrize(
     "canvas", [lambda s: s | image_to_video.s(prompt="y"), lambda s: group(s, text_to_image.s(prompt="z"))]
 )
-def test_a_key_that_is_taken_is_refused_in_a_canvas_since_others_count_on_its_ids(
+def test_a_key_of_another_job_is_refused_in_a_canvas_since_other_tasks_depend_on_its_ids(
     client: redis.Redis, canvas: Any
 ) -> None:
     first = text_to_image.delay(prompt="x", idempotency_key="k")
-    with pytest.raises(KeyReusedError, match=f"job {first.id} has it"):
+    with pytest.raises(KeyReusedError, match=f"job {first.id} already owns it"):
         canvas(text_to_image.s(prompt="x", idempotency_key="k")).apply_async()
     assert first.id in messages(client)
 
 
-def test_what_goes_on_from_a_finished_job_is_published_whatever_its_row_meets(
+def test_a_message_from_a_finished_job_is_published_even_without_a_row(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text_to_image.delay(prompt="x", idempotency_key="k")
@@ -123,17 +123,17 @@ def test_what_goes_on_from_a_finished_job_is_published_whatever_its_row_meets(
         def __getattr__(self, name: str) -> Any:
             return getattr(real, name)
 
-    for name, how_often in (("soon back", 1), ("away for long", 1_000_000)):
+    for name, how_often in (("back soon", 1), ("away for long", 1_000_000)):
         away = Away()
         away.left = how_often
         monkeypatch.setattr(sending, "producer", lambda away=away: away)
-        monkeypatch.setattr(sending, "AWAY_S", 1.2)
+        monkeypatch.setattr(sending, "LEDGER_WAIT_S", 1.2)
         assert text_to_image.apply_async((), {"prompt": "y"}, parent_id="p", task_id=name).id == name
         assert name in messages(client)
-        assert bool(real.row(name)) is (name == "soon back")
+        assert bool(real.row(name)) is (name == "back soon")
 
 
-def test_a_refused_request_leaves_nothing(client: redis.Redis) -> None:
+def test_a_refused_request_stores_nothing(client: redis.Redis) -> None:
     with pytest.raises(InvalidRequestError):
         text_to_image.delay(prompt="")
     assert client.dbsize() == 0
@@ -162,24 +162,24 @@ def test_the_same_key_for_another_request_is_refused(client: redis.Redis, other:
     assert messages(client) == [job.id]
 
 
-def test_tenants_have_keys_of_their_own(client: redis.Redis) -> None:
+def test_each_tenant_has_its_own_keys(client: redis.Redis) -> None:
     ids = {text_to_image.delay(prompt="x", idempotency_key="k", tenant=tenant).id for tenant in ("a", "b", None)}
     assert len(ids) == 3
 
 
-async def test_a_bare_message_with_a_key_that_another_job_has_is_refused(client: redis.Redis, redis_url: str) -> None:
+async def test_a_plain_message_with_a_key_of_another_job_is_refused(client: redis.Redis, redis_url: str) -> None:
     job = text_to_image.delay(prompt="x", idempotency_key="k")
     row = sending.producer().row(job.id)
     assert row
-    once = sending.idempotency_key_of(text_to_image.name, {"prompt": "x", "idempotency_key": "k"})
+    key = sending.idempotency_key_of(text_to_image.name, {"prompt": "x", "idempotency_key": "k"})
     ledger = open_redis_ledger(redis_url)
-    new, _ = await ledger.accept(row.job.move(Stage.ACCEPTED), once)
+    new, _ = await ledger.accept(row.job.move(Stage.ACCEPTED), key)
     assert new
-    assert await ledger.accept(row.job.move(Stage.ACCEPTED), once) == (False, (await ledger.get(job.id)))
+    assert await ledger.accept(row.job.move(Stage.ACCEPTED), key) == (False, (await ledger.get(job.id)))
     from dataclasses import replace
 
     with pytest.raises(KeyReusedError, match=job.id):
-        await ledger.accept(replace(row.job, id="another").move(Stage.ACCEPTED), once)
+        await ledger.accept(replace(row.job, id="another").move(Stage.ACCEPTED), key)
     await ledger.aclose()
 
 
@@ -196,7 +196,7 @@ def test_a_link_that_is_sent_twice_is_one_job_and_two_links_are_two(client: redi
 
 
 @pytest.mark.parametrize("as_text", [False, True])
-def test_when_a_row_expires_is_by_the_ledgers_clock_whatever_the_callers_says(
+def test_expiry_is_in_the_ledgers_time_even_if_the_callers_clock_is_wrong(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch, as_text: bool
 ) -> None:
     an_hour_slow = time.time() - 3600
@@ -207,10 +207,10 @@ def test_when_a_row_expires_is_by_the_ledgers_clock_whatever_the_callers_says(
     row = sending.producer().row(job.id)
     assert row and 55 < row.job.message["expires_at"] - row.job.created_at < 65
     (message,) = client.lrange("generation", 0, -1)
-    assert json.loads(message)["headers"]["expires"] is None, "no worker's clock judges it"
+    assert json.loads(message)["headers"]["expires"] is None, "no worker compares it with its clock"
 
 
-def test_a_row_keeps_all_that_its_message_said(client: redis.Redis) -> None:
+def test_a_row_stores_all_fields_of_its_message(client: redis.Redis) -> None:
     chain = text_to_image.si(prompt="x") | image_to_video.s(prompt="it moves")
     last = chain.apply_async(priority=3, expires=60, headers={"trace": "t"})
     row = sending.producer().row(last.parent.id)

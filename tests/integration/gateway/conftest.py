@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(folder: Path, redis_url: str, tmp_path: Path) -> Iterator[Start]:
-    """Start a gateway process; environment by keyword."""
+    """Start a gateway process, with environment variables by keyword."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(**environment: str) -> "subprocess.Popen[str]":
@@ -53,7 +53,7 @@ def start(folder: Path, redis_url: str, tmp_path: Path) -> Iterator[Start]:
 
 
 def address_of(process: "subprocess.Popen[str]") -> str:
-    """Where it says that it listens."""
+    """The address that it prints."""
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("gateway listening on http://127.0.0.1:"), line
@@ -68,6 +68,6 @@ def gateway(start: Start) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def store(folder: Path, gateway: httpx.Client) -> Store:
-    """The store as a worker opens it, handing out URLs of this gateway."""
+    """The store as a worker opens it; its URLs lead to this gateway."""
     settings = GatewaySettings(_env_file=None, secret=SECRET, public_url=str(gateway.base_url).rstrip("/"))
     return open_store(StoreSettings(_env_file=None, store_url=folder.as_uri()), settings)

@@ -1,4 +1,4 @@
-"""The gateway as a process on a real socket: signed files, health, and how it begins and ends."""
+"""The gateway as a process on a real socket: signed files, health, start and stop."""
 
 import io
 import os
@@ -46,12 +46,12 @@ def test_a_signed_url_opens_the_file(gateway: httpx.Client, url: str) -> None:
     assert "server" not in answer.headers
 
 
-def test_head_tells_the_same_without_the_file(gateway: httpx.Client, url: str) -> None:
+def test_head_answers_the_same_without_the_file(gateway: httpx.Client, url: str) -> None:
     full, head = gateway.get(url), gateway.head(url)
     assert (head.status_code, head.content) == (200, b"")
-    passing = ("date", "cache-control")
-    assert [(k, v) for k, v in head.headers.items() if k not in passing] == [
-        (k, v) for k, v in full.headers.items() if k not in passing
+    changing = ("date", "cache-control")
+    assert [(k, v) for k, v in head.headers.items() if k not in changing] == [
+        (k, v) for k, v in full.headers.items() if k not in changing
     ]
 
 
@@ -63,14 +63,14 @@ def test_a_range_gives_that_part(gateway: httpx.Client, url: str) -> None:
     assert gateway.get(url, headers={"range": f"bytes={len(CONTENT)}-"}).status_code == 416
 
 
-def test_a_copy_that_the_caller_has_is_not_sent_again(gateway: httpx.Client, url: str) -> None:
+def test_a_version_that_the_caller_has_is_not_sent_again(gateway: httpx.Client, url: str) -> None:
     etag = gateway.get(url).headers["etag"]
     answer = gateway.get(url, headers={"if-none-match": etag})
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
     assert gateway.get(url, headers={"if-none-match": '"another"'}).status_code == 200
 
 
-async def test_what_a_browser_could_run_is_only_downloaded(gateway: httpx.Client, store: Store) -> None:
+async def test_a_file_that_a_browser_could_run_is_only_downloaded(gateway: httpx.Client, store: Store) -> None:
     for name in ("page-0.html", "drawing-0.svg", "weights-0.safetensors", "config-0.json", "script-0.js", "plain"):
         await store.put(f"jobs/j1/{name}", io.BytesIO(b"<script>alert(1)</script>"), "text/html")
         answer = gateway.get(await store.url(f"jobs/j1/{name}", 60))
@@ -98,7 +98,7 @@ def test_an_expired_signature_is_refused_as_expired(gateway: httpx.Client, url: 
     assert refusal(gateway.get(f"/files/{KEY}?{sign(SECRET, KEY, time.time() - 1)}")) == (403, "expired_signature")
 
 
-def test_a_missing_file_shows_only_to_a_signed_url(gateway: httpx.Client, store: Store) -> None:
+def test_only_a_valid_signature_learns_that_a_file_is_missing(gateway: httpx.Client, store: Store) -> None:
     signed = f"/files/jobs/j1/gone.png?{sign(SECRET, 'jobs/j1/gone.png', time.time() + 60)}"
     assert refusal(gateway.get(signed)) == (404, "not_found")
     assert refusal(gateway.get("/files/jobs/j1/gone.png")) == (403, "wrong_signature")
@@ -150,7 +150,7 @@ def test_a_gateway_without_redis_lives_but_is_not_ready(start: Start) -> None:
     assert "127.0.0.1" not in answer.text
 
 
-def test_a_redis_that_never_answers_is_given_up_after_a_second(start: Start) -> None:
+def test_a_check_of_a_redis_that_never_answers_ends_after_a_second(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         redis = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         with httpx.Client(base_url=address_of(start(KILNHAND_REDIS_URL=redis)), trust_env=False) as client:
@@ -180,7 +180,7 @@ def test_a_gateway_for_s3_needs_no_secret_and_serves_no_files(start: Start) -> N
         assert refusal(client.get(f"/files/{KEY}")) == (404, "not_found")
 
 
-def test_a_port_that_is_taken_ends_it_with_a_message(gateway: httpx.Client, start: Start) -> None:
+def test_a_port_in_use_ends_it_with_a_message(gateway: httpx.Client, start: Start) -> None:
     process = start(KILNHAND_GATEWAY_PORT=str(gateway.base_url.port))
     out, err = process.communicate(timeout=20)
     assert process.returncode != 0
@@ -189,7 +189,7 @@ def test_a_port_that_is_taken_ends_it_with_a_message(gateway: httpx.Client, star
 
 
 @pytest.mark.parametrize("way", [signal.SIGTERM, signal.SIGINT])
-def test_a_gateway_told_to_stop_ends_at_once_and_quietly(start: Start, way: signal.Signals) -> None:
+def test_a_gateway_ends_at_once_and_quietly_on_a_signal(start: Start, way: signal.Signals) -> None:
     process = start()
     address_of(process)
     os.kill(process.pid, way)

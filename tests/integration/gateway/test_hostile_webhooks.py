@@ -1,7 +1,7 @@
-"""Ten thousand webhooks as somebody who means harm would post them: no crash, no row made, none changed.
+"""Ten thousand hostile webhooks: no crash, no row is created, none is changed.
 
-They are drawn from a seed: broken headers, paths and bodies at the URLs of real rows, genuine webhooks of other
-requests, and bodies that are truly signed and yet not what fal sends.
+They are generated from a seed: broken headers, paths and bodies at the URLs of real rows, genuine webhooks of other
+requests, and bodies with a valid signature that fal would not send.
 """
 
 import base64
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from structlog.testing import capture_logs
 
-from tests.unit.gateway.door import JOB, REQUEST, SIGNED_AT, WEBHOOKS, Door, headers_of, jwk
+from tests.unit.gateway.webhook_endpoint import JOB, REQUEST, SIGNED_AT, WEBHOOKS, WebhookEndpoint, headers_of, jwk
 from worker.jobs.job import Stage
 
 COUNT = 10_000
@@ -75,23 +75,23 @@ def scalar(random: Random) -> Any:
 
 
 def hostile_json(random: Random) -> bytes:
-    """A body that parses or nearly does, and never tells anything of the request that is waited for."""
-    told = json.loads(WEBHOOKS["other_request"]["body"]) | {"gateway_request_id": "no-such-request"}
+    """A body that is almost or quite valid, but never about the request of a row."""
+    body = json.loads(WEBHOOKS["other_request"]["body"]) | {"gateway_request_id": "no-such-request"}
     for _ in range(random.randint(1, 3)):
         match random.randrange(5):
             case 0:
-                told.pop(random.choice(list(told)), None) if told else None
+                body.pop(random.choice(list(body)), None) if body else None
             case 1:
-                told[
+                body[
                     random.choice(["request_id", "gateway_request_id", "status", "payload", "payload_error", "error"])
                 ] = scalar(random)
             case 2:
-                told["payload"] = {"images": [{"url": random.choice(ODD_TEXT)}] * random.randint(0, 50)}
+                body["payload"] = {"images": [{"url": random.choice(ODD_TEXT)}] * random.randint(0, 50)}
             case 3:
-                told["__class__"] = {"__proto__": scalar(random)}
+                body["__class__"] = {"__proto__": scalar(random)}
             case 4:
-                told["status"] = random.choice(["ok", "COMPLETED", "OK ", "OKOK", ["OK"]])
-    return json.dumps(told).encode()
+                body["status"] = random.choice(["ok", "COMPLETED", "OK ", "OKOK", ["OK"]])
+    return json.dumps(body).encode()
 
 
 def odd_bytes(random: Random) -> bytes:
@@ -105,29 +105,29 @@ def odd_bytes(random: Random) -> bytes:
     ])  # fmt: skip
 
 
-def signed(random: Random, door: Door) -> Post:
-    """Truly signed; but it is not of the request that any row waits for, or it is not what fal sends."""
+def signed(random: Random, endpoint: WebhookEndpoint) -> Post:
+    """A valid signature, but not about the request of any row, or not a body that fal sends."""
     job = random.choice([job for job, stage in ROWS.items() if stage != Stage.UNKNOWN])
     body = random.choice([hostile_json, odd_bytes])(random)
     request_id = random.choice([REQUEST, WEBHOOKS["other_request"]["request_id"], "x", random.randbytes(9).hex()])
-    post = Post(path_of(door, job), body, pieces=random.randint(1, 3))
+    post = Post(path_of(endpoint, job), body, pieces=random.randint(1, 3))
     lines = (request_id, "user-42", str(int(SIGNED_AT)), hashlib.sha256(body).hexdigest())
     for name, value in zip(NAMES, (*lines[:3], KEY.sign("\n".join(lines).encode()).hex()), strict=True):
         post.set(name, value.encode())
     return post
 
 
-def genuine(door: Door) -> Post:
-    """fal's own, for the request that the rows wait for."""
-    post = Post(path_of(door, JOB), WEBHOOKS["ok"]["body"].encode())
+def genuine(endpoint: WebhookEndpoint) -> Post:
+    """A genuine webhook of fal, for the request of the rows."""
+    post = Post(path_of(endpoint, JOB), WEBHOOKS["ok"]["body"].encode())
     for name, value in headers_of("ok").items():
         post.headers.append((name.lower().encode(), value.encode()))
     return post
 
 
-def broken_header(random: Random, door: Door) -> Post:
-    post, name = genuine(door), random.choice(NAMES)
-    post.path = path_of(door, random.choice(list(ROWS)))
+def broken_header(random: Random, endpoint: WebhookEndpoint) -> Post:
+    post, name = genuine(endpoint), random.choice(NAMES)
+    post.path = path_of(endpoint, random.choice(list(ROWS)))
     old = dict(post.headers)[f"x-fal-webhook-{name}".encode()]
     at = random.randrange(len(old))
     new = random.choice([
@@ -138,9 +138,9 @@ def broken_header(random: Random, door: Door) -> Post:
     return post
 
 
-def broken_body(random: Random, door: Door) -> Post:
-    post = genuine(door)
-    post.path = path_of(door, random.choice(list(ROWS)))
+def broken_body(random: Random, endpoint: WebhookEndpoint) -> Post:
+    post = genuine(endpoint)
+    post.path = path_of(endpoint, random.choice(list(ROWS)))
     at = random.randrange(len(post.body))
     flipped = post.body[:at] + bytes([post.body[at] ^ (1 << random.randrange(8))]) + post.body[at + 1 :]
     post.body = random.choice([flipped, post.body[:at], post.body + b" ", hostile_json(random), odd_bytes(random)])
@@ -149,31 +149,31 @@ def broken_body(random: Random, door: Door) -> Post:
     return post
 
 
-def broken_path(random: Random, door: Door) -> Post:
-    post, path = genuine(door), path_of(door, JOB)
+def broken_path(random: Random, endpoint: WebhookEndpoint) -> Post:
+    post, path = genuine(endpoint), path_of(endpoint, JOB)
     token = path.rpartition("/")[2]
     odd, job = random.choice(ODD_TEXT), random.choice([*ROWS, "nobody", "", "..", "/", random.choice(ODD_TEXT)])
     attempt, _, mac = token.partition("-")
     wrong = random.choice([
         odd, token[:-1], token + "A", f"2-{mac}", f"0{attempt}-{mac}", f"-{mac}", mac, f"{attempt}-{mac[::-1]}", f"{odd}-{mac}",
-        path_of(door, "nobody").rpartition("/")[2], f"{attempt}-{mac}\n",
+        path_of(endpoint, "nobody").rpartition("/")[2], f"{attempt}-{mac}\n",
     ])  # fmt: skip
     post.path = f"/webhooks/fal/{job}/{wrong}"
     return post
 
 
-def path_of(door: Door, job: str) -> str:
-    return unquote(door.url(job).removeprefix("http://gateway"))
+def path_of(endpoint: WebhookEndpoint, job: str) -> str:
+    return unquote(endpoint.url(job).removeprefix("http://gateway"))
 
 
-KINDS: list[Callable[[Random, Door], Post]] = [signed, broken_header, broken_body, broken_path]
+KINDS: list[Callable[[Random, WebhookEndpoint], Post]] = [signed, broken_header, broken_body, broken_path]
 
 
-async def status_of(door: Door, post: Post) -> int | None:
-    """What the application answers, asked as a server asks it; None when it answered nothing."""
+async def status_of(endpoint: WebhookEndpoint, post: Post) -> int | None:
+    """The status of the application's answer, called as a server calls it; None without an answer."""
     step = max(1, len(post.body) // post.pieces)
     chunks = [post.body[at : at + step] for at in range(0, len(post.body), step)] or [b""]
-    said: list[int] = []
+    statuses: list[int] = []
 
     async def receive() -> dict[str, Any]:
         return (
@@ -184,7 +184,7 @@ async def status_of(door: Door, post: Post) -> int | None:
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            said.append(message["status"])
+            statuses.append(message["status"])
 
     raw = quote(post.path, errors="surrogatepass").encode()
     scope = {
@@ -195,40 +195,40 @@ async def status_of(door: Door, post: Post) -> int | None:
         "headers": post.headers,
         "query_string": b"",
     }
-    await door.app(scope, receive, send)  # type: ignore[arg-type]
-    return said[0] if said else None
+    await endpoint.app(scope, receive, send)  # type: ignore[arg-type]
+    return statuses[0] if statuses else None
 
 
 @pytest.fixture
-async def besieged() -> Door:
-    """A door with a row at each interesting stage, and a key that the test may sign with."""
-    door = Door()
+async def endpoint() -> WebhookEndpoint:
+    """An endpoint with a row at each interesting stage, and a key that the test can sign with."""
+    endpoint = WebhookEndpoint()
     public = KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    door.publisher.keys.append(jwk(base64.urlsafe_b64encode(public).decode()))
+    endpoint.key_server.keys.append(jwk(base64.urlsafe_b64encode(public).decode()))
     for job, stage in ROWS.items():
-        await door.add(job, stage, None if stage == Stage.UNKNOWN else REQUEST)
-    return door
+        await endpoint.add(job, stage, None if stage == Stage.UNKNOWN else REQUEST)
+    return endpoint
 
 
-async def test_ten_thousand_hostile_webhooks_leave_no_trace(besieged: Door) -> None:
-    door, random = besieged, Random(20261121)
-    before = {job: await door.row(job) for job in ROWS}
+async def test_ten_thousand_hostile_webhooks_leave_no_trace(endpoint: WebhookEndpoint) -> None:
+    random = Random(20261121)
+    before = {job: await endpoint.row(job) for job in ROWS}
     answers: dict[int | None, int] = {}
     with capture_logs() as logs:
         for n in range(COUNT):
-            status = await status_of(door, KINDS[n % len(KINDS)](random, door))
+            status = await status_of(endpoint, KINDS[n % len(KINDS)](random, endpoint))
             answers[status] = answers.get(status, 0) + 1
 
-    counts = await door.counts()
+    counts = await endpoint.counts()
     assert set(answers) <= {200, 400, 401, 403, 404, 413}, answers
     assert not {"accepted", "duplicate", "failed"} & set(counts), counts
     assert sum(counts.values()) + answers.get(404, 0) == COUNT
     for kind in ("wrong_token", "forged", "expired", "malformed", "mismatch", "late"):
         assert counts[kind] >= 20, (kind, counts)
-    assert {job: await door.row(job) for job in ROWS} == before
-    assert set(door.ledger.rows) == set(ROWS)
-    assert door.publisher.fetches == 1
+    assert {job: await endpoint.row(job) for job in ROWS} == before
+    assert set(endpoint.ledger.rows) == set(ROWS)
+    assert endpoint.key_server.fetches == 1
     assert {each["event"] for each in logs} == {"webhook_refused", "webhook_heard"}
 
-    assert await status_of(door, genuine(door)) == 200
-    assert (await door.counts())["accepted"] == 1, "the door still opens"
+    assert await status_of(endpoint, genuine(endpoint)) == 200
+    assert (await endpoint.counts())["accepted"] == 1, "a genuine webhook is still accepted"

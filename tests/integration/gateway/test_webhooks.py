@@ -1,4 +1,4 @@
-"""Webhooks over real sockets: a gateway process, a real Redis, and the twin's own signer, or the twin itself."""
+"""Webhooks over real sockets: a gateway process, a real Redis, and the twin's signer or the whole twin."""
 
 import json
 import socket
@@ -36,7 +36,7 @@ DUE_S = 60.0
 
 @pytest.fixture(scope="module")
 def published() -> Iterator[str]:
-    """The base URL of a stand-in that publishes the signer's key and does nothing else."""
+    """The base URL of a server that only publishes the signer's key."""
 
     async def keys(_request: Any) -> JSONResponse:
         return JSONResponse(SIGNER.jwks)
@@ -55,7 +55,7 @@ async def ledger(redis_url: str) -> AsyncIterator[Ledger]:
 async def put(
     ledger: Ledger, job_id: str, stage: Stage = Stage.WAITING, ticket: str | None = "r-1", attempts: int = 1
 ) -> None:
-    """A row at this stage, due in a minute."""
+    """Write a row at this stage, due in a minute."""
     found = await ledger.get(job_id)
     if found is None:
         step = Step("flux-schnell", {"prompt": "x"}, ())
@@ -77,28 +77,28 @@ async def row_of(ledger: Ledger, job_id: str) -> Row:
 
 @dataclass
 class Fal:
-    """Posts what fal would post to this gateway."""
+    """Posts webhooks to this gateway, as fal does."""
 
     gateway: httpx.Client
 
     def url(self, job_id: str = "a", attempt: int = 1) -> str:
         return webhook_url(str(self.gateway.base_url).rstrip("/"), SECRET, "fal", job_id, attempt)
 
-    def tell(
-        self, job_id: str = "a", attempt: int = 1, request_id: str = "r-1", signer: Signer = SIGNER, **told: Any
+    def post(
+        self, job_id: str = "a", attempt: int = 1, request_id: str = "r-1", signer: Signer = SIGNER, **fields: Any
     ) -> tuple[int, str]:
         body = {
             "request_id": request_id,
             "gateway_request_id": request_id,
             "status": "OK",
             "payload": {"seed": 7},
-            **told,
+            **fields,
         }
         raw = json.dumps(body).encode()
         headers = signer.headers(request_id, "user-42", int(time.time()), raw)
         answer = self.gateway.post(self.url(job_id, attempt), content=raw, headers=headers)
-        said = answer.json()
-        return answer.status_code, said["heard"] if "heard" in said else said["error"]["code"]
+        reply = answer.json()
+        return answer.status_code, reply["heard"] if "heard" in reply else reply["error"]["code"]
 
     def counts(self) -> dict[str, int]:
         families = text_string_to_metric_families(self.gateway.get("/metrics").text)
@@ -112,25 +112,25 @@ def fal(start: Start, published: str) -> Iterator[Fal]:
         yield Fal(client)
 
 
-async def test_metrics_tell_the_health_of_providers_as_redis_has_it(fal: Fal, redis_url: str) -> None:
+async def test_metrics_show_the_health_of_providers_from_redis(fal: Fal, redis_url: str) -> None:
     health = open_redis_health(redis_url, Policy())
     await health.record("fal", "m", Verdict("locked"), None)
     await health.aclose()
-    told = fal.gateway.get("/metrics").text
-    assert 'kilnhand_circuit{provider="fal"} 2.0' in told
-    assert 'kilnhand_provider_alert{cause="locked",provider="fal"} 1.0' in told
+    text = fal.gateway.get("/metrics").text
+    assert 'kilnhand_circuit{provider="fal"} 2.0' in text
+    assert 'kilnhand_provider_alert{cause="locked",provider="fal"} 1.0' in text
 
 
 async def test_a_genuine_webhook_makes_its_row_due_and_stays_on_it(ledger: Ledger, fal: Fal) -> None:
     await put(ledger, "a")
     now = await ledger.ping()
     assert ((await row_of(ledger, "a")).due_at or 0) > now + DUE_S / 2
-    assert fal.tell() == (200, "accepted")
+    assert fal.post() == (200, "accepted")
     row = await row_of(ledger, "a")
     assert (row.due_at or 0) <= await ledger.ping()
-    heard = WebhookReport.load(row.signals["webhook:1"])
-    assert (heard.request_id, heard.status, heard.payload) == ("r-1", "OK", {"seed": 7})
-    assert abs(heard.at - now) < 10
+    report = WebhookReport.load(row.signals["webhook:1"])
+    assert (report.request_id, report.status, report.payload) == ("r-1", "OK", {"seed": 7})
+    assert abs(report.at - now) < 10
     (claim,), _ = await ledger.claim(["generation"], 10, 8.0)
     assert claim.signals["webhook:1"] == row.signals["webhook:1"]
 
@@ -140,15 +140,15 @@ async def test_duplicate_late_stale_and_foreign_webhooks_change_nothing(ledger: 
     await put(ledger, "fetched", Stage.FETCHED)
     await put(ledger, "closing", Stage.CLOSING)
     await put(ledger, "second", Stage.WAITING, "r-2", attempts=2)
-    assert fal.tell() == (200, "accepted")
+    assert fal.post() == (200, "accepted")
     before = [await row_of(ledger, job) for job in ("a", "fetched", "closing", "second")]
-    assert fal.tell() == fal.tell(status="ERROR", error="late word") == (200, "duplicate")
-    assert fal.tell("fetched") == (200, "duplicate")
-    assert fal.tell("closing") == (200, "late")
-    assert fal.tell("second") == (200, "stale")
-    assert fal.tell("second", attempt=2) == (200, "mismatch")
-    assert fal.tell("second", attempt=3) == fal.tell("nobody") == (200, "unknown_job")
-    assert fal.tell("second", attempt=2, request_id="r-2", signer=Signer()) == (401, "forged")
+    assert fal.post() == fal.post(status="ERROR", error="late word") == (200, "duplicate")
+    assert fal.post("fetched") == (200, "duplicate")
+    assert fal.post("closing") == (200, "late")
+    assert fal.post("second") == (200, "stale")
+    assert fal.post("second", attempt=2) == (200, "mismatch")
+    assert fal.post("second", attempt=3) == fal.post("nobody") == (200, "unknown_job")
+    assert fal.post("second", attempt=2, request_id="r-2", signer=Signer()) == (401, "forged")
     assert [await row_of(ledger, job) for job in ("a", "fetched", "closing", "second")] == before
     assert await ledger.row("nobody") is None
     assert fal.counts() == {
@@ -156,24 +156,26 @@ async def test_duplicate_late_stale_and_foreign_webhooks_change_nothing(ledger: 
     }  # fmt: skip
 
 
-async def test_out_of_order_only_the_attempt_under_way_is_heard(ledger: Ledger, fal: Fal) -> None:
+async def test_webhooks_out_of_order_count_only_for_the_current_attempt(ledger: Ledger, fal: Fal) -> None:
     await put(ledger, "a", Stage.SUBMITTING, None, attempts=2)
-    assert fal.tell(attempt=2, request_id="r-2") == (200, "accepted"), "it overtook the answer to the submit"
-    assert fal.tell(attempt=1, request_id="r-1") == (200, "stale")
+    assert fal.post(attempt=2, request_id="r-2") == (200, "accepted"), "it came before the answer to the submit"
+    assert fal.post(attempt=1, request_id="r-1") == (200, "stale")
     await put(ledger, "a", Stage.WAITING, "r-2", attempts=2)
-    assert fal.tell(attempt=2, request_id="r-2") == (200, "duplicate")
+    assert fal.post(attempt=2, request_id="r-2") == (200, "duplicate")
     signals = (await row_of(ledger, "a")).signals
     assert [name for name in signals if name.startswith("webhook:")] == ["webhook:2"]
 
 
 @pytest.mark.parametrize("job_id", ["a/b", "/a//b/", "two words", "späte Füchse 狐", "50%2F?x=1#y", "a\nb", "a+b;c:d"])
-async def test_a_job_of_any_name_is_found(ledger: Ledger, fal: Fal, job_id: str) -> None:
+async def test_a_job_id_may_contain_any_character(ledger: Ledger, fal: Fal, job_id: str) -> None:
     await put(ledger, job_id)
-    assert fal.tell(job_id) == (200, "accepted")
+    assert fal.post(job_id) == (200, "accepted")
     assert list((await row_of(ledger, job_id)).signals) == ["webhook:1"]
 
 
-async def test_what_redis_missed_is_taken_when_fal_tries_again(tmp_path: Path, start: Start, published: str) -> None:
+async def test_a_webhook_during_a_redis_outage_is_accepted_when_fal_retries(
+    tmp_path: Path, start: Start, published: str
+) -> None:
     server = RedisServer(tmp_path)
     server.start()
     ledger = open_redis_ledger(server.url)
@@ -183,10 +185,10 @@ async def test_what_redis_missed_is_taken_when_fal_tries_again(tmp_path: Path, s
         with httpx.Client(base_url=address_of(process), trust_env=False, timeout=20) as client:
             fal = Fal(client)
             server.stop()
-            assert fal.tell() == (503, "failed")
+            assert fal.post() == (503, "failed")
             server.start()
             assert (await row_of(ledger, "a")).signals == {}
-            assert fal.tell() == (200, "accepted")
+            assert fal.post() == (200, "accepted")
             assert fal.counts() == {"failed": 1, "accepted": 1}
             assert list((await row_of(ledger, "a")).signals) == ["webhook:1"]
     finally:
@@ -194,7 +196,7 @@ async def test_what_redis_missed_is_taken_when_fal_tries_again(tmp_path: Path, s
         server.stop()
 
 
-async def test_the_twins_webhook_tells_of_a_submission_whose_answer_was_lost(ledger: Ledger, start: Start) -> None:
+async def test_the_twins_webhook_reports_a_submission_whose_answer_was_lost(ledger: Ledger, start: Start) -> None:
     await put(ledger, "lost", Stage.UNKNOWN, None)
     await put(ledger, "forged", Stage.UNKNOWN, None)
     before = await row_of(ledger, "forged")
@@ -211,15 +213,16 @@ async def test_the_twins_webhook_tells_of_a_submission_whose_answer_was_lost(led
             )
             return dict(
                 wait_until(
-                    lambda: [r for r in requests(client, params["fal_webhook"]) if r["webhook_statuses"]], "it is told"
+                    lambda: [r for r in requests(client, params["fal_webhook"]) if r["webhook_statuses"]],
+                    "the webhook is answered",
                 )[0]
             )
 
         request = ended("lost")
-        heard = WebhookReport.load((await row_of(ledger, "lost")).signals["webhook:1"])
+        report = WebhookReport.load((await row_of(ledger, "lost")).signals["webhook:1"])
         assert request["webhook_statuses"] == [200]
-        assert (heard.request_id, heard.status) == (request["request_id"], "OK")
-        assert heard.payload is not None and heard.payload["images"]
+        assert (report.request_id, report.status) == (request["request_id"], "OK")
+        assert report.payload is not None and report.payload["images"]
         fault = {"call": "webhook", "what": "bad_signature"}
         client.post("/_twin/script", json=fault).raise_for_status()
         assert ended("forged")["webhook_statuses"][0] == 401
@@ -230,7 +233,7 @@ def requests(client: httpx.Client, url: str) -> list[dict[str, Any]]:
     return [each for each in client.get("/_twin/requests").json()["requests"] if each["webhook_url"] == url]
 
 
-def test_a_huge_body_is_cut_off_long_before_its_end(fal: Fal) -> None:
+def test_reading_a_huge_body_stops_long_before_its_end(fal: Fal) -> None:
     url, headers = urlsplit(fal.url()), SIGNER.headers("r-1", "user-42", int(time.time()), b"")
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     sent, piece = 0, b"10000\r\n" + b" " * (1 << 16) + b"\r\n"
@@ -242,11 +245,11 @@ def test_a_huge_body_is_cut_off_long_before_its_end(fal: Fal) -> None:
             except OSError:
                 break
             sent += 1 << 16
-    assert sent < 1 << 26, f"{sent} bytes were taken"
+    assert sent < 1 << 26, f"{sent} bytes were read"
     assert fal.counts() == {"too_large": 1}
 
 
-def test_a_body_that_is_announced_too_large_is_not_waited_for(fal: Fal) -> None:
+def test_a_body_with_a_too_large_content_length_is_refused_at_once(fal: Fal) -> None:
     headers = {**SIGNER.headers("r-1", "user-42", int(time.time()), b""), "content-length": str(5 << 20)}
     url = urlsplit(fal.url())
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -255,10 +258,10 @@ def test_a_body_that_is_announced_too_large_is_not_waited_for(fal: Fal) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
-def test_without_a_secret_the_door_stays_shut_and_says_why_when_it_must_open(start: Start, folder: Path) -> None:
+def test_without_a_secret_there_is_no_endpoint_and_webhooks_on_fails_with_a_message(start: Start, folder: Path) -> None:
     bucket = {"KILNHAND_STORE_URL": "s3://bucket/prefix", "KILNHAND_SECRET": ""}
-    shut = start(**bucket)
-    with httpx.Client(base_url=address_of(shut), trust_env=False) as client:
+    without_webhooks = start(**bucket)
+    with httpx.Client(base_url=address_of(without_webhooks), trust_env=False) as client:
         assert client.post(urlsplit(Fal(client).url()).path).status_code == 404
     process = start(**bucket, KILNHAND_WEBHOOKS="on")
     _, err = process.communicate(timeout=20)
@@ -266,6 +269,6 @@ def test_without_a_secret_the_door_stays_shut_and_says_why_when_it_must_open(sta
     assert "KILNHAND_WEBHOOKS is on and KILNHAND_SECRET is not set" in err
 
 
-def test_turned_off_there_is_no_door(start: Start, published: str) -> None:
+def test_with_webhooks_off_there_is_no_endpoint(start: Start, published: str) -> None:
     with httpx.Client(base_url=address_of(start(KILNHAND_WEBHOOKS="off")), trust_env=False) as client:
         assert client.post(urlsplit(Fal(client).url()).path).status_code == 404

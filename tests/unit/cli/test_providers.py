@@ -46,7 +46,7 @@ def told(redis_url: str, *tellings: tuple[str, Verdict]) -> None:
         health = open_redis_health(redis_url, Policy())
         for model, verdict in tellings:
             await health.record("fal", model, verdict, None)
-        await health.ask("fal", "flying", 60)
+        await health.acquire("fal", "flying", 60)
         await health.aclose()
 
     asyncio.run(tell())

@@ -143,8 +143,8 @@ class WatchedHealth(MemoryHealth):
         self.tokens: Counter[str] = Counter()
         self.before_record: Callable[[], None] = lambda: None
 
-    async def ask(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
-        answer = await super().ask(provider, model, lease_s)
+    async def acquire(self, provider: str, model: str, lease_s: float) -> Permit | Wait:
+        answer = await super().acquire(provider, model, lease_s)
         if isinstance(answer, Permit):
             self.gone.append(answer.token or "")
         return answer

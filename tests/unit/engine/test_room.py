@@ -94,13 +94,13 @@ async def end(world: World) -> None:
 async def test_room_is_taken_before_the_provider_is_asked_and_given_back_once_the_piece_is_stored(world: World) -> None:
     assert world.health
     seen = dict[str, int]()
-    ask = world.health.ask
+    ask = world.health.acquire
 
     async def watched(*asked: Any) -> Any:
         seen["asked"] = free(world)
         return await ask(*asked)
 
-    world.health.ask = watched  # type: ignore[method-assign]
+    world.health.acquire = watched  # type: ignore[method-assign]
     vertex(world).before_submit = lambda: seen.update(submitted=free(world))
     world.fetcher.before_keep = lambda: seen.update(stored=free(world))
     world.health.before_record = lambda: seen.update(told=free(world))

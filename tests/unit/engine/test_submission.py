@@ -82,7 +82,7 @@ async def test_a_lora_is_held_back_for_75_seconds_at_the_most(world: World, afte
 async def test_a_job_that_has_waited_for_its_turn_is_not_failed_by_a_circuit_that_opens(world: World) -> None:
     world = world_of_two(Policy(concurrency={"fal": 1}, lock_s=10))
     assert world.health
-    busy = await world.health.ask("fal", "x", 1000)
+    busy = await world.health.acquire("fal", "x", 1000)
     await world.accept(**LORA)
     for _ in range(120):
         await world.turn()
@@ -99,7 +99,7 @@ async def test_a_fallback_that_is_merely_full_is_waited_for(world: World) -> Non
     world = world_of_two(Policy(concurrency={"vertex": 1}))
     assert world.health
     await world.health.open("fal")
-    busy = await world.health.ask("vertex", "x", 1000)
+    busy = await world.health.acquire("vertex", "x", 1000)
     await world.accept()
     for _ in range(100):
         assert (await world.turn()).stage == Stage.ACCEPTED

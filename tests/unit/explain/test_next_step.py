@@ -15,12 +15,12 @@ SENT = Job("a", "generation.text_to_image", "generation", {}, Step("flux-schnell
 
 
 def row(stage: Stage, *, due_in: float | None = 2.1, held: float | None = None, **changes: Any) -> Row:
-    more = {name: changes.pop(name) for name in ("strikes", "signals", "forgotten_at") if name in changes}
+    more = {name: changes.pop(name) for name in ("claims_since_write", "signals", "forgotten_at") if name in changes}
     if stage not in {Stage.SENT, Stage.ACCEPTED}:
         changes.setdefault("attempts", (FIRST,))
     job = replace(SENT, stage=stage, **changes)
     due = None if due_in is None else NOW + due_in
-    return Row(job, due, None if held is None else NOW + held, 3, **{"strikes": 0, **more})
+    return Row(job, due, None if held is None else NOW + held, 3, **{"claims_since_write": 0, **more})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_row_that_waits_says_what_is_done_and_when(stage: Stage, changes: dict
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in FINAL])
 def test_a_row_that_is_held_says_until_when(stage: Stage) -> None:
     ending = Stage.COMPLETED if stage == Stage.CLOSING else None
-    found = next_step(row(stage, due_in=5.2, held=5.2, strikes=1, ending=ending), NOW)
+    found = next_step(row(stage, due_in=5.2, held=5.2, claims_since_write=1, ending=ending), NOW)
     assert found.text.startswith("a worker ")
     assert found.text.endswith("; should it die, another goes on in 5.2 s")
 
@@ -80,15 +80,17 @@ def test_a_row_that_has_just_come_due_asks_for_nothing() -> None:
 
 
 def test_a_cancel_that_nobody_has_seen_is_told() -> None:
-    found = next_step(row(Stage.WAITING, due_in=3.0, held=3.0, strikes=1, signals={"cancel": "1"}), NOW)
+    found = next_step(row(Stage.WAITING, due_in=3.0, held=3.0, claims_since_write=1, signals={"cancel": "1"}), NOW)
     assert found.text.endswith("goes on in 3.0 s (a cancel waits on it)")
     asked = row(Stage.WAITING, due_in=3.0, signals={"cancel": "1"}, receipt=Receipt(999.0, told=True))
     assert next_step(asked, NOW).text == "in 3.0 s: it is looked at, to see whether it has stopped"
 
 
 def test_claims_that_came_to_nothing_are_told() -> None:
-    assert next_step(row(Stage.WAITING, strikes=3), NOW).text.endswith("(3 claims in a row ended without a write)")
-    held = row(Stage.WAITING, due_in=5.0, held=5.0, strikes=2)
+    assert next_step(row(Stage.WAITING, claims_since_write=3), NOW).text.endswith(
+        "(3 claims in a row ended without a write)"
+    )
+    held = row(Stage.WAITING, due_in=5.0, held=5.0, claims_since_write=2)
     assert next_step(held, NOW).text.endswith("(1 claim in a row ended without a write)")
 
 

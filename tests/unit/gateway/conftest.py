@@ -1,10 +1,10 @@
-"""A door for each test."""
+"""A webhook endpoint for each test."""
 
 import pytest
 
-from tests.unit.gateway.door import Door
+from tests.unit.gateway.webhook_endpoint import WebhookEndpoint
 
 
 @pytest.fixture
-async def door() -> Door:
-    return Door()
+async def endpoint() -> WebhookEndpoint:
+    return WebhookEndpoint()

@@ -1,4 +1,4 @@
-"""fal's public keys: read leniently, kept for a day, fetched again after a rotation, never on a forger's beat."""
+"""fal's public keys: parsed leniently, cached for a day, fetched again after a rotation, not for every forged webhook."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.settings import FalSettings
-from tests.unit.gateway.door import KEYS, SECRET, Door, jwk
+from tests.unit.gateway.webhook_endpoint import KEYS, SECRET, WebhookEndpoint, jwk
 from worker.gateway.jwks import KEEP_S, REFETCH_S, RETRY_S, jwks_url
 
 FIRST, SECOND = KEYS["first"], KEYS["second"]
@@ -18,93 +18,95 @@ ODD: list[Any] = [
 ]  # fmt: skip
 
 
-async def heard(door: Door, name: str = "ok") -> str:
-    answer = await door.post(name)
-    said = answer.json()
-    return str(said["heard"] if "heard" in said else said["error"]["code"])
+async def kind_of(endpoint: WebhookEndpoint, name: str = "ok") -> str:
+    answer = await endpoint.post(name)
+    body = answer.json()
+    return str(body["heard"] if "heard" in body else body["error"]["code"])
 
 
 @pytest.mark.parametrize(
     "x",
     [FIRST, FIRST + "=", FIRST.replace("-", "+").replace("_", "/"), FIRST.replace("-", "+").replace("_", "/") + "="],
 )
-async def test_a_key_is_read_with_and_without_padding_in_either_alphabet(door: Door, x: str) -> None:
+async def test_a_key_is_read_with_and_without_padding_in_either_alphabet(endpoint: WebhookEndpoint, x: str) -> None:
     assert {"-", "_"} <= set(FIRST)
-    await door.add()
-    door.publisher.keys = [jwk(x, kid="1", use="sig")]
-    assert await heard(door) == "accepted"
+    await endpoint.add()
+    endpoint.key_server.keys = [jwk(x, kid="1", use="sig")]
+    assert await kind_of(endpoint) == "accepted"
 
 
 @pytest.mark.parametrize("odd", ODD, ids=str)
-async def test_a_key_that_cannot_be_read_hides_no_other(door: Door, odd: Any) -> None:
-    await door.add()
-    door.publisher.keys = [odd, jwk(FIRST)]
-    assert await heard(door) == "accepted"
+async def test_a_key_that_cannot_be_read_is_skipped(endpoint: WebhookEndpoint, odd: Any) -> None:
+    await endpoint.add()
+    endpoint.key_server.keys = [odd, jwk(FIRST)]
+    assert await kind_of(endpoint) == "accepted"
 
 
-async def test_every_published_key_is_tried(door: Door) -> None:
-    await door.add()
-    door.publisher.keys = [jwk(FIRST), jwk(SECOND)]
-    assert await heard(door, "second_key") == "accepted"
-    assert door.publisher.fetches == 1
+async def test_every_published_key_is_tried(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    endpoint.key_server.keys = [jwk(FIRST), jwk(SECOND)]
+    assert await kind_of(endpoint, "second_key") == "accepted"
+    assert endpoint.key_server.fetches == 1
 
 
-async def test_a_rotated_key_is_fetched_once(door: Door) -> None:
-    await door.add()
-    assert await heard(door) == "accepted"
-    await door.add("job-8")
-    door.publisher.keys = [jwk(SECOND)]
-    door.wind(REFETCH_S)
-    assert (await door.post("second_key", url=door.url("job-8"))).json() == {"heard": "accepted"}
-    assert door.publisher.fetches == 2
-    assert await heard(door) == "forged", "the old key counts no more"
+async def test_a_rotated_key_is_fetched_once(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    assert await kind_of(endpoint) == "accepted"
+    await endpoint.add("job-8")
+    endpoint.key_server.keys = [jwk(SECOND)]
+    endpoint.advance(REFETCH_S)
+    assert (await endpoint.post("second_key", url=endpoint.url("job-8"))).json() == {"heard": "accepted"}
+    assert endpoint.key_server.fetches == 2
+    assert await kind_of(endpoint) == "forged", "the old key is not accepted any more"
 
 
-async def test_forged_webhooks_do_not_make_us_hammer_fal(door: Door) -> None:
-    await door.add()
+async def test_forged_webhooks_fetch_the_keys_at_most_once_a_minute(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
     for _ in range(50):
-        assert await heard(door, "strange_key") == "forged"
-        door.wind(1)
-    assert door.publisher.fetches == 1
+        assert await kind_of(endpoint, "strange_key") == "forged"
+        endpoint.advance(1)
+    assert endpoint.key_server.fetches == 1
     for _ in range(100):
-        assert await heard(door, "strange_key") == "forged"
-        door.wind(1)
-    assert door.publisher.fetches == 3
-    assert await heard(door) == "accepted"
+        assert await kind_of(endpoint, "strange_key") == "forged"
+        endpoint.advance(1)
+    assert endpoint.key_server.fetches == 3
+    assert await kind_of(endpoint) == "accepted"
 
 
-async def test_many_webhooks_at_once_fetch_once(door: Door) -> None:
-    await door.add()
-    said = await asyncio.gather(*(heard(door) for _ in range(20)), *(heard(door, "strange_key") for _ in range(20)))
-    assert set(said) <= {"accepted", "duplicate", "forged"} and said.count("forged") == 20
-    assert door.publisher.fetches == 1
+async def test_many_webhooks_at_once_fetch_once(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    kinds = await asyncio.gather(
+        *(kind_of(endpoint) for _ in range(20)), *(kind_of(endpoint, "strange_key") for _ in range(20))
+    )
+    assert set(kinds) <= {"accepted", "duplicate", "forged"} and kinds.count("forged") == 20
+    assert endpoint.key_server.fetches == 1
 
 
-async def test_keys_are_kept_for_a_day_and_not_longer(door: Door) -> None:
-    await door.add()
-    await heard(door)
-    door.publisher.answer = httpx.ConnectError("away")
+async def test_keys_are_kept_for_a_day_and_not_longer(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    await kind_of(endpoint)
+    endpoint.key_server.answer = httpx.ConnectError("away")
     assert KEEP_S == 86_400, "as long as fal allows"
-    door.wind(KEEP_S - 1)
-    assert await heard(door) == "duplicate"
-    assert door.publisher.fetches == 1, "nothing to fetch as long as they do"
-    door.wind(1)
-    assert (await door.post()).status_code == 503
-    door.publisher.answer = None
-    assert await heard(door) == "failed", "not tried again at once"
-    door.wind(RETRY_S)
-    assert await heard(door) == "duplicate"
+    endpoint.advance(KEEP_S - 1)
+    assert await kind_of(endpoint) == "duplicate"
+    assert endpoint.key_server.fetches == 1, "no fetch while the cached keys work"
+    endpoint.advance(1)
+    assert (await endpoint.post()).status_code == 503
+    endpoint.key_server.answer = None
+    assert await kind_of(endpoint) == "failed", "not tried again at once"
+    endpoint.advance(RETRY_S)
+    assert await kind_of(endpoint) == "duplicate"
 
 
-async def test_old_keys_stay_when_newer_ones_cannot_be_had(door: Door) -> None:
-    await door.add()
-    await door.add("job-8")
-    await heard(door)
-    door.publisher.answer = httpx.ConnectError("away")
-    door.wind(REFETCH_S)
-    assert await heard(door, "strange_key") == "forged"
-    assert door.publisher.fetches == 2
-    assert (await door.post(url=door.url("job-8"))).json() == {"heard": "accepted"}
+async def test_old_keys_stay_when_new_ones_cannot_be_fetched(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    await endpoint.add("job-8")
+    await kind_of(endpoint)
+    endpoint.key_server.answer = httpx.ConnectError("away")
+    endpoint.advance(REFETCH_S)
+    assert await kind_of(endpoint, "strange_key") == "forged"
+    assert endpoint.key_server.fetches == 2
+    assert (await endpoint.post(url=endpoint.url("job-8"))).json() == {"heard": "accepted"}
 
 
 @pytest.mark.parametrize(
@@ -127,19 +129,19 @@ async def test_old_keys_stay_when_newer_ones_cannot_be_had(door: Door) -> None:
     ],
     ids=str,
 )
-async def test_without_keys_fal_is_asked_to_try_again(door: Door, answer: Any) -> None:
-    await door.add()
-    before = await door.row()
-    door.publisher.answer = answer
+async def test_without_keys_the_answer_makes_fal_retry(endpoint: WebhookEndpoint, answer: Any) -> None:
+    await endpoint.add()
+    before = await endpoint.row()
+    endpoint.key_server.answer = answer
     with capture_logs() as logs:
-        response = await door.post()
-    assert (response.status_code, await door.counts()) == (503, {"failed": 1})
+        response = await endpoint.post()
+    assert (response.status_code, await endpoint.counts()) == (503, {"failed": 1})
     assert [each["event"] for each in logs] == ["jwks_failed", "webhook_refused"]
-    assert logs[1]["error"] == "JwksAwayError" and SECRET not in str(logs)
-    assert await door.row() == before
-    door.publisher.answer = None
-    door.wind(RETRY_S)
-    assert await heard(door) == "accepted"
+    assert logs[1]["error"] == "JwksUnavailableError" and SECRET not in str(logs)
+    assert await endpoint.row() == before
+    endpoint.key_server.answer = None
+    endpoint.advance(RETRY_S)
+    assert await kind_of(endpoint) == "accepted"
 
 
 @pytest.mark.parametrize(
@@ -149,5 +151,5 @@ async def test_without_keys_fal_is_asked_to_try_again(door: Door, answer: Any) -
         ("http://127.0.0.1:9000/", "http://127.0.0.1:9000/rest/.well-known/jwks.json"),
     ],
 )
-def test_the_keys_are_fals_or_those_of_its_stand_in(base: str | None, url: str) -> None:
+def test_the_keys_come_from_fal_or_from_the_twin(base: str | None, url: str) -> None:
     assert jwks_url(FalSettings(_env_file=None, fal_base_url=base)) == url

@@ -1,4 +1,4 @@
-"""A webhook's URL, the token in it, and when submissions carry one. What was heard survives being written down."""
+"""A webhook's URL, its token, and when submissions carry one; a report survives being stored."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -45,7 +45,7 @@ def test_a_url_leads_back_to_its_job_and_attempt(job_id: str) -> None:
     assert (job, attempt_of(SECRET, "fal", job, token)) == (job_id, 12)
 
 
-def test_a_token_opens_nothing_but_its_own_attempt() -> None:
+def test_a_token_is_valid_for_its_own_attempt_only() -> None:
     job, token = parts_of(webhook_url("https://gateway.example.com", SECRET, "fal", "job-7", 1))
     mac = token.partition("-")[2]
     assert attempt_of(SECRET, "fal", job, token) == 1
@@ -65,13 +65,13 @@ def test_an_attempt_cannot_be_moved_into_the_job_or_out_of_it() -> None:
     assert len(ids) == 5
 
 
-def test_the_signature_of_a_file_is_no_token_though_the_secret_is_the_same() -> None:
+def test_a_file_signature_is_not_a_valid_token_although_the_secret_is_the_same() -> None:
     signature = sign(SECRET, "fal", 1).partition("signature=")[2]
     assert attempt_of(SECRET, "fal", "1", f"1-{signature[:24]}") is None
 
 
 @pytest.mark.parametrize(
-    "heard",
+    "report",
     [
         WebhookReport("r-1", "OK", 1000.25, {"images": [{"url": "https://x/y.png"}], "seed": 7}),
         WebhookReport("r-1", "OK", 1.0, None, payload_error="Response payload is not JSON serializable."),
@@ -80,8 +80,8 @@ def test_the_signature_of_a_file_is_no_token_though_the_secret_is_the_same() -> 
         ),
     ],
 )
-def test_what_was_heard_survives_being_written_down(heard: WebhookReport) -> None:
-    assert WebhookReport.load(heard.dump()) == heard
+def test_a_report_survives_being_stored(report: WebhookReport) -> None:
+    assert WebhookReport.load(report.dump()) == report
 
 
 def settings(
@@ -101,12 +101,12 @@ def settings(
     ["https://gateway.example.com", "http://example.com:8080/under", "https://8.8.8.8", "https://[2606:4700::1111]:443",
      "https://GATEWAY.Example.COM.", "https://localhost.example.com"],
 )  # fmt: skip
-def test_by_itself_webhooks_come_to_a_host_of_the_internet(url: str) -> None:
+def test_auto_asks_for_webhooks_at_a_public_host(url: str) -> None:
     assert webhooks_wanted(settings(public_url=url))
     assert not webhooks_wanted(settings(public_url=url, secret=None))
 
 
-def test_by_itself_no_webhook_is_asked_of_fal_to_a_place_it_cannot_reach(subtests: pytest.Subtests) -> None:
+def test_auto_asks_for_no_webhook_at_a_host_that_fal_cannot_reach(subtests: pytest.Subtests) -> None:
     for url in [
         f"http://{host}"
         for host in (
@@ -141,7 +141,7 @@ def test_by_itself_no_webhook_is_asked_of_fal_to_a_place_it_cannot_reach(subtest
     ]:
         with subtests.test(url=url):
             assert not webhooks_wanted(settings(public_url=url))
-            assert webhooks_wanted(settings(public_url=url, twin="http://127.0.0.1:9")), "the stand-in is inside, too"
+            assert webhooks_wanted(settings(public_url=url, twin="http://127.0.0.1:9")), "the twin is inside, too"
             assert webhooks_wanted(settings("on", public_url=url))
 
 
@@ -193,7 +193,7 @@ def test_the_doctor_warns_of_a_gateway_that_fal_cannot_reach(host: str, monkeypa
     assert (check.verdict, check.detail) == ("note", f"http://{host} is not a public address")
 
 
-def test_webhooks_may_be_turned_off_and_must_be_possible_when_on() -> None:
+def test_webhooks_can_be_turned_off_and_need_a_secret_when_on() -> None:
     assert not webhooks_wanted(settings("off"))
     assert webhooks_wanted(settings("on"))
     assert not webhooks_wanted(settings(secret=None, twin="http://127.0.0.1:9"))

@@ -1,6 +1,6 @@
-"""Webhooks through the door: genuine ones are left on the row, all others change nothing; each is counted and said.
+"""The webhook endpoint: genuine webhooks are stored on the row, all others change nothing; each is counted and logged.
 
-The signatures in tests/fixtures/fal_webhooks.json were made with OpenSSL, not with our code, by keys thrown away after:
+The signatures in tests/fixtures/fal_webhooks.json were made with OpenSSL, not with our code; the keys were deleted:
 
     openssl genpkey -algorithm ed25519 -out key.pem
     openssl pkey -in key.pem -pubout -outform DER | tail -c 32 | base64 | tr '+/' '-_' | tr -d '='     the key as published
@@ -17,40 +17,42 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
-from tests.unit.gateway.door import JOB, KEYS, OTHER, REQUEST, SECRET, SIGNED_AT, WEBHOOKS, Door
-from worker.gateway.intake import Told
-from worker.gateway.webhooks import LARGEST_BYTES
+from tests.unit.gateway.webhook_endpoint import JOB, KEYS, OTHER, REQUEST, SECRET, SIGNED_AT, WEBHOOKS, WebhookEndpoint
+from worker.gateway.webhook_signals import WebhookBody
+from worker.gateway.webhooks import MAX_BYTES
 from worker.jobs.job import Stage
 from worker.jobs.signals import WebhookReport
 
 SIGNATURE = WEBHOOKS["ok"]["signature"]
 OK_BODY = WEBHOOKS["ok"]["body"].encode()
-Post = Callable[[Door], Awaitable[Any]]
+Post = Callable[[WebhookEndpoint], Awaitable[Any]]
 
 
-async def is_left_alone(door: Door, post: Post, status: int, kind: str) -> None:
-    """Post, and see that it was refused as it should: counted once, said once without a secret, nothing changed."""
-    before = await door.row()
+async def assert_refused(endpoint: WebhookEndpoint, post: Post, status: int, kind: str) -> None:
+    """Post, and check the refusal: counted once, logged once without a secret, no row changed."""
+    before = await endpoint.row()
     with capture_logs() as logs:
-        answer = await post(door)
-    assert (answer.status_code, await door.counts()) == (status, {kind: 1})
-    assert await door.row() == before
+        answer = await post(endpoint)
+    assert (answer.status_code, await endpoint.counts()) == (status, {kind: 1})
+    assert await endpoint.row() == before
     assert [
         (each["event"], each["log_level"], each["kind"], each["job"]) for each in logs if each["event"] != "jwks_failed"
     ] == [("webhook_refused", "warning", kind, JOB)]
-    said = json.dumps(logs) + answer.text + str(answer.headers)
-    token = door.url().rpartition("-")[2]
+    shown = json.dumps(logs) + answer.text + str(answer.headers)
+    token = endpoint.url().rpartition("-")[2]
     for secret in (SECRET, token, SIGNATURE, "v3b.fal.media", "Füchse", REQUEST, KEYS["first"]):
-        assert secret not in said
+        assert secret not in shown
 
 
 @pytest.mark.parametrize("name", ["ok", "error", "payload_error"])
-async def test_a_genuine_webhook_is_left_on_the_row_which_is_due_at_once(door: Door, name: str) -> None:
-    await door.add()
-    assert (await door.row()).due_at == SIGNED_AT + 60
-    answer = await door.post(name)
-    row, body = await door.row(), json.loads(WEBHOOKS[name]["body"])
-    assert (answer.status_code, answer.json(), await door.counts()) == (200, {"heard": "accepted"}, {"accepted": 1})
+async def test_a_genuine_webhook_is_stored_on_the_row_which_is_due_at_once(
+    endpoint: WebhookEndpoint, name: str
+) -> None:
+    await endpoint.add()
+    assert (await endpoint.row()).due_at == SIGNED_AT + 60
+    answer = await endpoint.post(name)
+    row, body = await endpoint.row(), json.loads(WEBHOOKS[name]["body"])
+    assert (answer.status_code, answer.json(), await endpoint.counts()) == (200, {"heard": "accepted"}, {"accepted": 1})
     assert row.due_at == SIGNED_AT
     assert WebhookReport.load(row.signals["webhook:1"]) == WebhookReport(
         REQUEST, body["status"], SIGNED_AT, body["payload"], body.get("payload_error"), body.get("error")
@@ -59,74 +61,78 @@ async def test_a_genuine_webhook_is_left_on_the_row_which_is_due_at_once(door: D
 
 
 REFUSED: dict[str, tuple[int, str, Post]] = {
-    "altered body": (401, "forged", lambda door: door.post(body=OK_BODY.replace(b"fox.png", b"cat.png"))),
-    "body with a space more": (401, "forged", lambda door: door.post(body=OK_BODY + b" ")),
-    "no body": (401, "forged", lambda door: door.post(body=b"")),
-    "another body, truly signed, with this signature": (401, "forged", lambda door: door.post(signature=WEBHOOKS["error"]["signature"])),
-    "unpublished key": (401, "forged", lambda door: door.post("strange_key")),
-    "other request id in the header": (401, "forged", lambda door: door.post(request_id=OTHER)),
-    "other user": (401, "forged", lambda door: door.post(user_id="user-43")),
-    "other time": (401, "forged", lambda door: door.post(timestamp="1767225601")),
-    "no request id": (401, "forged", lambda door: door.post(request_id=None)),
-    "no user id": (401, "forged", lambda door: door.post(user_id=None)),
-    "no time": (401, "forged", lambda door: door.post(timestamp=None)),
-    "no signature": (401, "forged", lambda door: door.post(signature=None)),
-    "empty signature": (401, "forged", lambda door: door.post(signature="")),
-    "signature not in hex": (401, "forged", lambda door: door.post(signature="z" * 128)),
-    "signature cut short": (401, "forged", lambda door: door.post(signature=SIGNATURE[:-2])),
-    "signature with spaces": (401, "forged", lambda door: door.post(signature=f"{SIGNATURE[:64]} {SIGNATURE[64:]}")),
-    "signature of zeros": (401, "forged", lambda door: door.post(signature="0" * 128)),
-    "time that is no number": (401, "forged", lambda door: door.post(timestamp="yesterday")),
-    "time with a fraction": (401, "forged", lambda door: door.post(timestamp="1767225600.0")),
-    "time of many digits": (401, "forged", lambda door: door.post(timestamp="9" * 5000)),
-    "negative time": (401, "forged", lambda door: door.post(timestamp="-1")),
-    "signed too long ago": (401, "expired", lambda door: door.post("older")),
-    "time moved on, signature kept": (401, "expired", lambda door: door.post(timestamp="1767226000")),
-    "other job's token": (403, "wrong_token", lambda door: door.post(url=door.url("job-8").replace("job-8", JOB))),
-    "other attempt's token": (403, "wrong_token", lambda door: door.post(url=door.url(JOB, 2).replace("/2-", "/1-"))),
-    "token cut short": (403, "wrong_token", lambda door: door.post(url=door.url()[:-1])),
-    "no token of ours": (403, "wrong_token", lambda door: door.post(url=f"http://gateway/webhooks/fal/{JOB}/{'0' * 43}")),
-    "request of another job, truly signed": (200, "mismatch", lambda door: door.post("other_request")),
-    "body and header of two requests, truly signed": (200, "mismatch", lambda door: door.post("swapped_header")),
-    "no JSON, truly signed": (400, "malformed", lambda door: door.post("no_json")),
-    "empty, truly signed": (400, "malformed", lambda door: door.post("empty")),
-    "too large": (413, "too_large", lambda door: door.post(body=b" " * (LARGEST_BYTES + 1))),
+    "altered body": (401, "forged", lambda endpoint: endpoint.post(body=OK_BODY.replace(b"fox.png", b"cat.png"))),
+    "body with a space more": (401, "forged", lambda endpoint: endpoint.post(body=OK_BODY + b" ")),
+    "no body": (401, "forged", lambda endpoint: endpoint.post(body=b"")),
+    "another body, truly signed, with this signature": (401, "forged", lambda endpoint: endpoint.post(signature=WEBHOOKS["error"]["signature"])),
+    "unpublished key": (401, "forged", lambda endpoint: endpoint.post("strange_key")),
+    "other request id in the header": (401, "forged", lambda endpoint: endpoint.post(request_id=OTHER)),
+    "other user": (401, "forged", lambda endpoint: endpoint.post(user_id="user-43")),
+    "other time": (401, "forged", lambda endpoint: endpoint.post(timestamp="1767225601")),
+    "no request id": (401, "forged", lambda endpoint: endpoint.post(request_id=None)),
+    "no user id": (401, "forged", lambda endpoint: endpoint.post(user_id=None)),
+    "no time": (401, "forged", lambda endpoint: endpoint.post(timestamp=None)),
+    "no signature": (401, "forged", lambda endpoint: endpoint.post(signature=None)),
+    "empty signature": (401, "forged", lambda endpoint: endpoint.post(signature="")),
+    "signature not in hex": (401, "forged", lambda endpoint: endpoint.post(signature="z" * 128)),
+    "signature cut short": (401, "forged", lambda endpoint: endpoint.post(signature=SIGNATURE[:-2])),
+    "signature with spaces": (401, "forged", lambda endpoint: endpoint.post(signature=f"{SIGNATURE[:64]} {SIGNATURE[64:]}")),
+    "signature of zeros": (401, "forged", lambda endpoint: endpoint.post(signature="0" * 128)),
+    "time that is no number": (401, "forged", lambda endpoint: endpoint.post(timestamp="yesterday")),
+    "time with a fraction": (401, "forged", lambda endpoint: endpoint.post(timestamp="1767225600.0")),
+    "time of many digits": (401, "forged", lambda endpoint: endpoint.post(timestamp="9" * 5000)),
+    "negative time": (401, "forged", lambda endpoint: endpoint.post(timestamp="-1")),
+    "signed too long ago": (401, "expired", lambda endpoint: endpoint.post("older")),
+    "time moved on, signature kept": (401, "expired", lambda endpoint: endpoint.post(timestamp="1767226000")),
+    "other job's token": (403, "wrong_token", lambda endpoint: endpoint.post(url=endpoint.url("job-8").replace("job-8", JOB))),
+    "other attempt's token": (403, "wrong_token", lambda endpoint: endpoint.post(url=endpoint.url(JOB, 2).replace("/2-", "/1-"))),
+    "token cut short": (403, "wrong_token", lambda endpoint: endpoint.post(url=endpoint.url()[:-1])),
+    "no token of ours": (403, "wrong_token", lambda endpoint: endpoint.post(url=f"http://gateway/webhooks/fal/{JOB}/{'0' * 43}")),
+    "request of another job, truly signed": (200, "mismatch", lambda endpoint: endpoint.post("other_request")),
+    "body and header of two requests, truly signed": (200, "mismatch", lambda endpoint: endpoint.post("swapped_header")),
+    "no JSON, truly signed": (400, "malformed", lambda endpoint: endpoint.post("no_json")),
+    "empty, truly signed": (400, "malformed", lambda endpoint: endpoint.post("empty")),
+    "too large": (413, "too_large", lambda endpoint: endpoint.post(body=b" " * (MAX_BYTES + 1))),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", REFUSED)
-async def test_what_is_not_genuine_changes_nothing_and_is_counted_and_said(door: Door, what: str) -> None:
-    await door.add()
+async def test_a_webhook_that_is_not_genuine_changes_nothing_and_is_counted_and_logged(
+    endpoint: WebhookEndpoint, what: str
+) -> None:
+    await endpoint.add()
     status, kind, post = REFUSED[what]
-    await is_left_alone(door, post, status, kind)
+    await assert_refused(endpoint, post, status, kind)
 
 
-async def test_a_token_is_checked_before_anything_is_fetched_or_looked_up(door: Door) -> None:
-    await door.post(url=door.url("job-8").replace("job-8", JOB))
-    await door.post(signature=None)
-    await door.post("older")
-    assert door.publisher.fetches == 0
-    assert await door.counts() == {"wrong_token": 1, "forged": 1, "expired": 1}
+async def test_token_and_headers_are_checked_before_keys_are_fetched(endpoint: WebhookEndpoint) -> None:
+    await endpoint.post(url=endpoint.url("job-8").replace("job-8", JOB))
+    await endpoint.post(signature=None)
+    await endpoint.post("older")
+    assert endpoint.key_server.fetches == 0
+    assert await endpoint.counts() == {"wrong_token": 1, "forged": 1, "expired": 1}
 
 
 @pytest.mark.parametrize(
     ("skew_s", "kind"), [(300, "accepted"), (-300, "accepted"), (301, "expired"), (-301, "expired")]
 )
-async def test_a_signature_counts_for_five_minutes_around_its_time(door: Door, skew_s: int, kind: str) -> None:
-    await door.add()
-    door.now += skew_s
-    await door.post()
-    assert await door.counts() == {kind: 1}
+async def test_a_signature_is_valid_for_five_minutes_around_its_time(
+    endpoint: WebhookEndpoint, skew_s: int, kind: str
+) -> None:
+    await endpoint.add()
+    endpoint.now += skew_s
+    await endpoint.post()
+    assert await endpoint.counts() == {kind: 1}
 
 
-async def test_a_signature_may_be_in_capitals(door: Door) -> None:
-    await door.add()
-    assert (await door.post(signature=SIGNATURE.upper())).json() == {"heard": "accepted"}
+async def test_a_signature_may_be_in_capitals(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    assert (await endpoint.post(signature=SIGNATURE.upper())).json() == {"heard": "accepted"}
 
 
-async def test_a_request_that_fal_retried_by_itself_is_known_by_its_gateway_id(door: Door) -> None:
-    await door.add()
-    assert (await door.post("retried")).json() == {"heard": "accepted"}
+async def test_a_request_that_fal_retried_is_matched_by_its_gateway_request_id(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    assert (await endpoint.post("retried")).json() == {"heard": "accepted"}
 
 
 @pytest.mark.parametrize(
@@ -149,77 +155,77 @@ async def test_a_request_that_fal_retried_by_itself_is_known_by_its_gateway_id(d
         (Stage.FETCHED, OTHER, 1, "mismatch"),
     ],
 )
-async def test_what_a_genuine_webhook_is_depends_on_the_row(
-    door: Door, stage: Stage, ticket: str | None, attempts: int, kind: str
+async def test_the_kind_of_a_genuine_webhook_depends_on_the_row(
+    endpoint: WebhookEndpoint, stage: Stage, ticket: str | None, attempts: int, kind: str
 ) -> None:
-    await door.add(stage=stage, ticket=ticket, attempts=attempts)
-    before = await door.row()
-    assert (await door.post()).status_code == 200, "another try would change nothing"
-    assert await door.counts() == {kind: 1}
-    assert (await door.row() != before) is (kind == "accepted")
+    await endpoint.add(stage=stage, ticket=ticket, attempts=attempts)
+    before = await endpoint.row()
+    assert (await endpoint.post()).status_code == 200, "a retry would change nothing"
+    assert await endpoint.counts() == {kind: 1}
+    assert (await endpoint.row() != before) is (kind == "accepted")
 
 
-async def test_a_webhook_for_no_row_leaves_none(door: Door) -> None:
-    assert (await door.post()).json() == {"heard": "unknown_job"}
-    assert await door.ledger.row(JOB) is None
+async def test_a_webhook_without_a_row_creates_none(endpoint: WebhookEndpoint) -> None:
+    assert (await endpoint.post()).json() == {"heard": "unknown_job"}
+    assert await endpoint.ledger.row(JOB) is None
 
 
-async def test_an_attempt_that_the_row_knows_nothing_of_is_not_left_on_it(door: Door) -> None:
-    await door.add(stage=Stage.SUBMITTING, ticket=None)
-    before = await door.row()
-    assert (await door.post(url=door.url(JOB, 2))).json() == {"heard": "unknown_job"}
-    assert await door.row() == before
+async def test_a_webhook_for_an_attempt_that_the_row_does_not_have_changes_nothing(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add(stage=Stage.SUBMITTING, ticket=None)
+    before = await endpoint.row()
+    assert (await endpoint.post(url=endpoint.url(JOB, 2))).json() == {"heard": "unknown_job"}
+    assert await endpoint.row() == before
 
 
-async def test_told_again_the_first_word_stays(door: Door) -> None:
-    await door.add(stage=Stage.UNKNOWN, ticket=None)
-    await door.post("ok")
-    before = await door.row()
-    assert (await door.post("error")).json() == (await door.post("ok")).json() == {"heard": "duplicate"}
-    assert await door.row() == before
+async def test_the_first_webhook_of_an_attempt_stays(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add(stage=Stage.UNKNOWN, ticket=None)
+    await endpoint.post("ok")
+    before = await endpoint.row()
+    assert (await endpoint.post("error")).json() == (await endpoint.post("ok")).json() == {"heard": "duplicate"}
+    assert await endpoint.row() == before
 
 
-async def test_a_webhook_is_told_apart_from_one_whose_ending_comes_in_between(door: Door) -> None:
-    await door.add()
-    row = door.ledger.row
+async def test_a_webhook_is_late_when_the_ending_is_decided_between_read_and_signal(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    row = endpoint.ledger.row
 
     async def row_and_then_an_ending(job_id: str) -> Any:
         found = await row(job_id)
-        door.ledger.rows[JOB].job = replace(found.job, stage=Stage.CLOSING, ending=Stage.COMPLETED)
+        endpoint.ledger.rows[JOB].job = replace(found.job, stage=Stage.CLOSING, ending=Stage.COMPLETED)
         return found
 
-    door.ledger.row = row_and_then_an_ending  # type: ignore[method-assign]
-    assert (await door.post()).json() == {"heard": "late"}
+    endpoint.ledger.row = row_and_then_an_ending  # type: ignore[method-assign]
+    assert (await endpoint.post()).json() == {"heard": "late"}
     assert (await row(JOB)).signals == {}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
-    "error", [RedisConnectionError("redis://:word@host is away"), TimeoutError(), OSError("no route")]
+    "error", [RedisConnectionError("redis://:word@host cannot be reached"), TimeoutError(), OSError("no route")]
 )
-async def test_a_ledger_out_of_reach_has_fal_try_again(door: Door, error: Exception) -> None:
-    await door.add()
-    row = door.ledger.row
+async def test_a_ledger_that_cannot_be_reached_makes_fal_retry(endpoint: WebhookEndpoint, error: Exception) -> None:
+    await endpoint.add()
+    row = endpoint.ledger.row
 
-    async def away(job_id: str) -> Any:
+    async def unreachable(job_id: str) -> Any:
         raise error
 
-    door.ledger.row = away  # type: ignore[method-assign]
+    endpoint.ledger.row = unreachable  # type: ignore[method-assign]
     with capture_logs() as logs:
-        assert (await door.post()).status_code == 503
+        assert (await endpoint.post()).status_code == 503
     assert [(each["kind"], each["error"]) for each in logs] == [("failed", type(error).__name__)]
-    door.ledger.row = row  # type: ignore[method-assign]
-    assert (await door.post()).json() == {"heard": "accepted"}
-    assert await door.counts() == {"failed": 1, "accepted": 1}
+    endpoint.ledger.row = row  # type: ignore[method-assign]
+    assert (await endpoint.post()).json() == {"heard": "accepted"}
+    assert await endpoint.counts() == {"failed": 1, "accepted": 1}
 
 
 @pytest.mark.parametrize("payload", ["[1]", '"text"', "7", "null"])
-def test_a_payload_that_is_no_object_is_asked_for_later(payload: str) -> None:
-    told = Told.model_validate_json(f'{{"request_id": "r", "status": "OK", "payload": {payload}}}')
-    assert told.heard(1.0) == WebhookReport("r", "OK", 1.0)
+def test_a_payload_that_is_not_an_object_is_left_out_of_the_report(payload: str) -> None:
+    body = WebhookBody.model_validate_json(f'{{"request_id": "r", "status": "OK", "payload": {payload}}}')
+    assert body.report(1.0) == WebhookReport("r", "OK", 1.0)
 
 
-async def test_a_body_without_a_length_is_cut_off_at_the_limit(door: Door) -> None:
-    await door.add()
+async def test_a_body_without_a_length_is_cut_off_at_the_limit(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -228,18 +234,18 @@ async def test_a_body_without_a_length_is_cut_off_at_the_limit(door: Door) -> No
             sent += 1 << 16
             yield b" " * (1 << 16)
 
-    answer = await door.post(body=endless())
+    answer = await endpoint.post(body=endless())
     assert (answer.status_code, answer.headers["connection"]) == (413, "close")
-    assert await door.counts() == {"too_large": 1}
+    assert await endpoint.counts() == {"too_large": 1}
 
 
-async def test_a_caller_who_hangs_up_in_the_middle_is_counted(door: Door) -> None:
-    await door.add()
+async def test_a_caller_that_disconnects_in_the_middle_is_counted(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
     before, messages = (
-        await door.row(),
+        await endpoint.row(),
         [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}],
     )
-    request = door.http.build_request("POST", door.url(), headers={
+    request = endpoint.http.build_request("POST", endpoint.url(), headers={
         f"x-fal-webhook-{name}": WEBHOOKS["ok"][name.replace("-", "_")] for name in ("request-id", "user-id", "timestamp", "signature")
     })  # fmt: skip
     scope = {
@@ -253,25 +259,25 @@ async def test_a_caller_who_hangs_up_in_the_middle_is_counted(door: Door) -> Non
     async def send(message: Any) -> None:
         return None
 
-    await door.app(scope, receive, send)
-    assert await door.counts() == {"malformed": 1}
-    assert await door.row() == before
+    await endpoint.app(scope, receive, send)
+    assert await endpoint.counts() == {"malformed": 1}
+    assert await endpoint.row() == before
 
 
 @pytest.mark.parametrize(
     "job_id", ["a/b", "/a//b/", "two words", "späte Füchse 狐", "50%2F?x=1#y", "a\nb", "webhooks/fal/x/1-y"]
 )
-async def test_a_job_may_have_any_name(door: Door, job_id: str) -> None:
-    await door.add(job_id)
-    assert (await door.post(url=door.url(job_id))).json() == {"heard": "accepted"}
-    assert list((await door.row(job_id)).signals) == ["webhook:1"]
+async def test_a_job_id_may_contain_any_character(endpoint: WebhookEndpoint, job_id: str) -> None:
+    await endpoint.add(job_id)
+    assert (await endpoint.post(url=endpoint.url(job_id))).json() == {"heard": "accepted"}
+    assert list((await endpoint.row(job_id)).signals) == ["webhook:1"]
 
 
-async def test_metrics_show_every_kind_from_the_start_and_nothing_of_any_job(door: Door) -> None:
-    await door.add()
-    zeros = (await door.http.get("/metrics")).text
-    await door.post()
-    answer = await door.http.get("/metrics")
+async def test_metrics_show_every_kind_from_the_start_and_nothing_of_any_job(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    zeros = (await endpoint.http.get("/metrics")).text
+    await endpoint.post()
+    answer = await endpoint.http.get("/metrics")
     for kind in ("accepted", "duplicate", "late", "stale", "forged", "expired", "wrong_token", "mismatch", "unknown_job",
                  "malformed", "too_large", "failed"):  # fmt: skip
         assert f'kilnhand_webhooks_total{{kind="{kind}",provider="fal"}} 0.0' in zeros
@@ -280,12 +286,15 @@ async def test_metrics_show_every_kind_from_the_start_and_nothing_of_any_job(doo
     assert JOB not in answer.text and REQUEST not in answer.text and SECRET not in answer.text
 
 
-async def test_there_is_no_other_way_in(door: Door) -> None:
-    assert (await door.http.get(door.url())).status_code == 405
-    assert (await door.http.post(door.url().replace("/fal/", "/other/"))).status_code == 404
-    assert await door.counts() == {}
+async def test_other_methods_and_providers_are_refused_and_not_counted(endpoint: WebhookEndpoint) -> None:
+    assert (await endpoint.http.get(endpoint.url())).status_code == 405
+    assert (await endpoint.http.post(endpoint.url().replace("/fal/", "/other/"))).status_code == 404
+    assert await endpoint.counts() == {}
 
 
-def test_after_a_retry_of_fals_own_the_submissions_id_is_kept() -> None:
-    told = Told(request_id="second", gateway_request_id="first", status="OK")
-    assert (told.heard(1.0).request_id, Told(request_id="r", status="OK").heard(1.0).request_id) == ("first", "r")
+def test_after_a_retry_on_fals_side_the_report_has_the_id_of_the_submission() -> None:
+    body = WebhookBody(request_id="second", gateway_request_id="first", status="OK")
+    assert (body.report(1.0).request_id, WebhookBody(request_id="r", status="OK").report(1.0).request_id) == (
+        "first",
+        "r",
+    )

@@ -2,14 +2,14 @@
 
 from structlog.testing import capture_logs
 
-from worker.health.base import Change, State
+from worker.health.base import Change, CircuitStatus
 from worker.health.metrics import Metrics
-from worker.health.report import report, show
+from worker.health.report import log_changes, set_gauges
 
 
 def test_each_change_is_one_line_of_the_log() -> None:
     with capture_logs() as logs:
-        report(
+        log_changes(
             (
                 Change("opened", "fal", None, "locked", 300),
                 Change("alert", "fal", None, "locked", 300),
@@ -25,8 +25,10 @@ def test_each_change_is_one_line_of_the_log() -> None:
 
 def test_gauges_show_the_states_and_forget_those_that_are_gone() -> None:
     metrics = Metrics()
-    ill = State("fal", None, "open", "locked", open_until=9.0, in_flight=3, paused_until=8.0)
-    show([ill, State("fal", "m", "half_open"), State("fal", "n"), State("vertex", None)], metrics)
+    ill = CircuitStatus("fal", None, "open", "locked", open_until=9.0, in_flight=3, paused_until=8.0)
+    set_gauges(
+        [ill, CircuitStatus("fal", "m", "half_open"), CircuitStatus("fal", "n"), CircuitStatus("vertex", None)], metrics
+    )
     told = metrics.text().decode()
     for line in (
         'kilnhand_circuit{provider="fal"} 2.0',
@@ -37,11 +39,11 @@ def test_gauges_show_the_states_and_forget_those_that_are_gone() -> None:
         'kilnhand_provider_alert{cause="locked",provider="fal"} 1.0',
     ):
         assert line in told
-    show([], metrics)
+    set_gauges([], metrics)
     assert 'provider="fal"' not in metrics.text().decode()
 
 
 def test_no_model_is_a_label() -> None:
     metrics = Metrics()
-    show([State("fal", None), State("fal", "owner/model", "open")], metrics)
+    set_gauges([CircuitStatus("fal", None), CircuitStatus("fal", "owner/model", "open")], metrics)
     assert "owner/model" not in metrics.text().decode()

@@ -16,7 +16,7 @@ from config.settings import Settings
 from worker.cli.commands.settings import read_settings
 from worker.cli.screen import terminal
 from worker.cli.screen.complaint import Complaint
-from worker.health.base import Policy, State
+from worker.health.base import CircuitStatus, Policy
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
 from worker.providers.table import what_to_set
@@ -44,10 +44,10 @@ def providers(as_json: bool) -> int:
     return 0
 
 
-def read_states(settings: Settings) -> tuple[State, ...]:
+def read_states(settings: Settings) -> tuple[CircuitStatus, ...]:
     """Every circuit that is remembered. Raises a `Complaint` when Redis cannot be asked."""
 
-    async def states() -> tuple[State, ...]:
+    async def states() -> tuple[CircuitStatus, ...]:
         health = open_redis_health(settings.redis.ledger, policy_of(settings.health))
         try:
             return await health.states()
@@ -63,13 +63,13 @@ def read_states(settings: Settings) -> tuple[State, ...]:
         ) from error
 
 
-def _of(access: Access, states: Iterable[State]) -> list[State]:
+def _of(access: Access, states: Iterable[CircuitStatus]) -> list[CircuitStatus]:
     """The provider's own circuit first, even when nothing was told of it yet; then its models."""
     found = [state for state in states if state.provider == access.provider]
-    return found if found and found[0].model is None else [State(access.provider, None), *found]
+    return found if found and found[0].model is None else [CircuitStatus(access.provider, None), *found]
 
 
-def _plain(access: Access, states: Iterable[State]) -> dict[str, Any]:
+def _plain(access: Access, states: Iterable[CircuitStatus]) -> dict[str, Any]:
     own, *models = [asdict(state) for state in _of(access, states)]
     shared = {"provider", "model", "in_flight"}
     told = [{"model": one["model"]} | {name: one[name] for name in one if name not in shared} for one in models]
@@ -77,7 +77,7 @@ def _plain(access: Access, states: Iterable[State]) -> dict[str, Any]:
     return {"enabled": access.what_to_set is None, "what_to_set": access.what_to_set, **own, "models": told}
 
 
-def _show(accesses: list[Access], states: tuple[State, ...], policy: Policy) -> None:
+def _show(accesses: list[Access], states: tuple[CircuitStatus, ...], policy: Policy) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("provider", "enabled here", "circuit", "open until", "failures", "in flight", "paused until"):
         table.add_column(column, header_style="dim", no_wrap=True)
@@ -91,7 +91,7 @@ def _show(accesses: list[Access], states: tuple[State, ...], policy: Policy) -> 
             out.print(Text(f"{access.provider}: {access.what_to_set}", style="yellow"), soft_wrap=True)
 
 
-def _cells(access: Access, state: State, policy: Policy) -> Iterable[Text | str]:
+def _cells(access: Access, state: CircuitStatus, policy: Policy) -> Iterable[Text | str]:
     """One row: the provider's own, or below it a model's."""
     own = state.model is None
     most = policy.concurrency.get(state.provider)

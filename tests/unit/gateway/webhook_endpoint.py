@@ -1,4 +1,4 @@
-"""The door for webhooks, in this process: a ledger in memory, keys that a test publishes, a clock that it winds."""
+"""The webhook endpoint in this process: a ledger in memory, published keys, and a clock that the test sets."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from worker.gateway.jwks import Jwks
 from worker.gateway.metrics import metrics_routes
-from worker.gateway.webhooks import Reception, webhook_routes
+from worker.gateway.webhooks import WebhookReceiver, webhook_routes
 from worker.health.base import Policy
 from worker.health.memory import MemoryHealth
 from worker.health.metrics import Metrics
@@ -35,17 +35,17 @@ def jwk(x: Any, **more: Any) -> dict[str, Any]:
 
 
 def headers_of(name: str) -> dict[str, str]:
-    told = WEBHOOKS[name]
+    webhook = WEBHOOKS[name]
     return {
-        "X-Fal-Webhook-Request-Id": told["request_id"],
-        "X-Fal-Webhook-User-Id": told["user_id"],
-        "X-Fal-Webhook-Timestamp": told["timestamp"],
-        "X-Fal-Webhook-Signature": told["signature"],
+        "X-Fal-Webhook-Request-Id": webhook["request_id"],
+        "X-Fal-Webhook-User-Id": webhook["user_id"],
+        "X-Fal-Webhook-Timestamp": webhook["timestamp"],
+        "X-Fal-Webhook-Signature": webhook["signature"],
     }
 
 
-class Publisher(httpx.AsyncBaseTransport):
-    """Publishes keys, or whatever else it is told to answer, and counts who asks."""
+class KeyServer(httpx.AsyncBaseTransport):
+    """Publishes keys, or gives the answer that a test sets, and counts the requests."""
 
     def __init__(self) -> None:
         self.keys: list[Any] = [jwk(KEYS["first"])]
@@ -54,7 +54,7 @@ class Publisher(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.fetches += 1
-        assert request.headers["accept-encoding"] == "identity", "nothing that grows when unpacked"
+        assert request.headers["accept-encoding"] == "identity", "compressed data could grow beyond the limit"
         await asyncio.sleep(0)
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -62,31 +62,31 @@ class Publisher(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(answer.content))
 
 
-class Door:
-    """The application, and everything around it."""
+class WebhookEndpoint:
+    """The application and everything that it needs."""
 
     def __init__(self) -> None:
         self.now = SIGNED_AT
         self.uptime = 50.0
         self.ledger = MemoryLedger(lambda: self.now)
-        self.publisher = Publisher()
+        self.key_server = KeyServer()
         jwks = Jwks(
-            "https://keys.example.com/jwks.json", httpx.AsyncClient(transport=self.publisher), lambda: self.uptime
+            "https://keys.example.com/jwks.json", httpx.AsyncClient(transport=self.key_server), lambda: self.uptime
         )
         metrics = Metrics()
-        self.reception = Reception(SECRET, self.ledger, jwks, metrics, lambda: self.now)
+        self.receiver = WebhookReceiver(SECRET, self.ledger, jwks, metrics, lambda: self.now)
         health = MemoryHealth(lambda: self.now, Policy())
-        self.app = Starlette(routes=[*webhook_routes(self.reception), *metrics_routes(metrics, health.states)])
+        self.app = Starlette(routes=[*webhook_routes(self.receiver), *metrics_routes(metrics, health.states)])
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
 
-    def wind(self, seconds: float) -> None:
-        """Let time pass for the keys, not for the signatures, which are of one moment."""
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the keys, but not for the signatures: they were made at a fixed time."""
         self.uptime += seconds
 
     async def add(
         self, job_id: str = JOB, stage: Stage = Stage.WAITING, ticket: str | None = REQUEST, attempts: int = 1
     ) -> None:
-        """A row at this stage, due in a minute."""
+        """Add a row at this stage, due in a minute."""
         step = Step("flux-schnell", {"prompt": "x"}, (Piece("images", "image", "images.*"),))
         job = Job(job_id, "generation.text_to_image", "generation", {}, step, Options(), 0.0)
         _, job = await self.ledger.accept(job)
@@ -118,7 +118,7 @@ class Door:
         body: bytes | AsyncIterator[bytes] | None = None,
         **changes: str | None,
     ) -> httpx.Response:
-        """Post a signed webhook, changed: another URL, another body, other headers by keyword, None for none."""
+        """Post a signed webhook, with another URL, body or headers (by keyword; None removes one)."""
         headers: dict[str, str | None] = {**headers_of(name)}
         headers |= {f"X-Fal-Webhook-{key.replace('_', '-').title()}": value for key, value in changes.items()}
         content = WEBHOOKS[name]["body"].encode() if body is None else body
@@ -126,7 +126,7 @@ class Door:
         return await self.http.post(url or self.url(), content=content, headers=sent)
 
     async def counts(self) -> dict[str, int]:
-        """What /metrics has counted, without the zeros."""
+        """The counts in /metrics, without the zeros."""
         answer = await self.http.get("/metrics")
         samples = [each for family in text_string_to_metric_families(answer.text) for each in family.samples]
         return {s.labels["kind"]: int(s.value) for s in samples if s.name == "kilnhand_webhooks_total" and s.value}

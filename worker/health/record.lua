@@ -1,25 +1,28 @@
--- Count what came of a submission, and open or close the circuits before its provider and its model.
+-- Record the verdict on a submission, and open or close the circuits of its provider and its model.
 --
 -- KEYS[1]  circuit  hash  <prefix>health:circuit:<provider>
 -- KEYS[2]  circuit  hash  <prefix>health:circuit:<provider>:<model>
---     until: open till then, half open after it, absent when closed; opens: how often in a row; cause
---     probe, probe_until: who probes, and till when; alerted: the telling that was given the alert; closed: when it closed
---     paused: nobody asks before; pauses: how often in a row without being told for how long
---     good:<slot>, bad:<slot>: answers in a tenth of the window; of a provider also last, last_at: the model that failed
---     last, and when; mixed: when that was last another one than before. Times in ms since the epoch by Redis's clock
+--     Times in ms since the epoch by Redis's clock.
+--     until: open until then, half open afterwards, absent when closed; opens: how often it opened in a row; cause
+--     probe, probe_until: token of the probe, and when its lease ends; closed: when the circuit last closed
+--     alerted: id of the call that returned the alert, so that a repeat of that call returns it again
+--     paused: no submission before this time; pauses: how many pauses in a row without a Retry-After
+--     good:<slot>, bad:<slot>: answers in a tenth of the window
+--     only for a provider: last, last_at: the model of the last failure, and when; mixed: when a failure was last of
+--     another model than the failure before it
 -- KEYS[3]  flight   zset  <prefix>health:flight:<provider>           token -> when its lease ends
--- KEYS[4]  known    zset  <prefix>health:known                       <provider>, <provider>:<model> -> when it was last heard of
--- ARGV     token ('' for none), asked at in ms, verdict, hint in ms, id of this telling, provider, model,
---          window, least failures, ratio, open, longest open, lock, retired, backoff, longest backoff, keep; times in ms;
+-- KEYS[4]  known    zset  <prefix>health:known                       <provider>, <provider>:<model> -> when it was last used
+-- ARGV     token ('': none), permit given at in ms, verdict, Retry-After in ms (0: none), id of this call, provider, model,
+--          window, min failures, min ratio, open, max open, lock, retired, backoff, max backoff, keep; times in ms;
 --          how many answers this one stands for, when good
 -- returns  {kind, 1 the provider's | 2 the model's, cause, open for in ms}, ... for each change
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local token, asked, verdict, hint, telling, provider, model =
+local token, given_at, verdict, hint, call, provider, model =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
-local window, least, ratio, open_ms, open_max = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local window, min_failures, min_ratio, open_ms, open_max = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local lock, retired, backoff, backoff_max, keep = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
-local many = tonumber(ARGV[18])
+local count_of = tonumber(ARGV[18])
 local slot = math.floor(now / (window / 10))
 local changes = {}
 
@@ -40,11 +43,11 @@ local function fail(which)
   open(which, 'failures', math.max(hint, math.min(open_max, open_ms * 2 ^ (opens - 1))))
 end
 
-local function shut(which, c, cause, ms)
+local function open_at_once(which, c, cause, ms)
   local is_open = tonumber(c['until'] or 0) > now
   if not is_open or (c.cause ~= cause and tonumber(c['until']) < now + ms) then open(which, cause, ms) end
-  if cause == 'retired' or (c.alerted and c.alerted ~= telling) then return end
-  redis.call('HSET', KEYS[which], 'alerted', telling)
+  if cause == 'retired' or (c.alerted and c.alerted ~= call) then return end
+  redis.call('HSET', KEYS[which], 'alerted', call)
   changes[#changes + 1] = {'alert', which, cause, ms}
 end
 
@@ -57,7 +60,7 @@ local function close(which, c)
 end
 
 local function count(which, c)
-  local good, bad = verdict == 'good' and many or 0, verdict == 'bad' and 1 or 0
+  local good, bad = verdict == 'good' and count_of or 0, verdict == 'bad' and 1 or 0
   for name, n in pairs(c) do
     local kind, at = name:match('^(%a+):(%d+)$')
     if at and tonumber(at) <= slot - 10 then
@@ -68,9 +71,9 @@ local function count(which, c)
       bad = bad + tonumber(n)
     end
   end
-  redis.call('HINCRBY', KEYS[which], verdict .. ':' .. slot, verdict == 'good' and many or 1)
+  redis.call('HINCRBY', KEYS[which], verdict .. ':' .. slot, verdict == 'good' and count_of or 1)
   if verdict == 'good' then return end
-  -- What ails one model alone opens that model's circuit: the others would only wait for nothing.
+  -- Failures of one model alone open only that model's circuit: the provider's other models go on.
   local mixed = which == 2 or tonumber(c.mixed or 0) > now - window
   if which == 1 then
     if c.last ~= model and tonumber(c.last_at or 0) > now - window then
@@ -79,22 +82,22 @@ local function count(which, c)
     end
     redis.call('HSET', KEYS[1], 'last', model, 'last_at', now)
   end
-  if mixed and bad >= least and bad / (good + bad) >= ratio then fail(which) end
+  if mixed and bad >= min_failures and bad / (good + bad) >= min_ratio then fail(which) end
 end
 
 local circuits = {read(KEYS[1]), read(KEYS[2])}
 for which, c in ipairs(circuits) do
-  local till, mine = tonumber(c['until'] or 0), token ~= '' and c.probe == token
-  local stale = asked > 0 and asked < tonumber(c.closed or 0)
-  if mine then redis.call('HDEL', KEYS[which], 'probe', 'probe_until') end
+  local open_until, is_probe = tonumber(c['until'] or 0), token ~= '' and c.probe == token
+  local stale = given_at > 0 and given_at < tonumber(c.closed or 0)
+  if is_probe then redis.call('HDEL', KEYS[which], 'probe', 'probe_until') end
   if (verdict == 'locked' and which == 1) or (verdict == 'forbidden' and which == 2) then
-    if not stale then shut(which, c, verdict, lock) end
+    if not stale then open_at_once(which, c, verdict, lock) end
   elseif verdict == 'retired' and which == 2 then
-    if not stale then shut(which, c, verdict, retired) end
+    if not stale then open_at_once(which, c, verdict, retired) end
   elseif verdict == 'good' or verdict == 'bad' then
-    if till == 0 then
+    if open_until == 0 then
       if not stale then count(which, c) end
-    elseif mine then
+    elseif is_probe then
       if verdict == 'good' then close(which, c) else fail(which) end
     end
   end
@@ -112,8 +115,8 @@ end
 
 if token ~= '' then redis.call('ZREM', KEYS[3], token) end
 for which, name in ipairs({provider, provider .. ':' .. model}) do
-  local till = tonumber(redis.call('HGET', KEYS[which], 'until') or 0)
-  if redis.call('PEXPIREAT', KEYS[which], math.max(now, till) + keep) == 1 then redis.call('ZADD', KEYS[4], now, name) end
+  local open_until = tonumber(redis.call('HGET', KEYS[which], 'until') or 0)
+  if redis.call('PEXPIREAT', KEYS[which], math.max(now, open_until) + keep) == 1 then redis.call('ZADD', KEYS[4], now, name) end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - retired - keep)
 redis.call('PEXPIRE', KEYS[4], retired + keep)

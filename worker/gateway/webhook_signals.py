@@ -1,0 +1,83 @@
+"""Classifies a genuine webhook against its row, and stores it on the row as a signal if it is new.
+
+`worker.gateway.webhooks` checks that it is genuine. A worker acts on its payload; nothing is decided from it here.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from worker.jobs.job import Stage
+from worker.jobs.signals import WebhookReport, webhook_signal
+from worker.ledger.base import Ledger, Row
+
+_EXPECTING = frozenset({Stage.SUBMITTING, Stage.UNKNOWN, Stage.WAITING})
+_BEFORE_ATTEMPT = frozenset({Stage.SENT, Stage.ACCEPTED})
+
+
+class WebhookKind(StrEnum):
+    """The result of a posted webhook. The values are a metric label, so they never change."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"  # the row already knows that the attempt has ended
+    LATE = "late"  # the job's ending is decided
+    STALE = "stale"  # for an attempt that is over
+    UNKNOWN_JOB = "unknown_job"  # the ledger has no such row, or the row has no such attempt
+    MISMATCH = "mismatch"  # for another request id than the attempt's
+    WRONG_TOKEN = "wrong_token"  # noqa: S105 - a word
+    FORGED = "forged"
+    EXPIRED = "expired"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    FAILED = "failed"  # our side: the ledger or fal's keys cannot be reached
+
+
+class WebhookBody(BaseModel):
+    """A webhook's body."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    request_id: str = Field(min_length=1, max_length=200)
+    gateway_request_id: str | None = Field(None, max_length=200)  # differs after a retry on fal's side
+    status: Literal["OK", "ERROR"]
+    payload: dict[str, Any] | None = None
+    payload_error: str | None = None
+    error: str | None = None
+
+    @field_validator("payload", mode="before")
+    @classmethod
+    def _only_an_object(cls, payload: Any) -> Any:
+        return payload if isinstance(payload, dict) else None  # the webhook still says that the run has ended
+
+    def report(self, now: float) -> WebhookReport:
+        """The report for the row, with the request id that fal returned for the submission."""
+        request_id = self.gateway_request_id or self.request_id
+        return WebhookReport(request_id, self.status, now, self.payload, self.payload_error, self.error)
+
+
+async def record_webhook(ledger: Ledger, job_id: str, attempt: int, body: WebhookBody, now: float) -> WebhookKind:
+    """Store the webhook on its row if it is new there. Two at the same time are both stored, with the same effect."""
+    kind = classify(await ledger.row(job_id), attempt, body)
+    if kind is not WebhookKind.ACCEPTED:
+        return kind
+    job = await ledger.signal(job_id, webhook_signal(attempt), body.report(now).dump())
+    if job is None:
+        return WebhookKind.UNKNOWN_JOB
+    return WebhookKind.LATE if job.ending else WebhookKind.ACCEPTED  # the ending was decided between the two calls
+
+
+def classify(row: Row | None, attempt: int, body: WebhookBody) -> WebhookKind:
+    """The kind of a webhook for this attempt. Without a ticket it is accepted, since it brings the request id."""
+    if row is None or not row.job.attempts or attempt > row.job.attempts[-1].number:
+        return WebhookKind.UNKNOWN_JOB
+    job, current = row.job, row.job.attempts[-1]
+    if job.ending:
+        return WebhookKind.LATE
+    if attempt < current.number or job.stage in _BEFORE_ATTEMPT:
+        return WebhookKind.STALE
+    if current.ticket and current.ticket.request_id not in {body.request_id, body.gateway_request_id}:
+        return WebhookKind.MISMATCH
+    if job.stage not in _EXPECTING or webhook_signal(attempt) in row.signals:
+        return WebhookKind.DUPLICATE
+    return WebhookKind.ACCEPTED
