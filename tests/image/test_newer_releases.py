@@ -16,8 +16,8 @@ from tests.integration.install.commands import (
     run_setup,
     search_path,
 )
-from tests.integration.install.conftest import LOCKED, write_packages
 from tests.integration.install.index import serve
+from tests.integration.install.packages import LOCKED, write_packages
 
 
 @pytest.mark.timeout(600)

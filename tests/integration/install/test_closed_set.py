@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.install.commands import build_stage, installed, python_with_pip, run_in_image, run_setup
-from tests.integration.install.conftest import LOCKED
+from tests.integration.install.packages import LOCKED
 
 SETTINGS = {
     "constraint": "{folder}/constraints.txt",

@@ -17,8 +17,8 @@ from tests.integration.install.commands import (
     run_setup,
     search_path,
 )
-from tests.integration.install.conftest import LOCKED
 from tests.integration.install.index import serve
+from tests.integration.install.packages import LOCKED
 
 
 def leave_out(project: Path, name: str) -> None:
