@@ -1,5 +1,6 @@
 """What is installed is what the lock names, whatever an index offers beside it and pip is told on this machine."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,22 @@ def test_a_setting_of_pip_cannot_change_what_is_installed(
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert installed(project / ".venv/bin/python") == {**LOCKED, "kilnhand": "0.1"}
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    "beside", [["transport-2.0"], ["client-1.0", "google_auth-2.56", "transport-2.0", "builder-1.0"]]
+)
+def test_packages_on_the_python_path_take_no_ones_place(
+    project: Path, packages: Path, env: dict[str, str], tmp_path: Path, beside: list[str]
+) -> None:
+    for name in beside:
+        with zipfile.ZipFile(packages / f"{name}-py3-none-any.whl") as wheel:
+            wheel.extractall(tmp_path / "beside")
+
+    ended = run_setup(project, env | {"PYTHONPATH": str(tmp_path / "beside")})
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert installed(project / ".venv/bin/python") == {**LOCKED, "kilnhand": "0.1"}
 
 
 def test_the_image_takes_the_locked_releases_beside_newer_ones(
