@@ -80,6 +80,15 @@ def test_a_pip_that_is_nowhere_is_asked_for(project: Path, index: str, tmp_path:
     assert ended.stderr.startswith("no pip for python3.12 python3:") and "apt install" in ended.stderr
 
 
+def test_a_pip_that_does_not_run_says_why(project: Path, env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("no section\n", encoding="utf-8")
+
+    ended = run_setup(project, env | {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")})
+
+    assert ended.returncode == 1
+    assert "Configuration file" in ended.stderr and str(tmp_path / "pip.conf") in ended.stderr
+
+
 def test_a_python_that_is_nowhere_is_asked_for(project: Path, index: str, tmp_path: Path) -> None:
     ended = run_setup(project, machine(index, PATH=search_path(tmp_path / "bin", {})))
 
