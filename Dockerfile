@@ -3,7 +3,7 @@
 ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CONSTRAINT=/dev/null
 WORKDIR /src
 # A lock is a closed set: --no-deps keeps pip from looking at any release that it does not name.
 COPY requirements.lock requirements-build.lock ./

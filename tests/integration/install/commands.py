@@ -66,8 +66,9 @@ def build_stage() -> list[tuple[str, str]]:
 def run_in_image(command: str, image: Path, env: dict[str, str], python: str) -> None:
     """A RUN line, where `image` stands for the root of the image and `python` for its Python."""
     here = re.sub(r"(^|&& )python\b", rf'\1"{python}"', command.replace("/opt/", f"{image}/opt/"))
+    own = dict(pair.split("=", 1) for word, rest in build_stage() if word == "ENV" for pair in rest.split())
     ended = subprocess.run(
-        ["sh", "-euc", here], cwd=image / "src", env=env, capture_output=True, text=True, timeout=300, check=False
+        ["sh", "-euc", here], cwd=image / "src", env=env | own, capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.returncode == 0, f"RUN {command}\n{ended.stdout}\n{ended.stderr}"
 

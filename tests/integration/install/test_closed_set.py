@@ -68,9 +68,12 @@ def test_packages_on_the_python_path_take_no_ones_place(
     assert installed(project / ".venv/bin/python") == {**LOCKED, "kilnhand": "0.1"}
 
 
+@pytest.mark.parametrize("base", [{}, {"PIP_CONSTRAINT": "{folder}/constraints.txt"}], ids=["plain base", "constraint"])
 def test_the_image_takes_the_locked_releases_beside_newer_ones(
-    project: Path, env: dict[str, str], tmp_path: Path
+    project: Path, env: dict[str, str], tmp_path: Path, base: dict[str, str]
 ) -> None:
+    (tmp_path / "constraints.txt").write_text("client==1.0.1\n", encoding="utf-8")
+    env |= {name: value.format(folder=tmp_path) for name, value in base.items()}
     (tmp_path / "src").mkdir()
     for name in ("requirements.lock", "requirements-build.lock"):
         (tmp_path / "src" / name).write_bytes((project / "requirements-dev.lock").read_bytes())
