@@ -26,7 +26,7 @@ EVENT_FIELDS = ("progress", "queue_position", "provider", "model", "stage")  # t
 
 
 class CeleryPublisher:
-    """See `worker.engine.dispatcher.Publisher`."""
+    """See `worker.engine.row_writer.Publisher`."""
 
     def __init__(self, app: Celery, ledger: Ledger, results_url: str, forget_s: float, threads: int = 4) -> None:
         self._app, self._ledger, self._forget_s = app, ledger, forget_s

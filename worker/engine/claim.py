@@ -1,5 +1,6 @@
 """A claim that this process holds: the row as it was last written, and as it is to be written next."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from worker.jobs.job import Job, Stage
@@ -11,14 +12,23 @@ class HeldClaim:
     """A claim and the job it is for."""
 
     claim: Claim
-    since: float
+    monotonic: Callable[[], float]
+    since: float = field(init=False)  # when the claim came, by this process's clock
     job: Job = field(init=False)
     written: Job = field(init=False)  # as the ledger has it
     held_at: float = field(init=False)  # when the lease was last known to begin
 
     def __post_init__(self) -> None:
         self.job = self.written = self.claim.job
-        self.held_at = self.since
+        self.since = self.held_at = self.monotonic()
+
+    def now(self) -> float:
+        """The ledger's time, without asking it: the claim's, plus what has passed since."""
+        return self.claim.now + self.monotonic() - self.since
+
+    def replace_claim(self, claim: Claim) -> None:
+        """The same row under a newer claim of this process."""
+        self.claim, self.since = claim, self.monotonic()
 
     @property
     def is_submitting(self) -> bool:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tests.unit.engine.fakes import DONE, PICTURE
 from tests.unit.engine.world import World, world_of_two
-from worker.engine import dispatcher as dispatch
 from worker.engine import outcome
 from worker.errors import (
     AccountLockedError,
@@ -80,7 +79,7 @@ courses = st.fixed_dictionaries(
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dispatch.log, "warning", lambda *_, **__: None)
+        patch.setattr(row_writer.log, "warning", lambda *_, **__: None)
         patch.setattr(outcome, "STORE_PAUSES_S", (0.0, 0.0))
         yield
 

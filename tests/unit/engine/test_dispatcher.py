@@ -10,7 +10,8 @@ import pytest
 
 from tests.unit.engine.fakes import DONE
 from tests.unit.engine.world import LEASE_S, World
-from worker.engine import dispatcher as dispatch
+from worker.engine import row_writer
+from worker.engine.row_writer import DEFECTS
 from worker.errors import (
     AuthenticationError,
     BrokenPieceError,
@@ -346,7 +347,7 @@ async def test_a_ticket_is_written_however_long_the_ledger_is_away(
         return None
 
     monkeypatch.setattr(world.ledger, "release", away)
-    monkeypatch.setattr(dispatch.asyncio, "sleep", no_time)
+    monkeypatch.setattr(row_writer.asyncio, "sleep", no_time)
     row = await world.turn()
     assert (row.stage, row.attempts[0].ticket) == (Stage.WAITING, Ticket("r-1"))
 
@@ -366,7 +367,7 @@ async def test_an_error_that_nobody_foresaw_ends_the_job_after_a_few_tries(world
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert row.error and row.error.code == "internal"
-    assert world.fal.calls.count("poll") == dispatch.DEFECTS
+    assert world.fal.calls.count("poll") == DEFECTS
 
 
 async def test_progress_is_told_at_most_once_a_second_and_milestones_always(world: World) -> None:

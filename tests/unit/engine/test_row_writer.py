@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from worker.engine.publishing import should_publish
+from worker.engine.row_writer import should_publish
 from worker.jobs.job import Attempt, Job, Kind, Observation, Options, Piece, Stage, Step
 
 BEFORE = Job(
