@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.engine.fakes import DONE, PICTURE
 from tests.unit.engine.world import World, world_of_two
-from worker.engine import outcome
+from worker.engine import outcome, row_writer
 from worker.errors import (
     AccountLockedError,
     AuthenticationError,
