@@ -1,4 +1,4 @@
-"""The healths that the suite is run over, each with its way to let time pass. Times are short, as one of them is real."""
+"""The implementations under test, each with a way to let time pass. Times are short, since for Redis they are real."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -34,24 +34,24 @@ POLICY = Policy(
 class Bench:
     health: Health
     passes: Callable[[float], Any]  # let so many seconds pass
-    open: Callable[[Policy], Health]  # another replica, or another policy
+    open: Callable[[Policy], Health]  # opens another replica, or one with another policy
 
-    async def go(self, model: str = "m", provider: str = "fal", lease_s: float = LEASE_S) -> Permit:
-        """A submission that must be let go."""
+    async def permit(self, model: str = "m", provider: str = "fal", lease_s: float = LEASE_S) -> Permit:
+        """A permit; the test fails if there is none."""
         found = await self.health.acquire(provider, model, lease_s)
         assert isinstance(found, Permit), found
         return found
 
-    async def told(self, verdict: Verdict, times: int = 1, model: str = "m") -> tuple[Change, ...]:
-        """So many submissions with this verdict; what the last one changed."""
+    async def submit(self, verdict: Verdict, times: int = 1, model: str = "m") -> tuple[Change, ...]:
+        """Make `times` submissions with this verdict. Returns the changes of the last one."""
         changes: tuple[Change, ...] = ()
         for _ in range(times):
-            changes = await self.health.record("fal", model, verdict, await self.go(model))
+            changes = await self.health.record("fal", model, verdict, await self.permit(model))
         return changes
 
     async def half_open(self) -> None:
-        """Open the circuit before the model, and let its time pass."""
-        assert [change.kind for change in await self.told(BAD, POLICY.failures)] == ["opened"]
+        """Open the model's circuit, and let its time pass."""
+        assert [change.kind for change in await self.submit(BAD, POLICY.failures)] == ["opened"]
         await self.passes(POLICY.open_s + 0.02)
 
 
@@ -60,7 +60,7 @@ async def bench(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator
     opened: list[Health] = []
     clock = [1000.0]
 
-    async def wind(seconds: float) -> None:
+    async def advance(seconds: float) -> None:
         clock[0] += seconds
 
     def open_(policy: Policy) -> Health:
@@ -70,7 +70,7 @@ async def bench(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator
             opened.append(MemoryHealth(lambda: clock[0], policy))
         return opened[-1]
 
-    yield Bench(open_(POLICY), wind if request.param == "memory" else asyncio.sleep, open_)
+    yield Bench(open_(POLICY), advance if request.param == "memory" else asyncio.sleep, open_)
     for health in opened:
         await health.aclose()
 

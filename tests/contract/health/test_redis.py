@@ -1,4 +1,4 @@
-"""What the health in Redis promises beside the suite: its keys end, one trip a call, and no Redis stops nobody."""
+"""The health in Redis, beyond the contract: keys expire, one round trip per call, permits while Redis is away."""
 
 import asyncio
 from dataclasses import replace
@@ -25,18 +25,18 @@ async def health(redis_url: str):  # type: ignore[no-untyped-def]
     await opened.aclose()
 
 
-async def test_every_key_is_ours_and_ends_by_itself(health: RedisHealth, redis_url: str) -> None:
+async def test_every_key_has_our_prefix_and_expires(health: RedisHealth, redis_url: str) -> None:
     slow = open_redis_health(redis_url, replace(POLICY, rate_per_s={"vertex": 3}))
     await slow.acquire("vertex", "m", LEASE_S)
-    _all_end(redis_url)
+    _assert_all_expire(redis_url)
     for number, kind in enumerate(ALL):
         await slow.acquire("vertex", f"m{number}", LEASE_S)
-        await health.record(f"p{number}", "m", Verdict(kind, 1), await _go(health, f"p{number}"))  # type: ignore[arg-type]
+        await health.record(f"p{number}", "m", Verdict(kind, 1), await _permit(health, f"p{number}"))  # type: ignore[arg-type]
     await slow.aclose()
-    _all_end(redis_url)
+    _assert_all_expire(redis_url)
 
 
-async def test_a_circuit_outlives_its_opening(health: RedisHealth, redis_url: str) -> None:
+async def test_a_circuit_does_not_expire_while_it_is_open(health: RedisHealth, redis_url: str) -> None:
     long = open_redis_health(redis_url, replace(POLICY, retired_s=2 * POLICY.keep_s))
     await long.record("fal", "m", Verdict("retired"), None)
     await long.aclose()
@@ -44,7 +44,7 @@ async def test_a_circuit_outlives_its_opening(health: RedisHealth, redis_url: st
         assert client.pttl("kilnhand:health:circuit:fal:m") > 2 * POLICY.keep_s * 1000
 
 
-async def test_forgotten_circuits_leave_the_list(health: RedisHealth, redis_url: str) -> None:
+async def test_expired_circuits_are_removed_from_the_known_ones(health: RedisHealth, redis_url: str) -> None:
     await health.record("fal", "m", BAD, None)
     with redis.Redis.from_url(redis_url) as client:
         client.delete("kilnhand:health:circuit:fal:m")
@@ -53,7 +53,7 @@ async def test_forgotten_circuits_leave_the_list(health: RedisHealth, redis_url:
 
 
 async def test_a_call_is_one_round_trip(health: RedisHealth, monkeypatch: pytest.MonkeyPatch) -> None:
-    await health.record("fal", "m", GOOD, await _go(health))  # connected, and the scripts are loaded
+    await health.record("fal", "m", GOOD, await _permit(health))  # connected, and the scripts are loaded
     sent = []
     real = Connection.send_packed_command
 
@@ -63,39 +63,39 @@ async def test_a_call_is_one_round_trip(health: RedisHealth, monkeypatch: pytest
 
     monkeypatch.setattr(
         Connection, "send_packed_command", counted
-    )  # the wire itself: Redis counts a script's insides too
+    )  # counted on the wire, since Redis also counts the commands inside a script
     for _ in range(10):
-        await health.record("fal", "m", GOOD, await _go(health))
+        await health.record("fal", "m", GOOD, await _permit(health))
     assert len(sent) == 20
 
 
 async def test_scripts_that_redis_has_forgotten_are_loaded_again(health: RedisHealth, redis_url: str) -> None:
-    await _go(health)
+    await _permit(health)
     with redis.Redis.from_url(redis_url) as client:
         client.script_flush()
-    await health.record("fal", "m", GOOD, await _go(health))
+    await health.record("fal", "m", GOOD, await _permit(health))
 
 
-async def test_the_workers_own_clock_counts_for_nothing(health: RedisHealth, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_workers_clock_is_not_used(health: RedisHealth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 12345.0)
     for _ in range(POLICY.failures):
-        await health.record("fal", "m", BAD, await _go(health))
+        await health.record("fal", "m", BAD, await _permit(health))
     assert isinstance(await health.acquire("fal", "m", LEASE_S), Wait)
     await asyncio.sleep(POLICY.open_s + 0.02)
-    assert (await _go(health)).probe
+    assert (await _permit(health)).probe
 
 
-async def test_an_ask_or_alert_whose_answer_was_lost_is_given_again_to_the_same_caller(
+async def test_a_repeated_call_gets_the_same_probe_or_alert_again(
     health: RedisHealth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda _: "same")
     await health.record("fal", "m", LOCKED, None)
     assert [change.kind for change in await health.record("fal", "m", LOCKED, None)] == ["alert"]
     await asyncio.sleep(POLICY.lock_s + 0.02)
-    assert (await _go(health)).probe and (await _go(health)).probe
+    assert (await _permit(health)).probe and (await _permit(health)).probe
 
 
-async def test_without_redis_everything_may_go_and_it_is_said_once_a_minute() -> None:
+async def test_without_redis_every_call_gets_a_permit_and_a_warning_is_logged_once_a_minute() -> None:
     now = [0.0]
     health = open_redis_health(f"redis://127.0.0.1:{free_port()}/0", Policy())
     health._clock = lambda: now[0]
@@ -112,7 +112,7 @@ async def test_without_redis_everything_may_go_and_it_is_said_once_a_minute() ->
     await health.aclose()
 
 
-def _all_end(url: str) -> None:
+def _assert_all_expire(url: str) -> None:
     longest_ms = 1000 * (2 * POLICY.keep_s + POLICY.retired_s)
     with redis.Redis.from_url(url) as client:
         ends = {key.decode(): client.pttl(key) for key in client.keys("*")}
@@ -120,7 +120,7 @@ def _all_end(url: str) -> None:
     assert all(key.startswith("kilnhand:health:") for key in ends)
 
 
-async def _go(health: RedisHealth, provider: str = "fal") -> Permit:
+async def _permit(health: RedisHealth, provider: str = "fal") -> Permit:
     found = await health.acquire(provider, "m", LEASE_S)
     assert isinstance(found, Permit), found
     return found

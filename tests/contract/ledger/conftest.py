@@ -1,4 +1,4 @@
-"""The ledgers that the suite is run over, each with its way to let time pass and to be sent a row."""
+"""The ledgers under test, each with a way to let time pass and to send a row."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -28,11 +28,11 @@ async def bench(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator
     if request.param == "memory":
         clock = [1000.0]
 
-        async def wind(seconds: float) -> None:
+        async def advance(seconds: float) -> None:
             clock[0] += seconds
 
         memory = MemoryLedger(lambda: clock[0])
-        yield Bench(memory, wind, memory.send)
+        yield Bench(memory, advance, memory.send)
     else:
         ledger, producer = open_redis_ledger(redis_url), open_redis_producer(redis_url)
 

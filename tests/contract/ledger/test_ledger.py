@@ -1,4 +1,4 @@
-"""One suite over every ledger: what `worker.ledger.base` promises."""
+"""The contract of `worker.ledger.base`, for every ledger."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ async def test_a_second_acceptance_changes_nothing(bench: Bench) -> None:
     assert row == first
 
 
-async def test_a_claimed_row_is_nobody_elses_until_its_lease_ends(bench: Bench) -> None:
+async def test_a_claimed_row_is_not_claimed_again_until_its_lease_ends(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert (await bench.ledger.claim(["generation"], 10, LEASE_S))[0] == []
@@ -39,21 +39,21 @@ async def test_a_claimed_row_is_nobody_elses_until_its_lease_ends(bench: Bench) 
     assert again.fence > claim.fence
     assert again.claims_since_write == 2
     assert 0.1 <= again.late_s < 1 < claim.late_s < NEW_JOB_BACKDATE_S + 1, (
-        "how late a claim is counts from when the row was due"
+        "`late_s` counts from the time when the row was due"
     )
 
 
-async def test_what_is_to_be_begun_goes_before_what_is_looked_at_again(bench: Bench) -> None:
-    await bench.ledger.accept(job("looked at"))
+async def test_a_new_job_is_claimed_before_a_poll(bench: Bench) -> None:
+    await bench.ledger.accept(job("polled"))
     (claim,), _ = await bench.ledger.claim(["generation"], 1, LEASE_S)
     await bench.ledger.release(claim, claim.job, 0.01)
     await bench.passes(0.1)
     await bench.ledger.accept(job("new"))
     claims, _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
-    assert [claim.job.id for claim in claims] == ["new", "looked at"]
+    assert [claim.job.id for claim in claims] == ["new", "polled"]
 
 
-async def test_whoever_lost_the_claim_cannot_write(bench: Bench) -> None:
+async def test_a_lost_claim_cannot_write(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (old,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.passes(LEASE_S + 0.1)
@@ -67,7 +67,7 @@ async def test_whoever_lost_the_claim_cannot_write(bench: Bench) -> None:
     assert row and row.stage == Stage.SUBMITTING
 
 
-async def test_a_renewed_claim_lasts_another_lease_and_a_lost_one_is_named(bench: Bench) -> None:
+async def test_a_renewed_claim_lasts_another_lease_and_a_lost_one_is_returned(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.passes(LEASE_S * 0.7)
@@ -77,7 +77,7 @@ async def test_a_renewed_claim_lasts_another_lease_and_a_lost_one_is_named(bench
     assert await bench.ledger.renew([("a", claim.fence - 1), ("nobody", 1)], LEASE_S) == {"a", "nobody"}
 
 
-async def test_a_renewal_that_crosses_a_release_neither_holds_the_row_again_nor_calls_it_lost(bench: Bench) -> None:
+async def test_a_renewal_after_a_release_neither_claims_the_row_again_nor_reports_it_lost(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.release(claim, claim.job, 0)
@@ -86,7 +86,7 @@ async def test_a_renewal_that_crosses_a_release_neither_holds_the_row_again_nor_
     assert len((await bench.ledger.claim(["generation"], 10, LEASE_S))[0]) == 1
 
 
-async def test_a_released_row_is_due_again_when_it_was_said(bench: Bench) -> None:
+async def test_a_released_row_is_due_again_after_the_given_time(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     ticket = Attempt(1, "fal", "e", 1.0, ticket=Ticket("r", {"status": "u"}))
@@ -101,7 +101,7 @@ async def test_a_released_row_is_due_again_when_it_was_said(bench: Bench) -> Non
     assert again.claims_since_write == 1
 
 
-async def test_only_the_queues_asked_for_are_claimed_and_never_more_than_the_limit(bench: Bench) -> None:
+async def test_only_the_given_queues_are_claimed_and_never_more_than_the_limit(bench: Bench) -> None:
     for n in range(5):
         await bench.ledger.accept(job(f"g{n}"))
     await bench.ledger.accept(job("t", queue="training"))
@@ -118,7 +118,7 @@ async def test_only_the_queues_asked_for_are_claimed_and_never_more_than_the_lim
     }
 
 
-async def test_a_signal_makes_a_resting_row_due_and_stays_until_the_end(bench: Bench) -> None:
+async def test_a_signal_makes_a_waiting_row_due_and_stays_until_the_end(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.release(claim, claim.job, 60)
@@ -131,7 +131,7 @@ async def test_a_signal_makes_a_resting_row_due_and_stays_until_the_end(bench: B
     assert third.signals == {"cancel": "1"}
 
 
-async def test_a_signal_does_not_disturb_a_claim_but_shortens_the_rest_after_it(bench: Bench) -> None:
+async def test_a_signal_does_not_interrupt_a_claim_but_makes_the_row_due_at_its_release(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.signal("a", "cancel")
@@ -141,7 +141,7 @@ async def test_a_signal_does_not_disturb_a_claim_but_shortens_the_rest_after_it(
     assert again.signals == {"cancel": "1"}
 
 
-async def test_a_signal_to_nobody_is_told_so(bench: Bench) -> None:
+async def test_a_signal_without_a_row_returns_none(bench: Bench) -> None:
     assert await bench.ledger.signal("nobody", "cancel") is None
 
 
@@ -149,7 +149,7 @@ def closing(row: Job, ending: Stage = Stage.COMPLETED) -> Job:
     return row.move(Stage.CLOSING, ending=ending)
 
 
-async def test_a_closing_row_is_ended_by_whoever_confirms_and_never_due_again(bench: Bench) -> None:
+async def test_a_confirmed_row_has_ended_and_is_never_due_again(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.release(claim, closing(claim.job), 0)
@@ -167,7 +167,7 @@ async def test_a_row_that_is_not_closing_cannot_be_confirmed(bench: Bench) -> No
     assert await bench.ledger.get("a") == row
 
 
-async def test_a_confirmation_beats_whoever_was_about_to_send_the_closing_message_again(bench: Bench) -> None:
+async def test_a_confirmation_makes_a_claim_of_the_closing_row_lose(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.release(claim, closing(claim.job), 0)
@@ -178,7 +178,7 @@ async def test_a_confirmation_beats_whoever_was_about_to_send_the_closing_messag
         await bench.ledger.release(late, late.job, 10)
 
 
-async def test_a_final_row_is_forgotten_after_its_time(bench: Bench) -> None:
+async def test_a_final_row_expires(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.release(claim, closing(claim.job, Stage.CANCELLED), 60)
@@ -189,7 +189,7 @@ async def test_a_final_row_is_forgotten_after_its_time(bench: Bench) -> None:
     assert await bench.ledger.get("a") is None
 
 
-async def test_an_ending_is_taken_by_one_alone_until_its_taker_is_given_up(bench: Bench) -> None:
+async def test_one_delivery_alone_takes_an_ending_until_its_lease_ends(bench: Bench) -> None:
     await bench.ledger.accept(job())
     assert await bench.ledger.take("a", LEASE_S) is None
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
@@ -203,7 +203,7 @@ async def test_an_ending_is_taken_by_one_alone_until_its_taker_is_given_up(bench
     assert await bench.ledger.take("a", LEASE_S) is None
 
 
-async def test_a_signal_comes_too_late_for_an_ending_that_is_decided(bench: Bench) -> None:
+async def test_a_signal_after_the_ending_is_decided_changes_nothing(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.release(claim, closing(claim.job), 60)
@@ -230,7 +230,9 @@ async def test_two_hundred_simultaneous_claims_give_each_row_to_exactly_one(benc
     assert sorted(got) == sorted(f"j{n}" for n in range(50))
 
 
-def test_the_clock_of_redis_is_used_and_not_the_workers(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_come_from_the_clock_of_redis_and_not_of_the_worker(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def accepted() -> float:
         ledger = open_redis_ledger(redis_url)
         _, row = await ledger.accept(job())

@@ -1,4 +1,4 @@
-"""The ends of a row, over every ledger: written before its message, listed when it failed, looked at, forgotten."""
+"""The contract for every ledger, part two: sent rows, endings, the list of failed jobs, idempotency keys."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ async def closing(bench: Bench, job_id: str, ending: Stage) -> None:
     await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, error=error), 60)
 
 
-async def test_a_sent_row_is_due_when_nobody_has_accepted_it_in_time(bench: Bench) -> None:
+async def test_a_sent_row_is_due_when_no_worker_has_accepted_it_in_time(bench: Bench) -> None:
     await bench.send(sent(), 0.3)
     claims, wait = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert claims == [] and wait is not None and 0.1 < wait <= 0.3
@@ -33,7 +33,7 @@ async def test_a_sent_row_is_due_when_nobody_has_accepted_it_in_time(bench: Benc
     assert claim.job.stage == Stage.SENT
 
 
-async def test_a_row_that_is_sent_twice_stays_as_it_is(bench: Bench) -> None:
+async def test_a_second_send_does_not_change_the_row(bench: Bench) -> None:
     await bench.send(sent(), 60)
     await bench.ledger.accept(job())
     await bench.send(sent(), 60)
@@ -41,17 +41,17 @@ async def test_a_row_that_is_sent_twice_stays_as_it_is(bench: Bench) -> None:
     assert row and row.stage == Stage.ACCEPTED
 
 
-async def test_an_accepted_row_keeps_what_is_known_of_its_sending(bench: Bench) -> None:
+async def test_an_accepted_row_keeps_the_time_and_history_of_its_sent_row(bench: Bench) -> None:
     await bench.send(sent(), 60)
     new, row = await bench.ledger.accept(job())
     assert (new, row.stage, row.sent_at) == (True, Stage.ACCEPTED, 5.0)
-    assert [note.what for note in row.history] == ["sent", "accepted"]
+    assert [entry.what for entry in row.history] == ["sent", "accepted"]
     claims, _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert [claim.job for claim in claims] == [row]
     assert await bench.ledger.accept(job()) == (False, row)
 
 
-async def test_an_acceptance_beats_whoever_is_sending_the_message_again(bench: Bench) -> None:
+async def test_an_acceptance_makes_a_claim_of_the_sent_row_lose(bench: Bench) -> None:
     await bench.send(sent(), 0)
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     await bench.ledger.accept(job())
@@ -61,14 +61,14 @@ async def test_an_acceptance_beats_whoever_is_sending_the_message_again(bench: B
     assert row and row.stage == Stage.ACCEPTED
 
 
-async def test_a_row_that_is_accepted_from_another_queue_waits_in_that_one_alone(bench: Bench) -> None:
+async def test_a_row_that_is_accepted_in_another_queue_is_due_only_there(bench: Bench) -> None:
     await bench.send(sent(queue="elsewhere"), 0)
     await bench.ledger.accept(job())
     assert (await bench.ledger.claim(["elsewhere"], 10, LEASE_S))[0] == []
     assert len((await bench.ledger.claim(["generation"], 10, LEASE_S))[0]) == 1
 
 
-async def test_a_sent_row_that_is_refused_goes_and_one_past_that_stays(bench: Bench) -> None:
+async def test_a_sent_row_is_withdrawn_and_an_accepted_one_is_not(bench: Bench) -> None:
     await bench.send(sent(), 0)
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert await bench.ledger.withdraw("a")
@@ -81,7 +81,7 @@ async def test_a_sent_row_that_is_refused_goes_and_one_past_that_stays(bench: Be
     assert await bench.ledger.get("a")
 
 
-async def test_an_ending_that_is_held_is_nobody_elses_and_one_that_ended_is_not_held(bench: Bench) -> None:
+async def test_a_renewed_lease_on_an_ending_lasts_and_a_missing_row_is_not_created(bench: Bench) -> None:
     await closing(bench, "a", Stage.COMPLETED)
     assert await bench.ledger.take("a", 0.3)
     for _ in range(3):
@@ -93,15 +93,15 @@ async def test_an_ending_that_is_held_is_nobody_elses_and_one_that_ended_is_not_
     assert await bench.ledger.row("gone") is None
 
 
-async def test_a_refused_row_gives_its_key_back(redis_url: str, producer: RedisProducer) -> None:
-    ledger, key = open_redis_ledger(redis_url), IdempotencyKey("k", "of", 60)
+async def test_a_withdrawn_row_frees_its_key(redis_url: str, producer: RedisProducer) -> None:
+    ledger, key = open_redis_ledger(redis_url), IdempotencyKey("k", "request", 60)
     producer.send(sent(), 60, key)
     await ledger.withdraw("a", key)
     assert (await ledger.accept(job("c"), key))[0]
     await ledger.aclose()
 
 
-async def test_a_row_that_cannot_be_read_is_not_taken_for_one_that_kills_workers(redis_url: str) -> None:
+async def test_claims_of_a_row_that_cannot_be_read_are_not_counted(redis_url: str) -> None:
     ledger = open_redis_ledger(redis_url)
     await ledger.accept(job())
     with redis.Redis.from_url(redis_url) as client:
@@ -115,7 +115,7 @@ async def test_a_row_that_cannot_be_read_is_not_taken_for_one_that_kills_workers
     await ledger.aclose()
 
 
-async def test_a_signal_reaches_a_sent_row_and_outlasts_its_acceptance(bench: Bench) -> None:
+async def test_a_signal_on_a_sent_row_survives_its_acceptance(bench: Bench) -> None:
     await bench.send(sent(), 60)
     assert await bench.ledger.signal("a", "cancel")
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
@@ -125,7 +125,7 @@ async def test_a_signal_reaches_a_sent_row_and_outlasts_its_acceptance(bench: Be
     assert claim.signals == {"cancel": "1"}
 
 
-async def test_signals_are_forgotten_once_the_ending_is_decided(bench: Bench) -> None:
+async def test_signals_are_deleted_once_the_ending_is_decided(bench: Bench) -> None:
     await bench.ledger.accept(job())
     await bench.ledger.signal("a", "webhook:1", "a large payload")
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
@@ -134,7 +134,7 @@ async def test_signals_are_forgotten_once_the_ending_is_decided(bench: Bench) ->
     assert row and row.signals == {}
 
 
-async def test_a_row_shows_who_may_do_what_with_it_and_when(bench: Bench) -> None:
+async def test_a_row_shows_its_claim_its_signals_and_its_times(bench: Bench) -> None:
     assert await bench.ledger.row("a") is None
     await bench.ledger.accept(job())
     now = await bench.ledger.ping()
@@ -151,7 +151,7 @@ async def test_a_row_shows_who_may_do_what_with_it_and_when(bench: Bench) -> Non
     assert row.forgotten_at == pytest.approx(now + 60, abs=0.5)
 
 
-async def test_what_failed_is_listed_newest_first_until_it_is_dropped_or_forgotten(bench: Bench) -> None:
+async def test_failed_jobs_are_listed_newest_first_until_dropped_or_expired(bench: Bench) -> None:
     for job_id, ending in (("a", Stage.FAILED), ("b", Stage.COMPLETED), ("c", Stage.FAILED), ("d", Stage.CANCELLED)):
         await closing(bench, job_id, ending)
         await bench.ledger.confirm(job_id, 1.0)
@@ -171,9 +171,9 @@ def producer(redis_url: str) -> RedisProducer:
     return open_redis_producer(redis_url)
 
 
-async def test_nothing_of_a_forgotten_job_stays_in_redis(redis_url: str, producer: RedisProducer) -> None:
+async def test_every_key_of_a_final_job_expires(redis_url: str, producer: RedisProducer) -> None:
     ledger = open_redis_ledger(redis_url)
-    key = IdempotencyKey("k", "of", 0.5)
+    key = IdempotencyKey("k", "request", 0.5)
     producer.send(sent(), 60, key)
     await ledger.accept(job(), key)
     (claim,), _ = await ledger.claim(["generation"], 10, LEASE_S)
@@ -186,8 +186,10 @@ async def test_nothing_of_a_forgotten_job_stays_in_redis(redis_url: str, produce
     await ledger.aclose()
 
 
-def test_a_row_is_withdrawn_only_while_it_is_sent_and_untouched(redis_url: str, producer: RedisProducer) -> None:
-    key = IdempotencyKey("k", "of", 60)
+def test_a_producer_withdraws_only_a_sent_row_that_no_worker_has_claimed(
+    redis_url: str, producer: RedisProducer
+) -> None:
+    key = IdempotencyKey("k", "request", 60)
     assert producer.send(sent(), 60, key) == "a"
     assert producer.withdraw(sent(), key)
     with redis.Redis.from_url(redis_url) as client:
@@ -195,14 +197,14 @@ def test_a_row_is_withdrawn_only_while_it_is_sent_and_untouched(redis_url: str, 
     producer.send(sent(), 60, key)
     producer.signal("a", "cancel")
     with redis.Redis.from_url(redis_url) as client:
-        client.hset("kilnhand:job:a", "fence", 1)  # a worker has seen it
+        client.hset("kilnhand:job:a", "fence", 1)  # a worker has claimed it
     assert not producer.withdraw(sent(), key)
     assert producer.row("a")
 
 
-def test_a_key_belongs_to_the_first_that_brings_it(producer: RedisProducer, redis_url: str) -> None:
-    assert producer.send(sent("a"), 60, IdempotencyKey("k", "of", 60)) == "a"
-    assert producer.send(sent("b"), 60, IdempotencyKey("k", "of", 60)) == "a"
+def test_a_key_belongs_to_the_first_job_that_brings_it(producer: RedisProducer, redis_url: str) -> None:
+    assert producer.send(sent("a"), 60, IdempotencyKey("k", "request", 60)) == "a"
+    assert producer.send(sent("b"), 60, IdempotencyKey("k", "request", 60)) == "a"
     assert producer.row("b") is None
     with pytest.raises(KeyReusedError, match="by job a"):
-        producer.send(sent("c"), 60, IdempotencyKey("k", "of another", 60))
+        producer.send(sent("c"), 60, IdempotencyKey("k", "another request", 60))

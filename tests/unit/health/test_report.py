@@ -1,4 +1,4 @@
-"""What the log and Prometheus are told of health."""
+"""Health in the log and in Prometheus."""
 
 from structlog.testing import capture_logs
 
@@ -23,13 +23,14 @@ def test_each_change_is_one_line_of_the_log() -> None:
     ]
 
 
-def test_gauges_show_the_states_and_forget_those_that_are_gone() -> None:
+def test_gauges_show_the_states_and_drop_those_that_are_gone() -> None:
     metrics = Metrics()
-    ill = CircuitStatus("fal", None, "open", "locked", open_until=9.0, in_flight=3, paused_until=8.0)
+    broken = CircuitStatus("fal", None, "open", "locked", open_until=9.0, in_flight=3, paused_until=8.0)
     set_gauges(
-        [ill, CircuitStatus("fal", "m", "half_open"), CircuitStatus("fal", "n"), CircuitStatus("vertex", None)], metrics
+        [broken, CircuitStatus("fal", "m", "half_open"), CircuitStatus("fal", "n"), CircuitStatus("vertex", None)],
+        metrics,
     )
-    told = metrics.text().decode()
+    text = metrics.text().decode()
     for line in (
         'kilnhand_circuit{provider="fal"} 2.0',
         'kilnhand_circuit{provider="vertex"} 0.0',
@@ -38,12 +39,12 @@ def test_gauges_show_the_states_and_forget_those_that_are_gone() -> None:
         'kilnhand_provider_paused{provider="fal"} 1.0',
         'kilnhand_provider_alert{cause="locked",provider="fal"} 1.0',
     ):
-        assert line in told
+        assert line in text
     set_gauges([], metrics)
     assert 'provider="fal"' not in metrics.text().decode()
 
 
-def test_no_model_is_a_label() -> None:
+def test_a_model_is_never_a_label() -> None:
     metrics = Metrics()
     set_gauges([CircuitStatus("fal", None), CircuitStatus("fal", "owner/model", "open")], metrics)
     assert "owner/model" not in metrics.text().decode()

@@ -1,4 +1,4 @@
-"""What each error says about its provider's health."""
+"""The verdict for each error."""
 
 import pytest
 
@@ -41,11 +41,11 @@ from worker.health.verdict import GOOD, IGNORED, MODEL_RETIRED, Verdict, verdict
         (ExternalServiceError(), IGNORED),
     ],
 )
-def test_what_an_error_says(error: ExternalServiceError | None, verdict: Verdict) -> None:
+def test_the_verdict_of_an_error(error: ExternalServiceError | None, verdict: Verdict) -> None:
     assert verdict_of(error) == verdict
 
 
-def test_every_class_of_an_outside_error_has_its_row() -> None:
-    rows = {type(mark) for mark, _ in test_what_an_error_says.pytestmark[0].args[1] if mark}  # type: ignore[attr-defined]
+def test_every_class_of_external_error_is_in_the_table() -> None:
+    rows = {type(mark) for mark, _ in test_the_verdict_of_an_error.pytestmark[0].args[1] if mark}  # type: ignore[attr-defined]
 
     assert {cls for cls in _tree(ExternalServiceError) if cls.__module__ == "worker.errors"} <= rows
