@@ -16,9 +16,9 @@ _celery_revoke = control.revoke
 
 def revoke(state: Any, task_id: str | Sequence[str], terminate: bool = False, signal: Any = None, **kw: Any) -> Any:
     """Revoke tasks by id, and cancel those that are jobs."""
-    minder = getattr(state.app, "minder", None)
+    service = getattr(state.app, "job_service", None)
     ids = list(maybe_list(task_id) or [])
-    jobs = [job_id for job_id in ids if minder is not None and minder.cancel(job_id)]
+    jobs = [job_id for job_id in ids if service is not None and service.cancel(job_id)]
     others = [other for other in ids if other not in jobs]
     if others:
         return _celery_revoke(state, others, terminate, signal, **kw)

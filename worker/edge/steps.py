@@ -25,15 +25,15 @@ class DispatcherStep(bootsteps.StartStopStep):
         if worker.pool_cls.__module__ not in POOLS:
             raise ImproperlyConfigured("kilnhand needs the threads pool: remove --pool, or use --pool threads")
         queues = sorted(worker.app.amqp.queues.consume_from)
-        worker.app.minder = DispatcherThread(worker.app, Settings(), queues)
+        worker.app.job_service = DispatcherThread(worker.app, Settings(), queues)
         _freeze_imports()
 
     def stop(self, worker: Any) -> None:
         """Let deliveries end, then write the claimed rows and close."""
         worker.pool.stop()  # Celery would stop it later, but a running delivery needs the dispatcher thread
-        if minder := getattr(worker.app, "minder", None):
-            minder.close()
-            worker.app.minder = None
+        if service := getattr(worker.app, "job_service", None):
+            service.close()
+            worker.app.job_service = None
 
     terminate = stop
 

@@ -102,7 +102,7 @@ class JobTask(Task):
             if not is_closing(self.request):
                 self.accept(self.request, args, kwargs)
                 raise Ignore
-            job = self._minder.take(self.request.id)
+            job = self._service.take(self.request.id)
         except ServiceUnavailableError as error:
             raise Reject(error.message, requeue=True) from error
         if job is None:  # ended, or another delivery is ending it
@@ -113,9 +113,9 @@ class JobTask(Task):
         """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then none is left."""
         once = idempotency_key_of(self.name, kwargs, args)
         try:
-            self._minder.accept(self._job(request, args, kwargs), once)
+            self._service.accept(self._job(request, args, kwargs), once)
         except InvalidRequestError:
-            self._minder.refuse(request.id, once)
+            self._service.refuse(request.id, once)
             raise
 
     @property
@@ -130,14 +130,14 @@ class JobTask(Task):
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Celery has stored the ending: the row may rest."""
         if is_closing(self.request):
-            self._minder.confirm(task_id)
+            self._service.confirm(task_id)
 
     @property
-    def _minder(self) -> JobService:
-        minder: JobService | None = getattr(self.app, "minder", None)
-        if minder is None:
+    def _service(self) -> JobService:
+        service: JobService | None = getattr(self.app, "job_service", None)
+        if service is None:
             raise InternalError("no dispatcher in this process: start workers with `celery -A worker.app worker`")
-        return minder
+        return service
 
     def _job(self, message: Context, args: Any, kwargs: Mapping[str, Any]) -> Job:
         request, options, step = self._read(self._given(args, kwargs))

@@ -81,7 +81,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     recorder = Recorder()
     monkeypatch.setattr(sending, "producer", lambda: recorder)
     monkeypatch.setattr(Task, "apply_async", lambda self, args, kwargs, **options: recorder.messages.append(kwargs))
-    monkeypatch.setattr(app, "minder", recorder, raising=False)
+    monkeypatch.setattr(app, "job_service", recorder, raising=False)
     yield recorder
 
 
