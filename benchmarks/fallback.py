@@ -23,9 +23,9 @@ from typing import Any
 import httpx
 import redis
 
-from worker.cli.processes.house import House, open_house
-from worker.cli.processes.parts import twin
 from worker.cli.processes.ports import free_port
+from worker.cli.processes.specs import twin_spec
+from worker.cli.processes.stack import Stack, run_stack
 from worker.errors import SubmitUnknownError
 from worker.jobs.job import Attempt, Job, Stage, load_job
 
@@ -55,18 +55,18 @@ def main() -> None:
     parser.add_argument("--around", type=float, default=30.0)
     parser.add_argument("--fault", choices=sorted(FAULTS), default="503")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, open_house(Path(folder), parts=("redis", "twin")) as house:
+    with tempfile.TemporaryDirectory() as folder, run_stack(Path(folder), processes=("redis", "twin")) as stack:
         port = free_port()
-        house.add("twin-of-google", *twin(port)).wait_ready()
+        stack.add("twin-of-google", *twin_spec(port)).wait_ready()
         google = f"http://127.0.0.1:{port}"
-        house.start_worker("worker", env={"KILNHAND_GOOGLE_BASE_URL": f"{google}/google"})
-        os.environ.update({name: value for name, value in house.environment.items() if name.startswith("KILNHAND_")})
-        print(json.dumps(measure(house, google, options)))
+        stack.start_worker("worker", env={"KILNHAND_GOOGLE_BASE_URL": f"{google}/google"})
+        os.environ.update({name: value for name, value in stack.environment.items() if name.startswith("KILNHAND_")})
+        print(json.dumps(measure(stack, google, options)))
 
 
-def measure(house: House, google: str, options: argparse.Namespace) -> dict[str, Any]:
+def measure(stack: Stack, google: str, options: argparse.Namespace) -> dict[str, Any]:
     """Send jobs before, during and after an outage, wait for all, and count."""
-    fal = house.twin_url
+    fal = stack.twin_url
     for url in (fal, google):
         _twin(url, "pace", PACE)
     ids = _send(options.rate, options.around)
@@ -78,10 +78,10 @@ def measure(house: House, google: str, options: argparse.Namespace) -> dict[str,
     outage = Outage(began, time.time())
     _twin(fal, "pace", PACE)
     ids += _send(options.rate, 2 * options.around)
-    jobs = _ended(house, ids)
+    jobs = _ended(stack, ids)
     counts = {"fal": taken + _taken(fal), "vertex": _taken(google)}
     said = {"fault": options.fault, "outage_s": round(outage.ended - began, 1)}
-    return said | _told(jobs, outage, _opened_at(house) - began, counts)
+    return said | _told(jobs, outage, _opened_at(stack) - began, counts)
 
 
 def _told(jobs: list[Job], outage: Outage, opened_s: float, taken: dict[str, int]) -> dict[str, Any]:
@@ -139,10 +139,10 @@ def _send(rate: float, seconds: float) -> list[str]:
     return ids
 
 
-def _ended(house: House, ids: list[str], timeout_s: float = 300.0) -> list[Job]:
+def _ended(stack: Stack, ids: list[str], timeout_s: float = 300.0) -> list[Job]:
     """All jobs, once every one has ended."""
     deadline = time.monotonic() + timeout_s
-    with redis.Redis.from_url(house.redis_url) as client:
+    with redis.Redis.from_url(stack.redis_url) as client:
         while True:
             pipe = client.pipeline(transaction=False)
             for job_id in ids:
@@ -155,9 +155,9 @@ def _ended(house: House, ids: list[str], timeout_s: float = 300.0) -> list[Job]:
             time.sleep(1)
 
 
-def _opened_at(house: House) -> float:
+def _opened_at(stack: Stack) -> float:
     """When the first circuit opened, by the worker's log, seconds since the epoch."""
-    lines = [line for line in house["worker"].log_text().splitlines() if '"circuit_opened"' in line]
+    lines = [line for line in stack["worker"].log_text().splitlines() if '"circuit_opened"' in line]
     return datetime.fromisoformat(json.loads(lines[0])["timestamp"]).timestamp()
 
 

@@ -19,7 +19,7 @@ import httpx
 import psutil
 import redis
 
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 
 
 def main() -> None:
@@ -28,26 +28,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--polling", action="store_true")
     options = parser.parse_args()
-    parts = ("redis", "twin", "worker") if options.polling else ("redis", "twin", "worker", "gateway")
-    with tempfile.TemporaryDirectory() as folder, open_house(Path(folder), parts=parts) as house:
-        os.environ.update({name: value for name, value in house.environment.items() if name.startswith("KILNHAND_")})
-        print(json.dumps(measure(house, options.jobs, options.seconds)))
+    processes = ("redis", "twin", "worker") if options.polling else ("redis", "twin", "worker", "gateway")
+    with tempfile.TemporaryDirectory() as folder, run_stack(Path(folder), processes=processes) as stack:
+        os.environ.update({name: value for name, value in stack.environment.items() if name.startswith("KILNHAND_")})
+        print(json.dumps(measure(stack, options.jobs, options.seconds)))
 
 
-def measure(house: House, jobs: int, seconds: float) -> dict[str, Any]:
+def measure(stack: Stack, jobs: int, seconds: float) -> dict[str, Any]:
     """Enqueue so many jobs and wait for all."""
     from tasks.generation import text_to_image
 
-    httpx.post(f"{house.twin_url}/_twin/pace", json={"seconds": 0.2}).raise_for_status()
+    httpx.post(f"{stack.twin_url}/_twin/pace", json={"seconds": 0.2}).raise_for_status()
     text_to_image.delay(prompt="warm", image_size="square").get(timeout=60)
-    httpx.post(f"{house.twin_url}/_twin/reset").raise_for_status()
-    httpx.post(f"{house.twin_url}/_twin/pace", json={"seconds": seconds, "concurrency": 2 * jobs}).raise_for_status()
-    worker = psutil.Process(house["worker"].pid)
+    httpx.post(f"{stack.twin_url}/_twin/reset").raise_for_status()
+    httpx.post(f"{stack.twin_url}/_twin/pace", json={"seconds": seconds, "concurrency": 2 * jobs}).raise_for_status()
+    worker = psutil.Process(stack["worker"].pid)
     rss_before, cpu_before = worker.memory_info().rss, _cpu(worker)
     ids = [text_to_image.delay(prompt=f"job {n}", image_size="square").id for n in range(jobs)]
-    rss_most = _wait(house, ids, worker)
+    rss_most = _wait(stack, ids, worker)
     ended = time.time()
-    taken = httpx.get(f"{house.twin_url}/_twin/requests").json()["requests"]
+    taken = httpx.get(f"{stack.twin_url}/_twin/requests").json()["requests"]
     return {
         "jobs": jobs,
         "seconds_each": seconds,
@@ -59,10 +59,10 @@ def measure(house: House, jobs: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _wait(house: House, ids: list[str], worker: psutil.Process) -> int:
+def _wait(stack: Stack, ids: list[str], worker: psutil.Process) -> int:
     """Until all have succeeded; returns the worker's largest resident size on the way, in bytes."""
     most, deadline = 0, time.monotonic() + 300
-    with redis.Redis.from_url(house.redis_url) as client:
+    with redis.Redis.from_url(stack.redis_url) as client:
         while True:
             most = max(most, worker.memory_info().rss)
             metas = client.mget([f"celery-task-meta-{job_id}" for job_id in ids])

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import redis
 
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 from worker.jobs.job import Stage
 
 
@@ -24,27 +24,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, open_house(Path(folder), parts=("redis", "twin", "worker")) as house:
-        os.environ.update({name: value for name, value in house.environment.items() if name.startswith("KILNHAND_")})
-        print(json.dumps(measure(house, options.jobs)))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        run_stack(Path(folder), processes=("redis", "twin", "worker")) as stack,
+    ):
+        os.environ.update({name: value for name, value in stack.environment.items() if name.startswith("KILNHAND_")})
+        print(json.dumps(measure(stack, options.jobs)))
 
 
-def measure(house: House, jobs: int) -> dict[str, Any]:
+def measure(stack: Stack, jobs: int) -> dict[str, Any]:
     """Bring so many jobs to where they wait, stop their worker, and start another."""
     from tasks.generation import text_to_image
 
-    httpx.post(f"{house.twin_url}/_twin/pace", json={"seconds": 60, "concurrency": 2 * jobs}).raise_for_status()
+    httpx.post(f"{stack.twin_url}/_twin/pace", json={"seconds": 60, "concurrency": 2 * jobs}).raise_for_status()
     ids = [text_to_image.delay(prompt=f"job {n}", image_size="square").id for n in range(jobs)]
-    with redis.Redis.from_url(house.redis_url, decode_responses=True) as client:
+    with redis.Redis.from_url(stack.redis_url, decode_responses=True) as client:
         _until(lambda: _at(client, ids, Stage.WAITING) == jobs)
         began = time.monotonic()
-        house["worker"].stop(grace_s=60)
+        stack["worker"].stop(grace_s=60)
         gone_s = time.monotonic() - began
         began = time.monotonic()
-        house.start_worker("worker-2")
+        stack.start_worker("worker-2")
         ready_s = time.monotonic() - began
         _until(lambda: _at(client, ids, Stage.COMPLETED) == jobs)
-    taken = httpx.get(f"{house.twin_url}/_twin/requests", params={"count": 1}).json()["count"]
+    taken = httpx.get(f"{stack.twin_url}/_twin/requests", params={"count": 1}).json()["count"]
     return {"jobs": jobs, "gone_s": round(gone_s, 2), "next_ready_s": round(ready_s, 2), "submissions": taken}
 
 

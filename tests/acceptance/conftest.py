@@ -1,4 +1,4 @@
-"""A whole house of real processes for the session, a producer with this package, and one that has only Celery."""
+"""A whole stack of real processes for the session, a producer with this package, and one that has only Celery."""
 
 import gc
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from celery import Celery
 
 from tests.conftest import point_producer_at as point_producer
 from tests.conftest import wait_until
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,15 +47,15 @@ class Twin:
         httpx.post(f"{self.url}/_twin/reset")
 
 
-def point_producer_at(house: House, patch: pytest.MonkeyPatch) -> None:
-    """Our own Celery app, made to send to this house."""
-    point_producer(house.environment, patch)
+def point_producer_at(stack: Stack, patch: pytest.MonkeyPatch) -> None:
+    """Our own Celery app, made to send to this stack."""
+    point_producer(stack.environment, patch)
 
 
 @pytest.fixture(scope="session")
-def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("house"), parts=("redis", "twin", "worker", "gateway")) as house:
-        yield house
+def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with run_stack(tmp_path_factory.mktemp("stack"), processes=("redis", "twin", "worker", "gateway")) as stack:
+        yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
@@ -66,28 +66,28 @@ def _patch() -> Iterator[pytest.MonkeyPatch]:
 
 
 @pytest.fixture
-def house(_house: House, _patch: pytest.MonkeyPatch) -> House:
+def stack(_stack: Stack, _patch: pytest.MonkeyPatch) -> Stack:
     """Redis, twin, worker and gateway as processes, with our producer pointed at them and the twin forgetful.
 
     What the tests before have done to fal's health is forgotten, too.
     """
-    point_producer_at(_house, _patch)
-    Twin(_house.twin_url).reset()
-    with redis.Redis.from_url(_house.redis_url) as client:
+    point_producer_at(_stack, _patch)
+    Twin(_stack.twin_url).reset()
+    with redis.Redis.from_url(_stack.redis_url) as client:
         for key in client.scan_iter("kilnhand:health:*"):
             client.delete(key)
-    return _house
+    return _stack
 
 
 @pytest.fixture
-def twin(house: House) -> Twin:
-    return Twin(house.twin_url)
+def twin(stack: Stack) -> Twin:
+    return Twin(stack.twin_url)
 
 
 @pytest.fixture
-def bare(house: House) -> Celery:
+def bare(stack: Stack) -> Celery:
     """A backend that has Celery and nothing of ours: stock result backend, stock serializers."""
-    client = Celery("backend", broker=house.redis_url, backend=house.redis_url, set_as_current=False)
+    client = Celery("backend", broker=stack.redis_url, backend=stack.redis_url, set_as_current=False)
     client.conf.update(task_ignore_result=False, broker_connection_retry_on_startup=True)
     return client
 

@@ -16,21 +16,21 @@ from celery.result import ResultSet
 
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 
 LOCKED = {"status": 403, "body": {"detail": "User is locked. Reason: Exhausted balance."}}
 CIRCUIT = "kilnhand:health:circuit:fal"
 
 
 @pytest.fixture
-def two(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
+def two(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """Two workers that may ask fal and Google."""
-    with open_house(tmp_path, parts=("redis", "twin")) as house:
+    with run_stack(tmp_path, processes=("redis", "twin")) as stack:
         for name in ("worker", "worker-2"):
-            house.start_worker(name, env={"KILNHAND_GOOGLE_BASE_URL": f"{house.twin_url}/google"})
-        point_producer_at(house, _patch)
-        Twin(house.twin_url).pace(seconds=0.1)
-        yield house
+            stack.start_worker(name, env={"KILNHAND_GOOGLE_BASE_URL": f"{stack.twin_url}/google"})
+        point_producer_at(stack, _patch)
+        Twin(stack.twin_url).pace(seconds=0.1)
+        yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
@@ -47,28 +47,28 @@ def errors(results: list[dict[str, Any]]) -> set[str | None]:
     return {tried["error"] for result in results for tried in result["provenance"]["tried"]}
 
 
-def told(house: House, event: str) -> list[dict[str, Any]]:
+def told(stack: Stack, event: str) -> list[dict[str, Any]]:
     """The lines of all workers' logs that tell of this event."""
-    lines = [line for name in ("worker", "worker-2") for line in house[name].log_text().splitlines()]
+    lines = [line for name in ("worker", "worker-2") for line in stack[name].log_text().splitlines()]
     found = [json.loads(line) for line in lines if line.startswith("{") and f'"{event}"' in line]
     return [line for line in found if line["event"] == event]
 
 
-def shown(house: House) -> dict[str, Any]:
+def shown(stack: Stack) -> dict[str, Any]:
     """What `kilnhand providers` says of fal."""
     command = [sys.executable, "-m", "worker.cli", "providers", "--json"]
-    ran = subprocess.run(command, env=house.environment, cwd=house.folder, capture_output=True, text=True, check=True)
+    ran = subprocess.run(command, env=stack.environment, cwd=stack.folder, capture_output=True, text=True, check=True)
     return next(each for each in json.loads(ran.stdout)["providers"] if each["provider"] == "fal")
 
 
-def the_time_is_up(house: House) -> None:
+def the_time_is_up(stack: Stack) -> None:
     """What 300 s do: the circuit's end lies in the past. How long a lock is believed is no setting."""
-    with redis.Redis.from_url(house.redis_url) as client:
+    with redis.Redis.from_url(stack.redis_url) as client:
         assert client.hget(CIRCUIT, "until"), "the circuit is open"
         client.hset(CIRCUIT, "until", int(time.time() * 1000) - 1)
 
 
-def test_a_locked_account_is_told_once_and_jobs_go_elsewhere_until_it_is_mended(two: House) -> None:
+def test_a_locked_account_is_told_once_and_jobs_go_elsewhere_until_it_is_mended(two: Stack) -> None:
     twin = Twin(two.twin_url)
     twin.script(provider="fal", call="submit", what="http", times=-1, **LOCKED)
     results = make(24)

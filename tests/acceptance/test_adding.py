@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/adding.md").read_text(encoding="utf-8")
@@ -45,19 +45,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def house(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def stack(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     env = {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
-    folder = tmp_path_factory.mktemp("house")
-    with open_house(folder, parts=("redis", "twin", "worker", "gateway"), env=env) as house:
-        yield house
+    folder = tmp_path_factory.mktemp("stack")
+    with run_stack(folder, processes=("redis", "twin", "worker", "gateway"), env=env) as stack:
+        yield stack
 
 
 def commands() -> list[str]:
     return [line for line in PAGE.splitlines() if line.startswith("kilnhand submit ")]
 
 
-def run(house: House, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=cwd, env=house.environment, capture_output=True, text=True, timeout=100)
+def run(stack: Stack, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, cwd=cwd, env=stack.environment, capture_output=True, text=True, timeout=100)
 
 
 def test_the_page_has_every_kind_of_example() -> None:
@@ -69,25 +69,25 @@ def test_the_page_has_every_kind_of_example() -> None:
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.split()[2])
-def test_a_job_runs_through_each_example(house: House, tmp_path: Path, command: str) -> None:
+def test_a_job_runs_through_each_example(stack: Stack, tmp_path: Path, command: str) -> None:
     for n, name in enumerate(("person", "garment", "mask")):
         Image.new("RGB", (512, 512), (40 * n, 90, 200)).save(tmp_path / f"{name}.png")
     line = f"{command} --json".removeprefix("kilnhand ")
 
-    done = run(house, "sh", "-c", f'"$0" -P -m worker.cli {line}', sys.executable, cwd=tmp_path)
+    done = run(stack, "sh", "-c", f'"$0" -P -m worker.cli {line}', sys.executable, cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     assert result["images"][0]["key"].startswith("jobs/")
 
 
-def test_the_task_of_the_page_goes_on_in_a_chain(house: House, tmp_path: Path) -> None:
+def test_the_task_of_the_page_goes_on_in_a_chain(stack: Stack, tmp_path: Path) -> None:
     (snippet,) = re.findall(r"```python\n(from celery import chain\n.*?)```", PAGE, re.S)
     garment = "data:image/png;base64," + PIXELS
     program = snippet.replace("https://example.com/coat.png", garment)
     program += '\nprint(worn.get(timeout=60)["images"][0]["url"])\n'
 
-    done = run(house, sys.executable, "-P", "-c", program, cwd=tmp_path)
+    done = run(stack, sys.executable, "-P", "-c", program, cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("http")

@@ -16,7 +16,7 @@ from tasks.video import image_to_video
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
 from worker import client
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 from worker.explain.history import receipt_text
 from worker.jobs.status import JobStatus
 
@@ -173,16 +173,16 @@ def test_cancelling_the_first_of_a_chain_fails_the_rest_without_submitting_it(tw
 
 
 @pytest.fixture
-def idle(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
-    """A house without a worker."""
-    with open_house(tmp_path, parts=("redis", "twin")) as house:
-        point_producer_at(house, _patch)
-        yield house
+def idle(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """A stack without a worker."""
+    with run_stack(tmp_path, processes=("redis", "twin")) as stack:
+        point_producer_at(stack, _patch)
+        yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
 @pytest.mark.parametrize("is_message_lost", [False, True])
-def test_a_job_that_no_worker_has_accepted_is_never_submitted(idle: House, is_message_lost: bool) -> None:
+def test_a_job_that_no_worker_has_accepted_is_never_submitted(idle: Stack, is_message_lost: bool) -> None:
     sent = text_to_image.delay(prompt="x")
     seen = client.cancel(sent.id, wait_s=0.2)
     assert seen and (seen.state, seen.stage) == ("QUEUED", "sent")

@@ -12,18 +12,18 @@ from tasks.generation import text_to_image
 from tasks.video import image_to_video
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
-from worker.cli.processes.house import Child, House
+from worker.cli.processes.stack import Child, Stack
 from worker.errors import ContentRefusedError, InvalidRequestError, KilnhandError
 
 BLACK = {"endpoint": "*", "call": "result", "what": "black"}
 
 
 @pytest.fixture(scope="module")
-def _backend(_house: House) -> Child:
+def _backend(_stack: Stack) -> Child:
     """The backend's worker, on its own queue."""
     celery = [sys.executable, "-m", "celery", "-A", "tests.acceptance.backend_app"]
     command = [*celery, "worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "info"]
-    child = _house.add("backend", command, lambda since: "ready." in (_house.folder / "logs/backend.log").read_text())
+    child = _stack.add("backend", command, lambda since: "ready." in (_stack.folder / "logs/backend.log").read_text())
     child.wait_ready()
     return child
 

@@ -12,27 +12,27 @@ from celery.result import ResultSet
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 from worker.jobs.job import Stage, load_job
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
-    """A house of its own, since its workers are killed."""
-    with open_house(tmp_path, parts=("redis", "twin", "worker"), keep=True) as house:
-        point_producer_at(house, _patch)
-        yield house
+def fresh(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """A stack of its own, since its workers are killed."""
+    with run_stack(tmp_path, processes=("redis", "twin", "worker"), persist=True) as stack:
+        point_producer_at(stack, _patch)
+        yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
-def stages(house: House) -> list[Stage]:
+def stages(stack: Stack) -> list[Stage]:
     import redis
 
-    with redis.Redis.from_url(house.redis_url) as client:
+    with redis.Redis.from_url(stack.redis_url) as client:
         return [load_job(client.hget(key, "doc")).stage for key in client.scan_iter("kilnhand:job:*")]
 
 
-def test_fifty_jobs_that_wait_when_their_worker_is_killed_are_ended_by_another(fresh: House) -> None:
+def test_fifty_jobs_that_wait_when_their_worker_is_killed_are_ended_by_another(fresh: Stack) -> None:
     twin = Twin(fresh.twin_url)
     twin.pace(seconds=6, concurrency=100)
     jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(50)]
@@ -44,7 +44,7 @@ def test_fifty_jobs_that_wait_when_their_worker_is_killed_are_ended_by_another(f
     assert twin.count == 50
 
 
-def test_a_worker_that_is_asked_to_stop_goes_at_once_and_its_jobs_go_on(fresh: House) -> None:
+def test_a_worker_that_is_asked_to_stop_goes_at_once_and_its_jobs_go_on(fresh: Stack) -> None:
     twin = Twin(fresh.twin_url)
     twin.pace(seconds=8, concurrency=100)
     jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(30)]
@@ -58,7 +58,7 @@ def test_a_worker_that_is_asked_to_stop_goes_at_once_and_its_jobs_go_on(fresh: H
     assert twin.count == 30
 
 
-def test_a_worker_minds_only_the_queues_it_consumes(fresh: House) -> None:
+def test_a_worker_minds_only_the_queues_it_consumes(fresh: Stack) -> None:
     fresh["worker"].stop()
     fresh.start_worker("worker-video", queues="video")
     job = text_to_image.delay(prompt="x")
@@ -68,7 +68,7 @@ def test_a_worker_minds_only_the_queues_it_consumes(fresh: House) -> None:
     assert job.id not in fresh["worker-video"].log_text()
 
 
-def test_a_redis_that_restarts_loses_no_job_and_no_worker(fresh: House) -> None:
+def test_a_redis_that_restarts_loses_no_job_and_no_worker(fresh: Stack) -> None:
     twin = Twin(fresh.twin_url)
     twin.pace(seconds=5, concurrency=100)
     jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(20)]
@@ -82,7 +82,7 @@ def test_a_redis_that_restarts_loses_no_job_and_no_worker(fresh: House) -> None:
     assert text_to_image.delay(prompt="after").get(timeout=60)["images"]
 
 
-def test_a_worker_that_is_stopped_in_the_middle_of_a_submission_writes_its_ticket_first(fresh: House) -> None:
+def test_a_worker_that_is_stopped_in_the_middle_of_a_submission_writes_its_ticket_first(fresh: Stack) -> None:
     twin = Twin(fresh.twin_url)
     twin.script(endpoint="*", call="submit", what="slow", seconds=5, times=3, accepted=True)
     jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(3)]
@@ -95,7 +95,7 @@ def test_a_worker_that_is_stopped_in_the_middle_of_a_submission_writes_its_ticke
     assert twin.count == 3
 
 
-def test_a_redis_that_is_away_for_longer_than_a_lease_loses_no_ticket(fresh: House) -> None:
+def test_a_redis_that_is_away_for_longer_than_a_lease_loses_no_ticket(fresh: Stack) -> None:
     twin = Twin(fresh.twin_url)
     fresh["worker"].stop()
     fresh.start_worker("worker-2", env={"KILNHAND_LEASE_S": "1"})
@@ -112,7 +112,7 @@ def test_a_redis_that_is_away_for_longer_than_a_lease_loses_no_ticket(fresh: Hou
     assert twin.count == 10
 
 
-def test_a_message_that_cannot_become_a_row_does_not_hold_up_the_worker(fresh: House) -> None:
+def test_a_message_that_cannot_become_a_row_does_not_hold_up_the_worker(fresh: Stack) -> None:
     deep: object = "end"
     for _ in range(300):
         deep = [deep]

@@ -14,7 +14,7 @@ from celery.result import ResultSet
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import RedisServer, wait_until
-from worker.cli.processes.house import open_house
+from worker.cli.processes.stack import run_stack
 from worker.jobs.job import Stage, load_job
 
 
@@ -96,14 +96,14 @@ def test_jobs_in_flight_go_on_with_the_replica_and_are_paid_for_once(
     pair: tuple[RedisServer, RedisServer], tmp_path: Path, _patch: pytest.MonkeyPatch, how: str
 ) -> None:
     primary, replica = pair
-    (tmp_path / "house").mkdir()
+    (tmp_path / "stack").mkdir()
     with (
         Address(primary.port) as address,
-        open_house(tmp_path / "house", parts=("twin", "worker"), env=address.variables()) as house,
+        run_stack(tmp_path / "stack", processes=("twin", "worker"), env=address.variables()) as stack,
         redis.Redis(port=replica.port) as second,
     ):
-        point_producer_at(house, _patch)
-        twin = Twin(house.twin_url)
+        point_producer_at(stack, _patch)
+        twin = Twin(stack.twin_url)
         twin.pace(seconds=5, concurrency=100)
         jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(20)]
         wait_until(lambda: stages(second) == [Stage.WAITING] * 20, "the replica knows every ticket")
@@ -113,7 +113,7 @@ def test_jobs_in_flight_go_on_with_the_replica_and_are_paid_for_once(
         later = text_to_image.delay(prompt="after the failover", image_size="square")
         results = ResultSet([*jobs, later]).get(timeout=60)
         assert len({result["request_id"] for result in results}) == twin.count == 21
-        assert house["worker"].is_alive, "the worker that began them ended them"
+        assert stack["worker"].is_alive, "the worker that began them ended them"
 
 
 def hand_over(primary: RedisServer, replica: RedisServer, dies: bool) -> None:

@@ -22,7 +22,7 @@ from PIL import Image
 from tests.acceptance.conftest import Twin
 from tests.acceptance.fallback_rows import CUT, FAILED, LORA, PICTURE, SERVED, Row
 from tests.conftest import free_port, wait_until
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 from worker.errors import ExternalServiceError, ServiceUnavailableError
 from worker.jobs.job import Stage, load_job
 
@@ -31,7 +31,7 @@ from worker.jobs.job import Stage, load_job
 class Scene:
     """The processes, and a backend that has Celery and nothing of ours."""
 
-    house: House
+    stack: Stack
     twin: Twin
     backend: Celery
     redis: "redis.Redis[bytes]"
@@ -58,18 +58,18 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with open_house(tmp_path_factory.mktemp("fallback"), parts=("redis", "twin")) as house:
+    with run_stack(tmp_path_factory.mktemp("fallback"), processes=("redis", "twin")) as stack:
         others = {
-            "KILNHAND_GOOGLE_BASE_URL": f"{house.twin_url}/google",
-            "KILNHAND_ANTHROPIC_BASE_URL": f"{house.twin_url}/anthropic",
+            "KILNHAND_GOOGLE_BASE_URL": f"{stack.twin_url}/google",
+            "KILNHAND_ANTHROPIC_BASE_URL": f"{stack.twin_url}/anthropic",
         }
-        house.start_worker("worker", env=others)
-        ledger = house.redis_url.replace("/0", "/2")
+        stack.start_worker("worker", env=others)
+        ledger = stack.redis_url.replace("/0", "/2")
         cut = {"KILNHAND_FAL_BASE_URL": f"http://127.0.0.1:{free_port()}", "KILNHAND_LEDGER_URL": ledger}
-        house.start_worker("worker-cut", queues=CUT, env={**others, **cut})
-        backend = Celery("backend", broker=house.redis_url, backend=house.redis_url, set_as_current=False)
-        with redis.Redis.from_url(house.redis_url) as client, redis.Redis.from_url(ledger) as client_cut:
-            yield Scene(house, Twin(house.twin_url), backend, client, client_cut)
+        stack.start_worker("worker-cut", queues=CUT, env={**others, **cut})
+        backend = Celery("backend", broker=stack.redis_url, backend=stack.redis_url, set_as_current=False)
+        with redis.Redis.from_url(stack.redis_url) as client, redis.Redis.from_url(ledger) as client_cut:
+            yield Scene(stack, Twin(stack.twin_url), backend, client, client_cut)
         backend.close()
         gc.collect()  # results that are collected later would look for their Redis in vain
 
@@ -80,10 +80,10 @@ def cut_off(scene: Scene) -> AsyncResult:
     return scene.send({"model": "flux-lora", "loras": [LORA]}, queue=CUT)
 
 
-def check_files(house: House, result: dict[str, Any], ratio: float) -> None:
+def check_files(stack: Stack, result: dict[str, Any], ratio: float) -> None:
     """Every file lies in the store as the result says it, and has the shape that was asked for."""
     for told in files_of(result):
-        file = Path(house.folder, "files", told["key"])
+        file = Path(stack.folder, "files", told["key"])
         data = file.read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (told["bytes"], told["sha256"])
         assert size_of(file, told["content_type"]) == (told["width"], told["height"])
@@ -134,7 +134,7 @@ def test_a_job_is_served_by_whom_its_row_says_with_provenance_and_is_paid_once(s
     assert "a jade cup" in told["prompt"]
     assert len(told["missing"]) == row.asked.get("num_images", 1) - row.images
     assert len(files_of(result)) == row.images
-    check_files(scene.house, result, row.ratio)
+    check_files(scene.stack, result, row.ratio)
     assert scene.paid() == row.paid
     check_leaving(scene, row)
 

@@ -22,7 +22,7 @@ from tasks.generation import Lora, Pictures, TextToImage, text_to_image
 from tasks.training import Weights, lora
 from tasks.video import Video, image_to_video
 from tests.acceptance.conftest import Twin, states_of
-from worker.cli.processes.house import House
+from worker.cli.processes.stack import Stack
 from worker.errors import RequestRefusedError
 from worker.jobs.status import JobStatus
 from worker.providers.fal.provider import point_sdk_at
@@ -116,7 +116,7 @@ def _sdk_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fal_client.client, constant, getattr(fal_client.client, constant))
 
 
-def dataset(house: House, name: str) -> str:
+def dataset(stack: Stack, name: str) -> str:
     """A zip of six pictures in the twin's storage, as the official client would put it there."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -124,16 +124,16 @@ def dataset(house: House, name: str) -> str:
             file = io.BytesIO()
             Image.new("RGB", (64, 64), (40 * n, 90, 120)).save(file, "PNG")
             archive.writestr(f"{name}-{n}.png", file.getvalue())
-    point_sdk_at(house.twin_url)
+    point_sdk_at(stack.twin_url)
     client = fal_client.SyncClient(key="id:secret")
     with contextlib.closing(client._client):
         return client.upload(buffer.getvalue(), "application/zip", f"{name}.zip")
 
 
 @pytest.mark.usefixtures("_sdk_as_it_was")
-def test_a_lora_is_trained_and_used_at_once(house: House, twin: Twin) -> None:
+def test_a_lora_is_trained_and_used_at_once(stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=0.3, endpoints={"fal-ai/flux-lora-fast-training": 10})
-    training = lora.delay(images_data_url=dataset(house, "hat"), trigger_word="HAT7", steps=200)
+    training = lora.delay(images_data_url=dataset(stack, "hat"), trigger_word="HAT7", steps=200)
     metas = live_statuses(training)
     trained = Weights.model_validate(training.get(timeout=60))
     assert any(0 < meta.progress < 1 and not meta.progress_estimated for meta in metas), "progress comes from the logs"

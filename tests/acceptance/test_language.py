@@ -20,7 +20,7 @@ from tasks import language
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.unit.files.files import picture
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 from worker.errors import (
     AuthenticationError,
     ContentRefusedError,
@@ -38,19 +38,19 @@ IMPATIENT = "impatient"  # the queue of a worker that waits two seconds for an a
 
 
 @pytest.fixture(scope="module")
-def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("words"), parts=("redis", "twin")) as house:
-        vendors = {f"KILNHAND_{name.upper()}_BASE_URL": f"{house.twin_url}/{name}" for name in (GEMINI, CLAUDE)}
-        house.start_worker("worker", env=vendors)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with run_stack(tmp_path_factory.mktemp("words"), processes=("redis", "twin")) as stack:
+        vendors = {f"KILNHAND_{name.upper()}_BASE_URL": f"{stack.twin_url}/{name}" for name in (GEMINI, CLAUDE)}
+        stack.start_worker("worker", env=vendors)
         waits = {"KILNHAND_ANTHROPIC_TIMEOUT_S": "2", "KILNHAND_GOOGLE_TIMEOUT_S": "2"}
-        house.start_worker("worker-impatient", queues=IMPATIENT, env={**vendors, **waits})
-        yield house
+        stack.start_worker("worker-impatient", queues=IMPATIENT, env={**vendors, **waits})
+        yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
 @pytest.fixture
-def house(_home: House, _patch: pytest.MonkeyPatch) -> House:
-    """A house whose worker knows the language vendors, with nobody's health remembered and the twin forgetful."""
+def stack(_home: Stack, _patch: pytest.MonkeyPatch) -> Stack:
+    """A stack whose worker knows the language vendors, with nobody's health remembered and the twin forgetful."""
     point_producer_at(_home, _patch)
     Twin(_home.twin_url).reset()
     with redis.Redis.from_url(_home.redis_url) as client:
@@ -102,7 +102,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_task_is_answered_by_the_vendor_of_the_table(house: House, twin: Twin, name: str) -> None:
+def test_each_task_is_answered_by_the_vendor_of_the_table(stack: Stack, twin: Twin, name: str) -> None:
     task, request, provider, model = CASES[name]
     result = task.delay(**request).get(timeout=60)
 
@@ -117,15 +117,15 @@ def test_each_task_is_answered_by_the_vendor_of_the_table(house: House, twin: Tw
     assert digest(RED) in json.dumps(result["answer"]), "the picture was looked at"
 
 
-def test_a_bare_celery_gets_the_same(house: House, twin: Twin) -> None:
-    bare = Celery("backend", broker=house.redis_url, backend=house.redis_url, set_as_current=False)
+def test_a_bare_celery_gets_the_same(stack: Stack, twin: Twin) -> None:
+    bare = Celery("backend", broker=stack.redis_url, backend=stack.redis_url, set_as_current=False)
     result = bare.send_task("language.caption", kwargs={"images": [uri(RED)], "trigger_word": "ohwx"}).get(timeout=60)
 
     (caption,) = result["answer"]["captions"]
     assert caption["image"] == 1 and caption["text"].startswith("ohwx, ") and digest(RED) in caption["text"]
 
 
-def test_a_caption_follows_a_generation_and_sees_every_picture_of_it(house: House, twin: Twin) -> None:
+def test_a_caption_follows_a_generation_and_sees_every_picture_of_it(stack: Stack, twin: Twin) -> None:
     pictures = text_to_image.s(prompt="two mugs", image_size="square", num_images=2)
     last = chain(pictures, language.caption.s(trigger_word="KILNMUG")).apply_async()
     captions = last.get(timeout=60)["answer"]["captions"]
@@ -135,7 +135,7 @@ def test_a_caption_follows_a_generation_and_sees_every_picture_of_it(house: Hous
     assert all(file["sha256"][:8] in captions[0]["text"] for file in shown), "our own files, byte for byte"
 
 
-def test_our_own_files_go_by_url_and_by_key(house: House, twin: Twin) -> None:
+def test_our_own_files_go_by_url_and_by_key(stack: Stack, twin: Twin) -> None:
     file = text_to_image.delay(prompt="a mug", image_size="square").get(timeout=60)["images"][0]
     result = language.caption.delay(images=[file["url"], file["key"]]).get(timeout=60)
 
@@ -146,7 +146,7 @@ def test_our_own_files_go_by_url_and_by_key(house: House, twin: Twin) -> None:
     assert len(asked(twin, CLAUDE)) == 1
 
 
-def test_when_claude_is_overloaded_gemini_answers_and_the_result_says_so(house: House, twin: Twin) -> None:
+def test_when_claude_is_overloaded_gemini_answers_and_the_result_says_so(stack: Stack, twin: Twin) -> None:
     twin.script(provider=CLAUDE, call="submit", what="http", status=529, times=4)
     result = language.caption.delay(images=[uri(RED)]).get(timeout=60)
 
@@ -158,7 +158,7 @@ def test_when_claude_is_overloaded_gemini_answers_and_the_result_says_so(house: 
     assert digest(RED) in result["answer"]["captions"][0]["text"]
 
 
-def test_an_answer_that_breaks_its_schema_is_mended_by_the_same_vendor(house: House, twin: Twin) -> None:
+def test_an_answer_that_breaks_its_schema_is_mended_by_the_same_vendor(stack: Stack, twin: Twin) -> None:
     twin.script(provider=CLAUDE, what="bad_schema")
     result = language.caption.delay(images=[uri(RED)]).get(timeout=60)
 
@@ -169,7 +169,7 @@ def test_an_answer_that_breaks_its_schema_is_mended_by_the_same_vendor(house: Ho
     assert result["provenance"]["equivalence"] == "exact" and len(twin.requests()) == 2
 
 
-def test_an_answer_that_is_bad_twice_is_left_to_the_other_vendor(house: House, twin: Twin) -> None:
+def test_an_answer_that_is_bad_twice_is_left_to_the_other_vendor(stack: Stack, twin: Twin) -> None:
     twin.script(provider=CLAUDE, what="bad_schema", times=-1)
     result = language.analyse.delay(images=[uri(RED)], questions=["Is it red?"]).get(timeout=60)
 
@@ -180,7 +180,7 @@ def test_an_answer_that_is_bad_twice_is_left_to_the_other_vendor(house: House, t
     assert all(usd > 0 for usd in spent), "what was paid for in vain is on the bill"
 
 
-def test_a_refusal_for_content_is_final_unless_the_caller_says_otherwise(house: House, twin: Twin) -> None:
+def test_a_refusal_for_content_is_final_unless_the_caller_says_otherwise(stack: Stack, twin: Twin) -> None:
     twin.script(provider=CLAUDE, what="blocked", times=-1)
     with pytest.raises(ContentRefusedError, match="anthropic: refused for its content"):
         language.caption.delay(images=[uri(RED)]).get(timeout=60)
@@ -194,15 +194,15 @@ VENDORS = {CLAUDE: CASES["caption"], GEMINI: CASES["style"]}
 vendors = pytest.mark.parametrize("vendor", VENDORS)
 
 
-def row_of(house: House, job_id: str) -> Job:
-    with redis.Redis.from_url(house.redis_url) as client:
+def row_of(stack: Stack, job_id: str) -> Job:
+    with redis.Redis.from_url(stack.redis_url) as client:
         row = client.hget(f"kilnhand:job:{job_id}", "doc")
     assert row
     return load_job(row)
 
 
 @vendors
-def test_a_refused_answer_is_on_the_bill_as_the_vendor_counted_it(house: House, twin: Twin, vendor: str) -> None:
+def test_a_refused_answer_is_on_the_bill_as_the_vendor_counted_it(stack: Stack, twin: Twin, vendor: str) -> None:
     task, request, provider, _ = VENDORS[vendor]
     twin.script(provider=vendor, what="blocked", times=1)
     result = task.delay(**request, fallback_on_policy=True).get(timeout=60)
@@ -214,14 +214,14 @@ def test_a_refused_answer_is_on_the_bill_as_the_vendor_counted_it(house: House, 
 
 
 @vendors
-def test_a_cut_answer_is_on_the_bill_of_the_job_that_it_ends(house: House, twin: Twin, vendor: str) -> None:
+def test_a_cut_answer_is_on_the_bill_of_the_job_that_it_ends(stack: Stack, twin: Twin, vendor: str) -> None:
     task, request, _, _ = VENDORS[vendor]
     twin.script(provider=vendor, what="max_tokens", times=1)
     sent = task.delay(**request)
     with pytest.raises(RequestRefusedError, match="cut short"):
         sent.get(timeout=60)
 
-    (attempt,) = row_of(house, sent.id).attempts
+    (attempt,) = row_of(stack, sent.id).attempts
     (record,) = twin.requests()
     assert attempt.cost and attempt.cost.usd and not attempt.cost.estimated
     assert attempt.cost.usd == pytest.approx(record["billed"]["usd"], rel=0.01)
@@ -229,7 +229,7 @@ def test_a_cut_answer_is_on_the_bill_of_the_job_that_it_ends(house: House, twin:
 
 @vendors
 def test_a_call_that_hangs_is_on_the_bill_with_the_most_that_it_may_have_cost(
-    house: House, twin: Twin, vendor: str
+    stack: Stack, twin: Twin, vendor: str
 ) -> None:
     task, request, provider, model = VENDORS[vendor]
     twin.pace(seconds=0.1)
@@ -250,7 +250,7 @@ def test_a_call_that_hangs_is_on_the_bill_with_the_most_that_it_may_have_cost(
 
 
 def test_a_call_that_hangs_twice_ends_the_job_with_both_on_the_bill_and_nobody_else_asked(
-    house: House, twin: Twin
+    stack: Stack, twin: Twin
 ) -> None:
     task, request, _, _ = VENDORS[CLAUDE]
     twin.script(provider=CLAUDE, call="submit", what="hang", seconds=8, times=3)
@@ -258,7 +258,7 @@ def test_a_call_that_hangs_twice_ends_the_job_with_both_on_the_bill_and_nobody_e
     with pytest.raises(SubmitUnknownError):
         sent.get(timeout=60)
 
-    attempts = row_of(house, sent.id).attempts
+    attempts = row_of(stack, sent.id).attempts
     assert [attempt.error and attempt.error.code for attempt in attempts] == ["submit_unknown"] * 2
     billed = [record["billed"]["usd"] for record in asked(twin, CLAUDE)]
     assert len(billed) == len(twin.requests()) == 2
@@ -266,7 +266,7 @@ def test_a_call_that_hangs_twice_ends_the_job_with_both_on_the_bill_and_nobody_e
         assert attempt.cost and attempt.cost.usd and attempt.cost.estimated and attempt.cost.usd >= usd
 
 
-def test_an_image_inside_our_network_is_refused_and_nothing_is_sent(house: House, twin: Twin) -> None:
+def test_an_image_inside_our_network_is_refused_and_nothing_is_sent(stack: Stack, twin: Twin) -> None:
     with socket.create_server(("127.0.0.1", 0)) as inside:
         inside.setblocking(False)
         url = f"http://127.0.0.1:{inside.getsockname()[1]}/admin.png"
@@ -281,7 +281,7 @@ def test_an_image_inside_our_network_is_refused_and_nothing_is_sent(house: House
     ("fault", "error"), [({"status": 401}, AuthenticationError), ({"status": 429, "seconds": 900}, RateLimitError)]
 )
 def test_errors_reach_the_backend_as_themselves(
-    house: House, twin: Twin, fault: dict[str, Any], error: type[ExternalServiceError]
+    stack: Stack, twin: Twin, fault: dict[str, Any], error: type[ExternalServiceError]
 ) -> None:
     twin.script(provider=CLAUDE, call="submit", what="http", times=5, **fault)
     with pytest.raises(ExternalServiceError, match="anthropic: ") as raised:
@@ -292,14 +292,14 @@ def test_errors_reach_the_backend_as_themselves(
     assert (still_to_come(twin), twin.requests()) == (4, []), "asked once, and nobody else"
 
 
-def test_the_command_line_takes_a_photo_and_shows_the_answer(house: House, twin: Twin, tmp_path: Path) -> None:
+def test_the_command_line_takes_a_photo_and_shows_the_answer(stack: Stack, twin: Twin, tmp_path: Path) -> None:
     (tmp_path / "red.png").write_bytes(RED)
     command = [sys.executable, "-P", "-m", "worker.cli"]
 
     def run(*arguments: str) -> str:
         done = subprocess.run(
             [*command, *arguments],
-            env=dict(house.environment),
+            env=dict(stack.environment),
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -17,7 +17,7 @@ from tasks.generation import text_to_image
 from tasks.training import lora
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
-from worker.cli.processes.house import House
+from worker.cli.processes.stack import Stack
 from worker.client import cancel
 from worker.errors import InvalidRequestError, RequestRefusedError
 from worker.jobs.job import Job, load_job
@@ -46,10 +46,10 @@ class Uploads:
 
 
 @pytest.fixture(scope="module")
-def trained(_house: House, _patch: pytest.MonkeyPatch) -> dict[str, Any]:
+def trained(_stack: Stack, _patch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The weights of a training, in our store."""
-    point_producer_at(_house, _patch)
-    Twin(_house.twin_url).pace(seconds=0.2)
+    point_producer_at(_stack, _patch)
+    Twin(_stack.twin_url).pace(seconds=0.2)
     training = lora.delay(images_data_url=_data_uri(zipped(48)), trigger_word="HAT7", steps=100)
     return dict(training.get(timeout=60)["weights"])
 
@@ -69,8 +69,8 @@ def _data_uri(data: bytes) -> str:
     return f"data:application/zip;base64,{base64.b64encode(data).decode()}"
 
 
-def row(house: House, job_id: str) -> Job:
-    with redis.Redis.from_url(house.redis_url) as client:
+def row(stack: Stack, job_id: str) -> Job:
+    with redis.Redis.from_url(stack.redis_url) as client:
         return load_job(client.hget(f"kilnhand:job:{job_id}", "doc"))
 
 
@@ -80,10 +80,10 @@ def is_theirs(url: str, twin: Twin, file: dict[str, Any]) -> bool:
 
 
 def test_weights_of_ours_are_uploaded_once_whatever_becomes_of_the_first_attempts(
-    house: House, twin: Twin, trained: dict[str, Any], uploads: Uploads
+    stack: Stack, twin: Twin, trained: dict[str, Any], uploads: Uploads
 ) -> None:
     twin.pace(seconds=0.2)
-    assert trained["url"].startswith(house.gateway_url), "a gateway that fal could not reach"
+    assert trained["url"].startswith(stack.gateway_url), "a gateway that fal could not reach"
     twin.script(endpoint=GENERATION, call="submit", what="http", status=429, times=2)
     twin.script(endpoint=GENERATION, what="error")
     sent = text_to_image.delay(prompt="a person with HAT7", loras=[{"url": trained["key"], "weight": 0.7}])
@@ -93,7 +93,7 @@ def test_weights_of_ours_are_uploaded_once_whatever_becomes_of_the_first_attempt
     assert len(used) == 2 and used[0] == used[1], "a run that failed, and the one after it"
     assert used[0][0]["scale"] == 0.7 and is_theirs(used[0][0]["path"], twin, trained)
     assert uploads.count in ONE
-    kept = row(house, sent.id)
+    kept = row(stack, sent.id)
     assert (len(kept.attempts), kept.uploads) == (4, {"fal": {trained["key"]: used[0][0]["path"]}})
 
 
@@ -115,7 +115,7 @@ def script_of(twin: Twin) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("how", ["lora_url by URL", "the result's own file", "twice in a list"])
 def test_weights_of_ours_may_be_named_in_any_way(
-    house: House, twin: Twin, trained: dict[str, Any], uploads: Uploads, how: str
+    stack: Stack, twin: Twin, trained: dict[str, Any], uploads: Uploads, how: str
 ) -> None:
     named: dict[str, Any] = {
         "lora_url by URL": {"lora_url": trained["url"]},
@@ -129,7 +129,7 @@ def test_weights_of_ours_may_be_named_in_any_way(
     assert uploads.count in ONE
 
 
-def test_a_chain_hands_its_weights_over(house: House, twin: Twin, uploads: Uploads) -> None:
+def test_a_chain_hands_its_weights_over(stack: Stack, twin: Twin, uploads: Uploads) -> None:
     twin.pace(seconds=0.2)
     training = lora.s(images_data_url=_data_uri(zipped(48)), trigger_word="MUG")
     last = chain(training, text_to_image.s(prompt="MUG on a table")).apply_async()
@@ -139,7 +139,7 @@ def test_a_chain_hands_its_weights_over(house: House, twin: Twin, uploads: Uploa
     assert uploads.count in TWO, "the archive and the weights"
 
 
-def test_a_public_url_goes_as_it_is(house: House, twin: Twin, uploads: Uploads) -> None:
+def test_a_public_url_goes_as_it_is(stack: Stack, twin: Twin, uploads: Uploads) -> None:
     twin.pace(seconds=0.1)
     url = "https://example.com/mug.safetensors"
     text_to_image.delay(prompt="a mug", lora_url=url).get(timeout=30)
@@ -159,7 +159,7 @@ def test_a_public_url_goes_as_it_is(house: House, twin: Twin, uploads: Uploads) 
     ],
 )
 def test_what_is_no_such_file_ends_the_job_before_anything_is_sent(
-    house: House, twin: Twin, trained: dict[str, Any], task: str, given: dict[str, Any], message: str
+    stack: Stack, twin: Twin, trained: dict[str, Any], task: str, given: dict[str, Any], message: str
 ) -> None:
     names = {"weights": trained["key"], "config": trained["key"].replace("weights-0.safetensors", "config-0.json")}
     filled = {
@@ -175,7 +175,7 @@ def test_what_is_no_such_file_ends_the_job_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("ref", ["file:///etc/passwd", "jobs/../../../etc/passwd", "/etc/passwd", "jobs/a/../../b"])
-def test_a_reference_that_leads_out_of_the_store_is_refused_at_delay(house: House, ref: str) -> None:
+def test_a_reference_that_leads_out_of_the_store_is_refused_at_delay(stack: Stack, ref: str) -> None:
     for task, given in ((text_to_image, {"prompt": "x", "lora_url": ref}), (lora, {"images_data_url": ref})):
         with pytest.raises(InvalidRequestError, match=r"(lora_url|images_data_url): "):
             task.delay(**given)

@@ -10,20 +10,20 @@ import pytest
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 
 AWAY_S, PICTURES, AT_ONCE = 2.5, 7, 2
 LARGE = {"model": "nano-banana-2.1", "image_size": {"width": 2048, "height": 2048}}  # takes 48 MB
 
 
 @pytest.fixture
-def house(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
+def stack(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """A worker with room for two such pictures; of its eight claims four may wait for it."""
-    with open_house(tmp_path, parts=("redis", "twin")) as house:
-        google = {"KILNHAND_GOOGLE_BASE_URL": f"{house.twin_url}/google", "KILNHAND_GOOGLE_MEMORY_MB": "100"}
-        house.start_worker("worker", env={**google, "KILNHAND_MAX_CLAIMS": "8"})
-        point_producer_at(house, _patch)
-        yield house
+    with run_stack(tmp_path, processes=("redis", "twin")) as stack:
+        google = {"KILNHAND_GOOGLE_BASE_URL": f"{stack.twin_url}/google", "KILNHAND_GOOGLE_MEMORY_MB": "100"}
+        stack.start_worker("worker", env={**google, "KILNHAND_MAX_CLAIMS": "8"})
+        point_producer_at(stack, _patch)
+        yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
@@ -31,10 +31,10 @@ def most_at_once(calls: list[tuple[float, float]]) -> int:
     return max(sum(began <= at < ended for began, ended in calls) for at, _ in calls)
 
 
-def test_while_the_store_is_away_large_pictures_wait_for_memory_and_all_end_well(house: House) -> None:
-    twin = Twin(house.twin_url)
+def test_while_the_store_is_away_large_pictures_wait_for_memory_and_all_end_well(stack: Stack) -> None:
+    twin = Twin(stack.twin_url)
     twin.pace(seconds=0.3)
-    store = house.folder / "files"
+    store = stack.folder / "files"
     aside = store.rename(store.with_name("aside"))
     store.write_text("in the place of the folder, so that no file can be put into it")
     away_since = time.time()

@@ -14,34 +14,34 @@ from tasks.video import image_to_video
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.acceptance.test_crash import stages
 from tests.conftest import wait_until
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 from worker.jobs.job import Stage
 
 
 @pytest.fixture
-def house(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
+def stack(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """A worker that may ask Google, and is going to be killed; a gateway for the files."""
-    with open_house(tmp_path, parts=("redis", "twin", "gateway"), keep=True) as house:
-        house.start_worker("worker", env=google(house))
-        point_producer_at(house, _patch)
-        yield house
+    with run_stack(tmp_path, processes=("redis", "twin", "gateway"), persist=True) as stack:
+        stack.start_worker("worker", env=google(stack))
+        point_producer_at(stack, _patch)
+        yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
-def google(house: House) -> dict[str, str]:
-    return {"KILNHAND_GOOGLE_BASE_URL": f"{house.twin_url}/google"}
+def google(stack: Stack) -> dict[str, str]:
+    return {"KILNHAND_GOOGLE_BASE_URL": f"{stack.twin_url}/google"}
 
 
-def test_a_video_of_vertex_survives_the_worker_that_began_it_and_is_paid_for_once(house: House) -> None:
-    twin = Twin(house.twin_url)
+def test_a_video_of_vertex_survives_the_worker_that_began_it_and_is_paid_for_once(stack: Stack) -> None:
+    twin = Twin(stack.twin_url)
     twin.pace(seconds=0.1)
     key = text_to_image.delay(prompt="a kiln", image_size="landscape_16_9").get(timeout=30)["images"][0]["key"]
     twin.pace(seconds=5)
     given = {"model": "veo-3.1-lite", "image": key, "prompt": "it glows", "duration_s": 4, "aspect_ratio": "16:9"}
     job = image_to_video.delay(**given, provider="vertex")
-    wait_until(lambda: Stage.WAITING in stages(house), "the operation is under way")
-    house["worker"].kill()
-    house.start_worker("worker-2", env=google(house))
+    wait_until(lambda: Stage.WAITING in stages(stack), "the operation is under way")
+    stack["worker"].kill()
+    stack.start_worker("worker-2", env=google(stack))
     result = job.get(timeout=60)
     assert (result["provider"], result["provenance"]["equivalence"]) == ("vertex", "exact")
     assert result["request_id"].startswith("projects/")

@@ -11,7 +11,7 @@ import redis
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from worker import client
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 from worker.edge.sending import producer
 from worker.errors import KeyReusedError
 
@@ -30,15 +30,15 @@ def test_an_idempotency_key_is_one_job_and_one_submission(twin: Twin) -> None:
 
 
 @pytest.fixture
-def idle(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
-    """A house whose worker has not come yet."""
-    with open_house(tmp_path, parts=("redis", "twin")) as house:
-        point_producer_at(house, _patch)
-        yield house
+def idle(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """A stack whose worker has not come yet."""
+    with run_stack(tmp_path, processes=("redis", "twin")) as stack:
+        point_producer_at(stack, _patch)
+        yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
-def test_a_message_that_the_broker_loses_is_sent_again(idle: House) -> None:
+def test_a_message_that_the_broker_loses_is_sent_again(idle: Stack) -> None:
     sent = text_to_image.delay(prompt="x")
     began = time.monotonic()
     with redis.Redis.from_url(idle.redis_url) as broker:
@@ -53,7 +53,7 @@ def test_a_message_that_the_broker_loses_is_sent_again(idle: House) -> None:
     assert row and [note.what for note in row.job.history][:3] == ["sent", "message_sent_again", "accepted"]
 
 
-def test_a_message_that_is_delivered_twice_is_one_job(idle: House) -> None:
+def test_a_message_that_is_delivered_twice_is_one_job(idle: Stack) -> None:
     sent = text_to_image.delay(prompt="x")
     with redis.Redis.from_url(idle.redis_url) as broker:
         (message,) = broker.lrange("generation", 0, -1)

@@ -11,23 +11,23 @@ from celery import chain
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 
 JOBS = 150
 LIFETIME_S = 12
 
 
 @pytest.fixture
-def forgetful(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[House]:
-    """A house that keeps results for seconds."""
+def forgetful(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """A stack that keeps results for seconds."""
     env = {"KILNHAND_RESULT_DAYS": str(LIFETIME_S / 86_400)}
-    with open_house(tmp_path, parts=("redis", "twin", "worker", "gateway"), env=env) as house:
-        point_producer_at(house, _patch)
-        yield house
+    with run_stack(tmp_path, processes=("redis", "twin", "worker", "gateway"), env=env) as stack:
+        point_producer_at(stack, _patch)
+        yield stack
         gc.collect()
 
 
-def test_finished_jobs_leave_no_key_and_no_memory_behind(forgetful: House) -> None:
+def test_finished_jobs_leave_no_key_and_no_memory_behind(forgetful: Stack) -> None:
     twin = Twin(forgetful.twin_url)
     twin.pace(seconds=0.2, concurrency=100)
     with redis.Redis.from_url(forgetful.redis_url, decode_responses=True) as client:

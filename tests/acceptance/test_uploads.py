@@ -10,7 +10,7 @@ from tests.acceptance.conftest import Twin, point_producer_at
 from tests.acceptance.test_crash import stages
 from tests.conftest import wait_until
 from tests.contract.store.s3_wire import S3Wire
-from worker.cli.processes.house import open_house
+from worker.cli.processes.stack import run_stack
 from worker.jobs.job import Stage
 
 
@@ -27,14 +27,14 @@ def test_an_upload_to_the_store_is_finished_by_the_worker_that_stops(
             "AWS_ACCESS_KEY_ID": "id",
             "AWS_SECRET_ACCESS_KEY": "secret",
         }
-        with open_house(tmp_path, parts=("redis", "twin", "worker"), env=store) as house:
-            point_producer_at(house, _patch)
-            Twin(house.twin_url).pace(seconds=0.1)
+        with run_stack(tmp_path, processes=("redis", "twin", "worker"), env=store) as stack:
+            point_producer_at(stack, _patch)
+            Twin(stack.twin_url).pace(seconds=0.1)
             text_to_image.delay(prompt="a slow bucket", image_size="square")
             wait_until(lambda: len(bucket.puts) == 1, "the upload has begun")
             began = time.monotonic()
-            house["worker"].stop(grace_s=30)
+            stack["worker"].stop(grace_s=30)
             assert 2 < time.monotonic() - began < 10, "it waited for the upload, and for nothing else"
-            assert house["worker"].returncode == 0
-            assert stages(house) == [Stage.CLOSING]
+            assert stack["worker"].returncode == 0
+            assert stages(stack) == [Stage.CLOSING]
             assert len(bucket.puts) == len(bucket.objects) == 1, "nobody has to upload it again"

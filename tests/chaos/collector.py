@@ -20,7 +20,7 @@ from tests.chaos.recorder import META, ROW, files_of
 SECRETS = {
     "the fal key": "chaos-key-id:c5b1f2a98d0e4c7b",
     "the secret": "chaos-secret-0123456789abcdef",
-}  # of every house
+}  # of every stack
 FOR_EVER = ("_kombu.binding", "kilnhand:due:")  # keys that are meant to stay
 
 
@@ -143,7 +143,7 @@ def value_of(client: Any, key: bytes) -> bytes:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """Processes that outlived the house whose folder this is."""
+    """Processes that outlived the stack whose folder this is."""
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         with contextlib.suppress(psutil.Error):

@@ -16,7 +16,7 @@ from celery.result import AsyncResult
 
 from tests.chaos.history import Wanted
 from tests.chaos.load import Ask, Part
-from worker.cli.processes.house import House
+from worker.cli.processes.stack import Stack
 from worker.client import cancel
 from worker.edge.app import app, celery_config
 
@@ -24,9 +24,9 @@ CALLERS = 6
 REPEATS = 20
 
 
-def point_at(house: House) -> None:
-    """Make the producer's app of this process send to this house."""
-    os.environ.update({name: value for name, value in house.environment.items() if name.startswith("KILNHAND_")})
+def point_at(stack: Stack) -> None:
+    """Make the producer's app of this process send to this stack."""
+    os.environ.update({name: value for name, value in stack.environment.items() if name.startswith("KILNHAND_")})
     app.close()
     app.conf.update(celery_config())
     app._backend_cache, app._local, app.amqp._producer_pool = None, threading.local(), None

@@ -1,4 +1,4 @@
-"""Watches a house while it is hurt: every state that is published or can be polled, and every row as it moves on.
+"""Watches a stack while it is hurt: every state that is published or can be polled, and every row as it moves on.
 
 It reads only. Redis may go away at any moment; what is missed then is seen by the other way of looking.
 """

@@ -1,4 +1,4 @@
-"""One run: a house, callers, strikes and a recorder side by side; then quiet, the collection, the checks, the report."""
+"""One run: a stack, callers, strikes and a recorder side by side; then quiet, the collection, the checks, the report."""
 
 import contextlib
 import dataclasses
@@ -24,7 +24,7 @@ from tests.chaos.producer import Producer, point_at
 from tests.chaos.recorder import Recorder
 from tests.chaos.sabotage import SHOWN_BY
 from tests.chaos.strikes import Striker
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 
 SENDING = 0.75  # the share of the time in which jobs are sent and strikes fall; the rest is for what is left to end
 QUIET_S = 600.0  # the longest wait for the last job
@@ -57,7 +57,7 @@ class Options:
 class Parts:
     """What works side by side in a run."""
 
-    house: House
+    stack: Stack
     client: redis.Redis
     producer: Producer
     recorder: Recorder
@@ -67,51 +67,51 @@ class Parts:
 
 
 def run(options: Options) -> bool:
-    """Hurt a house, and prove the promises; True when all hold."""
+    """Hurt a stack, and prove the promises; True when all hold."""
     asks = load.draw(Random(f"load {options.seed}"), options.jobs, options.seconds)
     strikes = plan.draw(Random(f"plan {options.seed}"), options.scale)
     _say(f"seed {options.seed}: {sum(len(ask.parts) for ask in asks)} jobs in {options.seconds:.0f} s; the plan:")
     for strike in strikes:
         _say(f"  {strike}")
-    house_folder = options.folder / "house"
+    stack_folder = options.folder / "stack"
     env = {"FAL_KEY": SECRETS["the fal key"], "KILNHAND_SECRET": SECRETS["the secret"]}
-    with open_house(house_folder, parts=("redis", "twin", "gateway"), env=env, keep=True) as house:
-        _say(f"house in {house_folder}; Redis: appendonly yes, {_fsync(house)}")
-        with _impatient(house), _parts(house, options, asks, strikes) as parts:
+    with run_stack(stack_folder, processes=("redis", "twin", "gateway"), env=env, persist=True) as stack:
+        _say(f"stack in {stack_folder}; Redis: appendonly yes, {_fsync(stack)}")
+        with _impatient(stack), _parts(stack, options, asks, strikes) as parts:
             _hurt(parts)
             _wait_for_the_end(parts)
             seen = _collect(parts)
             recovered, struck = parts.striker.watch.end(), parts.striker.struck()
         problems = parts.producer.problems + parts.striker.problems
         gc.collect()  # results that are collected later would look for their Redis in vain
-    seen.leftovers += collector.processes_in(house_folder)
+    seen.leftovers += collector.processes_in(stack_folder)
     return _judge(options, parts, seen, recovered, struck, problems)
 
 
 @contextlib.contextmanager
-def _impatient(house: House) -> Iterator[None]:
+def _impatient(stack: Stack) -> Iterator[None]:
     """Nobody waits for a graceful end after Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
-        house.kill()
+        stack.kill()
         raise
 
 
 @contextlib.contextmanager
-def _parts(house: House, options: Options, asks: list[load.Ask], strikes: list[plan.Strike]) -> Iterator[Parts]:
+def _parts(stack: Stack, options: Options, asks: list[load.Ask], strikes: list[plan.Strike]) -> Iterator[Parts]:
     for name in plan.names(options.workers):
-        house.start_worker(name)
-    point_at(house)
-    httpx.post(f"{house.twin_url}/_twin/pace", json={"endpoints": load.PACE}).raise_for_status()
-    client = redis.Redis.from_url(house.redis_url, socket_timeout=15)
-    producer = Producer(asks, house.redis_url)
-    recorder = Recorder(house.redis_url, house.folder / "files", producer.ids)
-    forger = Forger(house.twin_url, house.gateway_url, Random(options.seed), lambda job: is_open(client, job))
+        stack.start_worker(name)
+    point_at(stack)
+    httpx.post(f"{stack.twin_url}/_twin/pace", json={"endpoints": load.PACE}).raise_for_status()
+    client = redis.Redis.from_url(stack.redis_url, socket_timeout=15)
+    producer = Producer(asks, stack.redis_url)
+    recorder = Recorder(stack.redis_url, stack.folder / "files", producer.ids)
+    forger = Forger(stack.twin_url, stack.gateway_url, Random(options.seed), lambda job: is_open(client, job))
     bare = {ask.number for ask in asks if ask.kind in {"bare", "invalid"}}
-    striker = Striker(house, strikes, client, forger, bare)
+    striker = Striker(stack, strikes, client, forger, bare)
     try:
-        yield Parts(house, client, producer, recorder, striker, forger, {forger.catch_one()})
+        yield Parts(stack, client, producer, recorder, striker, forger, {forger.catch_one()})
     finally:
         striker.calm()
         forger.close()
@@ -162,12 +162,12 @@ def _has_ended(parts: Parts) -> bool:
 
 
 def _collect(parts: Parts) -> History:
-    """Everything that was seen, with the house still up."""
+    """Everything that was seen, with the stack still up."""
     _say("all quiet; fetching every file")
-    house, client = parts.house, parts.client
+    stack, client = parts.stack, parts.client
     parts.recorder.stop()
     rows, results = collector.rows_of(client), collector.results_of(client)
-    requests = collector.requests_of(house.twin_url, parts.own)
+    requests = collector.requests_of(stack.twin_url, parts.own)
     return History(
         wanted=parts.producer.wanted,
         rows=rows,
@@ -176,7 +176,7 @@ def _collect(parts: Parts) -> History:
         results=results,
         requests=requests,
         files=collector.fetched(results),
-        leaks=collector.leaks(client, house.folder, json.dumps(requests), SECRETS),
+        leaks=collector.leaks(client, stack.folder, json.dumps(requests), SECRETS),
         fetched_forged=list(parts.forger.fetched),
         leftovers=collector.leftovers(client, rows),
     )
@@ -223,7 +223,7 @@ def _progress(parts: Parts, began: float) -> None:
     ids = parts.producer.ids()
     ended = sum(job in parts.recorder.final for job in ids)
     stages = " ".join(f"{name}={count}" for name, count in sorted(parts.recorder.stages().items()))
-    up = sum(child.is_alive for child in parts.house.children.values())
+    up = sum(child.is_alive for child in parts.stack.children.values())
     kills = sum(count for what, count in parts.striker.counts.items() if what.startswith("kill"))
     _say(f"{time.monotonic() - began:5.0f} s  sent {len(ids)}  ended {ended}  up {up}  kills {kills}  {stages}")
 
@@ -237,8 +237,8 @@ def _pause(seconds: float, over: Any) -> None:
                 return
 
 
-def _fsync(house: House) -> str:
-    with redis.Redis.from_url(house.redis_url) as client:
+def _fsync(stack: Stack) -> str:
+    with redis.Redis.from_url(stack.redis_url) as client:
         found: Any = client.config_get("appendfsync")
     return f"appendfsync {found['appendfsync']}; it is restarted by SIGTERM, which syncs before it goes"
 

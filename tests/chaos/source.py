@@ -37,7 +37,7 @@ def environment(copy: Path) -> dict[str, str]:
 
 
 def probe(copy: Path) -> None:
-    """Raise `WrongSourceError` when a process like a house's would import something else."""
+    """Raise `WrongSourceError` when a process like a stack's would import something else."""
     ran = subprocess.run(
         [sys.executable, "-P", "-c", _PROBE],
         env=environment(copy),

@@ -16,7 +16,7 @@ from tests.chaos.forgery import Forger
 from tests.chaos.load import mark_of
 from tests.chaos.plan import Strike
 from tests.chaos.recovery import Watch
-from worker.cli.processes.house import Child, House
+from worker.cli.processes.stack import Child, Stack
 
 QUEUES = ("generation", "training", "video", "celery")
 STEAL_FOR_S = 1.0
@@ -26,11 +26,11 @@ CLOSING = "kilnhand_since"  # the header of a closing message, which is ours who
 class Striker:
     """Each strike in a thread of its own, so that they may overlap."""
 
-    def __init__(self, house: House, plan: list[Strike], client: redis.Redis, forger: Forger, bare: set[int]) -> None:
+    def __init__(self, stack: Stack, plan: list[Strike], client: redis.Redis, forger: Forger, bare: set[int]) -> None:
         """`bare` are the numbers of asks whose first message only Celery guarantees."""
-        self._house, self._plan, self._client, self._forger, self._bare = house, plan, client, forger, bare
+        self._stack, self._plan, self._client, self._forger, self._bare = stack, plan, client, forger, bare
         self._threads: list[threading.Thread] = []
-        self._locks = {name: threading.Lock() for name in house.children}
+        self._locks = {name: threading.Lock() for name in stack.children}
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
         self.watch = Watch(client)
@@ -52,12 +52,12 @@ class Striker:
 
     def calm(self) -> None:
         """Frozen workers go on; faults that have not struck yet may still do so."""
-        for child in self._house.children.values():
+        for child in self._stack.children.values():
             child.signal(signal.SIGCONT)
 
     def struck(self) -> int:
         """How many of the faults ordered at the twin have struck."""
-        left = httpx.get(f"{self._house.twin_url}/_twin/script").json()["script"]
+        left = httpx.get(f"{self._stack.twin_url}/_twin/script").json()["script"]
         return self.counts["faults ordered"] - sum(int(fault.get("times", 1)) for fault in left)
 
     def _strike(self, strike: Strike) -> None:
@@ -68,7 +68,7 @@ class Striker:
             self.problems.append(f"{strike}: {type(error).__name__}: {error}")
 
     def _kill(self, strike: Strike) -> None:
-        child = self._house[strike.target]
+        child = self._stack[strike.target]
         with self._locks[strike.target]:
             child.signal(signal.SIGKILL)
             if strike.target.startswith("worker"):
@@ -77,13 +77,13 @@ class Striker:
             _back(child, strike.seconds)
 
     def _stop(self, strike: Strike) -> None:
-        child = self._house[strike.target]
+        child = self._stack[strike.target]
         with self._locks[strike.target]:
             child.stop(grace_s=60)
             _back(child, strike.seconds)
 
     def _freeze(self, strike: Strike) -> None:
-        child = self._house[strike.target]
+        child = self._stack[strike.target]
         with self._locks[strike.target]:
             child.signal(signal.SIGSTOP)
             self.watch.begin(strike.target, "freeze")
@@ -93,11 +93,11 @@ class Striker:
     def _restart(self, strike: Strike) -> None:
         """SIGTERM: Redis writes and syncs its append-only file before it goes, so nothing acknowledged is lost."""
         with self._locks["redis"]:
-            self._house["redis"].stop(grace_s=30)
-            _back(self._house["redis"], strike.seconds)
+            self._stack["redis"].stop(grace_s=30)
+            _back(self._stack["redis"], strike.seconds)
 
     def _fault(self, strike: Strike) -> None:
-        answer = httpx.post(f"{self._house.twin_url}/_twin/script", json=strike.fault)
+        answer = httpx.post(f"{self._stack.twin_url}/_twin/script", json=strike.fault)
         answer.raise_for_status()
         self.counts["faults ordered"] += int(strike.fault.get("times", 1))
 

@@ -26,7 +26,8 @@ from tests.chaos.producer import Producer, point_at
 from tests.chaos.recorder import Recorder
 from tests.chaos.report import possible_duplicates, tell
 from tests.chaos.scenarios import SCENARIOS, scenario_of
-from worker.cli.processes.house import House, open_house, parts
+from worker.cli.processes.specs import worker_spec
+from worker.cli.processes.stack import Stack, run_stack
 from worker.client import cancel
 from worker.testing import crash
 
@@ -57,9 +58,9 @@ class Point:
 
 @dataclass
 class Sweep:
-    """The house, and all that was asked so far."""
+    """The stack, and all that was asked so far."""
 
-    house: House
+    stack: Stack
     client: redis.Redis
     asks: list[Ask] = field(default_factory=list)
     producers: list[Producer] = field(default_factory=list)
@@ -75,20 +76,20 @@ def sweep(folder: Path) -> bool:
     points = [Point(name, scenario_of(name)) for name in sorted(crash.POINTS, key=lambda name: name not in SLOW_FIRST)]
     began = time.monotonic()
     env = {"FAL_KEY": SECRETS["the fal key"], "KILNHAND_SECRET": SECRETS["the secret"]}
-    with open_house(folder / "house", parts=("redis", "twin", "gateway"), env=env, keep=True) as house:
-        point_at(house)
+    with run_stack(folder / "stack", processes=("redis", "twin", "gateway"), env=env, persist=True) as stack:
+        point_at(stack)
         pace = {"endpoints": load.PACE | {"fal-ai/flux/dev": SLOW_S}}
-        httpx.post(f"{house.twin_url}/_twin/pace", json=pace).raise_for_status()
-        work = Sweep(house, redis.Redis.from_url(house.redis_url, socket_timeout=15))
-        recorder = Recorder(house.redis_url, house.folder / "files", work.ids)
+        httpx.post(f"{stack.twin_url}/_twin/pace", json=pace).raise_for_status()
+        work = Sweep(stack, redis.Redis.from_url(stack.redis_url, socket_timeout=15))
+        recorder = Recorder(stack.redis_url, stack.folder / "files", work.ids)
         recorder.start()
         for point in points:
             _reach(work, point)
-        house.start_worker("worker-well")
+        stack.start_worker("worker-well")
         _until(lambda: _has_ended(work, recorder), END_WITHIN_S)
         recorder.stop()
         seen = _collect(work, recorder)
-    seen.leftovers += collector.processes_in(folder / "house")
+    seen.leftovers += collector.processes_in(folder / "stack")
     return _judge(points, seen, folder, time.monotonic() - began)
 
 
@@ -109,8 +110,8 @@ def _worker(work: Sweep, point: Point) -> bool:
     """Send jobs, start an armed worker, and see it die; True when it did."""
     producer = _send(work, point.scenario)
     name = f"worker-{point.name}-{point.tries}"
-    command, is_ready = parts.worker(work.house.folder, name)
-    child = work.house.add(name, command, is_ready, env={"KILNHAND_CRASH_AT": point.name})
+    command, is_ready = worker_spec(work.stack.folder, name)
+    child = work.stack.add(name, command, is_ready, env={"KILNHAND_CRASH_AT": point.name})
     deadline = time.monotonic() + DIE_WITHIN_S
     while child.is_alive and time.monotonic() < deadline:
         _cancel_some(work, producer)
@@ -127,8 +128,8 @@ def _send(work: Sweep, scenario: str) -> Producer:
         work.number += 1
         asks.append(Ask(work.number, 0.0, kind, _parts(kind, work.number)))
     for fault in SCENARIOS[scenario].faults:
-        httpx.post(f"{work.house.twin_url}/_twin/script", json=fault).raise_for_status()
-    producer = Producer(asks, work.house.redis_url)
+        httpx.post(f"{work.stack.twin_url}/_twin/script", json=fault).raise_for_status()
+    producer = Producer(asks, work.stack.redis_url)
     work.producers.append(producer)
     producer.run(time.monotonic(), lambda: False)
     for wanted in producer.wanted:
@@ -160,8 +161,8 @@ def _caller(work: Sweep, point: Point) -> bool:
     fields = json.dumps(load.picture(work.number).fields)
     ran = subprocess.run(
         [sys.executable, "-P", "-c", CALLER, point.name, fields],
-        env={**os.environ, **work.house.environment},
-        cwd=work.house.folder,
+        env={**os.environ, **work.stack.environment},
+        cwd=work.stack.folder,
         check=False,
         timeout=60,
     )
@@ -190,7 +191,7 @@ def _until(met, timeout_s: float) -> None:  # type: ignore[no-untyped-def]
 def _collect(work: Sweep, recorder: Recorder) -> History:
     client = work.client
     rows, results = collector.rows_of(client), collector.results_of(client)
-    requests = collector.requests_of(work.house.twin_url, set())
+    requests = collector.requests_of(work.stack.twin_url, set())
     return History(
         wanted=[wanted for producer in work.producers for wanted in producer.wanted],
         rows=rows,
@@ -199,7 +200,7 @@ def _collect(work: Sweep, recorder: Recorder) -> History:
         results=results,
         requests=requests,
         files=collector.fetched(results),
-        leaks=collector.leaks(client, work.house.folder, json.dumps(requests), SECRETS),
+        leaks=collector.leaks(client, work.stack.folder, json.dumps(requests), SECRETS),
         leftovers=collector.leftovers(client, rows),
     )
 

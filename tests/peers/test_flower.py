@@ -16,16 +16,16 @@ from selenium.webdriver.common.by import By
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
-from worker.cli.processes.house import House, open_house
+from worker.cli.processes.stack import Stack, run_stack
 
 PICTURES = os.environ.get("SCREENSHOTS")  # a folder to keep what the browser showed
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with pytest.MonkeyPatch.context() as patch, open_house(tmp_path_factory.mktemp("house")) as house:
-        point_producer_at(house, patch)
-        yield house
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with pytest.MonkeyPatch.context() as patch, run_stack(tmp_path_factory.mktemp("stack")) as stack:
+        point_producer_at(stack, patch)
+        yield stack
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 @pytest.fixture(scope="module")
-def page(house: House, browser: Chrome) -> Any:
+def page(stack: Stack, browser: Chrome) -> Any:
     """Opens a page of Flower with the operator's password, and gives its text."""
-    token = base64.b64encode(house.flower_auth.encode()).decode()
+    token = base64.b64encode(stack.flower_auth.encode()).decode()
     browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"Authorization": f"Basic {token}"}})
 
     def text(path: str, picture: str | None = None) -> str:
-        browser.get(house.flower_url + path)
+        browser.get(stack.flower_url + path)
         wait_until(lambda: "Loading..." not in body(), "the page is loaded")
         if PICTURES and picture:
             browser.save_screenshot(str(Path(PICTURES) / f"{picture}.png"))
@@ -91,14 +91,14 @@ def seconds(runtime: str) -> float:
     return sum(float(n) * units[unit] for n, unit in re.findall(r"([\d.]+)\s*(ms|sec|s|min)\b", runtime))
 
 
-def test_flower_is_never_open(house: House) -> None:
+def test_flower_is_never_open(stack: Stack) -> None:
     for path in ("/", "/tasks", "/api/workers", "/api/tasks"):
-        assert httpx.get(house.flower_url + path).status_code == 401
-        assert httpx.get(house.flower_url + path, auth=("kilnhand", "wrong")).status_code == 401
+        assert httpx.get(stack.flower_url + path).status_code == 401
+        assert httpx.get(stack.flower_url + path, auth=("kilnhand", "wrong")).status_code == 401
 
 
-def test_a_jobs_states_show_in_the_list_and_on_its_page(house: House, page: Any, facts: Any) -> None:
-    twin = Twin(house.twin_url)
+def test_a_jobs_states_show_in_the_list_and_on_its_page(stack: Stack, page: Any, facts: Any) -> None:
+    twin = Twin(stack.twin_url)
     twin.pace(seconds=6, queue_seconds=5)
     job = text_to_image.delay(prompt="a kiln in a browser")
     wait_until(lambda: "QUEUED" in row(page, job.id), "the list shows QUEUED")
@@ -118,8 +118,8 @@ def test_a_jobs_states_show_in_the_list_and_on_its_page(house: House, page: Any,
     assert "images" in shown["Result"]
 
 
-def test_a_failed_job_shows_why_and_for_how_long(house: House, page: Any, facts: Any) -> None:
-    twin = Twin(house.twin_url)
+def test_a_failed_job_shows_why_and_for_how_long(stack: Stack, page: Any, facts: Any) -> None:
+    twin = Twin(stack.twin_url)
     twin.pace(seconds=2, queue_seconds=0)
     twin.script(endpoint="*", call="result", what="black", times=1)
     job = text_to_image.delay(prompt="x")
@@ -132,19 +132,19 @@ def test_a_failed_job_shows_why_and_for_how_long(house: House, page: Any, facts:
     assert seconds(shown["Runtime"]) >= 2
 
 
-def test_flowers_button_revokes_a_job_that_waits(house: House, page: Any) -> None:
-    twin = Twin(house.twin_url)
+def test_flowers_button_revokes_a_job_that_waits(stack: Stack, page: Any) -> None:
+    twin = Twin(stack.twin_url)
     twin.reset()
     twin.pace(seconds=60)
     job = text_to_image.delay(prompt="x")
     wait_until(lambda: twin.count, "it was submitted")
-    origin = {"Origin": house.flower_url, "Host": house.flower_url.removeprefix("http://")}
-    user, _, password = house.flower_auth.partition(":")
-    answer = httpx.post(f"{house.flower_url}/api/task/revoke/{job.id}", auth=(user, password), headers=origin)
+    origin = {"Origin": stack.flower_url, "Host": stack.flower_url.removeprefix("http://")}
+    user, _, password = stack.flower_auth.partition(":")
+    answer = httpx.post(f"{stack.flower_url}/api/task/revoke/{job.id}", auth=(user, password), headers=origin)
     assert answer.status_code == 200, answer.text
     wait_until(lambda: job.state == "REVOKED", "the job is revoked")
     wait_until(lambda: "REVOKED" in row(page, job.id, "list"), "the list shows REVOKED")
 
 
-def test_the_worker_is_shown_online(house: House, page: Any) -> None:
+def test_the_worker_is_shown_online(stack: Stack, page: Any) -> None:
     assert "Online" in page("/workers", "workers") or "worker@" in page("/workers")

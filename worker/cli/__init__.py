@@ -1,4 +1,4 @@
-"""The command line: one file a command, `main` the script's entry."""
+"""The command line `kilnhand`. `main` has the options of all commands; `commands` has what each command does."""
 
 from worker.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`python -m worker.cli` is `kilnhand`."""
+"""`python -m worker.cli` runs `kilnhand`."""
 
 from worker.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`kilnhand` and its commands. Each command's work is a file of its own, imported when it runs: help must be quick."""
+"""`kilnhand` and the options of its commands. A command imports its own file when it runs, so that help is fast."""
 
 import sys
 from importlib.metadata import version
@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from worker.cli.commands import dead
-from worker.cli.commands.options import AsJson, JobId
-from worker.cli.screen.complaint import Complaint
+from worker.cli.errors import CliError
+from worker.cli.options import AsJson, JobId
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+EXTRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-def _say_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"kilnhand {version('kilnhand')}")
         raise typer.Exit
@@ -24,7 +24,7 @@ def _say_version(wanted: bool) -> None:
 @app.callback()
 def kilnhand(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="show the version")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version")
     ] = False,
 ) -> None:
     """Generated pictures, LoRAs and video through Celery: a job in flight is a row in Redis."""
@@ -32,21 +32,21 @@ def kilnhand(
 
 @app.command()
 def up(
-    demo: Annotated[bool, typer.Option("--demo", help="submit a handful of jobs to the twin and show them")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="send a few jobs to the twin and show them")] = False,
     once: Annotated[
-        bool, typer.Option("--once", help="with --demo: end when the jobs have, 0 if all succeeded")
+        bool, typer.Option("--once", help="with --demo: stop when the jobs have ended; status 0 if all succeeded")
     ] = False,
-    port_gateway: Annotated[int | None, typer.Option(help="8080 unless KILNHAND_GATEWAY_PORT says otherwise")] = None,
+    port_gateway: Annotated[int | None, typer.Option(help="default: KILNHAND_GATEWAY_PORT, or 8080")] = None,
     port_flower: Annotated[int, typer.Option()] = 5555,
     port_twin: Annotated[int, typer.Option()] = 9100,
     port_redis: Annotated[int, typer.Option()] = 6399,
 ) -> None:
     """Run Redis, twin (unless a fal key is found), worker, gateway and Flower in this terminal.
 
-    They listen on 127.0.0.1 only; a port that is taken is moved to a free one.
+    They listen on 127.0.0.1 only. A port that is taken is replaced by a free one.
     """
     from worker.cli.commands import up as command
-    from worker.cli.processes.plan import Ports
+    from worker.cli.processes.up_plan import Ports
 
     raise typer.Exit(command.up(Ports(port_gateway, port_flower, port_twin, port_redis), demo, once))
 
@@ -57,16 +57,18 @@ def submit(
     fields: Annotated[
         list[str] | None,
         typer.Argument(
-            help="key=value …; a value is JSON when it can be read so; image=@photo.jpg takes a file, "
+            help="key=value …; a value that is valid JSON is read as JSON; image=@photo.jpg sends a file; "
             """a list is images='["@a.jpg", "@b.jpg"]'"""
         ),
     ] = None,
-    wait: Annotated[bool, typer.Option(help="follow the job to its end, or print its id")] = True,
+    wait: Annotated[bool, typer.Option(help="follow the job until it ends, or only print its id")] = True,
     json: AsJson = False,
-    timeout: Annotated[float | None, typer.Option(help="seconds to wait; then status 124, and the job goes on")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="seconds to wait; then exit with 124 while the job continues")
+    ] = None,
 ) -> None:
     """Send a job and follow it: kilnhand submit generation.text_to_image prompt="a red fox"."""
-    _join_house()
+    _use_running_stack()
     from worker.cli.commands import submit as command
 
     raise typer.Exit(command.submit(task, fields or [], wait, json, timeout))
@@ -76,10 +78,10 @@ def submit(
 def status(
     job_id: JobId,
     json: AsJson = False,
-    follow: Annotated[bool, typer.Option("--follow", help="stay until the job has ended")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="wait until the job has ended")] = False,
 ) -> None:
-    """Show a job: how far it is, its result, or why it failed."""
-    _join_house()
+    """Show a job: its progress, its result, or why it failed."""
+    _use_running_stack()
     from worker.cli.commands import status as command
 
     raise typer.Exit(command.status(job_id, json, follow))
@@ -88,11 +90,11 @@ def status(
 @app.command()
 def cancel(
     job_id: JobId,
-    wait: Annotated[bool, typer.Option(help="for its end, 40 s at most, and print its receipt")] = True,
+    wait: Annotated[bool, typer.Option(help="wait for its end, at most 40 s, and print its receipt")] = True,
     json: AsJson = False,
 ) -> None:
-    """End a job, stop it at its provider, and say what was billed all the same. Status 1: it had ended before."""
-    _join_house()
+    """Cancel a job, also at its provider, and show what was billed. Status 1: it had already ended."""
+    _use_running_stack()
     from worker.cli.commands import cancel as command
 
     raise typer.Exit(command.cancel(job_id, wait, json))
@@ -100,8 +102,8 @@ def cancel(
 
 @app.command()
 def why(job_id: JobId, json: AsJson = False) -> None:
-    """Tell a job's story: what happened and when, every attempt and its cost, and what happens next."""
-    _join_house()
+    """Tell a job's story: what happened and when, each attempt and its cost, and what happens next."""
+    _use_running_stack()
     from worker.cli.commands import why as command
 
     raise typer.Exit(command.why(job_id, json))
@@ -112,10 +114,10 @@ app.add_typer(dead.app, name="dead")
 
 @app.command()
 def models(
-    task: Annotated[str | None, typer.Option(help="only those of this task")] = None,
+    task: Annotated[str | None, typer.Option(help="only models that serve this task")] = None,
     json: AsJson = False,
 ) -> None:
-    """List the models, their endpoints, prices and what they take."""
+    """List the models with their endpoints, prices and parameters."""
     from worker.cli.commands import models as command
 
     raise typer.Exit(command.models(task, json))
@@ -123,8 +125,8 @@ def models(
 
 @app.command()
 def providers(json: AsJson = False) -> None:
-    """Show how well each provider is, as all workers know it: circuits, failures, submissions under way, pauses."""
-    _join_house()
+    """Show the health of each provider, shared by all workers: circuits, failures, jobs in flight, pauses."""
+    _use_running_stack()
     from worker.cli.commands import providers as command
 
     raise typer.Exit(command.providers(json))
@@ -132,14 +134,14 @@ def providers(json: AsJson = False) -> None:
 
 @app.command()
 def doctor(json: AsJson = False) -> None:
-    """Tell what is configured, reachable or disabled, and what to do about it."""
-    joined = _join_house()
+    """Show what is configured, reachable or disabled, and what to do about it."""
+    from_stack = _use_running_stack()
     from worker.cli.commands import doctor as command
 
-    raise typer.Exit(command.doctor(json, joined))
+    raise typer.Exit(command.doctor(json, from_stack))
 
 
-@app.command(context_settings=PASSED_ON, add_help_option=False)
+@app.command(context_settings=EXTRA_ARGUMENTS, add_help_option=False)
 def worker(context: typer.Context) -> None:
     """Run a worker; the arguments are those of `celery worker`, for example -Q generation."""
     from worker.cli.commands.serve import run_worker
@@ -149,21 +151,21 @@ def worker(context: typer.Context) -> None:
 
 @app.command()
 def gateway() -> None:
-    """Run the gateway: files, health, webhooks."""
+    """Run the gateway: files, health and webhooks."""
     from worker.cli.commands.serve import run_gateway
 
     run_gateway()
 
 
-@app.command(context_settings=PASSED_ON, add_help_option=False)
+@app.command(context_settings=EXTRA_ARGUMENTS, add_help_option=False)
 def twin(context: typer.Context) -> None:
-    """Run the local stand-in for fal.ai, for example --port 9100."""
+    """Run the twin, the local simulator of fal.ai, Google and Anthropic, for example --port 9100."""
     from worker.cli.commands.serve import run_twin
 
     run_twin(context.args)
 
 
-@app.command(context_settings=PASSED_ON, add_help_option=False)
+@app.command(context_settings=EXTRA_ARGUMENTS, add_help_option=False)
 def flower(context: typer.Context) -> None:
     """Run Flower, the dashboard; the arguments are its own."""
     from worker.cli.commands.serve import run_flower
@@ -172,20 +174,20 @@ def flower(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """The script's entry: a complaint instead of a traceback."""
+    """The entry point. An expected error is shown as a message, without a traceback."""
     from worker.cli.processes.redis_server import NoRedisServerError
 
     try:
         app(prog_name="kilnhand")
-    except Complaint as complaint:
-        _complain(complaint.message)
-        sys.exit(complaint.status)
+    except CliError as error:
+        _show_error(error.message)
+        sys.exit(error.status)
     except NoRedisServerError as error:
-        _complain(str(error))
+        _show_error(str(error))
         sys.exit(1)
 
 
-def _complain(message: str) -> None:
+def _show_error(message: str) -> None:
     from rich.text import Text
 
     from worker.cli.screen import terminal
@@ -193,8 +195,8 @@ def _complain(message: str) -> None:
     terminal.err().print(Text(message, style="red"), soft_wrap=True)
 
 
-def _join_house() -> list[str]:
-    """Reach the house that `kilnhand up` keeps in this folder, as far as the environment says nothing else."""
-    from worker.cli.processes.running import FOLDER, join
+def _use_running_stack() -> list[str]:
+    """Use the stack that runs in this folder. Variables that are already set win. Returns the names of those it set."""
+    from worker.cli.processes.state_folder import STATE_FOLDER, use_running_stack
 
-    return join(Path.cwd() / FOLDER)
+    return use_running_stack(Path.cwd() / STATE_FOLDER)

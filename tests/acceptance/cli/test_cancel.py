@@ -1,4 +1,4 @@
-"""`kilnhand cancel` against a house of real processes."""
+"""`kilnhand cancel` against a stack of real processes."""
 
 import json
 import re
@@ -11,32 +11,32 @@ from tests.acceptance.cli.conftest import Ran
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
 from worker import client
-from worker.cli.processes.house import House
+from worker.cli.processes.stack import Stack
 
 
 def waits(job_id: str, twin: Twin) -> None:
     wait_until(lambda: twin.count and client.status(job_id).stage == "waiting", "it waits")  # type: ignore[union-attr]
 
 
-def test_a_cancel_waits_for_the_receipt(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+def test_a_cancel_waits_for_the_receipt(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=60)
     job_id = text_to_image.delay(prompt="x").id
     waits(job_id, twin)
-    ran = kilnhand("cancel", job_id, env=house.environment)
+    ran = kilnhand("cancel", job_id, env=stack.environment)
     assert (ran.status, ran.out, ran.err) == (0, "stopped in time; nothing was billed\n", "")
-    again = kilnhand("cancel", job_id, "--json", env=house.environment)
+    again = kilnhand("cancel", job_id, "--json", env=stack.environment)
     answer = json.loads(again.out)
     assert (again.status, answer["state"], answer["receipt"]["in_time"]) == (0, "REVOKED", True)
-    shown = kilnhand("status", job_id, env=house.environment)
+    shown = kilnhand("status", job_id, env=stack.environment)
     assert re.search(r"receipt +stopped in time; nothing was billed", shown.out)
 
 
-def test_a_cancel_that_comes_too_late_shows_the_files(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+def test_a_cancel_that_comes_too_late_shows_the_files(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=5)
     twin.script(endpoint="*", call="cancel", what="ignored")
     job_id = text_to_image.delay(prompt="x", image_size="square_hd").id
     waits(job_id, twin)
-    ran = kilnhand("cancel", job_id, env=house.environment)
+    ran = kilnhand("cancel", job_id, env=stack.environment)
     assert ran.status == 0
     assert ran.out.startswith("cancelled too late; billed 0.0060 USD; its files are kept\n")
     (url,) = (line for line in ran.out.splitlines() if line.startswith("http"))
@@ -44,29 +44,29 @@ def test_a_cancel_that_comes_too_late_shows_the_files(kilnhand: Callable[..., Ra
     assert twin.requests()[0]["billed"]["usd"] == 0.006
 
 
-def test_a_cancel_need_not_wait(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+def test_a_cancel_need_not_wait(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=60)
     job_id = text_to_image.delay(prompt="x").id
     waits(job_id, twin)
-    ran = kilnhand("cancel", job_id, "--no-wait", env=house.environment)
-    assert (ran.status, ran.out.startswith("asked for its end; now ")) == (0, True)
+    ran = kilnhand("cancel", job_id, "--no-wait", env=stack.environment)
+    assert (ran.status, ran.out.startswith("cancel requested; now ")) == (0, True)
     assert f"kilnhand why {job_id}" in ran.err
     wait_until(lambda: client.status(job_id).state == "REVOKED", "it has ended")  # type: ignore[union-attr]
 
 
-def test_a_job_that_had_ended_stays_and_the_status_is_1(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+def test_a_job_that_had_ended_stays_and_the_status_is_1(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=0.1)
     sent = text_to_image.delay(prompt="x")
     sent.get(timeout=30)
-    ran = kilnhand("cancel", sent.id, env=house.environment)
+    ran = kilnhand("cancel", sent.id, env=stack.environment)
     assert ran.status == 1
-    assert f"job {sent.id} had ended as SUCCESS, and stays so" in ran.err
-    assert f"{house.gateway_url}/files/" in ran.out
+    assert f"job {sent.id} had already ended as SUCCESS" in ran.err
+    assert f"{stack.gateway_url}/files/" in ran.out
 
 
-def test_nobody_knows_an_unknown_id(kilnhand: Callable[..., Ran], house: House) -> None:
+def test_nobody_knows_an_unknown_id(kilnhand: Callable[..., Ran], stack: Stack) -> None:
     for command in (["cancel", "nope"], ["why", "nope"], ["dead", "show", "nope"]):
-        ran = kilnhand(*command, env=house.environment)
+        ran = kilnhand(*command, env=stack.environment)
         assert (ran.status, ran.out) == (1, "")
         assert "no job nope: the ledger does not know it" in ran.err
 

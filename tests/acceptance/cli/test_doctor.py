@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable
 
 from tests.acceptance.cli.conftest import Ran
-from worker.cli.processes.house import House
+from worker.cli.processes.stack import Stack
 
 
-def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], house: House) -> None:
-    ran = kilnhand("doctor", "--json", env=house.environment)
+def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+    ran = kilnhand("doctor", "--json", env=stack.environment)
     found = {check["name"]: check for check in json.loads(ran.out)["checks"] if check["verdict"] != "note"}
     assert ran.status == 0, ran.out
     assert {name: check["verdict"] for name, check in found.items()} == {
@@ -18,7 +18,7 @@ def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], house: House) -> No
         "worker": "ok",
     }  # fmt: skip
     assert "takes from celery, generation, language, training, video" in found["worker"]["detail"]
-    assert house.environment["KILNHAND_SECRET"] not in ran.out
+    assert stack.environment["KILNHAND_SECRET"] not in ran.out
 
 
 def test_what_is_broken_comes_with_what_to_do(kilnhand: Callable[..., Ran]) -> None:

@@ -1,4 +1,4 @@
-"""`kilnhand submit` and `kilnhand status` against a house of real processes."""
+"""`kilnhand submit` and `kilnhand status` against a stack of real processes."""
 
 import json
 import random
@@ -16,38 +16,38 @@ from tests.acceptance.conftest import Twin
 from tests.acceptance.test_large_inputs import zipped
 from tests.conftest import wait_until
 from twin.safetensors import write_lora
-from worker.cli.commands.local_files import MOST_BYTES
-from worker.cli.processes.house import House
+from worker.cli.local_files import MAX_INLINE_BYTES
+from worker.cli.processes.stack import Stack
 
 PICTURE = "generation.text_to_image"
 
 
-def test_a_job_is_followed_to_its_urls(kilnhand: Callable[..., Ran], house: House) -> None:
-    ran = kilnhand("submit", PICTURE, "prompt=a fox", "num_images=2", "image_size=square", env=house.environment)
+def test_a_job_is_followed_to_its_urls(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+    ran = kilnhand("submit", PICTURE, "prompt=a fox", "num_images=2", "image_size=square", env=stack.environment)
     assert ran.status == 0, ran.err
     urls = [line for line in ran.out.splitlines() if line.startswith("http")]
-    assert len(urls) == 2 and all(url.startswith(f"{house.gateway_url}/files/") for url in urls)
+    assert len(urls) == 2 and all(url.startswith(f"{stack.gateway_url}/files/") for url in urls)
     assert "512×512 image/jpeg" in ran.out
     assert "SUCCESS" in ran.err and "flux-schnell by fal" in ran.err
 
 
-def test_json_is_the_result_and_nothing_else(kilnhand: Callable[..., Ran], house: House) -> None:
+def test_json_is_the_result_and_nothing_else(kilnhand: Callable[..., Ran], stack: Stack) -> None:
     size = '{"width": 320, "height": 192}'
-    ran = kilnhand("submit", PICTURE, "prompt=42 foxes", f"image_size={size}", "--json", env=house.environment)
+    ran = kilnhand("submit", PICTURE, "prompt=42 foxes", f"image_size={size}", "--json", env=stack.environment)
     result = json.loads(ran.out)
     assert (ran.status, ran.err) == (0, "")
     assert [result["images"][0][side] for side in ("width", "height")] == [320, 192]
 
 
 def test_a_large_picture_of_this_machine_reaches_the_provider(
-    kilnhand: Callable[..., Ran], house: House, twin: Twin, tmp_path: Path
+    kilnhand: Callable[..., Ran], stack: Stack, twin: Twin, tmp_path: Path
 ) -> None:
     twin.pace(seconds=0.2)
     photo = tmp_path / "photo.png"
     Image.frombytes("RGB", (640, 360), random.Random(7).randbytes(640 * 360 * 3)).save(photo)
-    assert photo.stat().st_size > MOST_BYTES
+    assert photo.stat().st_size > MAX_INLINE_BYTES
     given = (f"image=@{photo}", "prompt=it glows", "duration_s=4")
-    ran = kilnhand("submit", "video.image_to_video", *given, "--json", env=house.environment)
+    ran = kilnhand("submit", "video.image_to_video", *given, "--json", env=stack.environment)
     assert ran.status == 0, ran.err
     (sent,) = twin.requests("fal-ai/veo3.1/fast/image-to-video")
     assert httpx.get(sent["input"]["image_url"]).content == photo.read_bytes()
@@ -55,14 +55,14 @@ def test_a_large_picture_of_this_machine_reaches_the_provider(
 
 @pytest.mark.parametrize("side", [48, 320], ids=["inside the request", "by way of the store"])
 def test_an_archive_of_this_machine_is_trained_on(
-    kilnhand: Callable[..., Ran], house: House, twin: Twin, tmp_path: Path, side: int
+    kilnhand: Callable[..., Ran], stack: Stack, twin: Twin, tmp_path: Path, side: int
 ) -> None:
     twin.pace(seconds=0.2)
     archive = tmp_path / "mugs.zip"
     archive.write_bytes(zipped(side))
-    assert (archive.stat().st_size > MOST_BYTES) is (side == 320)
+    assert (archive.stat().st_size > MAX_INLINE_BYTES) is (side == 320)
     given = (f"images_data_url=@{archive}", "trigger_word=MUG", "steps=100")
-    ran = kilnhand("submit", "training.lora", *given, "--json", env=house.environment)
+    ran = kilnhand("submit", "training.lora", *given, "--json", env=stack.environment)
     assert ran.status == 0, ran.err
     (request,) = twin.requests("fal-ai/flux-lora-fast-training")
     assert httpx.get(url := request["input"]["images_data_url"]).content == archive.read_bytes()
@@ -70,13 +70,13 @@ def test_an_archive_of_this_machine_is_trained_on(
 
 
 def test_weights_of_this_machine_are_used_from_inside_a_list(
-    kilnhand: Callable[..., Ran], house: House, twin: Twin, tmp_path: Path
+    kilnhand: Callable[..., Ran], stack: Stack, twin: Twin, tmp_path: Path
 ) -> None:
     twin.pace(seconds=0.2)
     weights = tmp_path / "mug.safetensors"
     weights.write_bytes(write_lora({"trigger_word": "HAT7"}, 7))
     given = ("prompt=HAT7", f'loras=[{{"url": "@{weights}", "weight": 0.5}}]')
-    ran = kilnhand("submit", "generation.text_to_image", *given, "--json", env=house.environment)
+    ran = kilnhand("submit", "generation.text_to_image", *given, "--json", env=stack.environment)
     assert ran.status == 0, ran.err
     (request,) = twin.requests("fal-ai/flux-lora")
     assert httpx.get(request["input"]["loras"][0]["path"]).content == weights.read_bytes()
@@ -84,9 +84,9 @@ def test_weights_of_this_machine_are_used_from_inside_a_list(
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_refused_request_names_every_field_and_sends_nothing(
-    form: list[str], kilnhand: Callable[..., Ran], house: House, twin: Twin
+    form: list[str], kilnhand: Callable[..., Ran], stack: Stack, twin: Twin
 ) -> None:
-    ran = kilnhand("submit", PICTURE, "prompt=", "num_images=9", "image_size=huge", *form, env=house.environment)
+    ran = kilnhand("submit", PICTURE, "prompt=", "num_images=9", "image_size=huge", *form, env=stack.environment)
     assert ran.status == 2
     for line in ("  prompt: ", "  num_images: ", "  image_size", "Nothing was sent."):
         assert line in ran.err
@@ -96,10 +96,10 @@ def test_a_refused_request_names_every_field_and_sends_nothing(
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_failed_job_gives_its_message_and_status_1(
-    form: list[str], kilnhand: Callable[..., Ran], house: House, twin: Twin
+    form: list[str], kilnhand: Callable[..., Ran], stack: Stack, twin: Twin
 ) -> None:
     twin.script(endpoint="fal-ai/flux/schnell", call="submit", what="http", status=422, body={"detail": "not this one"})
-    ran = kilnhand("submit", PICTURE, "prompt=a fox", *form, env=house.environment)
+    ran = kilnhand("submit", PICTURE, "prompt=a fox", *form, env=stack.environment)
     assert ran.status == 1, ran.out
     said = json.loads(ran.out)["error"] if form else {"code": "request_refused", "message": ran.err}
     assert said["code"] == "request_refused" and "not this one" in said["message"]
@@ -107,60 +107,60 @@ def test_a_failed_job_gives_its_message_and_status_1(
 
 
 @pytest.mark.parametrize("given", [["image=@nothere.jpg"], ["image=a", "image=b"], ["image"]])
-def test_what_cannot_be_read_is_json_too(given: list[str], kilnhand: Callable[..., Ran], house: House) -> None:
-    ran = kilnhand("submit", "video.image_to_video", *given, "--json", env=house.environment)
+def test_what_cannot_be_read_is_json_too(given: list[str], kilnhand: Callable[..., Ran], stack: Stack) -> None:
+    ran = kilnhand("submit", "video.image_to_video", *given, "--json", env=stack.environment)
     error = json.loads(ran.out)["error"]
     assert (ran.status, error["code"]) == (2, "invalid_request")
     assert error["message"].startswith(("image", "'image'")) and error["message"] in ran.err
 
 
-def test_an_unknown_task_is_answered_with_those_there_are(kilnhand: Callable[..., Ran], house: House) -> None:
-    ran = kilnhand("submit", "generation.text_to_video", "prompt=x", env=house.environment)
+def test_an_unknown_task_is_answered_with_those_there_are(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+    ran = kilnhand("submit", "generation.text_to_video", "prompt=x", env=stack.environment)
     assert ran.status == 2
     assert "did you mean generation.text_to_image? the tasks are generation.text_to_image, " in ran.err
 
 
-def test_a_job_can_be_left_and_found_again(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+def test_a_job_can_be_left_and_found_again(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=2)
-    sent = kilnhand("submit", PICTURE, "prompt=a fox", "--no-wait", env=house.environment)
+    sent = kilnhand("submit", PICTURE, "prompt=a fox", "--no-wait", env=stack.environment)
     job_id = sent.out.strip()
     assert f"kilnhand status {job_id} --follow" in sent.err
     wait_until(lambda: twin.count == 1, "the job is at the provider")
-    now = kilnhand("status", job_id, "--json", env=house.environment)
+    now = kilnhand("status", job_id, "--json", env=stack.environment)
     assert json.loads(now.out)["state"] in {"QUEUED", "IN_PROGRESS"}
     assert json.loads(now.out)["result"] is None
-    shown = kilnhand("status", job_id, env=house.environment)
+    shown = kilnhand("status", job_id, env=stack.environment)
     assert re.search(r"^asked +flux-schnell of fal", shown.out, re.MULTILINE) and "served" not in shown.out
-    followed = kilnhand("status", job_id, "--follow", env=house.environment)
+    followed = kilnhand("status", job_id, "--follow", env=stack.environment)
     assert followed.status == 0, followed.err
-    assert f"{house.gateway_url}/files/" in followed.out
-    after = kilnhand("status", job_id, env=house.environment)
-    assert "SUCCESS (completed)" in after.out and f"{house.gateway_url}/files/" in after.out
+    assert f"{stack.gateway_url}/files/" in followed.out
+    after = kilnhand("status", job_id, env=stack.environment)
+    assert "SUCCESS (completed)" in after.out and f"{stack.gateway_url}/files/" in after.out
 
 
 def test_ctrl_c_while_waiting_leaves_the_job_running(
-    running: Callable[..., Running], kilnhand: Callable[..., Ran], house: House, twin: Twin
+    running: Callable[..., Running], kilnhand: Callable[..., Ran], stack: Stack, twin: Twin
 ) -> None:
     twin.pace(seconds=8)
-    waiting = running("submit", PICTURE, "prompt=a fox", env=house.environment)
+    waiting = running("submit", PICTURE, "prompt=a fox", env=stack.environment)
     waiting.says("QUEUED")
     assert waiting.end(signal.SIGINT) == 130
-    assert "The job goes on without you" in waiting.text()
+    assert "The job continues" in waiting.text()
     follow_on = waiting.text().partition("kilnhand status ")[2].split()[0]
-    assert kilnhand("status", follow_on, "--follow", env=house.environment).status == 0
+    assert kilnhand("status", follow_on, "--follow", env=stack.environment).status == 0
 
 
-def test_a_timeout_tells_how_to_go_on(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+def test_a_timeout_tells_how_to_go_on(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=20)
-    ran = kilnhand("submit", PICTURE, "prompt=a fox", "--timeout", "0.5", "--json", env=house.environment)
+    ran = kilnhand("submit", PICTURE, "prompt=a fox", "--timeout", "0.5", "--json", env=stack.environment)
     answer = json.loads(ran.out)
     assert (ran.status, answer["error"]["code"]) == (124, "timeout")
     for command in (f"kilnhand status {answer['job_id']} --follow", f"kilnhand why {answer['job_id']}"):
         assert command in answer["error"]["message"]
 
 
-def test_nobody_knows_an_unknown_id(kilnhand: Callable[..., Ran], house: House) -> None:
-    ran = kilnhand("status", "nope", env=house.environment)
+def test_nobody_knows_an_unknown_id(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+    ran = kilnhand("status", "nope", env=stack.environment)
     assert (ran.status, ran.out) == (1, "")
     assert "no job nope" in ran.err
 

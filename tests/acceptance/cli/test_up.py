@@ -31,7 +31,7 @@ def test_up_serves_its_folder_until_ctrl_c(
     flower = re.search(r"(http://\S+)  \(user and password (\S+):(\S+)\)", up.text())
     assert flower and httpx.get(f"{flower[1]}/api/workers").status_code == 401
     assert httpx.get(f"{flower[1]}/api/task/types", auth=(flower[2], flower[3])).status_code == 200
-    for name in ("secret", "flower", "house.json"):
+    for name in ("secret", "flower", "stack.json"):
         assert stat.S_IMODE((tmp_path / ".kilnhand" / name).stat().st_mode) == 0o600
 
     second = kilnhand("up")
@@ -44,7 +44,7 @@ def test_up_serves_its_folder_until_ctrl_c(
 
     assert up.end(signal.SIGINT) == 0
     assert up.left() == []
-    assert not (tmp_path / ".kilnhand" / "house.json").exists()
+    assert not (tmp_path / ".kilnhand" / "stack.json").exists()
 
 
 def test_a_child_that_dies_is_named_with_the_end_of_its_log_and_the_rest_ends(running: Callable[..., Running]) -> None:
@@ -79,9 +79,9 @@ def test_a_closed_terminal_ends_everything(running: Callable[..., Running]) -> N
 
 def test_children_end_even_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys; from pathlib import Path; from worker.cli.processes.house import open_house\n"
-        "with open_house(Path(sys.argv[1]), parts=['redis']) as house:\n"
-        "    print(house['redis'].pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sys; from pathlib import Path; from worker.cli.processes.stack import run_stack\n"
+        "with run_stack(Path(sys.argv[1]), processes=['redis']) as stack:\n"
+        "    print(stack['redis'].pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=30)

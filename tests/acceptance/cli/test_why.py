@@ -1,4 +1,4 @@
-"""`kilnhand why` against a house of real processes."""
+"""`kilnhand why` against a stack of real processes."""
 
 import json
 import re
@@ -9,16 +9,16 @@ from tests.acceptance.cli.conftest import Ran
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
 from worker import client
-from worker.cli.processes.house import House
+from worker.cli.processes.stack import Stack
 
 
-def test_the_story_of_a_job_that_was_tried_twice(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+def test_the_story_of_a_job_that_was_tried_twice(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=0.1)
     twin.script(endpoint="*", call="submit", what="http", status=429, body={"detail": "slow down"})
     sent = text_to_image.delay(prompt="x", image_size="square")
     result = sent.get(timeout=30)
     wait_until(lambda: client.status(sent.id).stage == "completed", "its row has ended")  # type: ignore[union-attr]
-    ran = kilnhand("why", sent.id, env=house.environment)
+    ran = kilnhand("why", sent.id, env=stack.environment)
     assert ran.status == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0] == f"job {sent.id}: generation.text_to_image with flux-schnell, SUCCESS (completed)"
@@ -34,11 +34,11 @@ def test_the_story_of_a_job_that_was_tried_twice(kilnhand: Callable[..., Ran], h
     assert re.fullmatch(r"next: nothing: it ended as SUCCESS, and its row is forgotten in [67]\.\d days", lines[-1])
 
 
-def test_a_running_jobs_next_look_is_told(kilnhand: Callable[..., Ran], house: House, twin: Twin) -> None:
+def test_a_running_jobs_next_look_is_told(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=60)
     job_id = text_to_image.delay(prompt="x", model="nano-banana-pro").id
     wait_until(lambda: client.status(job_id).stage == "waiting", "it waits")  # type: ignore[union-attr]
-    answer = json.loads(kilnhand("why", job_id, "--json", env=house.environment).out)
+    answer = json.loads(kilnhand("why", job_id, "--json", env=stack.environment).out)
     client.cancel(job_id)
     assert (answer["job_id"], answer["state"], answer["stage"]) == (job_id, "QUEUED", "waiting") or (
         answer["state"] == "IN_PROGRESS"

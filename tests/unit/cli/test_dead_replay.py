@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from worker.cli.commands.dead_replay import asked_again, estimated, warnings
+from worker.cli.commands.dead_replay import estimated_cost_usd, replay_arguments, replay_warnings
 from worker.jobs.job import Attempt, Cost, Job, Options, Stage, Step, Ticket
 
 STEP = Step("flux-schnell", {"prompt": "x", "image_size": "square", "num_images": 2}, ())
@@ -15,25 +15,25 @@ FAILED = Job("old", "generation.text_to_image", "generation", REQUEST, STEP, Opt
 
 def test_a_replay_asks_for_the_same_with_a_label_and_a_key_of_its_own() -> None:
     options = Options("acme", {"order": "7"}, 30.0, "low", "the first one's key")
-    args, given = asked_again(replace(FAILED, options=options))
+    args, given = replay_arguments(replace(FAILED, options=options))
     key = given.pop("idempotency_key")
     assert (args, given) == (
         (),
         {**REQUEST, "tenant": "acme", "labels": {"order": "7", "replay_of": "old"}, "deadline_s": 30.0, "priority": "low"},
     )  # fmt: skip
     assert key != "the first one's key"
-    assert asked_again(replace(FAILED, options=options))[1]["idempotency_key"] == key, "twice is once"
-    assert asked_again(replace(FAILED, id="another"))[1]["idempotency_key"] != key
+    assert replay_arguments(replace(FAILED, options=options))[1]["idempotency_key"] == key, "twice is once"
+    assert replay_arguments(replace(FAILED, id="another"))[1]["idempotency_key"] != key
 
 
 def test_options_that_were_left_out_stay_left_out() -> None:
-    assert set(asked_again(FAILED)[1]) == {*REQUEST, "labels", "idempotency_key"}
+    assert set(replay_arguments(FAILED)[1]) == {*REQUEST, "labels", "idempotency_key"}
 
 
 @pytest.mark.parametrize("labels", [{}, {"labels": {"a": "b"}}, {"labels": "no labels at all"}])
 def test_what_no_worker_accepted_is_asked_for_in_the_words_of_its_message(labels: dict[str, Any]) -> None:
     message = {"args": [{"task": "x"}], "kwargs": {"prompt": "x", "idempotency_key": "k", **labels}}
-    args, given = asked_again(replace(FAILED, request={}, message=message))
+    args, given = replay_arguments(replace(FAILED, request={}, message=message))
     assert args == ({"task": "x"},)
     assert given["prompt"] == "x" and given["idempotency_key"] != "k"
     assert given["labels"]["replay_of"] == "old"
@@ -43,18 +43,20 @@ def test_what_no_worker_accepted_is_asked_for_in_the_words_of_its_message(labels
 def test_the_price_is_said_before_and_what_the_failed_job_has_cost() -> None:
     ticket = Ticket("r-1")
     attempt = Attempt(1, "fal", "e", 1.0, ticket, 1.0, 2.0, cost=Cost(0.006, 2, "megapixel", estimated=False))
-    assert warnings(replace(FAILED, attempts=(attempt,))) == [
+    assert replay_warnings(replace(FAILED, attempts=(attempt,))) == [
         "old: generation.text_to_image with flux-schnell",
         "a replay costs about 0.0060 USD",
         "the failed job: billed 0.0060 USD",
     ]
-    assert warnings(replace(FAILED, step=replace(STEP, model="sdxl")))[1] == "a replay costs money: price unknown"
+    assert (
+        replay_warnings(replace(FAILED, step=replace(STEP, model="sdxl")))[1] == "a replay costs money: price unknown"
+    )
 
 
 @pytest.mark.parametrize("name", ["chain", "callbacks", "errbacks", "chord"])
 def test_followers_are_named_as_left_behind(name: str) -> None:
-    assert "is not replayed" in warnings(replace(FAILED, message={name: [{"task": "x"}]}))[-1]
+    assert "are not replayed" in replay_warnings(replace(FAILED, message={name: [{"task": "x"}]}))[-1]
 
 
 def test_a_model_that_has_left_the_catalogue_has_no_price() -> None:
-    assert estimated(replace(FAILED, step=replace(STEP, model="gone"))) is None
+    assert estimated_cost_usd(replace(FAILED, step=replace(STEP, model="gone"))) is None

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from config.settings import Settings
 from tests.conftest import free_port
 from worker.cli.commands.doctor_checks import check_health
+from worker.cli.errors import CliError
 from worker.cli.main import app
-from worker.cli.screen.complaint import Complaint
 from worker.health.base import Policy
 from worker.health.redis import open_redis_health
 from worker.health.verdict import GOOD, Verdict
@@ -31,7 +31,7 @@ GOOGLE = (
 
 
 @pytest.fixture(autouse=True)
-def _house(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _stack(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A folder without a `.env`, a home without keys, and this Redis."""
     monkeypatch.chdir(tmp_path)
     for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY", "KILNHAND_FAL_BASE_URL", *GOOGLE):
@@ -94,7 +94,7 @@ def test_as_json_it_is_one_object(redis_url: str, monkeypatch: pytest.MonkeyPatc
 def test_without_redis_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILNHAND_REDIS_URL", f"redis://:hunter22@127.0.0.1:{free_port()}/0")
     ran = RUN.invoke(app, ["providers"])
-    assert isinstance(ran.exception, Complaint)
+    assert isinstance(ran.exception, CliError)
     assert "set KILNHAND_REDIS_URL" in ran.exception.message and "hunter22" not in ran.exception.message
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from worker.cli.screen.results import lost, served, took
+from worker.cli.screen.results import differences, served_by, summary
 
 EXACT = {"asked_for": "flux-schnell", "provider": "fal", "model": "fal-ai/flux/schnell", "equivalence": "exact"}
 DEGRADED = {
@@ -32,14 +32,14 @@ def result(model: str, provenance: dict[str, Any] | None) -> dict[str, Any]:
 def test_what_served_is_named_and_how_near_that_is_to_what_was_asked_for(
     model: str, provenance: dict[str, Any] | None, text: str
 ) -> None:
-    assert served(result(model, provenance)) == text
-    assert took({**result(model, provenance), "timings": {"total_s": 0.84}}) == f"{text}, 0.8 s"
+    assert served_by(result(model, provenance)) == text
+    assert summary({**result(model, provenance), "timings": {"total_s": 0.84}}) == f"{text}, 0.8 s"
 
 
 def test_what_was_lost_is_said_part_by_part_and_nothing_of_an_exact_one() -> None:
-    assert lost(result("flux-lora", DEGRADED)) == {
+    assert differences(result("flux-lora", DEGRADED)) == {
         "dropped": "loras, seed",
         "approximated": "image_size (1024x576 as 16:9 at 1K)",
         "missing": "filtered",
     }
-    assert lost(result("flux-schnell", EXACT)) == lost(result("flux-schnell", None)) == {}
+    assert differences(result("flux-schnell", EXACT)) == differences(result("flux-schnell", None)) == {}

@@ -1,1 +1,1 @@
-"""The commands, one file each."""
+"""What each command does: one file a command; a large command has more files with its name as prefix."""

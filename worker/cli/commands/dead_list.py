@@ -9,26 +9,26 @@ from typing import Any, TypeVar
 from pydantic_core import to_jsonable_python
 from rich.text import Text
 
-from worker.cli.commands.job_rows import known_row
-from worker.cli.commands.redis_reach import redis_needed
-from worker.cli.commands.settings import read_settings
-from worker.cli.commands.why import as_plain, tell
+from worker.cli.errors import CliError
+from worker.cli.job_rows import load_row
+from worker.cli.redis_errors import report_redis_errors
 from worker.cli.screen import terminal
-from worker.cli.screen.complaint import Complaint
+from worker.cli.screen.story import show_story, story_as_json
+from worker.cli.settings import read_settings
 from worker.explain.story import money
 from worker.jobs.job import Job, Stage
 from worker.ledger.base import Ledger, Row
 
 T = TypeVar("T")
-AT_ONCE = 500
+DROP_BATCH = 500
 MESSAGE_WIDTH = 80
 
 
 def list_dead(limit: int, as_json: bool) -> int:
     """Show the jobs that failed, newest first."""
-    jobs = _asked(lambda ledger: ledger.dead(limit))
+    jobs = _query_ledger(lambda ledger: ledger.dead(limit))
     if as_json:
-        print(json.dumps({"dead": [_plain(job) for job in jobs]}, ensure_ascii=False, indent=2))
+        terminal.print_json({"dead": [_as_json(job) for job in jobs]})
     elif not jobs:
         terminal.out().print("no failed jobs")
     else:
@@ -37,13 +37,13 @@ def list_dead(limit: int, as_json: bool) -> int:
 
 
 def show(job_id: str, as_json: bool) -> int:
-    """The story of a failed job, and what it was asked for."""
-    row, now = failed_row(job_id)
+    """Show the story of a failed job, and its request."""
+    row, now = load_failed_row(job_id)
     request = dict(row.job.request) or row.job.message.get("kwargs") or {}
     if as_json:
-        print(json.dumps({**as_plain(row, now), "request": request}, ensure_ascii=False, indent=2))
+        terminal.print_json({**story_as_json(row, now), "request": request})
         return 0
-    tell(row, now)
+    show_story(row, now)
     out = terminal.out()
     out.print("request:")
     for name, value in request.items():
@@ -52,58 +52,58 @@ def show(job_id: str, as_json: bool) -> int:
 
 
 def drop(job_id: str | None, everything: bool) -> int:
-    """Take one or all off the list; 1 when it was not there."""
+    """Take one job or all off the list. Raises a `CliError` if the job is not on the list."""
     if (job_id is None) is not everything:
-        raise Complaint("name one job, or say --all", status=2)
+        raise CliError("give one job id, or --all", status=2)
     if job_id is None:
-        terminal.err().print(f"{_asked(_drop_all)} dropped")
+        terminal.err().print(f"{_query_ledger(_drop_all)} dropped")
         return 0
-    if not take_off(job_id):
-        raise Complaint(f"{job_id} is not on the list: see `kilnhand dead list`")
+    if not remove_from_list(job_id):
+        raise CliError(f"{job_id} is not on the list: see `kilnhand dead list`")
     terminal.err().print(f"{job_id} dropped")
     return 0
 
 
-def failed_row(job_id: str) -> tuple[Row, float]:
-    """The row of a job that failed, and the ledger's time. Raises a `Complaint` for any other."""
+def load_failed_row(job_id: str) -> tuple[Row, float]:
+    """The row of a failed job, and the ledger's time. Raises a `CliError` if the job has not failed."""
     read_settings()
-    row, now = known_row(job_id)
+    row, now = load_row(job_id)
     if row.job.stage != Stage.FAILED:
-        raise Complaint(f"job {job_id} has not failed, it is {row.job.stage}: `kilnhand why {job_id}` tells its story")
+        raise CliError(f"job {job_id} has not failed, it is {row.job.stage}: `kilnhand why {job_id}` tells its story")
     return row, now
 
 
-def take_off(job_id: str) -> bool:
-    """Take a job off the list; False when it is not there."""
-    return _asked(lambda ledger: ledger.drop(job_id))
+def remove_from_list(job_id: str) -> bool:
+    """Take a job off the list. False if it was not on the list."""
+    return _query_ledger(lambda ledger: ledger.drop(job_id))
 
 
 async def _drop_all(ledger: Ledger) -> int:
     dropped = 0
-    while jobs := await ledger.dead(AT_ONCE):
+    while jobs := await ledger.dead(DROP_BATCH):
         for job in jobs:
             dropped += await ledger.drop(job.id)
     return dropped
 
 
-def _asked(ask: Callable[[Ledger], Awaitable[T]]) -> T:
-    """What the ledger answers."""
+def _query_ledger(query: Callable[[Ledger], Awaitable[T]]) -> T:
+    """Open the ledger, run the query, close the ledger, and return the answer."""
     from worker.ledger.redis import open_redis_ledger
 
     url = read_settings().redis.ledger
 
-    async def asked() -> T:
+    async def run() -> T:
         ledger = open_redis_ledger(url)
         try:
-            return await ask(ledger)
+            return await query(ledger)
         finally:
             await ledger.aclose()
 
-    with redis_needed("the failed jobs cannot be read"):
-        return asyncio.run(asked())
+    with report_redis_errors("the failed jobs cannot be read"):
+        return asyncio.run(run())
 
 
-def _plain(job: Job) -> dict[str, Any]:
+def _as_json(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "task": job.task,
@@ -118,7 +118,7 @@ def _plain(job: Job) -> dict[str, Any]:
 
 
 def _show(jobs: Sequence[Job]) -> None:
-    """Two lines a job, so that a narrow terminal cuts no id."""
+    """Print two lines for each job, so that a narrow terminal shows the whole id."""
     out = terminal.out()
     for job in jobs:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.closed_at or job.created_at))

@@ -1,4 +1,4 @@
-"""`kilnhand dead replay`: send what failed once more, as a new job, after saying what that costs."""
+"""`kilnhand dead replay`: show what a replay costs, then send the failed job's request as a new job."""
 
 import sys
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ import typer
 from rich.text import Text
 
 from config.catalogue import UnknownModelError
-from worker.cli.commands.dead_list import failed_row, take_off
-from worker.cli.commands.job_arguments import find_task
-from worker.cli.commands.redis_reach import redis_needed
+from worker.cli.commands.dead_list import load_failed_row, remove_from_list
+from worker.cli.errors import CliError
+from worker.cli.job_arguments import find_task
+from worker.cli.job_snapshot import read_snapshot
+from worker.cli.redis_errors import report_redis_errors
 from worker.cli.screen import terminal
-from worker.cli.screen.complaint import Complaint
-from worker.cli.screen.watch import see
 from worker.errors import InvalidRequestError
 from worker.explain.story import money
 from worker.jobs.job import Job
@@ -26,80 +26,81 @@ FOLLOWERS = ("chain", "callbacks", "errbacks", "chord")
 
 
 @dataclass(frozen=True)
-class Sent:
-    """The job that a replay led to; `is_new` unless it had been replayed before."""
+class ReplayedJob:
+    """The job that a replay returns. `is_new` is False if the failed job had already been replayed."""
 
     job_id: str
     is_new: bool
 
 
 def replay(job_id: str, yes: bool) -> int:
-    """The exit status: 0 sent, or sent before; 1 not wanted, or no such job; 2 refused."""
-    row, _ = failed_row(job_id)
+    """The exit status: 0 sent, now or by an earlier replay; 1 the user said no; 2 the request was refused."""
+    row, _ = load_failed_row(job_id)
     task, err = find_task(row.job.task), terminal.err()
-    for line in warnings(row.job):
+    for line in replay_warnings(row.job):
         err.print(Text(line), soft_wrap=True)
-    if not (yes or _is_wanted()):
+    if not (yes or _is_confirmed()):
         err.print("Nothing was sent.")
         return 1
     try:
-        with redis_needed("nothing was sent"):
+        with report_redis_errors("nothing was sent"):
             sent = _send(task, row.job)
     except InvalidRequestError as error:
         err.print(Text(f"{error.message}\nNothing was sent.", style="red"), soft_wrap=True)
         return 2
     print(sent.job_id)
     if not sent.is_new:
-        state = see(task.app, sent.job_id).state
-        err.print(Text(f"{job_id} had been replayed before, as this job ({state}); nothing was sent"), soft_wrap=True)
+        state = read_snapshot(task.app, sent.job_id).state
+        err.print(Text(f"{job_id} was already replayed as this job ({state}); nothing was sent"), soft_wrap=True)
     else:
         err.print(Text(f"follow it with:  kilnhand status {sent.job_id} --follow", style="dim"), soft_wrap=True)
     return 0
 
 
-def asked_again(job: Job) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of the new job: what the failed one was asked for, in its own words.
+def replay_arguments(job: Job) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the new job: the failed job's request and options, with a label and a new idempotency key.
 
-    The idempotency key is one of the replay's own: whoever replays the same job twice gets the same new job.
+    The key depends only on the failed job's id, so a second replay of the same job returns the same new job.
     """
     if job.request:
-        usual = JobOptions().model_dump()
-        options = {name: getattr(job.options, name) for name in usual if getattr(job.options, name) != usual[name]}
-        args, given = (), {**job.request, **options}
-    else:  # no worker ever accepted it: only the message knows what it asks for
-        args, given = tuple(job.message.get("args") or ()), dict(job.message.get("kwargs") or {})
-    labels = given.get("labels") if isinstance(given.get("labels"), Mapping) else {}
-    given["labels"] = {**(labels or {}), "replay_of": job.id}
-    given["idempotency_key"] = f"replay-{uuid5(NAMESPACE_URL, job.id)}"
-    return args, given
+        defaults = JobOptions().model_dump()
+        options = {name: getattr(job.options, name) for name in defaults}
+        changed = {name: value for name, value in options.items() if value != defaults[name]}
+        args, kwargs = (), {**job.request, **changed}
+    else:  # no worker accepted the job, so only its message has the request
+        args, kwargs = tuple(job.message.get("args") or ()), dict(job.message.get("kwargs") or {})
+    labels = kwargs.get("labels") if isinstance(kwargs.get("labels"), Mapping) else {}
+    kwargs["labels"] = {**(labels or {}), "replay_of": job.id}
+    kwargs["idempotency_key"] = f"replay-{uuid5(NAMESPACE_URL, job.id)}"
+    return args, kwargs
 
 
-def _send(task: Any, job: Job) -> Sent:
-    """Send the new job, then take the failed one off the list; done twice, it is done once."""
+def _send(task: Any, job: Job) -> ReplayedJob:
+    """Send the new job, then take the failed one off the list. A repeated call sends nothing new."""
     from worker.edge.sending import producer
 
-    args, given = asked_again(job)
+    args, kwargs = replay_arguments(job)
     began = producer().now()
-    new = task.apply_async(args, given, queue=job.queue)
+    new = task.apply_async(args, kwargs, queue=job.queue)
     row = producer().row(new.id)
-    take_off(job.id)
-    return Sent(str(new.id), is_new=row is None or (row.job.sent_at or began) >= began)
+    remove_from_list(job.id)
+    return ReplayedJob(str(new.id), is_new=row is None or (row.job.sent_at or began) >= began)
 
 
-def warnings(job: Job) -> list[str]:
-    """What whoever replays should know before."""
-    cost = estimated(job)
+def replay_warnings(job: Job) -> list[str]:
+    """The lines to show before a replay: task, cost, what the failed job cost, and what is not replayed."""
+    cost = estimated_cost_usd(job)
     lines = [f"{job.id}: {job.task} with {job.step.model or 'its usual model'}"]
     lines.append(f"a replay costs about {cost:.4f} USD" if cost is not None else "a replay costs money: price unknown")
     if job.attempts:
         lines.append(f"the failed job: {money(job)}")
     if any(job.message.get(name) for name in FOLLOWERS):
-        lines.append("what followed it (a chain, links, a chord) is not replayed: it has failed with it")
+        lines.append("the jobs after it (a chain, links, a chord) are not replayed: they failed with it")
     return lines
 
 
-def estimated(job: Job) -> float | None:
-    """What the step would cost today, in USD, as far as the catalogue knows."""
+def estimated_cost_usd(job: Job) -> float | None:
+    """The price of the job's step today, in USD. None if the catalogue has no price for it."""
     from worker.edge.task import catalogue
 
     try:
@@ -108,7 +109,7 @@ def estimated(job: Job) -> float | None:
         return None
 
 
-def _is_wanted() -> bool:
+def _is_confirmed() -> bool:
     if not sys.stdin.isatty():
-        raise Complaint("a replay costs money: say --yes where nobody can be asked", status=2)
+        raise CliError("a replay costs money: without a terminal to ask, say --yes", status=2)
     return typer.confirm("Send it again?", default=False, err=True)

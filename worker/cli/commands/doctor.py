@@ -1,6 +1,5 @@
-"""`kilnhand doctor`: what is configured, reachable, disabled, and what to do about it."""
+"""`kilnhand doctor`: what is configured, reachable or disabled, and what to do about it."""
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -25,20 +24,19 @@ from worker.cli.commands.doctor_checks import (
     check_store,
     check_workers,
 )
-from worker.cli.commands.settings import read_settings, source_of
 from worker.cli.screen import terminal
+from worker.cli.settings import read_settings, source_of
 
 MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "off": ("–", "yellow"), "broken": ("✗", "red")}
 
 
-def doctor(as_json: bool, joined: Collection[str]) -> int:
-    """Look at everything; 1 when something that jobs need is broken. `joined` as `source_of` has it."""
+def doctor(as_json: bool, from_stack: Collection[str]) -> int:
+    """Run all checks; 1 if something that jobs need is broken. `from_stack`: the variables of the running stack."""
     settings = read_settings()
     checks = list(_checks(settings))
-    configured = list(_configured(settings, joined))
+    configured = list(_configured(settings, from_stack))
     if as_json:
-        answer = {"settings": configured, "checks": [asdict(check) for check in checks]}
-        print(json.dumps(answer, ensure_ascii=False, indent=2))
+        terminal.print_json({"settings": configured, "checks": [asdict(check) for check in checks]})
     else:
         _show(terminal.out(), configured, checks)
     return 1 if any(check.verdict == "broken" for check in checks) else 0
@@ -57,20 +55,20 @@ def _checks(settings: Settings) -> Iterator[Check]:
         yield from check_dead(settings.redis)
         yield from check_health(settings)
     if any(check.verdict == "broken" and "broker" in check.name for check in redis):
-        yield Check("workers", "broken", "cannot be asked without the broker")
+        yield Check("workers", "broken", "cannot be checked without the broker")
     else:
         yield from check_workers()
 
 
-def _configured(settings: Settings, joined: Collection[str]) -> Iterator[dict[str, Any]]:
-    """Every setting that somebody has set, with its origin; secrets and passwords masked."""
+def _configured(settings: Settings, from_stack: Collection[str]) -> Iterator[dict[str, Any]]:
+    """Every setting that is set, with its source. Secrets and passwords are masked."""
     for part in Settings.model_fields:
         group: BaseSettings = getattr(settings, part)
         for field in type(group).model_fields:
             value = getattr(group, field)
             if field in group.model_fields_set:
                 shown = "***" if field == "secret" else mask_text(str(value))
-                source = source_of(field, joined)
+                source = source_of(field, from_stack)
                 yield {"variable": variable(type(group), field), "value": shown, "source": source}
 
 

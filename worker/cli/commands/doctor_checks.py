@@ -1,4 +1,4 @@
-"""The checks of `kilnhand doctor`: each looks at one thing and says what to do. `doctor` shows them."""
+"""The checks of `kilnhand doctor`: each looks at one thing and says what to do. `doctor` runs and shows them."""
 
 import asyncio
 import io
@@ -33,13 +33,13 @@ from worker.net.public import is_public_host
 
 Verdict = Literal["ok", "note", "off", "broken"]
 TIMEOUT_S = 3.0
-DEAD_COUNTED = 100
-ACT_ON = {"locked", "forbidden"}  # causes that no waiting mends
+MAX_DEAD_COUNT = 100
+NEEDS_ACTION = {"locked", "forbidden"}  # causes that do not end without a person
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing, how it is, and the way out when it is not well. Only `broken` stops jobs."""
+    """One thing, its state, and advice when it has a problem. Only `broken` stops jobs."""
 
     name: str
     verdict: Verdict
@@ -48,7 +48,7 @@ class Check:
 
 
 def check_redis(settings: RedisSettings) -> Iterator[Check]:
-    """Every Redis in use, by what it is used for."""
+    """Each Redis in use, and what it is used for."""
     roles: dict[str, list[str]] = {}
     for role, url in (("broker", settings.broker), ("results", settings.results), ("ledger", settings.ledger)):
         roles.setdefault(url, []).append(role)
@@ -61,71 +61,69 @@ def _redis(name: str, url: str) -> Iterator[Check]:
         with Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S) as client:
             info: dict[str, Any] = client.info()
     except (RedisError, OSError) as error:
-        advice = "start one with `kilnhand up`, or set KILNHAND_REDIS_URL to one that runs"
+        advice = "start one with `kilnhand up`, or set KILNHAND_REDIS_URL to a running one"
         yield Check(name, "broken", f"{mask_text(url)} does not answer: {mask_text(str(error))}", advice)
         return
     version = info.get("valkey_version") or info.get("redis_version")
     yield Check(name, "ok", f"{mask_text(url)} answers, version {version}")
     if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
-        advice = "set `maxmemory-policy noeviction`: under pressure this Redis would drop queued jobs and rows"
-        yield Check(name, "note", f"evicts by {policy}", advice)
+        advice = "set `maxmemory-policy noeviction`: when its memory is full, this Redis drops queued jobs and rows"
+        yield Check(name, "note", f"evicts keys ({policy})", advice)
     if not info.get("aof_enabled"):
-        yield Check(
-            name, "note", "keeps no append-only file", "set `appendonly yes`, or jobs are lost when it restarts"
-        )
+        yield Check(name, "note", "has no append-only file", "set `appendonly yes`, or jobs are lost when it restarts")
 
 
 def check_dead(settings: RedisSettings) -> Iterator[Check]:
-    """How many jobs have failed and wait for somebody to see to them. No failure of the house."""
+    """How many failed jobs are on the list. They are only a note, because they do not stop other jobs."""
     from worker.ledger.redis import open_redis_ledger
 
-    async def dead() -> int:
+    async def count_dead() -> int:
         ledger = open_redis_ledger(settings.ledger)
         try:
-            return len(await ledger.dead(DEAD_COUNTED))
+            return len(await ledger.dead(MAX_DEAD_COUNT))
         finally:
             await ledger.aclose()
 
-    if count := asyncio.run(dead()):
-        detail = f"{count}{' or more' if count == DEAD_COUNTED else ''} failed job{'s' if count > 1 else ''}"
-        yield Check("dead", "note", detail, "`kilnhand dead list` shows them; replay or drop what is seen to")
+    if count := asyncio.run(count_dead()):
+        detail = f"{count}{' or more' if count == MAX_DEAD_COUNT else ''} failed job{'s' if count > 1 else ''}"
+        yield Check("dead", "note", detail, "`kilnhand dead list` shows them; replay or drop each one")
 
 
 def check_health(settings: Settings) -> Iterator[Check]:
-    """Providers and models that nobody is sent to for now. They mend by themselves, but for what an alert has told."""
-    from worker.cli.commands.providers import clock, read_states
+    """Providers and models that get no jobs now. Most recover without help; a cause in `NEEDS_ACTION` does not."""
+    from worker.cli.commands.providers import clock, read_circuits
 
-    ill = [state for state in read_states(settings) if state.stand != "closed" or state.paused_until]
-    for state in ill:
+    affected = [state for state in read_circuits(settings) if state.stand != "closed" or state.paused_until]
+    for state in affected:
         name = f"{state.provider}: {state.model}" if state.model else state.provider
-        stand = f"circuit {state.stand.replace('_', ' ')} ({state.cause})" if state.cause else "paused"
+        condition = f"circuit {state.stand.replace('_', ' ')} ({state.cause})" if state.cause else "paused"
         until = state.open_until or state.paused_until
-        detail = f"{name}: {stand}" + (f" until {clock(until)}" if until else ", one probe at a time")
-        advice = "see to the key or the account, then wait for the probe" if state.cause in ACT_ON else ""
+        detail = f"{name}: {condition}" + (f" until {clock(until)}" if until else ", one probe at a time")
+        advice = "repair the key or the account, then wait for the probe" if state.cause in NEEDS_ACTION else ""
         yield Check("health", "note", detail, advice or "`kilnhand providers` shows more")
-    if not ill:
+    if not affected:
         yield Check("health", "ok", "no provider's circuit is open")
 
 
 def check_secret(settings: GatewaySettings) -> Check:
-    """Whether files can be signed."""
+    """Whether file URLs can be signed."""
     if settings.secret is None:
-        advice = "`kilnhand up` makes one; else set the same 16 or more characters for worker and gateway"
+        advice = "`kilnhand up` creates one; otherwise set the same 16 or more characters for worker and gateway"
         return Check("secret", "broken", "KILNHAND_SECRET is not set: file URLs cannot be signed", advice)
     return Check("secret", "ok", "KILNHAND_SECRET is set (***)")
 
 
 def check_store(store: StoreSettings, gateway: GatewaySettings) -> Check:
-    """Whether a file can be put into the store and taken away again."""
+    """Whether a file can be written to the store and deleted again."""
     folder = folder_of(store)
     if folder is not None and not folder.exists():
         return _missing_folder(folder)
-    unsigned = gateway.model_copy(update={"secret": gateway.secret or SecretStr("*" * 16)})
+    signable = gateway.model_copy(update={"secret": gateway.secret or SecretStr("*" * 16)})
     try:
-        asyncio.run(_put_and_delete(store, unsigned))
+        asyncio.run(_put_and_delete(store, signable))
     except (KilnhandError, OSError) as error:
         message = error.message if isinstance(error, KilnhandError) else str(error)
-        return Check("store", "broken", message, "set KILNHAND_STORE_URL to a place that this user can write")
+        return Check("store", "broken", message, "set KILNHAND_STORE_URL to a place that this user can write to")
     return Check("store", "ok", f"{store.store_url} can be written")
 
 
@@ -138,87 +136,87 @@ async def _put_and_delete(store: StoreSettings, gateway: GatewaySettings) -> Non
 def _missing_folder(folder: Path) -> Check:
     parent = next(place for place in folder.parents if place.exists())
     if os.access(parent, os.W_OK):
-        return Check("store", "ok", f"{folder.as_uri()} is made by the first worker")
-    advice = "set KILNHAND_STORE_URL to a folder that this user can write"
+        return Check("store", "ok", f"{folder.as_uri()} will be created by the first worker")
+    advice = "set KILNHAND_STORE_URL to a folder that this user can write to"
     return Check("store", "broken", f"{folder} does not exist, and {parent} cannot be written", advice)
 
 
 def check_gateway(settings: GatewaySettings, fal: FalSettings) -> Check:
-    """Whether the gateway answers where the world is told to look for it, and fal can reach it too."""
+    """Whether the gateway answers at its public URL, and whether fal.ai can reach that URL."""
     url = f"{settings.public_url}/healthz"
     host = urlsplit(settings.public_url).hostname or ""
     if not is_public_host(host) and fal.fal_base_url is None and find_fal_key():
         advice = "set KILNHAND_PUBLIC_URL to an address that fal can reach, so that its webhooks arrive"
         return Check("gateway", "note", f"{settings.public_url} is not a public address", advice)
-    if answers(url):
+    if url_answers(url):
         return Check("gateway", "ok", f"{settings.public_url} answers")
-    advice = "start it with `kilnhand gateway`, or set KILNHAND_PUBLIC_URL to where it is reached"
+    advice = "start it with `kilnhand gateway`, or set KILNHAND_PUBLIC_URL to its real address"
     return Check("gateway", "note", f"{url} does not answer: result URLs cannot be fetched", advice)
 
 
 def check_fal(settings: FalSettings) -> Check:
-    """Where fal is, and with whose key."""
-    key, stand_in = find_fal_key(), settings.fal_base_url
-    if stand_in and not answers(stand_in):
+    """Which fal.ai is used, and with which key."""
+    key, twin_url = find_fal_key(), settings.fal_base_url
+    if twin_url and not url_answers(twin_url):
         advice = "start the twin with `kilnhand twin`, or unset KILNHAND_FAL_BASE_URL"
-        return Check("fal", "broken", f"{stand_in} (KILNHAND_FAL_BASE_URL) does not answer", advice)
-    if stand_in:
-        return Check("fal", "ok", f"played by {stand_in} (KILNHAND_FAL_BASE_URL); nothing is spent")
+        return Check("fal", "broken", f"{twin_url} (KILNHAND_FAL_BASE_URL) does not answer", advice)
+    if twin_url:
+        return Check("fal", "ok", f"simulated by {twin_url} (KILNHAND_FAL_BASE_URL); no money is spent")
     if key is None:
         return Check("fal", "off", "disabled: its jobs fail at once", HOW_TO_SET)
     return Check("fal", "ok", f"fal.ai, key from {key.source} (***)")
 
 
 def check_google(settings: GoogleSettings) -> Iterator[Check]:
-    """Vertex AI and the Gemini API, as this environment has them."""
+    """Vertex AI and the Gemini API, as configured in this environment."""
     for name, found in (("vertex", find_vertex(settings)), ("gemini", find_gemini(settings))):
         if isinstance(found, NoAccess):
-            yield Check(name, "off", "disabled here: its jobs go elsewhere, or fail", found.how_to_set)
+            yield Check(name, "off", "disabled here: its jobs use another provider, or fail", found.how_to_set)
         elif settings.google_base_url:
-            yield _played(name, settings.google_base_url, "KILNHAND_GOOGLE_BASE_URL")
+            yield _simulated(name, settings.google_base_url, "KILNHAND_GOOGLE_BASE_URL")
         else:
             yield Check(name, "ok", f"enabled, by {found.source} (***)")
 
 
 def check_anthropic(settings: AnthropicSettings) -> Check:
-    """Anthropic, as this environment has it."""
+    """Anthropic, as configured in this environment."""
     if settings.anthropic_base_url:
-        return _played("anthropic", settings.anthropic_base_url, "KILNHAND_ANTHROPIC_BASE_URL")
+        return _simulated("anthropic", settings.anthropic_base_url, "KILNHAND_ANTHROPIC_BASE_URL")
     if how_to_set := anthropic_disabled_why(settings):
-        return Check("anthropic", "off", "disabled here: its jobs go elsewhere, or fail", how_to_set)
+        return Check("anthropic", "off", "disabled here: its jobs use another provider, or fail", how_to_set)
     return Check("anthropic", "ok", "enabled, by ANTHROPIC_API_KEY (***)")
 
 
-def _played(name: str, url: str, variable: str) -> Check:
-    if answers(url):
-        return Check(name, "ok", f"played by {url} ({variable}); nothing is spent")
+def _simulated(name: str, url: str, variable: str) -> Check:
+    if url_answers(url):
+        return Check(name, "ok", f"simulated by {url} ({variable}); no money is spent")
     advice = f"start the twin with `kilnhand twin`, or unset {variable}"
     return Check(name, "note", f"{url} ({variable}) does not answer", advice)
 
 
 def check_workers() -> Iterator[Check]:
-    """Which workers answer, and whether somebody takes from every queue."""
+    """Which workers answer, and whether each queue has a worker."""
     from worker.app import app
 
     queues = {queue.name for queue in app.conf.task_queues}
     try:
         replies = app.control.inspect(timeout=1).active_queues() or {}
-    except Exception as error:  # noqa: BLE001  # kombu raises whatever its transport does
-        yield Check("workers", "broken", f"cannot be asked: {mask_text(str(error))}", "see redis (broker)")
+    except Exception as error:  # noqa: BLE001  # kombu raises the errors of its transport
+        yield Check("workers", "broken", f"do not answer: {mask_text(str(error))}", "see the check of redis (broker)")
         return
     if not replies:
         yield Check(
             "workers", "broken", "none answers", "start one with `kilnhand worker`, or everything with `kilnhand up`"
         )
-    for name, taken in sorted(replies.items()):
-        yield Check("worker", "ok", f"{name} takes from {', '.join(sorted(queue['name'] for queue in taken))}")
-    if replies and (left := queues - {queue["name"] for taken in replies.values() for queue in taken}):
+    for name, consumed in sorted(replies.items()):
+        yield Check("worker", "ok", f"{name} takes from {', '.join(sorted(queue['name'] for queue in consumed))}")
+    if replies and (left := queues - {queue["name"] for consumed in replies.values() for queue in consumed}):
         names = ",".join(sorted(left))
-        yield Check("workers", "note", f"nobody takes from {names}", f"start one more: `kilnhand worker -Q {names}`")
+        yield Check("workers", "note", f"no worker takes from {names}", f"start one more: `kilnhand worker -Q {names}`")
 
 
-def answers(url: str) -> bool:
-    """Whether a server answers a GET of this address without an error of its own."""
+def url_answers(url: str) -> bool:
+    """Whether a GET of this address returns a status below 500."""
     try:
         return httpx.get(url, timeout=TIMEOUT_S, trust_env=False, follow_redirects=True).status_code < 500
     except httpx.HTTPError:

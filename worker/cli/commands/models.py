@@ -1,6 +1,5 @@
-"""`kilnhand models`: the catalogue as a table or as JSON. Imports nothing heavy."""
+"""`kilnhand models`: the catalogue as a table or as JSON. Imports no large package, so that it starts fast."""
 
-import json
 from typing import Any
 
 from rich.table import Table
@@ -8,22 +7,22 @@ from rich.text import Text
 
 from config.catalogue import load_catalogue
 from config.model import Model, Price
+from worker.cli.errors import CliError
 from worker.cli.screen import terminal
-from worker.cli.screen.complaint import Complaint
 
-PICTURES = {"loras": "LoRAs", "negative_prompt": "negative prompt", "num_images": "several", "seed": "seed"}
-WORDS = frozenset({"prompt", "system", "schema"})  # every one of its kind takes them
+IMAGE_PARAMETERS = {"loras": "LoRAs", "negative_prompt": "negative prompt", "num_images": "several", "seed": "seed"}
+COMMON_PARAMETERS = frozenset({"prompt", "system", "schema"})  # the same for all models of a kind
 
 
 def models(task: str | None, as_json: bool) -> int:
-    """Show the models, all or those that serve a task."""
+    """Show all models, or those that serve a task."""
     catalogue = load_catalogue()
     found = catalogue.models if task is None else catalogue.for_task(task)
     if not found:
         tasks = sorted({name for model in catalogue.models for name in model.task})
-        raise Complaint(f"no model serves {task!r}; the tasks are {', '.join(tasks)}", status=2)
+        raise CliError(f"no model serves {task!r}; the tasks are {', '.join(tasks)}", status=2)
     if as_json:
-        print(json.dumps([_plain(model) for model in found], ensure_ascii=False, indent=2))
+        terminal.print_json([_as_json(model) for model in found])
     else:
         _show(found)
     return 0
@@ -47,7 +46,7 @@ def _show(found: tuple[Model, ...]) -> None:
                 )
         out.print(table)
         out.print()
-    out.print(Text("Any other endpoint id (owner/name) is passed through as it is.", style="dim"))
+    out.print(Text("Any other endpoint id (owner/name) is passed through unchanged.", style="dim"))
 
 
 def _about(model: Model) -> Text:
@@ -61,20 +60,20 @@ def _about(model: Model) -> Text:
 
 
 def price(price: Price | None) -> str:
-    """What one unit costs, as far as anybody says."""
+    """What one unit costs, or a dash if the price is unknown."""
     if price and price.usd_out is not None:
         return f"${price.usd:g} in, ${price.usd_out:g} out /M tokens"
     return f"${price.usd:g}/{price.per}" if price else "–"
 
 
 def takes(model: Model) -> list[str]:
-    """What it takes beside a prompt: for pictures, those parameters that models differ in."""
+    """The parameters it takes besides the prompt. For image models: only those in which the models differ."""
     if any(name.startswith("generation.") for name in model.task):
-        return [word for name, word in PICTURES.items() if model.takes(name)]
-    return [name for name in model.own.takes if name not in WORDS]
+        return [word for name, word in IMAGE_PARAMETERS.items() if model.takes(name)]
+    return [name for name in model.own.takes if name not in COMMON_PARAMETERS]
 
 
-def _plain(model: Model) -> dict[str, Any]:
+def _as_json(model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "title": model.title,

@@ -1,7 +1,6 @@
-"""`kilnhand providers`: how well each provider is, as all workers know it, in a table or as JSON."""
+"""`kilnhand providers`: the health of each provider, shared by all workers, as a table or as JSON."""
 
 import asyncio
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,9 +12,9 @@ from rich.text import Text
 
 from config.logging import mask_text
 from config.settings import Settings
-from worker.cli.commands.settings import read_settings
+from worker.cli.errors import CliError
 from worker.cli.screen import terminal
-from worker.cli.screen.complaint import Complaint
+from worker.cli.settings import read_settings
 from worker.health.base import CircuitStatus, Policy
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
@@ -25,27 +24,27 @@ COLOURS = {"closed": "green", "half_open": "yellow", "open": "red"}
 
 
 @dataclass(frozen=True)
-class Access:
-    """A provider, and what keeps it from being used; None for nothing."""
+class ProviderAccess:
+    """A provider, and what must be set before it can be used. None: nothing is missing."""
 
     provider: str
     what_to_set: str | None
 
 
 def providers(as_json: bool) -> int:
-    """Show every provider that is wired, with the circuits that are remembered of it."""
+    """Show every provider with its circuits."""
     settings = read_settings()
-    states = read_states(settings)
-    accesses = [Access(name, lacks) for name, lacks in what_to_set(settings).items()]
+    states = read_circuits(settings)
+    accesses = [ProviderAccess(name, lacks) for name, lacks in what_to_set(settings).items()]
     if as_json:
-        print(json.dumps({"providers": [_plain(access, states) for access in accesses]}, ensure_ascii=False, indent=2))
+        terminal.print_json({"providers": [_as_json(access, states) for access in accesses]})
     else:
         _show(accesses, states, policy_of(settings.health))
     return 0
 
 
-def read_states(settings: Settings) -> tuple[CircuitStatus, ...]:
-    """Every circuit that is remembered. Raises a `Complaint` when Redis cannot be asked."""
+def read_circuits(settings: Settings) -> tuple[CircuitStatus, ...]:
+    """Every circuit in Redis. Raises a `CliError` if Redis does not answer."""
 
     async def states() -> tuple[CircuitStatus, ...]:
         health = open_redis_health(settings.redis.ledger, policy_of(settings.health))
@@ -57,32 +56,32 @@ def read_states(settings: Settings) -> tuple[CircuitStatus, ...]:
     try:
         return asyncio.run(states())
     except (RedisError, OSError) as error:
-        raise Complaint(
+        raise CliError(
             f"{mask_text(settings.redis.ledger)} does not answer ({mask_text(str(error))}): "
-            "start one with `kilnhand up`, or set KILNHAND_REDIS_URL to one that runs"
+            "start one with `kilnhand up`, or set KILNHAND_REDIS_URL to a running one"
         ) from error
 
 
-def _of(access: Access, states: Iterable[CircuitStatus]) -> list[CircuitStatus]:
-    """The provider's own circuit first, even when nothing was told of it yet; then its models."""
+def _circuits(access: ProviderAccess, states: Iterable[CircuitStatus]) -> list[CircuitStatus]:
+    """The provider's own circuit first, also if Redis has none yet; then the circuits of its models."""
     found = [state for state in states if state.provider == access.provider]
     return found if found and found[0].model is None else [CircuitStatus(access.provider, None), *found]
 
 
-def _plain(access: Access, states: Iterable[CircuitStatus]) -> dict[str, Any]:
-    own, *models = [asdict(state) for state in _of(access, states)]
+def _as_json(access: ProviderAccess, states: Iterable[CircuitStatus]) -> dict[str, Any]:
+    own, *models = [asdict(state) for state in _circuits(access, states)]
     shared = {"provider", "model", "in_flight"}
-    told = [{"model": one["model"]} | {name: one[name] for name in one if name not in shared} for one in models]
+    of_models = [{"model": one["model"]} | {name: one[name] for name in one if name not in shared} for one in models]
     del own["model"]
-    return {"enabled": access.what_to_set is None, "what_to_set": access.what_to_set, **own, "models": told}
+    return {"enabled": access.what_to_set is None, "what_to_set": access.what_to_set, **own, "models": of_models}
 
 
-def _show(accesses: list[Access], states: tuple[CircuitStatus, ...], policy: Policy) -> None:
+def _show(accesses: list[ProviderAccess], states: tuple[CircuitStatus, ...], policy: Policy) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("provider", "enabled here", "circuit", "open until", "failures", "in flight", "paused until"):
         table.add_column(column, header_style="dim", no_wrap=True)
     for access in accesses:
-        for state in _of(access, states):
+        for state in _circuits(access, states):
             table.add_row(*_cells(access, state, policy))
     out = terminal.out()
     out.print(table)
@@ -91,20 +90,20 @@ def _show(accesses: list[Access], states: tuple[CircuitStatus, ...], policy: Pol
             out.print(Text(f"{access.provider}: {access.what_to_set}", style="yellow"), soft_wrap=True)
 
 
-def _cells(access: Access, state: CircuitStatus, policy: Policy) -> Iterable[Text | str]:
-    """One row: the provider's own, or below it a model's."""
+def _cells(access: ProviderAccess, state: CircuitStatus, policy: Policy) -> Iterable[Text | str]:
+    """The cells of one row, for a provider or for one of its models."""
     own = state.model is None
-    most = policy.concurrency.get(state.provider)
+    limit = policy.concurrency.get(state.provider)
     yield Text(state.provider, style="bold") if own else Text(f"  {state.model}", style="cyan")
     yield ("yes" if access.what_to_set is None else Text("no", style="yellow")) if own else ""
-    stand = state.stand.replace("_", " ") + (f" ({state.cause})" if state.cause else "")
-    yield Text(stand, style=COLOURS[state.stand])
+    circuit = state.stand.replace("_", " ") + (f" ({state.cause})" if state.cause else "")
+    yield Text(circuit, style=COLOURS[state.stand])
     yield clock(state.open_until)
     yield f"{state.failures} of {state.answers}" if state.answers else "–"
-    yield (f"{state.in_flight} of {most}" if most else str(state.in_flight)) if own else ""
+    yield (f"{state.in_flight} of {limit}" if limit else str(state.in_flight)) if own else ""
     yield clock(state.paused_until)
 
 
 def clock(at: float | None) -> str:
-    """A time of Redis's clock, for a person: hours, minutes and seconds, UTC."""
+    """A time of Redis's clock as hours, minutes and seconds, UTC."""
     return "–" if at is None else datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")

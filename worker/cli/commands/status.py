@@ -1,47 +1,47 @@
-"""`kilnhand status`: one job, from its row in the ledger; when the row is gone, from the result backend."""
+"""`kilnhand status`: one job, from its ledger row, or from the result backend when the row has expired."""
 
 import asyncio
-import json
 import time
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.commands.redis_reach import redis_needed
-from worker.cli.commands.settings import read_settings
-from worker.cli.commands.submit import wait_for
+from worker.cli.errors import CliError
+from worker.cli.follow import follow_one
+from worker.cli.job_snapshot import FollowedJob, JobSnapshot, read_snapshot
+from worker.cli.redis_errors import report_redis_errors
 from worker.cli.screen import terminal
-from worker.cli.screen.complaint import Complaint
-from worker.cli.screen.jobs import COLOURS
-from worker.cli.screen.results import lost, show_result, show_served, took
-from worker.cli.screen.watch import Seen, Watched, see
+from worker.cli.screen.progress import STATE_COLOURS
+from worker.cli.screen.results import differences, show_result, show_summary, summary
+from worker.cli.settings import read_settings
 from worker.explain.history import receipt_text
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus, status_of
 
 
-def status(job_id: str, as_json: bool, following: bool) -> int:
-    """Show a job, or follow it; 1 when nobody knows it."""
+def status(job_id: str, as_json: bool, follow: bool) -> int:
+    """Show a job, or follow it until it ends. Raises a `CliError` if neither ledger nor result backend knows it."""
     settings = read_settings()
-    with redis_needed(f"nothing is known of {job_id}"):
-        job, now = asyncio.run(_row(settings.redis.ledger, job_id))
-        seen = _seen(job_id) if job is None else None
-    if job is None and (seen is None or seen.state == "PENDING"):
-        raise Complaint(
-            f"no job {job_id}: neither the ledger nor the result backend knows it. It may have been sent by name alone "
-            "and not be taken by a worker yet, be long over, or live in another Redis (KILNHAND_REDIS_URL)"
+    with report_redis_errors(f"job {job_id} cannot be read"):
+        job, now = asyncio.run(_load(settings.redis.ledger, job_id))
+        snapshot = _snapshot(job_id) if job is None else None
+    if job is None and (snapshot is None or snapshot.state == "PENDING"):
+        raise CliError(
+            f"no job {job_id}: neither the ledger nor the result backend knows it. Possible reasons: it was "
+            "sent by name only and no worker has taken it yet, it ended long ago, or it is in another Redis "
+            "(KILNHAND_REDIS_URL)"
         )
-    if following and not (job.is_final if job else seen and seen.has_ended):
-        return wait_for(Watched(job.task if job else job_id, job_id), as_json, None)
+    if follow and not (job.is_final if job else snapshot and snapshot.is_final):
+        return follow_one(FollowedJob(job.task if job else job_id, job_id), as_json, None)
     if job is not None:
         _show(status_of(job, now), job.result, as_json)
-    elif seen is not None:
-        _show_seen(job_id, seen, as_json)
+    elif snapshot is not None:
+        _show_snapshot(job_id, snapshot, as_json)
     return 0
 
 
-async def _row(url: str, job_id: str) -> tuple[Job | None, float]:
+async def _load(url: str, job_id: str) -> tuple[Job | None, float]:
     from worker.ledger.redis import open_redis_ledger
 
     ledger = open_redis_ledger(url)
@@ -51,15 +51,15 @@ async def _row(url: str, job_id: str) -> tuple[Job | None, float]:
         await ledger.aclose()
 
 
-def _seen(job_id: str) -> Seen:
+def _snapshot(job_id: str) -> JobSnapshot:
     from worker.edge.app import app
 
-    return see(app, job_id)
+    return read_snapshot(app, job_id)
 
 
 def _show(status: JobStatus, result: Any, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({**status.model_dump(mode="json"), "result": result}, ensure_ascii=False, indent=2))
+        terminal.print_json({**status.model_dump(mode="json"), "result": result})
         return
     out = terminal.out()
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -76,10 +76,11 @@ def _show(status: JobStatus, result: Any, as_json: bool) -> None:
 def _style(name: str, state: str) -> str:
     if name == "error":
         return "red"
-    return COLOURS.get(state, "") if name == "state" else ""
+    return STATE_COLOURS.get(state, "") if name == "state" else ""
 
 
 def _lines(status: JobStatus, result: Any) -> dict[str, str]:
+    """The lines of the table by name. Lines without a value are left out."""
     about = "about " if status.progress_estimated else ""
     running = status.state == "IN_PROGRESS"
     return {
@@ -88,8 +89,8 @@ def _lines(status: JobStatus, result: Any) -> dict[str, str]:
         "state": f"{status.state} ({status.stage})",
         "progress": f"{about}{status.progress:.0%}" if running else "",
         "queue": f"{status.queue_position} ahead" if status.queue_position is not None else "",
-        "served" if result else "asked": took(result) if result else _asked(status),
-        **lost(result or {}),
+        "served" if result else "asked": summary(result) if result else _requested(status),
+        **differences(result or {}),
         "endpoint": status.endpoint or "",
         "request": status.request_id or "",
         "attempts": str(status.attempt) if status.attempt > 1 else "",
@@ -101,13 +102,13 @@ def _lines(status: JobStatus, result: Any) -> dict[str, str]:
     }
 
 
-def _asked(status: JobStatus) -> str:
-    """What was asked for, and of whom if anybody was."""
+def _requested(status: JobStatus) -> str:
+    """The model that was requested, and the provider if it was sent to one."""
     return f"{status.model}{f' of {status.provider}' if status.provider else ''}"
 
 
 def _receipt(status: JobStatus, result: Any) -> str:
-    """What became of a cancel; while nobody knows, that it is under way."""
+    """The outcome of a cancel, or that it is in progress. Empty if nobody cancelled the job."""
     if status.receipt is None:
         return ""
     if status.state in {"QUEUED", "IN_PROGRESS"}:
@@ -115,15 +116,15 @@ def _receipt(status: JobStatus, result: Any) -> str:
     return receipt_text(status.receipt, has_files=result is not None)
 
 
-def _show_seen(job_id: str, seen: Seen, as_json: bool) -> None:
+def _show_snapshot(job_id: str, snapshot: JobSnapshot, as_json: bool) -> None:
     if as_json:
-        answer = {"job_id": job_id, "state": seen.state, **seen.status, "result": seen.result, "error": seen.error}
-        print(json.dumps(answer, ensure_ascii=False, indent=2))
+        fields = {"job_id": job_id, "state": snapshot.state, **snapshot.status}
+        terminal.print_json({**fields, "result": snapshot.result, "error": snapshot.error})
         return
     out = terminal.out()
-    out.print(f"job {job_id}: {seen.state} (its row is gone; this is what the result backend keeps)")
-    if seen.error:
-        out.print(Text(seen.error["message"], style="red"))
-    if seen.result:
-        show_served(out, seen.result)
-        show_result(out, seen.result)
+    out.print(f"job {job_id}: {snapshot.state} (its row has expired; this is from the result backend)")
+    if snapshot.error:
+        out.print(Text(snapshot.error["message"], style="red"))
+    if snapshot.result:
+        show_summary(out, snapshot.result)
+        show_result(out, snapshot.result)

@@ -1,4 +1,4 @@
-"""`kilnhand up`: Redis, twin, worker, gateway and Flower in one terminal, and their sure end."""
+"""`kilnhand up`: run Redis, twin, worker, gateway and Flower in one terminal, and end all of them on Ctrl-C."""
 
 import contextlib
 import shutil
@@ -9,112 +9,111 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli.commands.settings import read_settings
-from worker.cli.processes.house import Child, ChildFailedError, House
-from worker.cli.processes.plan import Plan, Ports, plan_demo, plan_up
-from worker.cli.processes.running import FOLDER, announce, only_one
-from worker.cli.processes.stop import Stop, Stopped
+from worker.cli.errors import CliError
+from worker.cli.exit_codes import INTERRUPTED
+from worker.cli.processes.stack import Child, ChildFailedError, Stack
+from worker.cli.processes.state_folder import STATE_FOLDER, lock_folder, write_environment
+from worker.cli.processes.stop_signal import StopRequested, StopSignal
+from worker.cli.processes.up_plan import Ports, UpPlan, plan_demo, plan_up
 from worker.cli.screen import terminal
-from worker.cli.screen.complaint import Complaint
 from worker.cli.screen.log_lines import LogLines
+from worker.cli.settings import read_settings
 
-INTERRUPTED = 130
-GLANCE_S = 0.3
-TRY = "submit generation.text_to_image prompt='a red fox'"
+LOG_EVERY_S = 0.3
+EXAMPLE = "submit generation.text_to_image prompt='a red fox'"
 
 
 def up(ports: Ports, demo: bool, once: bool) -> int:
-    """Start everything and stay until Ctrl-C; the exit status. `demo` submits jobs, `once` ends with them."""
+    """Start everything and run until Ctrl-C; returns the exit status. `demo` sends jobs, `once` ends with them."""
     if once and not demo:
-        raise Complaint("--once belongs to --demo: kilnhand up --demo --once", status=2)
-    folder, console = Path.cwd() / FOLDER, terminal.out()
-    with only_one(folder):
+        raise CliError("--once belongs to --demo: kilnhand up --demo --once", status=2)
+    folder, console = Path.cwd() / STATE_FOLDER, terminal.out()
+    with lock_folder(folder):
         plan = plan_demo(folder, ports) if demo else plan_up(folder, ports, read_settings())
         return _Up(plan, folder, console).run(demo, once)
 
 
 class _Up:
-    def __init__(self, plan: Plan, folder: Path, console: Console) -> None:
+    def __init__(self, plan: UpPlan, folder: Path, console: Console) -> None:
         self._plan, self._folder, self._console = plan, folder, console
-        self._stop = Stop(kill=self._kill, watch=self._watch)
-        self._house = House(
-            folder, plan.addresses, plan.environment, plan.cwd, keep=plan.cwd != folder, pause=self._stop.pause
+        self._stop = StopSignal(kill=self._kill, check=self._check)
+        is_demo = plan.cwd == folder
+        self._stack = Stack(
+            folder, plan.addresses, plan.environment, plan.cwd, persist=not is_demo, pause=self._stop.pause
         )
-        self._steady = False
+        self._is_running = False
 
     def run(self, demo: bool, once: bool) -> int:
-        """Start, show, work or wait, and end everything whatever happens."""
+        """Start, run the demo or wait, and end everything in every case."""
         with self._stop.listening():
             try:
-                return self._work(demo, once)
-            except Stopped:
-                return 0 if self._steady and not once else INTERRUPTED
+                return self._run(demo, once)
+            except StopRequested:
+                return 0 if self._is_running and not once else INTERRUPTED
             except ChildFailedError as error:
-                raise Complaint(str(error)) from error
+                raise CliError(str(error)) from error
             finally:
                 self._end()
 
-    def _work(self, demo: bool, once: bool) -> int:
+    def _run(self, demo: bool, once: bool) -> int:
         self._start()
         if demo:
             from worker.cli.demo.run import run_demo
 
-            well = run_demo(self._house, self._console, self._stop.pause)
+            succeeded = run_demo(self._stack, self._console, self._stop.pause)
             if once:
-                return 0 if well else 1
-        self._steady = True
-        self._stay(quiet=demo)
+                return 0 if succeeded else 1
+        self._is_running = True
+        self._show_logs(quiet=demo)
         return 0
 
     def _start(self) -> None:
         for note in self._plan.notes:
             self._console.print(Text(note, style="bold"))
-        with self._console.status(f"starting {', '.join(self._plan.parts)} …"):
-            self._house.start(*self._plan.parts)
-        announce(self._folder, self._house.environment)
+        with self._console.status(f"starting {', '.join(self._plan.processes)} …"):
+            self._stack.start(*self._plan.processes)
+        write_environment(self._folder, self._stack.environment)
         self._show_table()
 
     def _show_table(self) -> None:
         at = self._plan.addresses
-        where = {
+        addresses = {
             "redis": at.redis_url,
             "twin": f"{at.twin_url}/_twin/",
             "gateway": at.gateway_url,
             "flower": f"{at.flower_url}  (user and password {at.flower_auth})",
         }
         table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-        for column in ("part", "address", "log"):
+        for column in ("process", "address", "log"):
             table.add_column(column, no_wrap=True)
-        for name, child in self._house.children.items():
-            log = child.log.relative_to(Path.cwd())
-            table.add_row(
-                Text(name, style="bold"), where.get(name, f"process {child.pid}"), Text(str(log), style="dim")
-            )
+        for name, child in self._stack.children.items():
+            log = Text(str(child.log.relative_to(Path.cwd())), style="dim")
+            table.add_row(Text(name, style="bold"), addresses.get(name, f"pid {child.pid}"), log)
         self._console.print(table)
         self._console.print(Text("Ctrl-C ends everything.", style="dim"))
         program = "kilnhand" if shutil.which("kilnhand") else sys.argv[0]
-        self._console.print(
-            Text(f"From another terminal in this folder:  {program} {TRY}", style="dim"), soft_wrap=True
-        )
-        told = f"For a backend of yours:  export KILNHAND_REDIS_URL={at.redis_url}\n"
-        self._console.print(Text(told, style="dim"), soft_wrap=True)
+        self._hint(f"From another terminal in this folder:  {program} {EXAMPLE}")
+        self._hint(f"For your own backend:  export KILNHAND_REDIS_URL={at.redis_url}\n")
 
-    def _stay(self, quiet: bool) -> None:
+    def _hint(self, text: str) -> None:
+        self._console.print(Text(text, style="dim"), soft_wrap=True)
+
+    def _show_logs(self, quiet: bool) -> None:
+        """Print the logs of worker and gateway until a signal comes; with `quiet` only wait."""
         shown = () if quiet else ("worker", "gateway")
-        lines = LogLines(self._console, {name: self._house[name].log for name in shown})
+        lines = LogLines(self._console, {name: self._stack[name].log for name in shown})
         while True:
             lines.show_new()
-            self._stop.pause(GLANCE_S)
+            self._stop.pause(LOG_EVERY_S)
 
     def _end(self) -> None:
-        """A terminal that has gone must not keep us from ending the children."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a closed terminal must not prevent the end of the children
             terminal.err().print(Text("ending everything …", style="dim"))
-        self._house.close()
+        self._stack.close()
 
     def _kill(self) -> None:
-        self._house.kill()
+        self._stack.kill()
 
-    def _watch(self) -> None:
-        if dead := self._house.dead():
-            raise ChildFailedError("\n\n".join(map(Child.obituary, dead)))
+    def _check(self) -> None:
+        if ended := self._stack.ended():
+            raise ChildFailedError("\n\n".join(map(Child.exit_report, ended)))

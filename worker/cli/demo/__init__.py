@@ -1,1 +1,1 @@
-"""The demo: a few jobs, followed, and their files checked."""
+"""The demo: it sends a few jobs, follows them, and checks their files."""

@@ -1,4 +1,4 @@
-"""Results as a stranger sees them: every URL is fetched once, and what comes is held against what was promised."""
+"""Checks a result from outside: fetches every URL once and compares the file with what the result says."""
 
 import hashlib
 import io
@@ -11,8 +11,8 @@ from PIL import Image
 from worker.cli.screen.results import files_in
 
 
-def problems_of(result: Mapping[str, Any], width: int | None, height: int | None) -> Iterator[str]:
-    """What is wrong with the files of a result. `width` and `height` are those asked for, in pixels."""
+def file_problems(result: Mapping[str, Any], width: int | None, height: int | None) -> Iterator[str]:
+    """Every problem with the files of a result. `width` and `height`: the requested size in pixels, if any."""
     with httpx.Client(trust_env=False, timeout=30) as http:
         for name, file in files_in(result):
             if problem := _problem(http, file, width, height):
@@ -27,11 +27,11 @@ def _problem(http: httpx.Client, file: Mapping[str, Any], width: int | None, hei
     if answer.status_code != 200:
         return f"cannot be fetched: HTTP {answer.status_code}"
     if hashlib.sha256(answer.content).hexdigest() != file["sha256"]:
-        return f"is not the file that was promised ({len(answer.content)} bytes)"
-    kind = answer.headers.get("content-type", "").partition(";")[0]
-    if kind != file["content_type"]:
-        return f"is served as {kind or 'nothing'}, not {file['content_type']}"
-    return _picture_problem(answer.content, file, width, height) if kind.startswith("image/") else None
+        return f"does not have the promised sha256 ({len(answer.content)} bytes)"
+    content_type = answer.headers.get("content-type", "").partition(";")[0]
+    if content_type != file["content_type"]:
+        return f"is served as {content_type or 'nothing'}, not {file['content_type']}"
+    return _picture_problem(answer.content, file, width, height) if content_type.startswith("image/") else None
 
 
 def _picture_problem(content: bytes, file: Mapping[str, Any], width: int | None, height: int | None) -> str | None:
@@ -40,5 +40,5 @@ def _picture_problem(content: bytes, file: Mapping[str, Any], width: int | None,
         if image.size != (file["width"], file["height"]):
             return f"is {image.size}, not {file['width']}×{file['height']} as the result says"
         if width is not None and image.size != (width, height):
-            return f"is {image.width}×{image.height}; asked for was {width}×{height}"
+            return f"is {image.width}×{image.height}; {width}×{height} was requested"
     return None

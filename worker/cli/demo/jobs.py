@@ -1,10 +1,10 @@
-"""What the demo asks for: pictures of several models, a training whose LoRA is then used, a video from a picture."""
+"""The jobs of the demo: pictures by several models, a LoRA training and a picture with it, a video from a picture."""
 
 import io
 import zipfile
 from dataclasses import dataclass
 
-from worker.cli.screen.watch import Watched
+from worker.cli.job_snapshot import FollowedJob
 
 PACE_S = {
     "fal-ai/flux/schnell": 0.8,
@@ -19,51 +19,53 @@ TRIGGER = "KILNMUG"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A job of the demo, and the size in pixels of the pictures that it must bring."""
+class DemoJob:
+    """A job of the demo, and the expected size of its pictures in pixels."""
 
-    watched: Watched
+    followed: FollowedJob
     width: int | None = None
     height: int | None = None
 
 
 def set_pace(twin_url: str) -> None:
-    """Have the twin take long enough to be watched, and no longer."""
+    """Set how long the twin takes, in seconds: long enough for a person to watch, and no longer."""
     import httpx
 
     httpx.post(f"{twin_url}/_twin/pace", json={"endpoints": PACE_S}, trust_env=False).raise_for_status()
 
 
-def send_jobs(twin_url: str) -> list[Asked]:
-    """Send them all; the training and the video are chains, whose second job takes the result of the first."""
+def send_jobs(twin_url: str) -> list[DemoJob]:
+    """Send all jobs. The training and the video are chains: the second job uses the result of the first."""
     return [*_pictures(), *_lora(twin_url), *_video()]
 
 
-def _pictures() -> list[Asked]:
-    from tasks.generation import text_to_image as ask
+def _pictures() -> list[DemoJob]:
+    from tasks.generation import text_to_image
 
-    draft = ask.delay(prompt="a red fox in the snow at dawn", image_size="landscape_16_9")
-    square = ask.delay(
+    draft = text_to_image.delay(prompt="a red fox in the snow at dawn", image_size="landscape_16_9")
+    square = text_to_image.delay(
         prompt="a raku bowl, studio light", model="flux-dev", image_size="square_hd", seed=7, output_format="png"
     )
-    tall = ask.delay(
+    tall = text_to_image.delay(
         prompt="a lighthouse in fog, watercolour",
         model="sdxl",
         negative_prompt="people, text",
         image_size={"width": 832, "height": 1216},
     )
-    four = ask.delay(prompt="glaze samples on a shelf", image_size="square", num_images=4)
-    banana = ask.delay(prompt="a kiln, exploded view, labelled", model="nano-banana-2", image_size="landscape_4_3")
+    four = text_to_image.delay(prompt="glaze samples on a shelf", image_size="square", num_images=4)
+    banana = text_to_image.delay(
+        prompt="a kiln, exploded view, labelled", model="nano-banana-2", image_size="landscape_4_3"
+    )
     return [
-        Asked(Watched("draft", draft.id), 1024, 576),
-        Asked(Watched("square", square.id), 1024, 1024),
-        Asked(Watched("tall", tall.id), 832, 1216),
-        Asked(Watched("four at once", four.id), 512, 512),
-        Asked(Watched("nano banana", banana.id)),
+        DemoJob(FollowedJob("draft", draft.id), 1024, 576),
+        DemoJob(FollowedJob("square", square.id), 1024, 1024),
+        DemoJob(FollowedJob("tall", tall.id), 832, 1216),
+        DemoJob(FollowedJob("four at once", four.id), 512, 512),
+        DemoJob(FollowedJob("nano banana", banana.id)),
     ]
 
 
-def _lora(twin_url: str) -> list[Asked]:
+def _lora(twin_url: str) -> list[DemoJob]:
     from celery import chain
 
     from tasks.generation import text_to_image
@@ -73,12 +75,12 @@ def _lora(twin_url: str) -> list[Asked]:
     picture = text_to_image.s(prompt=f"{TRIGGER} on a wooden table", image_size="portrait_4_3", lora_scale=0.9)
     last = chain(training, picture).apply_async()
     return [
-        Asked(Watched("training", last.parent.id)),
-        Asked(Watched("with its LoRA", last.id, after=last.parent.id), 768, 1024),
+        DemoJob(FollowedJob("training", last.parent.id)),
+        DemoJob(FollowedJob("with its LoRA", last.id, after=last.parent.id), 768, 1024),
     ]
 
 
-def _video() -> list[Asked]:
+def _video() -> list[DemoJob]:
     from celery import chain
 
     from tasks.generation import text_to_image
@@ -88,13 +90,13 @@ def _video() -> list[Asked]:
     video = image_to_video.s(prompt="slow push in, sparks rise", duration_s=4, aspect_ratio="16:9")
     last = chain(picture, video).apply_async()
     return [
-        Asked(Watched("first frame", last.parent.id), 1024, 576),
-        Asked(Watched("video from it", last.id, after=last.parent.id)),
+        DemoJob(FollowedJob("first frame", last.parent.id), 1024, 576),
+        DemoJob(FollowedJob("video from it", last.id, after=last.parent.id)),
     ]
 
 
 def _photographs() -> bytes:
-    """A zip of small pictures: the data set of the training."""
+    """A zip of six small pictures: the data set of the training."""
     from PIL import Image, ImageDraw
 
     archive = io.BytesIO()
@@ -108,7 +110,7 @@ def _photographs() -> bytes:
 
 
 def _upload(twin_url: str, archive: bytes) -> str:
-    """Through the official client, whose hosts are module constants (fal-client 1.0.3)."""
+    """Upload with the official client. Its hosts are module constants (fal-client 1.0.3), so they are replaced."""
     import fal_client
     import fal_client.client as sdk
 

@@ -1,1 +1,1 @@
-"""The processes that `kilnhand up` starts, and how they end."""
+"""The processes that `kilnhand up` starts, and how they are ended."""

@@ -6,7 +6,7 @@ HOST = "127.0.0.1"
 
 
 def free_port(preferred: int = 0) -> int:
-    """The preferred port when nobody listens there, else any free one."""
+    """The preferred port if it is free, else any free port."""
     for port in (preferred, 0):
         try:
             with socket.create_server((HOST, port)) as probe:

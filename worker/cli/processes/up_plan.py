@@ -1,4 +1,4 @@
-"""What `kilnhand up` starts and what it leaves to others, from the settings; the demo is sealed off from both."""
+"""What `kilnhand up` starts: the settings say which processes run elsewhere. The demo ignores the settings."""
 
 import os
 import secrets
@@ -10,10 +10,10 @@ from config.keys.anthropic import anthropic_disabled_why
 from config.keys.fal import find_fal_key
 from config.keys.google import NoAccess, find_gemini, find_vertex
 from config.settings import Settings
-from worker.cli.processes.house import sealed
-from worker.cli.processes.parts import Addresses
 from worker.cli.processes.ports import free_port
-from worker.cli.processes.running import kept
+from worker.cli.processes.specs import Addresses
+from worker.cli.processes.stack import PROCESSES, isolated_environment
+from worker.cli.processes.state_folder import read_or_create_secret
 
 GATEWAY_PORT = 8080
 OVERRIDES = ("broker_url", "result_backend", "ledger_url", "store_url", "public_url")
@@ -21,42 +21,39 @@ OVERRIDES = ("broker_url", "result_backend", "ledger_url", "store_url", "public_
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports that are wanted; each is moved to a free one when it is taken."""
+    """The preferred ports. A port that is taken is replaced by a free one."""
 
-    gateway: int | None = None  # KILNHAND_GATEWAY_PORT
+    gateway: int | None = None  # None: KILNHAND_GATEWAY_PORT
     flower: int = 5555
     twin: int = 9100
     redis: int = 6399
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which parts, where, with which environment; and what a person should know about it."""
+class UpPlan:
+    """The processes to start, their addresses, environment and working folder; `notes` are shown to the user."""
 
-    parts: tuple[str, ...]
+    processes: tuple[str, ...]
     addresses: Addresses
     environment: Mapping[str, str]
     cwd: Path
     notes: tuple[str, ...]
 
 
-def plan_demo(folder: Path, ports: Ports) -> Plan:
-    """Everything of our own: no key, no foreign Redis and no foreign store is touched, so nothing is spent."""
+def plan_demo(folder: Path, ports: Ports) -> UpPlan:
+    """All processes run here. The demo uses no key, no other Redis and no other store, so it costs nothing."""
     auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
-    addresses = _free(ports, GATEWAY_PORT, kept(folder / "secret", secrets.token_hex(32)), auth)
-    note = "fal.ai is played by the twin, on a Redis of its own: the demo needs no key and spends no money"
-    parts = ("redis", "twin", "worker", "gateway", "flower")
-    played = {**_google_at(addresses), **_anthropic_at(addresses)}
-    return Plan(parts, addresses, sealed(folder, addresses, played), folder, (note,))
+    addresses = _free_addresses(ports, GATEWAY_PORT, _secret(folder), auth)
+    note = "the twin simulates fal.ai, and Redis is our own: the demo needs no key and spends no money"
+    twin = {**_google_variables(addresses), **_anthropic_variables(addresses)}
+    return UpPlan(PROCESSES, addresses, isolated_environment(folder, addresses, twin), folder, (note,))
 
 
-def plan_up(folder: Path, ports: Ports, settings: Settings) -> Plan:
-    """What the settings leave open."""
+def plan_up(folder: Path, ports: Ports, settings: Settings) -> UpPlan:
+    """Start what the settings do not place elsewhere: no Redis if a URL is set, no twin if a fal key or URL is set."""
     secret = settings.gateway.secret.get_secret_value() if settings.gateway.secret else None
     auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
-    addresses = _free(
-        ports, settings.gateway.gateway_port, secret or kept(folder / "secret", secrets.token_hex(32)), auth
-    )
+    addresses = _free_addresses(ports, settings.gateway.gateway_port, secret or _secret(folder), auth)
     notes: list[str] = []
     if "redis_url" in settings.redis.model_fields_set:
         addresses = replace(addresses, redis_port=None)
@@ -68,39 +65,39 @@ def plan_up(folder: Path, ports: Ports, settings: Settings) -> Plan:
         addresses = replace(addresses, twin_port=None)
         notes.append(f"fal.ai is the real one, with the key of {key.source}: jobs cost money")
     else:
-        notes.append("fal.ai is played by the twin, because no fal key was found; set FAL_KEY for the real one")
-    others = {} if addresses.twin_port is None else _others(addresses, settings)
+        notes.append("the twin simulates fal.ai, because no fal key was found; set FAL_KEY to use fal.ai")
+    others = {} if addresses.twin_port is None else _other_vendors(addresses, settings)
     if others:
-        notes.append(f"played by the twin, too: {', '.join(sorted(others))}")
-    missing = {"redis": addresses.redis_port is None, "twin": addresses.twin_port is None}
-    parts = tuple(name for name in ("redis", "twin", "worker", "gateway", "flower") if not missing.get(name))
+        notes.append(f"the twin also simulates {', '.join(sorted(others))}")
+    absent = {"redis": addresses.redis_port is None, "twin": addresses.twin_port is None}
+    processes = tuple(name for name in PROCESSES if not absent.get(name))
     environment = _environment(folder, addresses, settings)
     for variables in others.values():
         environment |= variables
-    return Plan(parts, addresses, environment, Path.cwd(), tuple(notes))
+    return UpPlan(processes, addresses, environment, Path.cwd(), tuple(notes))
 
 
-def _others(addresses: Addresses, settings: Settings) -> dict[str, dict[str, str]]:
-    """The vendors of whom nobody has set a key or a place, and the variables by which our twin plays them."""
+def _other_vendors(addresses: Addresses, settings: Settings) -> dict[str, dict[str, str]]:
+    """The vendors without a key or a URL in the settings, and the variables that send their calls to the twin."""
     found = {}
     google = settings.google
     if all(isinstance(access, NoAccess) for access in (find_vertex(google), find_gemini(google))):
-        found["Google"] = _google_at(addresses)
+        found["Google"] = _google_variables(addresses)
     if anthropic_disabled_why(settings.anthropic):
-        found["Anthropic"] = _anthropic_at(addresses)
+        found["Anthropic"] = _anthropic_variables(addresses)
     return found
 
 
-def _google_at(addresses: Addresses) -> dict[str, str]:
+def _google_variables(addresses: Addresses) -> dict[str, str]:
     return {"KILNHAND_GOOGLE_BASE_URL": f"{addresses.twin_url}/google"}
 
 
-def _anthropic_at(addresses: Addresses) -> dict[str, str]:
+def _anthropic_variables(addresses: Addresses) -> dict[str, str]:
     return {"KILNHAND_ANTHROPIC_BASE_URL": f"{addresses.twin_url}/anthropic"}
 
 
 def _environment(folder: Path, addresses: Addresses, settings: Settings) -> dict[str, str]:
-    """This process's, with our addresses; what the caller has set about other places stays."""
+    """This process's environment with the stack's addresses. URLs that the user has set stay."""
     groups = (settings.redis, settings.store, settings.gateway)
     chosen = {name for group in groups for name in group.model_fields_set if name in OVERRIDES}
     variables = {
@@ -113,7 +110,7 @@ def _environment(folder: Path, addresses: Addresses, settings: Settings) -> dict
     return {**os.environ, **variables}
 
 
-def _free(ports: Ports, gateway: int, secret: str, flower_auth: str) -> Addresses:
+def _free_addresses(ports: Ports, gateway: int, secret: str, flower_auth: str) -> Addresses:
     return Addresses(
         redis_port=free_port(ports.redis),
         twin_port=free_port(ports.twin),
@@ -124,6 +121,11 @@ def _free(ports: Ports, gateway: int, secret: str, flower_auth: str) -> Addresse
     )
 
 
+def _secret(folder: Path) -> str:
+    """The key that signs file URLs, created once."""
+    return read_or_create_secret(folder / "secret", secrets.token_hex(32))
+
+
 def _flower_auth(folder: Path) -> str:
-    """A password of its own: Flower is never open."""
-    return kept(folder / "flower", f"kilnhand:{secrets.token_urlsafe(9)}")
+    """Flower's user and password, created once: Flower is never open."""
+    return read_or_create_secret(folder / "flower", f"kilnhand:{secrets.token_urlsafe(9)}")

@@ -1,6 +1,6 @@
-"""The parts of a house: where each listens, the command that runs it, and the condition that says it works.
+"""The processes of a stack: where each listens, the command that runs it, and the check that says it is ready.
 
-Nothing is started here; that is `worker.cli.processes.house`.
+Nothing is started here; `worker.cli.processes.stack` does that.
 """
 
 import base64
@@ -10,19 +10,24 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from worker.cli.processes.ports import HOST
 from worker.cli.processes.redis_server import redis_server_binary
 
-Part = tuple[list[str], Callable[[float], bool]]
-"""A command, and whether it works now, given when it was started (seconds since the epoch)."""
+KILNHAND = [sys.executable, "-P", "-m", "worker.cli"]  # -P: no import of `worker` or `tasks` from the caller's folder
 
-KILNHAND = [sys.executable, "-P", "-m", "worker.cli"]  # -P: a folder `worker` or `tasks` of the caller's stays out
+
+class ProcessSpec(NamedTuple):
+    """A command, and a check whether it is ready. The check gets the start time, in seconds since the epoch."""
+
+    command: list[str]
+    is_ready: Callable[[float], bool]
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Ports on loopback and what is secret. None for a part that somebody else runs, or nobody."""
+    """Ports on loopback, and secrets. A port is None when this stack does not run that process."""
 
     redis_port: int | None
     twin_port: int | None
@@ -33,12 +38,12 @@ class Addresses:
 
     @property
     def redis_url(self) -> str:
-        """Our Redis."""
+        """This stack's Redis."""
         return f"redis://{HOST}:{self.redis_port}/0"
 
     @property
     def twin_url(self) -> str:
-        """The stand-in for fal.ai."""
+        """The twin, the local simulator of fal.ai."""
         return f"http://{HOST}:{self.twin_port}"
 
     @property
@@ -52,8 +57,8 @@ class Addresses:
         return f"http://{HOST}:{self.flower_port}"
 
     def variables(self, folder: Path) -> dict[str, str]:
-        """What every process of the house has in its environment."""
-        found = {
+        """The environment variables that every process of the stack gets."""
+        variables = {
             "KILNHAND_SECRET": self.secret,
             "KILNHAND_STORE_URL": (folder / "files").as_uri(),
             "KILNHAND_PUBLIC_URL": self.gateway_url,
@@ -63,52 +68,53 @@ class Addresses:
         }
         if self.redis_port is not None:
             names = ("REDIS_URL", "BROKER_URL", "RESULT_BACKEND", "LEDGER_URL")
-            found |= {f"KILNHAND_{name}": self.redis_url for name in names}
+            variables |= {f"KILNHAND_{name}": self.redis_url for name in names}
         if self.twin_port is not None:
-            found["KILNHAND_FAL_BASE_URL"] = self.twin_url
-        return found
+            variables["KILNHAND_FAL_BASE_URL"] = self.twin_url
+        return variables
 
 
-def redis(folder: Path, port: int, keep: bool = False) -> Part:
-    """A Redis that nobody else can reach; `keep` writes it to disk, so that jobs outlive it."""
+def redis_spec(folder: Path, port: int, persist: bool = False) -> ProcessSpec:
+    """A Redis on loopback only. With `persist` it writes an append-only file, so that jobs survive its restart."""
     data = folder / "redis"
     data.mkdir(parents=True, exist_ok=True)
     options = ["--bind", HOST, "--port", str(port), "--dir", str(data), "--save", "", "--loglevel", "warning"]
-    kept = ["--appendonly", "yes" if keep else "no", "--maxmemory-policy", "noeviction"]
-    return [redis_server_binary(), *options, *kept], lambda _: _answers_ping(port)
+    keeping = ["--appendonly", "yes" if persist else "no", "--maxmemory-policy", "noeviction"]
+    return ProcessSpec([redis_server_binary(), *options, *keeping], lambda _: _answers_ping(port))
 
 
-def twin(port: int) -> Part:
+def twin_spec(port: int) -> ProcessSpec:
     """The twin."""
-    return [*KILNHAND, "twin", "--port", str(port)], lambda _: _answers(f"http://{HOST}:{port}/_twin/health")
+    command = [*KILNHAND, "twin", "--port", str(port)]
+    return ProcessSpec(command, lambda _: _answers(f"http://{HOST}:{port}/_twin/health"))
 
 
-def gateway(port: int) -> Part:
-    """The gateway; its port is in the environment."""
-    return [*KILNHAND, "gateway"], lambda _: _answers(f"http://{HOST}:{port}/readyz")
+def gateway_spec(port: int) -> ProcessSpec:
+    """The gateway. It reads its port from the environment."""
+    return ProcessSpec([*KILNHAND, "gateway"], lambda _: _answers(f"http://{HOST}:{port}/readyz"))
 
 
-def flower(port: int, auth: str) -> Part:
-    """Flower; its password is in the environment, where no process list shows it."""
+def flower_spec(port: int, auth: str) -> ProcessSpec:
+    """Flower. It reads its password from the environment, because a process list would show an argument."""
     command = [*KILNHAND, "flower", f"--address={HOST}", f"--port={port}"]
-    return command, lambda _: _answers(f"http://{HOST}:{port}/api/task/types", auth)
+    return ProcessSpec(command, lambda _: _answers(f"http://{HOST}:{port}/api/task/types", auth))
 
 
-def worker(folder: Path, name: str, queues: str | None = None) -> Part:
-    """A replica. It works once it touches its heartbeat file anew."""
-    beat = heartbeat(folder, name)
+def worker_spec(folder: Path, name: str, queues: str | None = None) -> ProcessSpec:
+    """A worker. It is ready when it has touched its heartbeat file after the start."""
+    beat = heartbeat_file(folder, name)
     command = [*KILNHAND, "worker", "--without-mingle", "--without-gossip", "--hostname", f"{name}@%h"]
-    queued = ["--queues", queues] if queues else []
-    return [*command, *queued], lambda since: beat.exists() and beat.stat().st_mtime > since
+    consumed = ["--queues", queues] if queues else []
+    return ProcessSpec([*command, *consumed], lambda since: beat.exists() and beat.stat().st_mtime > since)
 
 
-def heartbeat(folder: Path, name: str) -> Path:
-    """The file that this worker touches while it is well."""
+def heartbeat_file(folder: Path, name: str) -> Path:
+    """The file that this worker touches while it is healthy."""
     return folder / "heartbeat" / name
 
 
 def _answers(url: str, auth: str | None = None) -> bool:
-    """Whether a GET of this address on loopback gives 200."""
+    """Whether a GET of this loopback address returns 200."""
     request = urllib.request.Request(url)  # noqa: S310  # our own http addresses only
     if auth:
         request.add_header("Authorization", f"Basic {base64.b64encode(auth.encode()).decode()}")

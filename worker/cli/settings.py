@@ -1,4 +1,4 @@
-"""Settings as the command line reads them: every bad variable in one line of its own, and no value is repeated."""
+"""The settings as the command line reads them. Each wrong variable gets a line of its own, without its value."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -8,22 +8,22 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
 from config.settings import GROUPS, Settings
-from worker.cli.screen.complaint import Complaint
+from worker.cli.errors import CliError
 
 PREFIX = "KILNHAND_"
 
 
 def read_settings() -> Settings:
-    """All settings. Raises a `Complaint` that names each variable that cannot be used."""
+    """All settings. Raises a `CliError` that names each variable with a wrong value."""
     if problems := [line for group in GROUPS for line in _problems(group)]:
-        raise Complaint("\n".join(["these settings cannot be used (environment or .env):", *problems]), status=2)
+        raise CliError("\n".join(["these settings cannot be used (environment or .env):", *problems]), status=2)
     return Settings()
 
 
-def source_of(field: str, joined: Collection[str]) -> str:
-    """Where a value that is set comes from. `joined`: the variables taken from the house in this folder."""
+def source_of(field: str, from_stack: Collection[str]) -> str:
+    """Where the value of a setting comes from. `from_stack`: the variables that the running stack has provided."""
     name = f"{PREFIX}{field}".upper()
-    if name in joined:
+    if name in from_stack:
         return "kilnhand up, which runs in this folder"
     return "environment" if os.environ.get(name) else ".env"
 
@@ -33,13 +33,13 @@ def _problems(group: type[BaseSettings]) -> Iterator[str]:
         group()
     except ValidationError as error:
         for item in error.errors(include_url=False, include_input=False):
-            yield f"  {PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {_said(item)}"
+            yield f"  {PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {_message(item)}"
     except SettingsError as error:
         yield f"  {error}"
 
 
-def _said(item: Any) -> str:
-    """Pydantic's own words; of a secret it says too much."""
+def _message(item: Any) -> str:
+    """Pydantic's message; for a short secret our own, because pydantic's shows the secret's length."""
     if item["type"] == "too_short":
         return f"is too short: at least {item['ctx']['min_length']} characters"
     message = str(item["msg"]).removeprefix("Value error, ")

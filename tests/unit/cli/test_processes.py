@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from worker.cli.processes.child import Child, ChildFailedError
-from worker.cli.processes.leash import hold
 from worker.cli.processes.ports import free_port
-from worker.cli.processes.running import announce, join, kept, only_one
+from worker.cli.processes.state_folder import lock_folder, read_or_create_secret, use_running_stack, write_environment
+from worker.cli.processes.watchdog import remaining_groups
 from worker.cli.screen.log_lines import LogLines
 
 
@@ -47,7 +47,7 @@ def test_a_child_that_does_not_listen_to_sigterm_is_killed_after_the_grace(tmp_p
 
 
 def test_a_leash_holds_the_newest_first_and_forgets_who_has_ended() -> None:
-    assert hold(["+11\n", "+12\n", "+13\n", "-12\n"]) == [13, 11]
+    assert remaining_groups(["+11\n", "+12\n", "+13\n", "-12\n"]) == [13, 11]
 
 
 def test_a_taken_port_is_moved() -> None:
@@ -71,7 +71,7 @@ def test_only_whole_new_lines_of_a_log_are_shown(tmp_path: Path) -> None:
 
 def test_a_secret_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "made" / "secret"
-    assert kept(path, "first") == kept(path, "second") == "first"
+    assert read_or_create_secret(path, "first") == read_or_create_secret(path, "second") == "first"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -80,9 +80,9 @@ def test_a_house_is_found_while_it_is_held_and_the_environment_wins(
 ) -> None:
     monkeypatch.setenv("KILNHAND_STORE_URL", "mine")
     monkeypatch.delenv("KILNHAND_REDIS_URL", raising=False)
-    with only_one(tmp_path):
-        announce(tmp_path, {"KILNHAND_REDIS_URL": "redis://x", "KILNHAND_STORE_URL": "theirs", "PATH": "/"})
-        assert join(tmp_path) == ["KILNHAND_REDIS_URL"]
+    with lock_folder(tmp_path):
+        write_environment(tmp_path, {"KILNHAND_REDIS_URL": "redis://x", "KILNHAND_STORE_URL": "theirs", "PATH": "/"})
+        assert use_running_stack(tmp_path) == ["KILNHAND_REDIS_URL"]
         assert (os.environ["KILNHAND_REDIS_URL"], os.environ["KILNHAND_STORE_URL"]) == ("redis://x", "mine")
     monkeypatch.delenv("KILNHAND_REDIS_URL")
-    assert join(tmp_path) == []
+    assert use_running_stack(tmp_path) == []

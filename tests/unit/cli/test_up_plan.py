@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from worker.cli.processes.plan import Plan, Ports, plan_demo, plan_up
+from worker.cli.processes.up_plan import Ports, UpPlan, plan_demo, plan_up
 
 ANY = Ports(0, 0, 0, 0)
 
@@ -19,51 +19,53 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def planned(tmp_path: Path) -> Plan:
+def planned(tmp_path: Path) -> UpPlan:
     return plan_up(tmp_path / ".kilnhand", ANY, Settings())
 
 
-def test_with_nothing_set_everything_is_ours(tmp_path: Path) -> None:
+def test_without_settings_every_process_is_started(tmp_path: Path) -> None:
     plan = planned(tmp_path)
-    assert plan.parts == ("redis", "twin", "worker", "gateway", "flower")
+    assert plan.processes == ("redis", "twin", "worker", "gateway", "flower")
     assert plan.environment["KILNHAND_FAL_BASE_URL"] == plan.addresses.twin_url
-    assert "played by the twin, because no fal key was found" in plan.notes[0]
+    assert "the twin simulates fal.ai, because no fal key was found" in plan.notes[0]
     assert plan.environment["KILNHAND_GOOGLE_BASE_URL"] == f"{plan.addresses.twin_url}/google"
     assert plan.environment["KILNHAND_ANTHROPIC_BASE_URL"] == f"{plan.addresses.twin_url}/anthropic"
-    assert plan.notes[1] == "played by the twin, too: Anthropic, Google"
+    assert plan.notes[1] == "the twin also simulates Anthropic, Google"
 
 
-def test_the_twin_plays_nobody_of_whom_a_key_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_twin_does_not_simulate_a_vendor_with_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("GEMINI_API_KEY=0123456789abcdef\n")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "0123456789abcdef")
     plan = planned(tmp_path)
-    assert "twin" in plan.parts and len(plan.notes) == 1
+    assert "twin" in plan.processes and len(plan.notes) == 1
     assert not {"KILNHAND_GOOGLE_BASE_URL", "KILNHAND_ANTHROPIC_BASE_URL"} & set(plan.environment)
 
 
-def test_a_fal_key_replaces_the_twin_and_is_said_to_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_fal_key_there_is_no_twin_and_a_note_about_the_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAL_KEY", "name:0123456789abcdef")
     plan = planned(tmp_path)
-    assert "twin" not in plan.parts and "KILNHAND_FAL_BASE_URL" not in plan.environment
+    assert "twin" not in plan.processes and "KILNHAND_FAL_BASE_URL" not in plan.environment
     assert plan.notes == ("fal.ai is the real one, with the key of FAL_KEY: jobs cost money",)
 
 
-def test_a_redis_that_is_set_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_url_that_is_set_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILNHAND_REDIS_URL", "redis://elsewhere:6379/3")
     plan = planned(tmp_path)
-    assert "redis" not in plan.parts
+    assert "redis" not in plan.processes
     assert plan.environment["KILNHAND_REDIS_URL"] == "redis://elsewhere:6379/3"
     assert "KILNHAND_LEDGER_URL" not in plan.environment
 
 
-def test_what_a_dotenv_file_says_about_places_stays(tmp_path: Path) -> None:
+def test_urls_from_a_dotenv_file_stay(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KILNHAND_PUBLIC_URL=https://files.example\nKILNHAND_SECRET=0123456789abcdef\n")
     plan = planned(tmp_path)
     assert "KILNHAND_PUBLIC_URL" not in plan.environment, "the children read .env themselves"
     assert plan.environment["KILNHAND_SECRET"] == "0123456789abcdef"
 
 
-def test_the_demo_touches_nothing_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_uses_nothing_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = {
         "FAL_KEY": "name:0123456789abcdef", "GEMINI_API_KEY": "0123456789abcdef",
         "ANTHROPIC_API_KEY": "0123456789abcdef", "KILNHAND_REDIS_URL": "redis://elsewhere/0",
@@ -72,15 +74,15 @@ def test_the_demo_touches_nothing_that_is_configured(tmp_path: Path, monkeypatch
     for name, value in foreign.items():
         monkeypatch.setenv(name, value)
     plan = plan_demo(tmp_path / ".kilnhand", ANY)
-    assert plan.parts == ("redis", "twin", "worker", "gateway", "flower")
+    assert plan.processes == ("redis", "twin", "worker", "gateway", "flower")
     assert not set(plan.environment.items()) & set(foreign.items())
     assert not {"FAL_KEY", "GEMINI_API_KEY", "ANTHROPIC_API_KEY"} & set(plan.environment)
     assert plan.environment["KILNHAND_GOOGLE_BASE_URL"] == f"{plan.addresses.twin_url}/google"
     assert plan.environment["KILNHAND_BROKER_URL"] == plan.addresses.redis_url
-    assert plan.cwd != Path.cwd(), "no .env and no fal-config.ini of the caller's is read"
+    assert plan.cwd != Path.cwd(), "the children read no .env and no fal-config.ini of the caller"
 
 
-def test_secrets_are_made_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_created_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = planned(tmp_path).addresses, planned(tmp_path).addresses
     assert (first.secret, first.flower_auth) == (second.secret, second.flower_auth)
     assert len(first.secret) == 64

@@ -1,4 +1,4 @@
-"""A job as it is written on the command line: `generation.text_to_image prompt="a fox" num_images=2`."""
+"""Read a job from command line arguments: `generation.text_to_image prompt="a fox" num_images=2`."""
 
 import difflib
 import importlib
@@ -7,18 +7,18 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Any
 
-from worker.cli.screen.complaint import Complaint
+from worker.cli.errors import CliError
 from worker.edge.task import JobTask
 
 
 def find_task(name: str) -> JobTask:
-    """The task of this name. Raises a `Complaint` that names those there are."""
+    """The task with this name. Raises a `CliError` that lists all tasks."""
     known = all_tasks()
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise Complaint(f"no task {name!r}: {hint}the tasks are {', '.join(sorted(known))}", status=2)
+    raise CliError(f"no task {name!r}: {hint}the tasks are {', '.join(sorted(known))}", status=2)
 
 
 def all_tasks() -> dict[str, JobTask]:
@@ -32,17 +32,17 @@ def all_tasks() -> dict[str, JobTask]:
 
 
 def read_fields(pairs: Sequence[str]) -> dict[str, Any]:
-    """`key=value` each; a value is JSON where it can be read as JSON, else the text itself."""
-    given: dict[str, Any] = {}
+    """Parse `key=value` pairs. A value that is valid JSON is parsed; any other value stays text."""
+    fields: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
-            raise Complaint(f"{pair!r} is not key=value: write for example prompt='a red fox' num_images=2", status=2)
-        if (name := name.strip()) in given:
+            raise CliError(f"{pair!r} is not key=value: write for example prompt='a red fox' num_images=2", status=2)
+        if (name := name.strip()) in fields:
             hint = f"""a list is one value, for example {name}='["@a.jpg", "@b.jpg"]'"""
-            raise Complaint(f"{name} is given twice: write it once; {hint}", status=2)
-        given[name] = _value(text)
-    return given
+            raise CliError(f"{name} is given twice: write it once; {hint}", status=2)
+        fields[name] = _value(text)
+    return fields
 
 
 def _value(text: str) -> Any:

@@ -1,0 +1,12 @@
+"""The error that ends a command with a message instead of a traceback."""
+
+
+class CliError(Exception):
+    """A command cannot continue. The message says why and what to do.
+
+    `status` is the exit status: 2 for wrong input or settings, 1 for everything else.
+    """
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.message, self.status = message, status

@@ -1,0 +1,4 @@
+"""Exit statuses that several commands share. They are the shell's own: `timeout` returns 124, Ctrl-C 128 + SIGINT."""
+
+TIMED_OUT = 124
+INTERRUPTED = 130

@@ -1,0 +1,128 @@
+"""Local files in a job of the command line: `image=@photo.jpg` becomes a data URI in the request.
+
+A file that does not fit into the request is put into our store, and the request gets its key. Only fields that take a
+file reference are changed, at any depth, so a prompt may begin with `@`.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import AfterValidator, BaseModel
+
+from worker.cli.errors import CliError
+from worker.files.archive import TAR_GZ, ZIP, is_archive
+from worker.files.formats import ANYTHING, HEAD_BYTES, Format, by_ending, sniff
+from worker.jobs.file_keys import key_of
+from worker.jobs.file_refs import file_ref, image_ref
+from worker.jobs.request import MAX_BYTES, file_url
+
+_RESERVED_BYTES = 8 << 10  # of a request, for everything that is not a file
+MAX_INLINE_BYTES = (MAX_BYTES - _RESERVED_BYTES) * 3 // 4  # inside a request; base64 makes 4 bytes of 3
+MAX_STORED_IMAGE_BYTES = 100_000_000  # through the store
+
+StoreFile = Callable[[str, Path, str], None]  # puts a file into our store: key, path, content type
+
+
+def attach_files(
+    request_type: type[BaseModel],
+    fields: Mapping[str, Any],
+    store_file: StoreFile | None = None,
+    max_bytes: int = MAX_STORED_IMAGE_BYTES,
+) -> dict[str, Any]:
+    """The fields, with each `@path` in a file field replaced by a data URI or a store key. Raises a `CliError`.
+
+    `max_bytes` is the limit for weights and archives. Without `store_file`, files go only into the request.
+    """
+    limits: Mapping[Any, int] = {file_url: 0, image_ref: MAX_STORED_IMAGE_BYTES, file_ref: max_bytes}
+    if store_file is None:
+        limits = dict.fromkeys(_FILE_VALIDATORS, 0)
+    return _Attachment(store_file, limits).of_model(request_type, fields)
+
+
+_FILE_VALIDATORS = (file_url, image_ref, file_ref)  # a field with one of these validators takes a file
+
+
+class _Attachment:
+    """Attaches files to one request. `limits`: the largest stored file in bytes, by the validator of its field."""
+
+    def __init__(self, store_file: StoreFile | None, limits: Mapping[Any, int]) -> None:
+        self._store_file, self._limits, self._left = store_file, limits, MAX_INLINE_BYTES
+
+    def of_model(self, request_type: type[BaseModel], fields: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+        found = dict(fields)
+        for name, field in request_type.model_fields.items():
+            if name in fields:
+                found[name] = self._value(f"{at}{name}", fields[name], [field.annotation, *field.metadata])
+        return found
+
+    def _value(self, label: str, value: Any, annotations: list[Any]) -> Any:
+        if isinstance(value, list):
+            return [self._value(f"{label}.{n}", each, annotations) for n, each in enumerate(value)]
+        nested = list(_nested(annotations))
+        if isinstance(value, Mapping):
+            model = next((part for part in nested if _is_model(part)), None)
+            return self.of_model(model, value, f"{label}.") if model else value
+        validators = [part.func for part in nested if isinstance(part, AfterValidator)]
+        found = [validator for validator in validators if validator in _FILE_VALIDATORS]
+        if not found or not isinstance(value, str) or not value.startswith("@"):
+            return value
+        path = Path(value[1:]).expanduser()
+        try:
+            return self._file(label, path, self._limits[found[0]])
+        except OSError as error:
+            raise CliError(f"{label}: {path} cannot be read ({error.strerror})", status=2) from error
+
+    def _file(self, label: str, path: Path, max_stored: int) -> str:
+        size = path.stat().st_size
+        if size <= self._left:
+            self._left -= size
+            return _data_uri(path)
+        if self._store_file and size <= max_stored:
+            return _stored(path, self._store_file)
+        raise CliError(f"{label}: {path} has {_size(size)}; allowed: {self._allowed(max_stored)}", status=2)
+
+    def _allowed(self, max_stored: int) -> str:
+        together = "" if self._left == MAX_INLINE_BYTES else " with the files before it"
+        return f"{_size(max(max_stored, MAX_INLINE_BYTES))}{'' if max_stored else together}, or a URL of it"
+
+
+def _nested(annotations: Any) -> Iterator[Any]:
+    """Each part of an annotation, at any depth."""
+    for part in annotations:
+        yield part
+        yield from _nested(get_args(part))
+
+
+def _is_model(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel)
+
+
+def _stored(path: Path, store_file: StoreFile) -> str:
+    """Put the file into our store. The key contains the hash, so the same file is stored once."""
+    with path.open("rb") as file:
+        form = _format(path, file.read(HEAD_BYTES))
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    key = key_of(digest, "input", 0, form.ending)
+    store_file(key, path, form.content_type)
+    return key
+
+
+def _data_uri(path: Path) -> str:
+    data = path.read_bytes()
+    return f"data:{_format(path, data[:HEAD_BYTES]).content_type};base64,{base64.b64encode(data).decode()}"
+
+
+def _format(path: Path, head: bytes) -> Format:
+    """The format that the first bytes show, else the one of the file name's ending."""
+    if is_archive(head):
+        return ZIP if head.startswith(b"PK") else TAR_GZ
+    form = sniff(head)
+    return by_ending(path.name) if form is ANYTHING else form
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e3:,.0f} kB" if size < 10_000_000 else f"{size / 1e6:,.0f} MB"
