@@ -159,7 +159,7 @@ def gateway() -> None:
 
 @app.command(context_settings=EXTRA_ARGUMENTS, add_help_option=False)
 def twin(context: typer.Context) -> None:
-    """Run the twin, the local simulator of fal.ai, Google and Anthropic, for example --port 9100."""
+    """Run the twin, the local stand-in for fal.ai, Google and Anthropic, for example --port 9100."""
     from worker.cli.commands.serve import run_twin
 
     run_twin(context.args)

@@ -1,4 +1,4 @@
-"""`kilnhand` as a person runs it: a process in a folder, with an environment that knows no key and no Redis."""
+"""Runs `kilnhand` as a process in its own folder, with an environment without keys and Redis."""
 
 import contextlib
 import os
@@ -19,8 +19,8 @@ READY = "Ctrl-C ends everything"
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A command that has ended."""
+class Finished:
+    """The exit status and the output of a finished command."""
 
     status: int
     out: str
@@ -28,27 +28,27 @@ class Ran:
 
 
 def environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's without settings and keys, and with a home that holds none."""
+    """This process's environment without settings and keys, with `folder` as home."""
     foreign = ("KILNHAND_", "FAL_", "FLOWER_", "CELERY_", "COLUMNS", "GOOGLE_", "GEMINI_", "ANTHROPIC_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, "HOME": str(folder), **(more or {})}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {**inherited, "HOME": str(folder), **(more or {})}
 
 
 @pytest.fixture
-def kilnhand(tmp_path: Path) -> Callable[..., Ran]:
-    """Runs a command to its end."""
+def kilnhand(tmp_path: Path) -> Callable[..., Finished]:
+    """Runs a command and waits for its end."""
 
-    def run(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = tmp_path) -> Ran:
+    def run(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = tmp_path) -> Finished:
         done = subprocess.run(
             [*KILNHAND, *arguments], env=environment(tmp_path, env), cwd=cwd, capture_output=True, text=True, timeout=90
         )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return Finished(done.returncode, done.stdout, done.stderr)
 
     return run
 
 
-class Running:
-    """A command that runs, with everything that it has started."""
+class RunningCommand:
+    """A running command, and the processes that it has started."""
 
     def __init__(self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None, tty: int | None = None):
         self.folder, self.log = folder, folder / f"{'-'.join(arguments[:2])}.out"
@@ -68,12 +68,12 @@ class Running:
         return self.log.read_text()
 
     def says(self, words: str, timeout_s: float = 60.0) -> None:
-        """Wait until it has said so."""
+        """Wait until its output contains these words."""
         wait_until(lambda: words in self.text() or self.ended(), f"it says {words!r}", timeout_s)
         assert words in self.text(), self.text()
 
     def children(self) -> set[psutil.Process]:
-        """Whatever it has started up to now."""
+        """All processes that it has started so far."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self.started |= set(psutil.Process(self.process.pid).children(recursive=True))
         return self.started
@@ -83,13 +83,13 @@ class Running:
         return self.process.poll() is not None
 
     def end(self, number: int = signal.SIGINT, timeout_s: float = 30.0) -> int:
-        """Send a signal and wait for its status."""
+        """Send a signal and wait for the exit status."""
         self.children()
         self.process.send_signal(number)
         return self.process.wait(timeout_s)
 
     def left(self) -> list[psutil.Process]:
-        """What it has started and has not ended."""
+        """The processes that it has started and that still run."""
         return [process for process in self.started if _is_alive(process)]
 
 
@@ -101,12 +101,12 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Starts a command that stays; whatever is left of it in the end is killed."""
-    found: list[Running] = []
+def running(tmp_path: Path) -> Iterator[Callable[..., RunningCommand]]:
+    """Starts a command and returns at once. After the test, it and its processes are killed."""
+    found: list[RunningCommand] = []
 
-    def start(*arguments: str, env: Mapping[str, str] | None = None, tty: int | None = None) -> Running:
-        found.append(Running(tmp_path, *arguments, env=env, tty=tty))
+    def start(*arguments: str, env: Mapping[str, str] | None = None, tty: int | None = None) -> RunningCommand:
+        found.append(RunningCommand(tmp_path, *arguments, env=env, tty=tty))
         return found[-1]
 
     yield start

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 
 from tasks.generation import text_to_image
-from tests.acceptance.cli.conftest import Ran
+from tests.acceptance.cli.conftest import Finished
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
 from worker import client
@@ -18,7 +18,7 @@ def waits(job_id: str, twin: Twin) -> None:
     wait_until(lambda: twin.count and client.status(job_id).stage == "waiting", "it waits")  # type: ignore[union-attr]
 
 
-def test_a_cancel_waits_for_the_receipt(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
+def test_a_cancel_waits_for_the_receipt(kilnhand: Callable[..., Finished], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=60)
     job_id = text_to_image.delay(prompt="x").id
     waits(job_id, twin)
@@ -31,7 +31,9 @@ def test_a_cancel_waits_for_the_receipt(kilnhand: Callable[..., Ran], stack: Sta
     assert re.search(r"receipt +stopped in time; nothing was billed", shown.out)
 
 
-def test_a_cancel_that_comes_too_late_shows_the_files(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
+def test_a_cancel_that_comes_too_late_shows_the_files(
+    kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
+) -> None:
     twin.pace(seconds=5)
     twin.script(endpoint="*", call="cancel", what="ignored")
     job_id = text_to_image.delay(prompt="x", image_size="square_hd").id
@@ -44,7 +46,7 @@ def test_a_cancel_that_comes_too_late_shows_the_files(kilnhand: Callable[..., Ra
     assert twin.requests()[0]["billed"]["usd"] == 0.006
 
 
-def test_a_cancel_need_not_wait(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
+def test_cancel_can_return_without_waiting(kilnhand: Callable[..., Finished], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=60)
     job_id = text_to_image.delay(prompt="x").id
     waits(job_id, twin)
@@ -54,7 +56,9 @@ def test_a_cancel_need_not_wait(kilnhand: Callable[..., Ran], stack: Stack, twin
     wait_until(lambda: client.status(job_id).state == "REVOKED", "it has ended")  # type: ignore[union-attr]
 
 
-def test_a_job_that_had_ended_stays_and_the_status_is_1(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
+def test_a_job_that_had_ended_is_not_changed_and_the_status_is_1(
+    kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
+) -> None:
     twin.pace(seconds=0.1)
     sent = text_to_image.delay(prompt="x")
     sent.get(timeout=30)
@@ -64,14 +68,14 @@ def test_a_job_that_had_ended_stays_and_the_status_is_1(kilnhand: Callable[..., 
     assert f"{stack.gateway_url}/files/" in ran.out
 
 
-def test_nobody_knows_an_unknown_id(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+def test_an_unknown_id_is_an_error(kilnhand: Callable[..., Finished], stack: Stack) -> None:
     for command in (["cancel", "nope"], ["why", "nope"], ["dead", "show", "nope"]):
         ran = kilnhand(*command, env=stack.environment)
         assert (ran.status, ran.out) == (1, "")
         assert "no job nope: the ledger does not know it" in ran.err
 
 
-def test_without_redis_the_ways_out_are_named(kilnhand: Callable[..., Ran]) -> None:
+def test_without_redis_the_error_says_what_to_do(kilnhand: Callable[..., Finished]) -> None:
     nowhere = {"KILNHAND_REDIS_URL": "redis://:hunter22@127.0.0.1:1/0"}
     commands = (["cancel", "x"], ["why", "x"], ["dead", "list"], ["dead", "drop", "x"], ["dead", "replay", "x"])
     for ran in (kilnhand(*command, env=nowhere) for command in commands):

@@ -1,4 +1,4 @@
-"""`kilnhand dead` against a stack of real processes: failed jobs are listed, told, replayed once, and dropped."""
+"""`kilnhand dead` against a stack of real processes: failed jobs are listed, shown, replayed once, and dropped."""
 
 import json
 import os
@@ -10,18 +10,18 @@ from celery import chain
 
 from tasks.generation import text_to_image
 from tasks.video import image_to_video
-from tests.acceptance.cli.conftest import Ran, Running
+from tests.acceptance.cli.conftest import Finished, RunningCommand
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
 from worker import client
 from worker.cli.processes.stack import Stack
 
-Kilnhand = Callable[..., Ran]
+Kilnhand = Callable[..., Finished]
 
 
 @pytest.fixture
 def failed(stack: Stack, twin: Twin, kilnhand: Kilnhand) -> str:
-    """A job that has failed, the only one on the list."""
+    """A failed job. It is the only one on the list."""
     kilnhand("dead", "drop", "--all", env=stack.environment)
     twin.pace(seconds=0.1)
     return fail(twin, prompt="a kiln", num_images=2, image_size="square", tenant="acme", labels={"order": "7"})
@@ -50,7 +50,7 @@ def test_failed_jobs_are_listed_newest_first(kilnhand: Kilnhand, stack: Stack, t
     assert [check["detail"] for check in doctor["checks"] if check["name"] == "dead"] == ["2 failed jobs"]
 
 
-def test_one_is_shown_with_its_story_and_what_it_was_asked_for(kilnhand: Kilnhand, stack: Stack, failed: str) -> None:
+def test_a_failed_job_is_shown_with_its_story_and_its_request(kilnhand: Kilnhand, stack: Stack, failed: str) -> None:
     ran = kilnhand("dead", "show", failed, env=stack.environment)
     assert "the ending is decided: failed; request_refused" in ran.out
     assert '  prompt = "a kiln"' in ran.out and "  num_images = 2" in ran.out
@@ -77,18 +77,18 @@ def test_a_replay_is_a_new_job_with_the_same_request_and_options(
     assert twin.count == taken
 
 
-def test_without_a_terminal_it_must_be_told(kilnhand: Kilnhand, stack: Stack, twin: Twin, failed: str) -> None:
+def test_a_replay_without_a_terminal_needs_yes(kilnhand: Kilnhand, stack: Stack, twin: Twin, failed: str) -> None:
     ran = kilnhand("dead", "replay", failed, env=stack.environment)
     assert ran.status == 2 and "say --yes" in ran.err
     assert dead_ids(kilnhand, stack) == [failed]
 
 
 @pytest.mark.parametrize(("answer", "status", "left"), [(b"y\n", 0, 0), (b"n\n", 1, 1), (b"\n", 1, 1)])
-def test_on_a_terminal_it_asks(
+def test_a_replay_on_a_terminal_asks_first(
     answer: bytes,
     status: int,
     left: int,
-    running: Callable[..., Running],
+    running: Callable[..., RunningCommand],
     kilnhand: Kilnhand,
     stack: Stack,
     failed: str,
@@ -97,15 +97,15 @@ def test_on_a_terminal_it_asks(
     os.write(controller, answer)
     replay = running("dead", "replay", failed, env=stack.environment, tty=terminal)
     wait_until(replay.ended, "it has ended", timeout_s=60)
-    said = os.read(controller, 100_000).decode()
+    output = os.read(controller, 100_000).decode()
     os.close(controller)
     os.close(terminal)
-    assert "Send it again? [y/N]" in said
-    assert replay.process.returncode == status, said
+    assert "Send it again? [y/N]" in output
+    assert replay.process.returncode == status, output
     assert len(dead_ids(kilnhand, stack)) == left
 
 
-def test_what_followed_is_not_replayed_and_that_is_said(
+def test_followers_are_not_replayed_and_a_warning_says_so(
     kilnhand: Kilnhand, stack: Stack, twin: Twin, failed: str
 ) -> None:
     twin.script(endpoint="*", call="submit", what="http", status=422, body={"detail": "no"})
@@ -128,7 +128,7 @@ def test_a_job_that_no_worker_accepted_is_replayed_from_its_message(
 
     sent = text_to_image.apply_async(kwargs={"prompt": "never taken", "seed": 3}, countdown=3600)
 
-    async def give_up() -> None:  # as after an hour and a half of sending it
+    async def give_up() -> None:  # what the ledger does after an hour and a half without a worker
         ledger = open_redis_ledger(stack.redis_url)
         await ledger.signal(sent.id, "due")
         while not (claims := (await ledger.claim(["generation"], 1, 5.0))[0]):
@@ -149,7 +149,7 @@ def test_a_job_that_no_worker_accepted_is_replayed_from_its_message(
     assert text_to_image.AsyncResult(ran.out.strip()).get(timeout=30)["seed"] == 3
 
 
-def test_dropping_takes_off_the_list_only(kilnhand: Kilnhand, stack: Stack, failed: str) -> None:
+def test_drop_only_takes_a_job_off_the_list(kilnhand: Kilnhand, stack: Stack, failed: str) -> None:
     assert kilnhand("dead", "drop", env=stack.environment).status == 2
     assert kilnhand("dead", "drop", failed, env=stack.environment).status == 0
     gone = kilnhand("dead", "drop", failed, env=stack.environment)
@@ -157,7 +157,7 @@ def test_dropping_takes_off_the_list_only(kilnhand: Kilnhand, stack: Stack, fail
     assert kilnhand("why", failed, env=stack.environment).status == 0
 
 
-def test_what_has_not_failed_is_not_replayed(kilnhand: Kilnhand, stack: Stack, twin: Twin) -> None:
+def test_a_job_that_has_not_failed_is_not_replayed(kilnhand: Kilnhand, stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=0.1)
     sent = text_to_image.delay(prompt="x")
     sent.get(timeout=30)

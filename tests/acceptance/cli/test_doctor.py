@@ -1,13 +1,13 @@
-"""`kilnhand doctor`: well, ill, and badly configured."""
+"""`kilnhand doctor` with everything running, with problems, and with wrong settings."""
 
 import json
 from collections.abc import Callable
 
-from tests.acceptance.cli.conftest import Ran
+from tests.acceptance.cli.conftest import Finished
 from worker.cli.processes.stack import Stack
 
 
-def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+def test_a_complete_stack_has_no_problem(kilnhand: Callable[..., Finished], stack: Stack) -> None:
     ran = kilnhand("doctor", "--json", env=stack.environment)
     found = {check["name"]: check for check in json.loads(ran.out)["checks"] if check["verdict"] != "note"}
     assert ran.status == 0, ran.out
@@ -21,7 +21,7 @@ def test_a_whole_house_is_well(kilnhand: Callable[..., Ran], stack: Stack) -> No
     assert stack.environment["KILNHAND_SECRET"] not in ran.out
 
 
-def test_what_is_broken_comes_with_what_to_do(kilnhand: Callable[..., Ran]) -> None:
+def test_a_broken_check_says_what_to_do(kilnhand: Callable[..., Finished]) -> None:
     ran = kilnhand("doctor", env={"KILNHAND_REDIS_URL": "redis://:hunter22@127.0.0.1:1/0"})
     assert ran.status == 1
     assert "✗ redis (broker, results, ledger): redis://:***@127.0.0.1:1/0 does not answer" in ran.out
@@ -33,7 +33,7 @@ def test_what_is_broken_comes_with_what_to_do(kilnhand: Callable[..., Ran]) -> N
     assert "hunter22" not in ran.out + ran.err
 
 
-def test_a_redis_without_workers_is_broken(kilnhand: Callable[..., Ran], redis_url: str) -> None:
+def test_a_redis_without_workers_is_broken(kilnhand: Callable[..., Finished], redis_url: str) -> None:
     key = {
         "FAL_KEY": "name:0123456789abcdef",
         "KILNHAND_SECRET": "0123456789abcdef",
@@ -49,7 +49,7 @@ def test_a_redis_without_workers_is_broken(kilnhand: Callable[..., Ran], redis_u
     assert "0123456789abcdef" not in ran.out
 
 
-def test_bad_settings_are_one_line_each_without_their_values(kilnhand: Callable[..., Ran]) -> None:
+def test_each_wrong_setting_gets_a_line_without_its_value(kilnhand: Callable[..., Finished]) -> None:
     bad = {"KILNHAND_SECRET": "hunter22", "KILNHAND_GATEWAY_PORT": "99999", "KILNHAND_LEASE_S": "soon"}
     for command in (["doctor"], ["submit", "generation.text_to_image", "prompt=x"], ["up"], ["worker"], ["gateway"]):
         ran = kilnhand(*command, env=bad)

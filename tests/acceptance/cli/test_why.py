@@ -5,14 +5,14 @@ import re
 from collections.abc import Callable
 
 from tasks.generation import text_to_image
-from tests.acceptance.cli.conftest import Ran
+from tests.acceptance.cli.conftest import Finished
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
 from worker import client
 from worker.cli.processes.stack import Stack
 
 
-def test_the_story_of_a_job_that_was_tried_twice(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
+def test_the_story_of_a_job_with_two_attempts(kilnhand: Callable[..., Finished], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=0.1)
     twin.script(endpoint="*", call="submit", what="http", status=429, body={"detail": "slow down"})
     sent = text_to_image.delay(prompt="x", image_size="square")
@@ -34,7 +34,9 @@ def test_the_story_of_a_job_that_was_tried_twice(kilnhand: Callable[..., Ran], s
     assert re.fullmatch(r"next: nothing: it ended as SUCCESS, and its row is forgotten in [67]\.\d days", lines[-1])
 
 
-def test_a_running_jobs_next_look_is_told(kilnhand: Callable[..., Ran], stack: Stack, twin: Twin) -> None:
+def test_the_story_of_a_running_job_has_its_next_poll(
+    kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
+) -> None:
     twin.pace(seconds=60)
     job_id = text_to_image.delay(prompt="x", model="nano-banana-pro").id
     wait_until(lambda: client.status(job_id).stage == "waiting", "it waits")  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""What a replay asks for, and what is said before it is sent."""
+"""The arguments of a replay, and the warnings before it."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ REQUEST = {"prompt": "x", "num_images": 2}
 FAILED = Job("old", "generation.text_to_image", "generation", REQUEST, STEP, Options(), 1.0, Stage.FAILED)
 
 
-def test_a_replay_asks_for_the_same_with_a_label_and_a_key_of_its_own() -> None:
+def test_a_replay_has_the_same_request_with_a_label_and_a_new_idempotency_key() -> None:
     options = Options("acme", {"order": "7"}, 30.0, "low", "the first one's key")
     args, given = replay_arguments(replace(FAILED, options=options))
     key = given.pop("idempotency_key")
@@ -22,25 +22,27 @@ def test_a_replay_asks_for_the_same_with_a_label_and_a_key_of_its_own() -> None:
         {**REQUEST, "tenant": "acme", "labels": {"order": "7", "replay_of": "old"}, "deadline_s": 30.0, "priority": "low"},
     )  # fmt: skip
     assert key != "the first one's key"
-    assert replay_arguments(replace(FAILED, options=options))[1]["idempotency_key"] == key, "twice is once"
+    assert replay_arguments(replace(FAILED, options=options))[1]["idempotency_key"] == key, (
+        "a second replay returns the same job"
+    )
     assert replay_arguments(replace(FAILED, id="another"))[1]["idempotency_key"] != key
 
 
-def test_options_that_were_left_out_stay_left_out() -> None:
+def test_default_options_are_not_sent_again() -> None:
     assert set(replay_arguments(FAILED)[1]) == {*REQUEST, "labels", "idempotency_key"}
 
 
 @pytest.mark.parametrize("labels", [{}, {"labels": {"a": "b"}}, {"labels": "no labels at all"}])
-def test_what_no_worker_accepted_is_asked_for_in_the_words_of_its_message(labels: dict[str, Any]) -> None:
+def test_a_job_that_no_worker_accepted_is_replayed_from_its_message(labels: dict[str, Any]) -> None:
     message = {"args": [{"task": "x"}], "kwargs": {"prompt": "x", "idempotency_key": "k", **labels}}
     args, given = replay_arguments(replace(FAILED, request={}, message=message))
     assert args == ({"task": "x"},)
     assert given["prompt"] == "x" and given["idempotency_key"] != "k"
     assert given["labels"]["replay_of"] == "old"
-    assert message["kwargs"]["idempotency_key"] == "k", "the row is left as it is"
+    assert message["kwargs"]["idempotency_key"] == "k", "the row is unchanged"
 
 
-def test_the_price_is_said_before_and_what_the_failed_job_has_cost() -> None:
+def test_the_warnings_have_the_price_and_what_the_failed_job_cost() -> None:
     ticket = Ticket("r-1")
     attempt = Attempt(1, "fal", "e", 1.0, ticket, 1.0, 2.0, cost=Cost(0.006, 2, "megapixel", estimated=False))
     assert replay_warnings(replace(FAILED, attempts=(attempt,))) == [
@@ -54,9 +56,9 @@ def test_the_price_is_said_before_and_what_the_failed_job_has_cost() -> None:
 
 
 @pytest.mark.parametrize("name", ["chain", "callbacks", "errbacks", "chord"])
-def test_followers_are_named_as_left_behind(name: str) -> None:
+def test_the_warnings_say_that_followers_are_not_replayed(name: str) -> None:
     assert "are not replayed" in replay_warnings(replace(FAILED, message={name: [{"task": "x"}]}))[-1]
 
 
-def test_a_model_that_has_left_the_catalogue_has_no_price() -> None:
+def test_a_model_that_is_no_longer_in_the_catalogue_has_no_price() -> None:
     assert estimated_cost_usd(replace(FAILED, step=replace(STEP, model="gone"))) is None

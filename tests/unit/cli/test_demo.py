@@ -18,12 +18,12 @@ JOBS = [
 def test_the_demo_reports_every_job_without_the_requested_result(monkeypatch: pytest.MonkeyPatch) -> None:
     # the real function fetches over HTTP; the acceptance test of the demo covers it
     monkeypatch.setattr(demo, "file_problems", lambda result, width, height: [f"not {width}×{height}"])
-    seen = {
+    snapshots = {
         "p": JobSnapshot("SUCCESS", result={"images": []}),
         "v": JobSnapshot("FAILURE", error={"code": "x", "message": "it broke"}),
         "t": JobSnapshot("IN_PROGRESS"),
     }
-    assert demo._problems(JOBS, seen) == [
+    assert demo._problems(JOBS, snapshots) == [
         "picture: not 64×64",
         "video failed: it broke",
         "training was not finished after 180 s; see t in Flower",

@@ -1,4 +1,4 @@
-"""Files of this machine on the command line."""
+"""Local files on the command line."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_becomes_a_data_uri_of_what_its_bytes_say(photo: Path) -> None:
+def test_a_file_becomes_a_data_uri_with_the_type_of_its_bytes(photo: Path) -> None:
     given = attach_files(ImageToVideo, {"image": f"@{photo}", "prompt": "@home, a fox"})
 
     head, _, data = given["image"].partition(",")
@@ -49,12 +49,12 @@ def test_lists_and_optional_fields_take_files_too(photo: Path) -> None:
     assert given["lora_url"].startswith("data:application/vnd.safetensors;base64,")
 
 
-def test_what_is_no_file_stays_as_it_is() -> None:
+def test_values_that_are_no_files_are_unchanged() -> None:
     given = {"image": "https://a.example/@b", "unknown": "@a", "prompt": 5}
     assert attach_files(ImageToVideo, given) == given
 
 
-def test_a_file_that_is_too_large_or_missing_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_or_missing_is_refused_with_a_reason(tmp_path: Path) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(b"x" * (MAX_INLINE_BYTES + 1))
     with pytest.raises(CliError, match=r"image: .*large\.png has 19\d kB; allowed: 19\d kB, or a URL of it"):
@@ -63,23 +63,23 @@ def test_a_file_that_is_too_large_or_missing_is_refused_in_words(tmp_path: Path)
         attach_files(ImageToVideo, {"image": f"@{tmp_path}/none.png"})
 
 
-def test_a_large_picture_goes_into_the_store_and_is_named_by_its_key(tmp_path: Path) -> None:
-    photo, kept = tmp_path / "photo.jpg", dict[str, tuple[bytes, str]]()
+def test_a_large_picture_is_put_into_the_store_and_the_request_gets_its_key(tmp_path: Path) -> None:
+    photo, stored = tmp_path / "photo.jpg", dict[str, tuple[bytes, str]]()
     photo.write_bytes(picture("JPEG") + b"\0" * MAX_INLINE_BYTES)
 
-    def keep(key: str, path: Path, content_type: str) -> None:
-        kept[key] = (path.read_bytes(), content_type)
+    def store_file(key: str, path: Path, content_type: str) -> None:
+        stored[key] = (path.read_bytes(), content_type)
 
-    given = attach_files(ImageToVideo, {"image": f"@{photo}", "prompt": "a fox"}, keep)
-    assert kept == {given["image"]: (photo.read_bytes(), "image/jpeg")}
+    given = attach_files(ImageToVideo, {"image": f"@{photo}", "prompt": "a fox"}, store_file)
+    assert stored == {given["image"]: (photo.read_bytes(), "image/jpeg")}
     assert given["image"] == f"jobs/{hashlib.sha256(photo.read_bytes()).hexdigest()}/input-0.jpg"
     assert read("video.image_to_video", ImageToVideo, given)
-    assert attach_files(Several, {"images": []}, keep) == {"images": []}
-    with pytest.raises(CliError, match=r"images\.0: .* allowed: 19"):  # no reference to our store is taken there
-        attach_files(Several, {"images": [f"@{photo}"]}, keep)
+    assert attach_files(Several, {"images": []}, store_file) == {"images": []}
+    with pytest.raises(CliError, match=r"images\.0: .* allowed: 19"):  # this field takes no store key
+        attach_files(Several, {"images": [f"@{photo}"]}, store_file)
 
 
-def test_a_field_inside_another_takes_a_file(photo: Path) -> None:
+def test_a_nested_field_takes_a_file(photo: Path) -> None:
     weights = photo.with_name("a.safetensors")
     weights.write_bytes(b"\x08\0\0\0\0\0\0\0{}")
     wardrobe = [{"name": "@coat", "image": f"@{photo}"}, {"name": "hat"}]
@@ -97,31 +97,33 @@ def test_a_field_inside_another_takes_a_file(photo: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asks", "field", "name", "ending"),
+    ("request_type", "field", "name", "ending"),
     [(TrainLora, "images_data_url", "mugs.zip", "zip"), (TextToImage, "lora_url", "a.safetensors", "safetensors")],
 )
 def test_weights_and_archives_may_be_larger_than_pictures(
-    tmp_path: Path, asks: type[BaseRequest], field: str, name: str, ending: str
+    tmp_path: Path, request_type: type[BaseRequest], field: str, name: str, ending: str
 ) -> None:
-    file, kept = tmp_path / name, list[str]()
+    file, stored = tmp_path / name, list[str]()
     file.write_bytes(b"PK\x03\x04" if ending == "zip" else b"\x08\0\0\0\0\0\0\0{}")
     with file.open("r+b") as whole:
-        whole.truncate(MAX_STORED_IMAGE_BYTES + 1)  # a hole: it takes no room
+        whole.truncate(MAX_STORED_IMAGE_BYTES + 1)  # a sparse file
 
-    given = attach_files(asks, {"prompt": "a fox", field: f"@{file}"}, lambda key, *_: kept.append(key), 101_000_000)
-    assert kept == [given[field]] and given[field].endswith(f"/input-0.{ending}")
+    given = attach_files(
+        request_type, {"prompt": "a fox", field: f"@{file}"}, lambda key, *_: stored.append(key), 101_000_000
+    )
+    assert stored == [given[field]] and given[field].endswith(f"/input-0.{ending}")
     with pytest.raises(CliError, match=rf"{field}: .*{name} has 100 MB; allowed: 50 MB, or a URL of it"):
-        attach_files(asks, {field: f"@{file}"}, lambda *_: None, 50_000_000)
+        attach_files(request_type, {field: f"@{file}"}, lambda *_: None, 50_000_000)
     with pytest.raises(CliError, match=r"image: .* has 100 MB; allowed: 100 MB"):
         attach_files(ImageToVideo, {"image": f"@{file}"}, lambda *_: None, 101_000_000)
 
 
-def test_files_that_are_too_large_together_go_into_the_store(tmp_path: Path) -> None:
-    half, kept = tmp_path / "half.bin", list[str]()
+def test_files_that_do_not_fit_together_are_put_into_the_store(tmp_path: Path) -> None:
+    half, stored = tmp_path / "half.bin", list[str]()
     half.write_bytes(b"x" * (MAX_INLINE_BYTES // 2 + 1))
     wardrobe = [{"name": f"{n}", "image": f"@{half}"} for n in range(3)]
 
-    given = attach_files(StyleRequest, {"wardrobe": wardrobe}, lambda key, *_: kept.append(key))
+    given = attach_files(StyleRequest, {"wardrobe": wardrobe}, lambda key, *_: stored.append(key))
     assert [garment["image"][:5] for garment in given["wardrobe"]] == ["data:", "jobs/", "jobs/"]
     assert read("language.style", StyleRequest, given)
     with pytest.raises(CliError, match=r"wardrobe\.1\.image: .* allowed: 19\d kB with the files before it, or a URL"):

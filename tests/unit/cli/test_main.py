@@ -11,7 +11,7 @@ from worker.cli.main import app
 RUN = CliRunner(env={"COLUMNS": "160"})
 
 
-def test_models_as_json_name_everything_in_the_catalogue() -> None:
+def test_models_as_json_has_every_model_of_the_catalogue() -> None:
     ran = RUN.invoke(app, ["models", "--json"])
     found = {model["name"]: model for model in json.loads(ran.stdout)}
     assert ran.exit_code == 0
@@ -21,14 +21,14 @@ def test_models_as_json_name_everything_in_the_catalogue() -> None:
     assert "loras" in found["flux-lora"]["takes"]
 
 
-def test_models_of_a_task_are_shown_with_price_and_what_they_take() -> None:
+def test_models_of_a_task_are_shown_with_price_and_parameters() -> None:
     ran = RUN.invoke(app, ["models", "--task", "generation.text_to_image"])
     assert "video.image_to_video" not in ran.stdout
     assert re.search(r"sdxl +– +3 s +LoRAs, negative prompt, several, seed +fal-ai/fast-sdxl", ran.stdout)
     assert re.search(r"flux-schnell +\$0\.003/megapixel +1 s", ran.stdout)
 
 
-def test_the_version_is_the_packages() -> None:
+def test_the_version_is_that_of_the_package() -> None:
     assert re.fullmatch(r"kilnhand \d+\.\d+\.\d+\n", RUN.invoke(app, ["--version"]).stdout)
 
 
@@ -52,7 +52,7 @@ def test_every_command_is_in_the_help() -> None:
         assert re.search(rf"│ {command} ", shown), command
 
 
-def test_help_and_models_need_neither_celery_nor_fal_nor_codecs() -> None:
+def test_help_and_models_do_not_import_celery_fal_or_codecs() -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from worker.cli.main import app\n"
         "CliRunner().invoke(app, ['models']); CliRunner().invoke(app, ['--help'])\n"
@@ -62,7 +62,7 @@ def test_help_and_models_need_neither_celery_nor_fal_nor_codecs() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_flower_is_never_open() -> None:
+def test_flower_does_not_start_without_a_password() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "worker.cli", "flower"], env={"PATH": ""}, capture_output=True, text=True
     )

@@ -19,14 +19,14 @@ def child(tmp_path: Path, code: str) -> Child:
     return Child("potter", [sys.executable, "-c", code], os.environ, tmp_path / "potter.log", lambda _: False)
 
 
-def test_a_child_that_dies_before_it_is_ready_leaves_its_last_words(tmp_path: Path) -> None:
+def test_a_child_that_dies_before_it_is_ready_is_reported_with_its_log(tmp_path: Path) -> None:
     one = child(tmp_path, "print('the kiln is cold'); raise SystemExit(3)")
     one.start()
     with pytest.raises(ChildFailedError, match=r"(?s)potter ended with status 3.*the kiln is cold"):
         one.wait_ready(20)
 
 
-def test_a_child_that_is_never_ready_is_named(tmp_path: Path) -> None:
+def test_a_child_that_is_never_ready_is_reported(tmp_path: Path) -> None:
     one = child(tmp_path, "import time; time.sleep(60)")
     one.start()
     with pytest.raises(ChildFailedError, match=r"potter was not ready after 0.2 s"):
@@ -34,7 +34,7 @@ def test_a_child_that_is_never_ready_is_named(tmp_path: Path) -> None:
     one.kill()
 
 
-def test_a_child_that_does_not_listen_to_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
+def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     )
@@ -46,18 +46,18 @@ def test_a_child_that_does_not_listen_to_sigterm_is_killed_after_the_grace(tmp_p
     assert one.returncode == -9
 
 
-def test_a_leash_holds_the_newest_first_and_forgets_who_has_ended() -> None:
+def test_the_watchdog_has_the_newest_group_first_and_none_that_has_ended() -> None:
     assert remaining_groups(["+11\n", "+12\n", "+13\n", "-12\n"]) == [13, 11]
 
 
-def test_a_taken_port_is_moved() -> None:
+def test_a_taken_port_is_replaced_by_a_free_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = holder.getsockname()[1]
         assert free_port(taken) not in {0, taken}
     assert free_port(taken) == taken
 
 
-def test_only_whole_new_lines_of_a_log_are_shown(tmp_path: Path) -> None:
+def test_only_new_complete_lines_of_a_log_are_shown(tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     log.write_text("old\n")
     console = Console(record=True, file=io.StringIO(), width=80)
@@ -69,13 +69,13 @@ def test_only_whole_new_lines_of_a_log_are_shown(tmp_path: Path) -> None:
     assert console.export_text().splitlines() == ["worker │ new", "worker │ half"]
 
 
-def test_a_secret_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_a_secret(tmp_path: Path) -> None:
     path = tmp_path / "made" / "secret"
     assert read_or_create_secret(path, "first") == read_or_create_secret(path, "second") == "first"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_house_is_found_while_it_is_held_and_the_environment_wins(
+def test_a_stack_is_found_while_its_folder_is_locked_and_the_environment_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KILNHAND_STORE_URL", "mine")

@@ -1,4 +1,4 @@
-"""`kilnhand providers`, and what `kilnhand doctor` says of health. The circuits are in a real Redis."""
+"""`kilnhand providers`, and the health check of `kilnhand doctor`. The circuits are in a real Redis."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ GOOGLE = (
 
 @pytest.fixture(autouse=True)
 def _stack(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A folder without a `.env`, a home without keys, and this Redis."""
+    """A folder without `.env`, a home folder without keys, and this Redis."""
     monkeypatch.chdir(tmp_path)
     for name in ("FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY", "KILNHAND_FAL_BASE_URL", *GOOGLE):
         monkeypatch.delenv(name, raising=False)
@@ -41,29 +41,29 @@ def _stack(redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     yield
 
 
-def told(redis_url: str, *tellings: tuple[str, Verdict]) -> None:
-    async def tell() -> None:
+def record_verdicts(redis_url: str, *verdicts: tuple[str, Verdict]) -> None:
+    async def record() -> None:
         health = open_redis_health(redis_url, Policy())
-        for model, verdict in tellings:
+        for model, verdict in verdicts:
             await health.record("fal", model, verdict, None)
         await health.acquire("fal", "flying", 60)
         await health.aclose()
 
-    asyncio.run(tell())
+    asyncio.run(record())
 
 
-def test_a_provider_that_nobody_was_told_of_is_shown_with_what_to_set() -> None:
+def test_a_provider_without_a_circuit_is_shown_with_what_to_set() -> None:
     ran = RUN.invoke(app, ["providers"])
     assert ran.exit_code == 0
     assert re.search(r"^fal +no +closed +– +– +0 +–", ran.stdout, re.MULTILINE)
     assert "fal: no fal key: set FAL_KEY=<id>:<secret>" in ran.stdout
-    assert "enabled here" in ran.stdout.splitlines()[0], "what workers have is not known to this shell"
+    assert "enabled here" in ran.stdout.splitlines()[0], "this shell does not know what is enabled in the workers"
 
 
 def test_circuits_failures_and_pauses_are_shown(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAL_KEY", "name:0123456789abcdef")
     monkeypatch.setenv("KILNHAND_PROVIDER_CONCURRENCY", "fal=20")
-    told(redis_url, *[("flux-dev", Verdict("bad"))] * 5, ("sdxl", GOOD), ("sdxl", Verdict("limited", 60)))
+    record_verdicts(redis_url, *[("flux-dev", Verdict("bad"))] * 5, ("sdxl", GOOD), ("sdxl", Verdict("limited", 60)))
     ran = RUN.invoke(app, ["providers"])
     time = r"\d\d:\d\d:\d\d UTC"
     assert re.search(rf"^fal +yes +closed +– +5 of 6 +0 of 20 +{time} *$", ran.stdout, re.MULTILINE), ran.stdout
@@ -72,9 +72,9 @@ def test_circuits_failures_and_pauses_are_shown(redis_url: str, monkeypatch: pyt
     assert "0123456789abcdef" not in ran.stdout
 
 
-def test_as_json_it_is_one_object(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_output_is_one_object(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILNHAND_FAL_BASE_URL", "http://127.0.0.1:1")
-    told(redis_url, ("m", Verdict("forbidden")))
+    record_verdicts(redis_url, ("m", Verdict("forbidden")))
     fal, *others = json.loads(RUN.invoke(app, ["providers", "--json"]).stdout)["providers"]
     assert [("fal", True), *((other["provider"], other["enabled"]) for other in others)] == [
         (name, lack is None) for name, lack in what_to_set(Settings()).items()
@@ -91,16 +91,16 @@ def test_as_json_it_is_one_object(redis_url: str, monkeypatch: pytest.MonkeyPatc
     }  # fmt: skip
 
 
-def test_without_redis_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILNHAND_REDIS_URL", f"redis://:hunter22@127.0.0.1:{free_port()}/0")
     ran = RUN.invoke(app, ["providers"])
     assert isinstance(ran.exception, CliError)
     assert "set KILNHAND_REDIS_URL" in ran.exception.message and "hunter22" not in ran.exception.message
 
 
-def test_doctor_names_what_is_not_well_and_who_has_to_act(redis_url: str) -> None:
+def test_doctor_shows_open_circuits_and_when_a_person_must_act(redis_url: str) -> None:
     assert [(check.name, check.verdict) for check in check_health(Settings())] == [("health", "ok")]
-    told(redis_url, ("m", SHUT), ("n", Verdict("retired")), ("n", Verdict("limited", 60)))
+    record_verdicts(redis_url, ("m", SHUT), ("n", Verdict("retired")), ("n", Verdict("limited", 60)))
     locked, retired = check_health(Settings())
     assert re.fullmatch(r"fal: circuit open \(locked\) until \d\d:\d\d:\d\d UTC", locked.detail)
     assert locked.verdict == "note" and "the key or the account" in locked.advice

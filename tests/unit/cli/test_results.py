@@ -1,4 +1,4 @@
-"""What a person reads of a result: who served it, and what was lost."""
+"""How a result is shown: who served it, and what differs from the request."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ DEGRADED = {
 
 
 def result(model: str, provenance: dict[str, Any] | None) -> dict[str, Any]:
-    """A result of this model by the catalogue's name."""
+    """A result of this model; `model` is the catalogue's name."""
     more = {} if provenance is None else {"provenance": provenance}
     return {"model": model, "provider": (provenance or {}).get("provider", "fal"), **more}
 
@@ -29,14 +29,14 @@ def result(model: str, provenance: dict[str, Any] | None) -> dict[str, Any]:
         ("flux-lora", {**DEGRADED, "equivalence": "close"}, "gemini-nano-banana-2.1 by vertex for flux-lora (close)"),
     ],
 )
-def test_what_served_is_named_and_how_near_that_is_to_what_was_asked_for(
+def test_the_model_that_served_is_shown_with_its_equivalence(
     model: str, provenance: dict[str, Any] | None, text: str
 ) -> None:
     assert served_by(result(model, provenance)) == text
     assert summary({**result(model, provenance), "timings": {"total_s": 0.84}}) == f"{text}, 0.8 s"
 
 
-def test_what_was_lost_is_said_part_by_part_and_nothing_of_an_exact_one() -> None:
+def test_differences_are_listed_by_kind_and_an_exact_result_has_none() -> None:
     assert differences(result("flux-lora", DEGRADED)) == {
         "dropped": "loras, seed",
         "approximated": "image_size (1024x576 as 16:9 at 1K)",

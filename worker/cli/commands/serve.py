@@ -29,7 +29,7 @@ def run_gateway() -> None:
 
 
 def run_twin(arguments: list[str]) -> None:
-    """Run the twin, the local simulator of fal.ai, Google and Anthropic."""
+    """Run the twin, the local stand-in for fal.ai, Google and Anthropic."""
     from twin.__main__ import main
 
     main(arguments)

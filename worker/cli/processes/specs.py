@@ -43,7 +43,7 @@ class Addresses:
 
     @property
     def twin_url(self) -> str:
-        """The twin, the local simulator of fal.ai."""
+        """The twin, the local stand-in for fal.ai."""
         return f"http://{HOST}:{self.twin_port}"
 
     @property
