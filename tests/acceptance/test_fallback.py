@@ -21,8 +21,9 @@ from PIL import Image
 
 from tests.acceptance.conftest import Twin
 from tests.acceptance.fallback_rows import CUT, FAILED, LORA, PICTURE, SERVED, Row
-from tests.conftest import free_port, wait_until
+from tests.conftest import wait_until
 from worker.cli.processes.house import House, open_house
+from worker.cli.processes.ports import free_port
 from worker.errors import ExternalServiceError, ServiceUnavailableError
 from worker.jobs.job import Stage, load_job
 
