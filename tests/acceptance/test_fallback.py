@@ -27,6 +27,8 @@ from worker.cli.processes.ports import free_port
 from worker.errors import ExternalServiceError, ServiceUnavailableError
 from worker.jobs.job import Stage, load_job
 
+pytestmark = pytest.mark.xdist_group("fallback")  # they share what a fixture of the module starts
+
 
 @dataclass(frozen=True)
 class Scene:
