@@ -5,10 +5,11 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
+SLOWEST := --durations 20 --durations-min 1
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup demo test check test-peers test-image chaos chaos-sweep format lock clean
+.PHONY: help setup demo test check lint test-peers test-image chaos chaos-sweep format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -20,16 +21,18 @@ setup: ## fetch what the lock names into .venv; instant the second time
 demo: setup ## everything in one terminal on the twin, no key needed; ONCE=1 ends when the jobs have
 	@$(BIN)/kilnhand up --demo $(if $(ONCE),--once)
 
-test: setup ## all tests that need neither a browser nor Node
-	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/contract $(ARGS)
-	$(BIN)/python -m pytest tests/integration tests/acceptance $(ARGS)
+test: setup ## all tests that need neither a browser nor Node; ends with the slowest
+	$(BIN)/python -m pytest --numprocesses 3 $(SLOWEST) tests/unit tests/contract $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(SLOWEST) tests/integration tests/acceptance $(ARGS)
 
-check: setup ## format, lint, types, import layers, unit tests: under a minute
+check: lint ## format, lint, types, import layers, unit tests: under a minute
+	$(BIN)/python -m pytest --numprocesses 3 tests/unit $(ARGS)
+
+lint: setup ## format, lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest --numprocesses 3 tests/unit $(ARGS)
 
 test-peers: setup ## tests with Chromium and Node's fal client; installs both on Debian
 	@.ci/peers

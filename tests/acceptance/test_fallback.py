@@ -21,10 +21,13 @@ from PIL import Image
 
 from tests.acceptance.conftest import Twin
 from tests.acceptance.fallback_rows import CUT, FAILED, LORA, PICTURE, SERVED, Row
-from tests.conftest import free_port, wait_until
+from tests.conftest import wait_until
+from worker.cli.processes.ports import free_port
 from worker.cli.processes.stack import Stack, run_stack
 from worker.errors import ExternalServiceError, ServiceUnavailableError
 from worker.jobs.job import Stage, load_job
+
+pytestmark = pytest.mark.xdist_group("fallback")  # they share what a fixture of the module starts
 
 
 @dataclass(frozen=True)

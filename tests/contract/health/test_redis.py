@@ -9,8 +9,8 @@ import redis
 from redis.asyncio.connection import Connection
 from structlog.testing import capture_logs
 
-from tests.conftest import free_port
 from tests.contract.health.conftest import BAD, LEASE_S, LOCKED, POLICY
+from worker.cli.processes.ports import free_port
 from worker.health.base import Permit, Policy, Wait
 from worker.health.redis import RedisHealth, open_redis_health
 from worker.health.verdict import GOOD, Verdict

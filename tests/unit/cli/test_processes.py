@@ -1,7 +1,9 @@
+import contextlib
 import io
 import os
 import socket
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +57,18 @@ def test_a_taken_port_is_replaced_by_a_free_one() -> None:
         taken = holder.getsockname()[1]
         assert free_port(taken) not in {0, taken}
     assert free_port(taken) == taken
+
+
+def test_a_port_is_given_to_one_process_only() -> None:
+    code = "from worker.cli.processes.ports import free_port\nprint(*(free_port() for _ in range(200)), flush=True); input()"
+    with contextlib.ExitStack() as both:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        asking = [both.enter_context(subprocess.Popen([sys.executable, "-c", code], **pipes)) for _ in range(2)]
+        given = [int(port) for one in asking for port in one.stdout.readline().split()]
+        for one in asking:
+            one.communicate("end\n")
+    assert len(given) == len(set(given)) == 400
+    assert max(given) < 32_768, "no outgoing connection takes one of these"
 
 
 def test_only_new_complete_lines_of_a_log_are_shown(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from config.settings import Settings
-from tests.conftest import free_port
 from worker.cli.commands.doctor_checks import check_health
 from worker.cli.errors import CliError
 from worker.cli.main import app
+from worker.cli.processes.ports import free_port
 from worker.health.base import Policy
 from worker.health.redis import open_redis_health
 from worker.health.verdict import GOOD, Verdict

@@ -33,11 +33,11 @@ def test_scripts_can_be_run_and_read_by_their_shell(script: str) -> None:
     subprocess.run([shell, "-n", path], check=True)
 
 
-def test_the_machine_for_changes_runs_test_check_peers_and_image() -> None:
+def test_the_machine_for_changes_runs_every_check_once() -> None:
     text = (ROOT / ".ci/run").read_text(encoding="utf-8")
 
     assert "set -euo pipefail" in text
-    assert "for target in test check test-peers test-image;" in text
+    assert "for target in lint test test-peers test-image;" in text
 
 
 def test_the_demo_ends_by_itself_when_asked_to() -> None:

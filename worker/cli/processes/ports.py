@@ -1,17 +1,41 @@
-"""Free ports on the loopback address."""
+"""Free ports on the loopback address, for processes that bind them later."""
 
+import random
 import socket
 
 HOST = "127.0.0.1"
+OURS = range(20_000, 32_768)  # Linux takes the ports of outgoing connections from 32768 on, so not one of these
+TRIES = 100
 
 
 def free_port(preferred: int = 0) -> int:
-    """The preferred port if it is free, else any free port."""
-    for port in (preferred, 0):
-        try:
-            with socket.create_server((HOST, port)) as probe:
-                found: int = probe.getsockname()[1]
-                return found
-        except OSError:
-            continue
+    """The preferred port when nobody listens there, else a free one that no other caller gets.
+
+    The port of the same number is held for UDP until this process ends: two processes that start a stack at the same
+    time never choose the same port, although neither has bound it yet. Raises `OSError` when none is free.
+    """
+    if preferred and _is_free(preferred):
+        return preferred
+    for port in random.sample(OURS, TRIES):
+        if _is_free(port) and _hold(port):
+            return port
     raise OSError(f"no free port on {HOST}")
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.create_server((HOST, port)):
+            return True
+    except OSError:
+        return False
+
+
+def _hold(port: int) -> bool:
+    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        holder.bind((HOST, port))
+    except OSError:
+        holder.close()
+        return False
+    holder.detach()  # open until the process ends
+    return True
