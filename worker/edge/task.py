@@ -1,4 +1,4 @@
-"""The Celery task class of every job: refuse what cannot be sent, accept the first delivery, close with the second.
+"""The Celery task class of every job: it refuses bad requests, accepts the first delivery, closes with the second.
 
 Both deliveries carry the same task id. The first writes the row and ends without a state; the dispatcher sends the
 second when the ending is decided, and Celery itself stores it, wakes `get()`, and runs chain, link and chord.
@@ -35,17 +35,17 @@ from worker.routing.routes import OrderError, order
 class JobService(Protocol):
     """The part of a worker process that keeps rows; `worker.edge.dispatcher_thread` is the real one."""
 
-    def accept(self, job: Job, once: IdempotencyKey | None) -> tuple[bool, Job]:
-        """Write the row unless there is one. Raises `ServiceUnavailableError` while the ledger is away; so do all.
+    def accept(self, job: Job, key: IdempotencyKey | None) -> tuple[bool, Job]:
+        """Write the row unless there is one. Raises `KeyReusedError` when another job has the idempotency key.
 
-        `KeyReusedError` when another job has the idempotency key.
+        All methods raise `ServiceUnavailableError` while the ledger is away.
         """
 
-    def refuse(self, job_id: str, once: IdempotencyKey | None) -> None:
-        """A first delivery cannot be accepted: what was sent of it goes."""
+    def refuse(self, job_id: str, key: IdempotencyKey | None) -> None:
+        """A first delivery cannot be accepted: its sent row and its key are removed."""
 
     def take(self, job_id: str) -> Job | None:
-        """Take the ending of a closing row; one delivery alone gets it."""
+        """Take the ending of a closing row. Only one delivery gets it."""
 
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""
@@ -56,7 +56,7 @@ Order = Callable[[Any, Model], Step]
 
 @cache
 def catalogue() -> Catalogue:
-    """The packaged catalogue, read at its first use."""
+    """The packaged catalogue, read when it is first used."""
     return load_catalogue()
 
 
@@ -64,7 +64,7 @@ class JobTask(Task):
     """What `delay()`, a chain or a bare `send_task` calls. Made by `job_task`."""
 
     abstract = True
-    typing = False  # a request's fields are judged by its model, not by a Python signature
+    typing = False  # the request's model checks the fields, not a Python signature
     track_started = False  # QUEUED and IN_PROGRESS say more
     throws = (KilnhandError,)  # a job that failed is no defect of the worker: no traceback in its log
     Request = "worker.edge.request:JobRequest"
@@ -81,23 +81,23 @@ class JobTask(Task):
         """Send the job. Raises `InvalidRequestError` before anything is sent.
 
         With the `idempotency_key` of an earlier job nothing is sent, and that job's result is returned.
-        A message that Celery sends on from a finished job (chain, link) is judged where it arrives, so that its refusal
-        is its own failure and not the finished job's.
+        A message that follows a finished job (chain, link) is checked where it arrives: a refusal is its own failure
+        and not the finished job's.
         """
         if "parent_id" not in options:
             given = self._given(args or (), kwargs or {})
             self._read(given)
             args, kwargs = (), _plain(given)
-        elif not options.get("task_id"):  # a link: sent twice by two closing messages, it is one job all the same
-            told = json.dumps([options["parent_id"], self.name, args or (), kwargs or {}], sort_keys=True, default=str)
-            options["task_id"] = str(uuid5(NAMESPACE_URL, told))
+        elif not options.get("task_id"):  # a link: two closing messages send it twice, and it stays one job
+            named = json.dumps([options["parent_id"], self.name, args or (), kwargs or {}], sort_keys=True, default=str)
+            options["task_id"] = str(uuid5(NAMESPACE_URL, named))
         if not {"queue", "exchange", "routing_key"} & options.keys():
             options["queue"] = self.job_queue
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """A delivery: the first accepts, a later one closes. Both leave the message where it is while Redis is away."""
+        """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
         try:
             if not is_closing(self.request):
                 self.accept(self.request, args, kwargs)
@@ -110,17 +110,17 @@ class JobTask(Task):
         return _ending(job)
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then none is left."""
-        once = idempotency_key_of(self.name, kwargs, args)
+        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left."""
+        key = idempotency_key_of(self.name, kwargs, args)
         try:
-            self._service.accept(self._job(request, args, kwargs), once)
+            self._service.accept(self._job(request, args, kwargs), key)
         except InvalidRequestError:
-            self._service.refuse(request.id, once)
+            self._service.refuse(request.id, key)
             raise
 
     @property
     def __trace__(self) -> Any:
-        """Celery's tracer for this task, as the consumer sets it; first deliveries pass it by."""
+        """Celery's tracer for this task, set by the consumer. First deliveries do not use it."""
         return self._tracer
 
     @__trace__.setter
@@ -128,7 +128,7 @@ class JobTask(Task):
         self._tracer = accepting_tracer(self, celerys)
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Celery has stored the ending: the row may rest."""
+        """Celery has stored the ending: the ledger is told."""
         if is_closing(self.request):
             self._service.confirm(task_id)
 
@@ -146,17 +146,17 @@ class JobTask(Task):
         return Job(message.id, self.name, queue, plain, step, options, created_at=0.0, message=stored_message(message))
 
     def _queue(self, message: Context) -> str:
-        """The queue that the message came by, where that is one of its own: its workers mind the row."""
+        """The queue whose workers own the row: the message's, if this worker consumes it, else the task's."""
         came_by = str((message.delivery_info or {}).get("routing_key") or "")
         return self._row_queue(came_by) if came_by in self.app.amqp.queues.consume_from else self.job_queue
 
     def _row_queue(self, named: Any) -> str:
-        """The queue whose workers mind the row of a message that goes to this one."""
+        """The queue whose workers own the row of a message that is sent to this one."""
         name = str(getattr(named, "name", named) or "")
         return name if name and name != DEFAULT_QUEUE else self.job_queue
 
     def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields given: by name, as a request, and from the result of the job before in a chain."""
+        """The fields: by name, from a request object, and from the result of the job before it in a chain."""
         given = dict(kwargs)
         for arg in args:
             if isinstance(arg, self.asks):
@@ -168,7 +168,7 @@ class JobTask(Task):
         return given
 
     def _from_before(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """What a chain hands over, where our request can take it."""
+        """The fields that our request takes from the result of the job before it in a chain."""
         found = {field: _at(result, path) for field, path in self.asks.follows.items()}
         taken = {field: value for field, value in found.items() if value is not None}
         if not taken:
@@ -220,7 +220,7 @@ def job_task(
 
         run.__name__, run.__module__, run.__doc__ = order.__name__, order.__module__, order.__doc__
         fields = {"job_queue": queue, "asks": asks, "gives": gives, "check": check, "order": staticmethod(order)}
-        # made at its first use: making a task reads the settings
+        # the task is made when it is first used: making it reads the settings
         task: JobTask = app.task(base=JobTask, bind=True, name=name, shared=False, **fields)(run)
         return task
 
@@ -259,7 +259,7 @@ def _raise(job: Job) -> NoReturn:
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, as the JSON that travels: models, paths and the like have become plain."""
+    """The fields as plain JSON: models, paths and the like are converted."""
     plain: dict[str, Any] = json.loads(to_json(dict(given)))
     return plain
 

@@ -4,16 +4,13 @@
 """
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from worker.jobs.job import Stage
 from worker.jobs.signals import WebhookReport, webhook_signal
 from worker.ledger.base import Ledger, Row
-
-_EXPECTING = frozenset({Stage.SUBMITTING, Stage.UNKNOWN, Stage.WAITING})
-_BEFORE_ATTEMPT = frozenset({Stage.SENT, Stage.ACCEPTED})
 
 
 class WebhookKind(StrEnum):
@@ -74,10 +71,27 @@ def classify(row: Row | None, attempt: int, body: WebhookBody) -> WebhookKind:
     job, current = row.job, row.job.attempts[-1]
     if job.ending:
         return WebhookKind.LATE
-    if attempt < current.number or job.stage in _BEFORE_ATTEMPT:
+    if attempt < current.number or _is_between_attempts(job.stage):
         return WebhookKind.STALE
     if current.ticket and current.ticket.request_id not in {body.request_id, body.gateway_request_id}:
         return WebhookKind.MISMATCH
-    if job.stage not in _EXPECTING or webhook_signal(attempt) in row.signals:
+    if not _expects_webhook(job.stage) or webhook_signal(attempt) in row.signals:
         return WebhookKind.DUPLICATE
     return WebhookKind.ACCEPTED
+
+
+def _is_between_attempts(stage: Stage) -> bool:
+    return stage in {Stage.SENT, Stage.ACCEPTED}
+
+
+def _expects_webhook(stage: Stage) -> bool:
+    """Whether the end of the present attempt is still news."""
+    match stage:
+        case Stage.SUBMITTING | Stage.UNKNOWN | Stage.WAITING:
+            return True
+        case Stage.SENT | Stage.ACCEPTED | Stage.FETCHED | Stage.STORED:
+            return False
+        case Stage.CLOSING | Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:
+            return False
+        case _:
+            assert_never(stage)
