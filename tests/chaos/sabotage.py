@@ -19,7 +19,7 @@ class Patch:
 
     file: str
     text: str
-    instead: str
+    replacement: str
 
 
 PATCHES: Mapping[str, tuple[Patch, ...]] = {
@@ -76,4 +76,4 @@ def apply(copy: Path, name: str) -> None:
         source = path.read_text(encoding="utf-8")
         if (count := source.count(patch.text)) != 1:
             raise PatchError(f"--without {name}: {patch.file} has {count} times, not once:\n{patch.text}")
-        path.write_text(source.replace(patch.text, patch.instead), encoding="utf-8")
+        path.write_text(source.replace(patch.text, patch.replacement), encoding="utf-8")
