@@ -221,10 +221,10 @@ def _judge(
 
 def _write(folder: Path, history: History, recoveries: list[Any], summary: dict[str, Any]) -> None:
     """Write the history as JSON lines, one file for each list."""
-    for name in ("wanted", "requests", "files", "leftovers"):
+    for name in ("expected_jobs", "requests", "files", "leftovers"):
         _lines(folder / f"{name}.jsonl", getattr(history, name))
     _lines(folder / "recoveries.jsonl", recoveries)
-    for name in ("rows", "sights", "states", "results"):
+    for name in ("rows", "row_versions", "states", "results"):
         _lines(folder / f"{name}.jsonl", ({"id": key, name: value} for key, value in getattr(history, name).items()))
     (folder / "summary.json").write_text(json.dumps(summary))
 
