@@ -1,10 +1,10 @@
-"""fal is away for a while under a steady stream of jobs: who serves them, how long it takes, how often fal is asked.
+"""An outage of fal under a constant rate of jobs: which provider serves them, latencies, and submissions to fal.
 
     python -m benchmarks.fallback [--seconds 60] [--rate 20] [--around 30] [--fault 503]
 
-Jobs come for `--around` seconds before the outage and twice as long after it. `503`: fal refuses submissions in its own
-words, so that nothing is in doubt. `nginx`: a page from in front of it, which leaves open whether a submission was
-taken (none is). The last line is JSON; latencies are from acceptance to the decided ending.
+Jobs are sent for `--around` seconds before the outage and twice as long after it. `503`: fal refuses submissions with
+its own error, so no submission is unknown. `nginx`: the error page of a proxy, which does not show whether a submission
+was accepted (none is). The last line is JSON; latencies are from acceptance to the decided ending.
 """
 
 import argparse
@@ -38,13 +38,13 @@ PACE = {"seconds": 0.5, "concurrency": 1000}
 
 @dataclass(frozen=True)
 class Outage:
-    """When fal was away, seconds since the epoch."""
+    """Begin and end of the outage, in seconds since the epoch."""
 
     began: float
     ended: float
 
     def phase(self, at: float) -> str:
-        """Where a moment lies."""
+        """Return the phase of a time: before, during or after the outage."""
         return "before" if at < self.began else "during" if at < self.ended else "after"
 
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measure(stack: Stack, google: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Send jobs before, during and after an outage, wait for all, and count."""
+    """Send jobs before, during and after an outage, wait for all, and return the figures."""
     fal = stack.twin_url
     for url in (fal, google):
         _twin(url, "pace", PACE)
@@ -73,31 +73,31 @@ def measure(stack: Stack, google: str, options: argparse.Namespace) -> dict[str,
     _twin(fal, "script", {"provider": "fal", "call": "submit", "times": -1, **FAULTS[options.fault]})
     began = time.time()
     ids += _send(options.rate, options.seconds)
-    taken = _taken(fal)  # a reset ends the fault, and forgets these; nothing is taken meanwhile
+    taken = _accepted_count(fal)  # a reset ends the fault and the count; no submission is accepted during the fault
     _twin(fal, "reset", {})
     outage = Outage(began, time.time())
     _twin(fal, "pace", PACE)
     ids += _send(options.rate, 2 * options.around)
     jobs = _ended(stack, ids)
-    counts = {"fal": taken + _taken(fal), "vertex": _taken(google)}
-    said = {"fault": options.fault, "outage_s": round(outage.ended - began, 1)}
-    return said | _told(jobs, outage, _opened_at(stack) - began, counts)
+    counts = {"fal": taken + _accepted_count(fal), "vertex": _accepted_count(google)}
+    outage_figures = {"fault": options.fault, "outage_s": round(outage.ended - began, 1)}
+    return outage_figures | _figures(jobs, outage, _opened_at(stack) - began, counts)
 
 
-def _told(jobs: list[Job], outage: Outage, opened_s: float, taken: dict[str, int]) -> dict[str, Any]:
+def _figures(jobs: list[Job], outage: Outage, opened_s: float, taken: dict[str, int]) -> dict[str, Any]:
     done = [job for job in jobs if job.stage == Stage.COMPLETED]
     served = Counter(job.attempts[-1].provider for job in done)
-    asked = sorted((a for job in jobs for a in job.attempts if a.provider == "fal"), key=lambda a: a.started_at)
-    in_vain = [a for a in asked if outage.began <= a.started_at < outage.ended]
-    probes = [a for a in in_vain if a.started_at > outage.began + opened_s]
-    back = [a.started_at - outage.ended for a in asked if a.started_at >= outage.ended and not a.error]
+    at_fal = sorted((a for job in jobs for a in job.attempts if a.provider == "fal"), key=lambda a: a.started_at)
+    during_outage = [a for a in at_fal if outage.began <= a.started_at < outage.ended]
+    probes = [a for a in during_outage if a.started_at > outage.began + opened_s]
+    back = [a.started_at - outage.ended for a in at_fal if a.started_at >= outage.ended and not a.error]
     return {
         "jobs": len(jobs),
         "served_by": dict(served),
         "failed": len(jobs) - len(done),
         "latency_s": {phase: _latency(jobs, outage, phase) for phase in ("before", "during", "after")},
         "circuit_opened_after_s": round(opened_s, 1),
-        "fal_asked_until_then": len(in_vain) - len(probes),
+        "fal_asked_until_then": len(during_outage) - len(probes),
         "fal_asked_later_at_s": [round(a.started_at - outage.began, 1) for a in probes],
         "most_probes_at_once": max((sum(_overlap(a, b) for b in probes) for a in probes), default=0),
         "first_served_by_fal_after_s": round(min(back), 1) if back else None,
@@ -109,20 +109,20 @@ def _told(jobs: list[Job], outage: Outage, opened_s: float, taken: dict[str, int
 
 
 def _latency(jobs: Iterable[Job], outage: Outage, phase: str) -> dict[str, float]:
-    """Median and 95th percentile of jobs that were accepted in this phase."""
+    """Return median and 95th percentile of jobs that were accepted in this phase."""
     found = sorted((j.closed_at or 0) - j.created_at for j in jobs if outage.phase(j.created_at) == phase)
     return {f"p{p}": round(found[math.ceil(len(found) * p / 100) - 1], 2) for p in (50, 95)} if found else {}
 
 
 def _overlap(one: Attempt, other: Attempt) -> bool:
-    """Whether the other was out when this one began. One whose fate is unknown has had its page for an answer."""
+    """Whether `other` was open when `one` began. An unknown submission ended at once, with the proxy's page."""
     is_unknown = other.error is not None and other.error.code == SubmitUnknownError.code
     ended_at = other.started_at if is_unknown else other.ended_at or math.inf
     return other is one or other.started_at <= one.started_at < ended_at
 
 
 def _last_elsewhere(done: Iterable[Job], outage: Outage) -> float | None:
-    """How long after the outage the last job that was sent after it was served elsewhere."""
+    """Return the time after the outage at which the last job was sent that another provider served; None if none."""
     late = [
         j.created_at - outage.ended for j in done if j.attempts[-1].provider != "fal" and j.created_at > outage.ended
     ]
@@ -140,7 +140,7 @@ def _send(rate: float, seconds: float) -> list[str]:
 
 
 def _ended(stack: Stack, ids: list[str], timeout_s: float = 300.0) -> list[Job]:
-    """All jobs, once every one has ended."""
+    """Wait until all jobs have ended, and return them."""
     deadline = time.monotonic() + timeout_s
     with redis.Redis.from_url(stack.redis_url) as client:
         while True:
@@ -156,7 +156,7 @@ def _ended(stack: Stack, ids: list[str], timeout_s: float = 300.0) -> list[Job]:
 
 
 def _opened_at(stack: Stack) -> float:
-    """When the first circuit opened, by the worker's log, seconds since the epoch."""
+    """Return when the first circuit opened, from the worker's log, in seconds since the epoch."""
     lines = [line for line in stack["worker"].log_text().splitlines() if '"circuit_opened"' in line]
     return datetime.fromisoformat(json.loads(lines[0])["timestamp"]).timestamp()
 
@@ -165,8 +165,8 @@ def _twin(url: str, call: str, body: dict[str, Any]) -> None:
     httpx.post(f"{url}/_twin/{call}", json=body).raise_for_status()
 
 
-def _taken(url: str) -> int:
-    """How many submissions this twin has taken since it was reset."""
+def _accepted_count(url: str) -> int:
+    """Return how many submissions this twin has accepted since its reset."""
     return int(httpx.get(f"{url}/_twin/requests", params={"count": 1}).json()["count"])
 
 

@@ -1,10 +1,9 @@
-"""Jobs in flight through one worker process: how long until all are done, and what they cost in memory and CPU.
+"""Many jobs in flight in one worker process: the time until all are done, and the worker's memory and CPU time.
 
     python -m benchmarks.in_flight [--jobs 500] [--seconds 10] [--polling]
 
-The twin takes so many seconds for each job. Their ends come by webhook through a gateway, as the product is run; with
-`--polling` there is none. The last line is JSON. Figures of one run are comparable with each other, not with another
-machine's.
+The twin needs `--seconds` for each job. Webhooks go through a gateway, as in production; with `--polling` there is no
+gateway. The last line is JSON. Figures can be compared within one machine only.
 """
 
 import argparse
@@ -35,7 +34,7 @@ def main() -> None:
 
 
 def measure(stack: Stack, jobs: int, seconds: float) -> dict[str, Any]:
-    """Enqueue so many jobs and wait for all."""
+    """Enqueue the jobs, wait for all, and return the figures."""
     from tasks.generation import text_to_image
 
     httpx.post(f"{stack.twin_url}/_twin/pace", json={"seconds": 0.2}).raise_for_status()
@@ -60,7 +59,7 @@ def measure(stack: Stack, jobs: int, seconds: float) -> dict[str, Any]:
 
 
 def _wait(stack: Stack, ids: list[str], worker: psutil.Process) -> int:
-    """Until all have succeeded; returns the worker's largest resident size on the way, in bytes."""
+    """Wait until all jobs have succeeded; return the largest RSS of the worker in that time, in bytes."""
     most, deadline = 0, time.monotonic() + 300
     with redis.Redis.from_url(stack.redis_url) as client:
         while True:

@@ -1,8 +1,8 @@
-"""Which HTTP transport carries fal-client: speed under concurrency, and what each says when the wire fails.
+"""Compares HTTP transports for fal-client: speed under concurrency, and the error that each raises for a failed call.
 
 Run: `python -m benchmarks.transports [--jobs 2000] [--at-once 100]`. A job is submit, status and result by the SDK,
-against a server in another process; each transport runs in a process of its own. Candidates that are not installed are
-left out (`pip install httpx-aiohttp pyreqwest`). Figures of one run compare with each other only.
+against a server in another process; each transport runs in its own process. Candidates that are not installed are left
+out (`pip install httpx-aiohttp pyreqwest`). Figures can be compared within one run only.
 Decision: docs/decisions/0001.
 """
 
@@ -46,7 +46,7 @@ def pyreqwest(limit: int) -> httpx.AsyncBaseTransport:
     return HttpxTransport(ClientBuilder().max_connections(limit).build())
 
 
-def ours(limit: int) -> httpx.AsyncBaseTransport:
+def own(limit: int) -> httpx.AsyncBaseTransport:
     from worker.net.http import open_transport
 
     return open_transport(limit)
@@ -56,12 +56,12 @@ CANDIDATES: dict[str, tuple[str, Callable[[int], httpx.AsyncBaseTransport]]] = {
     "httpx": ("httpx", httpx_own),
     "httpx-aiohttp": ("httpx_aiohttp", httpx_aiohttp),
     "pyreqwest": ("pyreqwest", pyreqwest),
-    "worker.net.http": ("aiohttp", ours),
+    "worker.net.http": ("aiohttp", own),
 }
 
 
 class Server(asyncio.Protocol):
-    """A queue that takes every job and has it done at once; two paths misbehave."""
+    """A queue in which every job is done at once; the paths of `FAULTS` fail."""
 
     posts = 0
 
@@ -139,9 +139,9 @@ async def _measure(make: Callable[[int], httpx.AsyncBaseTransport], base: str, j
     client = fal_client.AsyncClient(key="k:s", default_timeout=30)
     http = await client._client
     http._transport = make(at_once)
-    await _fire(client, http, at_once, at_once)  # connections and code are warm
+    await _run_jobs(client, http, at_once, at_once)  # warm up connections and code
     rss, cpu, started = psutil.Process().memory_info().rss, time.process_time(), time.perf_counter()
-    await _fire(client, http, jobs, at_once)
+    await _run_jobs(client, http, jobs, at_once)
     wall, cpu, grown = (
         time.perf_counter() - started,
         time.process_time() - cpu,
@@ -153,33 +153,33 @@ async def _measure(make: Callable[[int], httpx.AsyncBaseTransport], base: str, j
     )
 
 
-async def _fire(client: fal_client.AsyncClient, http: httpx.AsyncClient, jobs: int, at_once: int) -> None:
+async def _run_jobs(client: fal_client.AsyncClient, http: httpx.AsyncClient, jobs: int, at_once: int) -> None:
     left = iter(range(jobs))
 
-    async def lane() -> None:
+    async def client_loop() -> None:
         for seed in left:
             handle = await client.submit("fal-ai/flux", {"prompt": "p" * 200, "seed": seed})
             await handle.status(with_logs=True)
             (await http.get(handle.response_url)).json()
 
-    await asyncio.gather(*(lane() for _ in range(at_once)))
+    await asyncio.gather(*(client_loop() for _ in range(at_once)))
 
 
 async def _fault(make: Callable[[int], httpx.AsyncBaseTransport], base: str, fault: str) -> str:
-    """The class of error of one POST, how many POSTs the server counted, and whether the two agree."""
+    """Return the error class of one POST and the number of POSTs at the server; WRONG if they contradict each other."""
     url = "http://127.0.0.1:1/" if fault == "refused" else f"{base}/{fault.removesuffix('-reused')}"
     async with httpx.AsyncClient(transport=make(10), timeout=0.5) as client:
         if fault.endswith("-reused"):
             await client.get(f"{base}/count")
         before = await _posts(base)
         try:
-            said: Any = (await client.post(url, json={})).status_code
+            outcome: Any = (await client.post(url, json={})).status_code
         except httpx.HTTPError as error:
-            said = error
-        except Exception as error:  # noqa: BLE001 - not httpx's: an SDK above would not know it
+            outcome = error
+        except Exception as error:  # noqa: BLE001 - not an error of httpx, so the SDK would not handle it
             return f"{type(error).__name__} (not of httpx)"
     sent = await _posts(base) - before
-    return f"{type(said).__name__}, {sent} sent{' WRONG' if isinstance(said, UNSENT) and sent else ''}"
+    return f"{type(outcome).__name__}, {sent} sent{' WRONG' if isinstance(outcome, UNSENT) and sent else ''}"
 
 
 async def _posts(base: str) -> int:
@@ -191,26 +191,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--at-once", type=int, default=100)
-    wanted = parser.parse_args()
+    options = parser.parse_args()
     spawn = multiprocessing.get_context("spawn")
     port, port_in = spawn.Pipe(duplex=False)
     server = spawn.Process(target=serve, args=(port_in,), daemon=True)
     server.start()
     base = f"http://127.0.0.1:{port.recv()}"
-    print(f"{wanted.jobs} jobs (submit, status, result), {wanted.at_once} at once, {os.cpu_count()} cores")
+    print(f"{options.jobs} jobs (submit, status, result), {options.at_once} at once, {os.cpu_count()} cores")
     for name, (package, _) in CANDIDATES.items():
         if importlib.util.find_spec(package) is None:
             print(f"\n{name}: not installed")
             continue
         figures_out, figures_in = spawn.Pipe(duplex=False)
-        one = spawn.Process(target=measure, args=(name, base, wanted.jobs, wanted.at_once, figures_in), daemon=True)
+        one = spawn.Process(target=measure, args=(name, base, options.jobs, options.at_once, figures_in), daemon=True)
         one.start()
-        figures_in.close()  # so that its end is seen here
+        figures_in.close()  # so that `recv` raises EOFError if the child ends
         figures: Figures = figures_out.recv()
         one.join()
         print(f"\n{name}: {figures.jobs_s:.0f} jobs/s, {figures.cpu_ms:.2f} ms CPU a job, RSS +{figures.rss_mb:.1f} MB")
-        for fault, said in figures.faults.items():
-            print(f"  {fault:12} {said}")
+        for fault, outcome in figures.faults.items():
+            print(f"  {fault:12} {outcome}")
     server.terminate()
     server.join()
 

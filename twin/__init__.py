@@ -1,4 +1,4 @@
-"""The local stand-in for fal.ai, Google and Anthropic: speaks their wire, draws real files, and misbehaves on order.
+"""The twin: a local server that imitates fal.ai, Google and Anthropic, makes real files, and fails as a script says.
 
-It shares no code with the worker that it is there to try.
+It shares no code with the worker that is tested against it.
 """

@@ -1,4 +1,4 @@
-"""`python -m twin`: the twin on a port."""
+"""`python -m twin`: runs the twin on a port."""
 
 import argparse
 
@@ -8,16 +8,14 @@ from twin.server import serve
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the command line and serve until told to stop."""
-    parser = argparse.ArgumentParser(prog="twin", description="A local stand-in for fal.ai, Google and Anthropic.")
-    parser.add_argument("--port", type=int, default=9100, help="0 takes a free one (default: %(default)s)")
+    """Read the command line and serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="twin", description="A local imitation of fal.ai, Google and Anthropic.")
+    parser.add_argument("--port", type=int, default=9100, help="0 picks a free port (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--public-url", help="base of all URLs in answers (default: the address that the caller used)")
+    parser.add_argument("--concurrency", type=int, help="concurrent runs of one account (default: 40)")
     parser.add_argument(
-        "--public-url", help="address to write into answers, if callers use another than they should get"
-    )
-    parser.add_argument("--concurrency", type=int, help="runs at once for one account (default: 40)")
-    parser.add_argument(
-        "--pace", type=float, metavar="SECONDS", help="time of a run of any model (default: usual for its kind)"
+        "--pace", type=float, metavar="SECONDS", help="duration of a run of any model (default: by the kind of model)"
     )
     given = parser.parse_args(arguments)
     pace = Pace(**{k: v for k, v in {"seconds": given.pace, "concurrency": given.concurrency}.items() if v is not None})

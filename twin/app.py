@@ -1,4 +1,4 @@
-"""The twin as a web application: control calls under `/_twin`, everything else imitates Google, Anthropic or fal."""
+"""The twin as a web application: control calls under `/_twin`; every other path imitates Google, Anthropic or fal."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,24 +13,24 @@ from starlette.websockets import WebSocket
 
 from twin.anthropic.access import read_path
 from twin.anthropic.messages import answer_anthropic
-from twin.calls import CallBook
+from twin.call_service import CallService
 from twin.control import Control
-from twin.desk import Desk
 from twin.fal.access import Denied
 from twin.fal.address import Service, read_address
 from twin.fal.cdn import answer_cdn
-from twin.fal.direct import answer_run
-from twin.fal.platform import answer_platform
+from twin.fal.direct_runs import answer_run
+from twin.fal.platform_api import answer_platform
 from twin.fal.queue import answer_queue
 from twin.fal.realtime import answer_realtime
+from twin.fal.rest import answer_rest
 from twin.fal.scheduler import MAX_KEPT
 from twin.fal.service import FalService
-from twin.fal.storage import answer_rest
 from twin.fetch import Fetcher
-from twin.files import MAX_UPLOADED, FileStore
+from twin.file_store import MAX_UPLOADED, FileStore
 from twin.google.address import read_target
-from twin.google.wire import answer_google
+from twin.google.handlers import answer_google
 from twin.pace import Pace
+from twin.paid_calls import CallStore
 from twin.script import Script
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -53,25 +53,26 @@ def create_app(
     max_uploaded: int = MAX_UPLOADED,
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
-    """Return the twin as an ASGI application with a memory of its own.
+    """Return the twin as an ASGI application; two applications share no state.
 
-    `public_url` replaces the address that callers used in every URL of an answer. `max_kept` bounds the finished
-    requests, `max_uploaded` the bytes of uploads. Dropping connections works under `twin.server` only.
+    `public_url` is the base of all URLs in answers; without it the address that the caller used is the base.
+    `max_kept` limits the number of ended requests that are kept, `max_uploaded` the total bytes of uploads.
+    Faults that close a connection need `twin.server`.
     """
     pace, script, files = pace or Pace(), Script(), FileStore(max_uploaded)
     http = httpx.AsyncClient(
         trust_env=False, follow_redirects=True, timeout=30, limits=httpx.Limits(max_connections=64)
     )
     fal = FalService(pace, script, files, http, clock, max_kept)
-    book = CallBook(files, clock, max_kept)
+    call_store = CallStore(files, clock, max_kept)
 
-    desk = Desk(lambda: fal.pace, script, files, Fetcher(files, http), clock, book)
+    service = CallService(lambda: fal.pace, script, files, Fetcher(files, http), clock, call_store)
 
     async def answer(request: Request) -> Response:
         if target := read_target(request):
-            return await answer_google(desk, request, target)
+            return await answer_google(service, request, target)
         if (path := read_path(request)) is not None:
-            return await answer_anthropic(desk, request, path)
+            return await answer_anthropic(service, request, path)
         address = read_address(request, public_url)
         if address.service is None:
             return (
@@ -82,18 +83,18 @@ def create_app(
         except Denied as denied:
             return denied.response
 
-    async def talk(socket: WebSocket) -> None:
+    async def answer_socket(socket: WebSocket) -> None:
         await answer_realtime(fal, socket, read_address(socket, public_url))
 
-    control = Mount("/_twin", routes=Control(fal, book, script, files, pace).routes())
-    rest = [WebSocketRoute("/{path:path}", talk), Route("/{path:path}", answer, methods=METHODS)]
+    control = Mount("/_twin", routes=Control(fal, call_store, script, files, pace).routes())
+    rest = [WebSocketRoute("/{path:path}", answer_socket), Route("/{path:path}", answer, methods=METHODS)]
     return Starlette(routes=[control, *rest], lifespan=_closing(fal, http, files))
 
 
 def _closing(
     fal: FalService, http: httpx.AsyncClient, files: FileStore
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """Return the application's lifespan: nothing is opened at its start, everything closed at its end."""
+    """Return the lifespan of the application, which closes everything at its end."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

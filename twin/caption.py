@@ -1,23 +1,23 @@
-"""What a language model says here: sentences about the pictures that it really looked at."""
+"""The text that imitated language models answer with: facts about the pictures of the prompt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twin.sight import Seen
+from twin.input_picture import InputPicture
 
 MAX_QUOTED = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What an answer may speak of."""
+class PromptFacts:
+    """The pictures and texts of a prompt; every answer is made from these."""
 
-    pictures: tuple[Seen, ...]
+    pictures: tuple[InputPicture, ...]
     prompt: str
 
     @property
     def caption(self) -> str:
-        """Name each picture in its order by colour, size and digest; without pictures, quote the prompt."""
+        """Colour, size and digest of each picture, in order; without pictures, a quote of the prompt."""
         if not self.pictures:
             quoted = " ".join(self.prompt.split())[:MAX_QUOTED]
             return f"You asked: {quoted}" if quoted else "You asked nothing."
@@ -29,16 +29,16 @@ class Facts:
         return tuple(picture.colour for picture in self.pictures)
 
 
-def tokens_of(text: str) -> int:
-    """Return about how many tokens a text has."""
+def estimate_tokens(text: str) -> int:
+    """Return an estimate: four characters are one token."""
     return max(1, len(text) // 4) if text else 0
 
 
-def cut_to(text: str, tokens: int) -> str:
-    """Return so much of a text as these tokens hold."""
+def truncate_to_tokens(text: str, tokens: int) -> str:
+    """Return the start of a text that fits into this number of tokens."""
     return text[: max(0, tokens) * 4]
 
 
-def facts_of(pictures: Sequence[Seen], texts: Sequence[str]) -> Facts:
-    """Return what was shown and said."""
-    return Facts(tuple(pictures), "\n".join(texts))
+def collect_facts(pictures: Sequence[InputPicture], texts: Sequence[str]) -> PromptFacts:
+    """Return the facts of these pictures and texts."""
+    return PromptFacts(tuple(pictures), "\n".join(texts))

@@ -1,4 +1,4 @@
-"""The control calls under `/_twin`: what was accepted, what shall go wrong, how fast models are."""
+"""The control calls under `/_twin`: accepted requests, the script of faults, the pace, the reset."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from twin.calls import CallBook
-from twin.fal.service import FalService, record_of
-from twin.files import FileStore
+from twin.control_page import render_page
+from twin.fal.service import FalService, describe_job
+from twin.file_store import FileStore
 from twin.pace import Pace
-from twin.page import render_page
+from twin.paid_calls import CallStore
 from twin.script import Fault, Provider, Script
 
 PAGE_ROWS = 60
@@ -22,16 +22,16 @@ FAULTS = TypeAdapter(list[Fault])
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """The controlled parts, and the pace to return to at a reset."""
+    """The parts that the calls read and change, and the pace that a reset restores."""
 
     fal: FalService
-    book: CallBook
+    call_store: CallStore
     script: Script
     files: FileStore
     first_pace: Pace
 
     def routes(self) -> list[Route]:
-        """Return the routes, to be mounted at `/_twin`."""
+        """Return the routes; the caller mounts them at `/_twin`."""
         return [
             Route("/", self._page),
             Route("/health", self._health),
@@ -46,10 +46,10 @@ class Control:
 
     async def _requests(self, request: Request) -> Response:
         endpoint = request.query_params.get("endpoint")
-        asked = request.query_params.get("provider", Provider.ANY)
-        if asked not in set(Provider):
+        name = request.query_params.get("provider", Provider.ANY)
+        if name not in set(Provider):
             return JSONResponse({"detail": f"provider: one of {', '.join(Provider)}", "errors": []}, 422)
-        provider = Provider(asked)
+        provider = Provider(name)
         count = {"count": self._count(endpoint, provider)}
         if request.query_params.get("count"):
             return JSONResponse(count)
@@ -57,15 +57,15 @@ class Control:
 
     def _count(self, endpoint: str | None = None, provider: Provider = Provider.ANY) -> int:
         of_fal = self.fal.scheduler.accepted_count(endpoint) if provider in (Provider.ANY, Provider.FAL) else 0
-        return of_fal + self.book.accepted_count(endpoint, provider)
+        return of_fal + self.call_store.accepted_count(endpoint, provider)
 
     def _records(self, endpoint: str | None = None, provider: Provider = Provider.ANY) -> list[dict[str, Any]]:
-        """Return every record of a provider and an endpoint, oldest first."""
+        """Return the records of one provider and endpoint, or of all, oldest first."""
         jobs = [job for job in self.fal.scheduler.jobs() if endpoint in (None, job.submission.endpoint)]
-        calls = [call for call in self.book.calls() if endpoint in (None, call.order.endpoint)]
-        records = [*(record_of(job) for job in jobs), *(self.book.record(call) for call in calls)]
-        meant = [record for record in records if provider in (Provider.ANY, record["provider"])]
-        return sorted(meant, key=lambda record: record["accepted_at"])
+        calls = [call for call in self.call_store.calls() if endpoint in (None, call.details.endpoint)]
+        records = [*(describe_job(job) for job in jobs), *(self.call_store.describe(call) for call in calls)]
+        matching = [record for record in records if provider in (Provider.ANY, record["provider"])]
+        return sorted(matching, key=lambda record: record["accepted_at"])
 
     async def _script(self, request: Request) -> Response:
         if request.method == "POST":
@@ -77,7 +77,7 @@ class Control:
         return self._faults_left()
 
     def _faults_left(self) -> dict[str, Any]:
-        return {"script": [fault.model_dump(mode="json", exclude_none=True) for fault in self.script.left()]}
+        return {"script": [fault.model_dump(mode="json", exclude_none=True) for fault in self.script.remaining()]}
 
     async def _pace(self, request: Request) -> Response:
         if request.method == "POST":
@@ -92,7 +92,7 @@ class Control:
     async def _reset(self, request: Request) -> Response:
         self.script.clear()
         self.fal.clear()
-        self.book.clear()
+        self.call_store.clear()
         self.files.clear()
         self.fal.set_pace(self.first_pace)
         return JSONResponse({"status": "ok"})
@@ -102,7 +102,7 @@ class Control:
 
 
 async def _checked(request: Request, act: Callable[[Any], dict[str, Any]]) -> Response:
-    """Act on a JSON body; answer 422 with one message for each bad field."""
+    """Call `act` with the JSON body; answer 422 with one message for each bad field."""
     try:
         return JSONResponse(act(await request.json()))
     except ValidationError as error:

@@ -1,6 +1,6 @@
-"""Reading what a URL points at: our own files and loopback addresses, for every imitation.
+"""Reads the bytes behind a URL, for all imitations: the twin's own files and loopback addresses.
 
-Other hosts are not read, because the twin has no internet; what that means is left to the caller.
+Other hosts are not read, because the twin has no internet access; the caller decides what that means.
 """
 
 import asyncio
@@ -9,24 +9,24 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from twin.files import FileStore
+from twin.file_store import FileStore
 
 MAX_BYTES = 64 * 1024 * 1024
 FETCH_SECONDS = 20.0
 
 
 class Unreachable(ValueError):
-    """Nothing could be read there."""
+    """The URL could not be read."""
 
 
 class Fetcher:
-    """Reads URLs through one HTTP client, up to one byte above its limit, so that too much can be told."""
+    """Reads URLs through one HTTP client. Reads one byte more than the limit, so that the caller sees an excess."""
 
     def __init__(self, files: FileStore, http: httpx.AsyncClient, max_bytes: int = MAX_BYTES) -> None:
         self._files, self._http, self.max_bytes = files, http, max_bytes
 
     async def read(self, url: str) -> bytes | None:
-        """Return the bytes; None for a host that is not ours. Raise Unreachable."""
+        """Return the bytes; None for a foreign host. Raise Unreachable."""
         try:
             parts = urlsplit(url)
         except ValueError as error:
@@ -51,12 +51,12 @@ class Fetcher:
 
 
 def own_path(path: str) -> str:
-    """Return the path that one of our files would have in the store."""
+    """Return the path in the file store that belongs to the path of a URL."""
     return path.lstrip("/").removeprefix("cdn/")
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether this host is our own machine."""
+    """Whether this host is the twin's own machine."""
     if host is None or host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -1,6 +1,6 @@
-"""The safetensors format: eight bytes of header length, a JSON header, the tensors' bytes one after another.
+"""Reads and writes safetensors files: eight bytes of header length, a JSON header, then the bytes of the tensors.
 
-Written and read here by hand, because a LoRA of the twin is a few kilobytes and needs no tensor library.
+No tensor library is needed, because a LoRA of the twin has a few kilobytes.
 """
 
 import json
@@ -24,7 +24,7 @@ class NotSafetensors(ValueError):
 
 
 def write_lora(metadata: Mapping[str, str], seed: int) -> bytes:
-    """Return a small LoRA with these metadata; the weights follow from the seed."""
+    """Return a small LoRA with this metadata and random weights; the same seed gives the same weights."""
     rng = random.Random(seed)
     header: dict[str, object] = {"__metadata__": dict(metadata)}
     body = bytearray()
@@ -39,9 +39,9 @@ def write_lora(metadata: Mapping[str, str], seed: int) -> bytes:
 
 
 def read_metadata(data: bytes) -> dict[str, str]:
-    """Check a file from end to end and return its metadata; raise NotSafetensors."""
+    """Check the whole file and return its metadata; raise NotSafetensors."""
     if len(data) < 8:
-        raise NotSafetensors("shorter than its own header length")
+        raise NotSafetensors("the file is shorter than its header length")
     length = struct.unpack("<Q", data[:8])[0]
     if length > min(MAX_HEADER, len(data) - 8):
         raise NotSafetensors("the header is longer than the file")
@@ -61,7 +61,7 @@ def _check(name: str, tensor: Mapping[str, object], room: int) -> None:
         raise NotSafetensors(f"{name} lies outside the file")
     shape = tensor["shape"]
     if not isinstance(shape, list) or end - start != math.prod(shape) * BYTES_OF.get(str(tensor["dtype"]), 1):
-        raise NotSafetensors(f"{name} has not the size that its shape says")
+        raise NotSafetensors(f"the size of {name} does not match its shape")
 
 
 def _extent(tensor: Mapping[str, object]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""Faults on order: what shall go wrong, at which call, how many times.
+"""The script: which faults happen, at which calls, how many times.
 
-A fault is plain data; `Script` hands it out when its turn has come. Acting it out on the wire is left to
-`misbehave`, to the run, and to the webhook sender.
+A fault is plain data; `Script` returns it for the calls that it matches. `fault_responses`, the run of a model and
+the webhook sender carry it out.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Provider(StrEnum):
-    """Whose wire a fault is meant for."""
+    """The imitated provider that a fault belongs to."""
 
     ANY = "*"
     FAL = "fal"
@@ -21,7 +21,7 @@ class Provider(StrEnum):
 
 
 class Call(StrEnum):
-    """The calls of a client at which a fault may strike; direct runs count as submit."""
+    """The calls at which a fault can happen; a direct run counts as `submit`."""
 
     SUBMIT = "submit"
     STATUS = "status"
@@ -35,8 +35,8 @@ class Call(StrEnum):
     RUN = "run"
 
 
-class What(StrEnum):
-    """What goes wrong."""
+class FaultKind(StrEnum):
+    """The faults; docs/twin.md says what each one does."""
 
     DROP = "drop"
     HANG = "hang"
@@ -63,26 +63,28 @@ class What(StrEnum):
     BAD_SCHEMA = "bad_schema"
 
 
-OF_AN_ANSWER = frozenset({What.BLOCKED, What.MAX_TOKENS, What.BAD_SCHEMA})
-OF_GOOGLE = frozenset({What.IMAGE_SAFETY, What.NO_IMAGE, What.TEXT_ONLY})
-OF_A_RUN = frozenset({What.BLACK, What.STUCK, What.ERROR}) | OF_AN_ANSWER | OF_GOOGLE
-OF_A_WEBHOOK = frozenset({What.LOST, What.TWICE, What.DELAY, What.PAYLOAD_ERROR, What.BAD_SIGNATURE})
-OF_A_FILE = frozenset({What.WRONG_TYPE})
-OF_A_CANCEL = frozenset({What.IGNORED})
-OF_NO_ENDPOINT = {Call.UPLOAD: "an upload", Call.AUTH: "a token"}
-USUAL_STATUS = {What.NGINX: 502, What.ERROR: 500, What.HTTP: 500}
+ANSWER_FAULTS = frozenset({FaultKind.BLOCKED, FaultKind.MAX_TOKENS, FaultKind.BAD_SCHEMA})
+GOOGLE_FAULTS = frozenset({FaultKind.IMAGE_SAFETY, FaultKind.NO_IMAGE, FaultKind.TEXT_ONLY})
+RUN_FAULTS = frozenset({FaultKind.BLACK, FaultKind.STUCK, FaultKind.ERROR}) | ANSWER_FAULTS | GOOGLE_FAULTS
+WEBHOOK_FAULTS = frozenset(
+    {FaultKind.LOST, FaultKind.TWICE, FaultKind.DELAY, FaultKind.PAYLOAD_ERROR, FaultKind.BAD_SIGNATURE}
+)
+FILE_FAULTS = frozenset({FaultKind.WRONG_TYPE})
+CANCEL_FAULTS = frozenset({FaultKind.IGNORED})
+CALLS_WITHOUT_ENDPOINT = {Call.UPLOAD: "an upload", Call.AUTH: "a token"}
+DEFAULT_STATUS = {FaultKind.NGINX: 502, FaultKind.ERROR: 500, FaultKind.HTTP: 500}
 FOREVER = -1
 
 
 class Fault(BaseModel):
-    """One order: let `skip` matching calls pass, then spoil `times` of them (-1: all)."""
+    """One fault: `skip` matching calls pass, then `times` matching calls fail (-1: all)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     provider: Provider = Provider.ANY
     endpoint: str = "*"
     call: Call | None = None
-    what: What
+    what: FaultKind
     times: int = Field(default=1, ge=FOREVER)
     skip: int = Field(default=0, ge=0)
     seconds: float | None = Field(default=None, ge=0)
@@ -93,88 +95,88 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _call_fits(self) -> Self:
-        """Refuse what cannot happen."""
+        """Raise ValueError for a fault that cannot happen."""
         if self.times == 0:
             raise ValueError("times must be -1 (for ever) or at least 1")
         allowed = allowed_calls(self.what)
-        if self.call is None and len(allowed) > 1 and self.what not in OF_A_RUN:
-            raise ValueError(f"call is missing; {self.what} may strike at: {', '.join(allowed)}")
+        if self.call is None and len(allowed) > 1 and self.what not in RUN_FAULTS:
+            raise ValueError(f"call is missing; {self.what} can happen at: {', '.join(allowed)}")
         if self.call is not None and self.call not in allowed:
-            raise ValueError(f"{self.what} cannot strike at {self.call}; allowed: {', '.join(allowed)}")
-        if self.strikes_at in OF_NO_ENDPOINT and self.endpoint != "*":
-            raise ValueError(f"{OF_NO_ENDPOINT[self.strikes_at]} belongs to no endpoint; leave endpoint out")
+            raise ValueError(f"{self.what} cannot happen at {self.call}; allowed: {', '.join(allowed)}")
+        if self.affected_call in CALLS_WITHOUT_ENDPOINT and self.endpoint != "*":
+            raise ValueError(f"{CALLS_WITHOUT_ENDPOINT[self.affected_call]} belongs to no endpoint; leave endpoint out")
         at = providers_of(self.what)
         if self.provider not in (Provider.ANY, *at):
             raise ValueError(f"{self.what} cannot happen at {self.provider}; allowed: {', '.join(at)}")
         return self
 
     @property
-    def strikes_at(self) -> Call:
-        """The call that uses this fault up; a spoiled run is decided when the job is taken."""
-        return Call.RUN if self.what in OF_A_RUN else self.call or allowed_calls(self.what)[0]
+    def affected_call(self) -> Call:
+        """The call that takes this fault from the script; faults of a run are taken when the job is accepted."""
+        return Call.RUN if self.what in RUN_FAULTS else self.call or allowed_calls(self.what)[0]
 
     @property
-    def usual_status(self) -> int:
-        """The HTTP status to answer with."""
-        return self.status or USUAL_STATUS.get(self.what, 200)
+    def response_status(self) -> int:
+        """The HTTP status of the answer."""
+        return self.status or DEFAULT_STATUS.get(self.what, 200)
 
     @property
-    def takes_job(self) -> bool:
-        """Whether a submission that meets this fault is taken (and billed) before it strikes."""
-        return self.what is not What.HTTP if self.accepted is None else self.accepted
+    def accepts_job(self) -> bool:
+        """Whether the submission is accepted (and billed) before this fault happens."""
+        return self.what is not FaultKind.HTTP if self.accepted is None else self.accepted
 
     def matches(self, provider: Provider, call: Call, *endpoints: str) -> bool:
-        """Whether this fault is meant for such a call; only a list may name several endpoints."""
-        is_meant = self.provider in (Provider.ANY, provider) and provider in providers_of(self.what)
-        return is_meant and self.strikes_at is call and self.endpoint in ("*", *endpoints)
+        """Whether this fault is for such a call; only a call of the list names several endpoints."""
+        is_for_provider = self.provider in (Provider.ANY, provider) and provider in providers_of(self.what)
+        return is_for_provider and self.affected_call is call and self.endpoint in ("*", *endpoints)
 
 
-def providers_of(what: What) -> tuple[Provider, ...]:
-    """Return the providers at which such a fault can happen."""
-    if what in OF_GOOGLE:
+def providers_of(what: FaultKind) -> tuple[Provider, ...]:
+    """Return the providers at which this fault can happen."""
+    if what in GOOGLE_FAULTS:
         return (Provider.GOOGLE,)
-    if what in OF_AN_ANSWER:
+    if what in ANSWER_FAULTS:
         return (Provider.GOOGLE, Provider.ANTHROPIC)
-    if what in OF_A_WEBHOOK | OF_A_CANCEL | OF_A_FILE:
+    if what in WEBHOOK_FAULTS | CANCEL_FAULTS | FILE_FAULTS:
         return (Provider.FAL,)
-    if what is What.BLACK:
+    if what is FaultKind.BLACK:
         return (Provider.FAL, Provider.GOOGLE)
     return (Provider.FAL, Provider.GOOGLE, Provider.ANTHROPIC)
 
 
-def allowed_calls(what: What) -> tuple[Call, ...]:
-    """Return the calls at which such a fault may strike."""
-    if what in OF_A_RUN:
+def allowed_calls(what: FaultKind) -> tuple[Call, ...]:
+    """Return the calls at which this fault can happen."""
+    if what in RUN_FAULTS:
         return (Call.RUN, Call.SUBMIT, Call.STATUS, Call.RESULT)
-    if what in OF_A_FILE:
+    if what in FILE_FAULTS:
         return (Call.FILE,)
-    if what in OF_A_WEBHOOK:
+    if what in WEBHOOK_FAULTS:
         return (Call.WEBHOOK,)
-    if what in OF_A_CANCEL:
+    if what in CANCEL_FAULTS:
         return (Call.CANCEL,)
     return (Call.SUBMIT, Call.STATUS, Call.RESULT, Call.CANCEL, Call.UPLOAD, Call.FILE, Call.LIST, Call.AUTH)
 
 
 class Script:
-    """The faults still to come, first ordered first served."""
+    """The remaining faults; the one that was added first is used first."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def add(self, faults: Iterable[Fault]) -> None:
-        """Append faults to the script."""
+        """Append faults."""
         self._faults.extend(faults)
 
-    def left(self) -> list[Fault]:
-        """Return the faults that have not struck as often as ordered."""
+    def remaining(self) -> list[Fault]:
+        """Return the faults that still have to happen at least once."""
         return list(self._faults)
 
     def clear(self) -> None:
-        """Forget every fault."""
+        """Drop all faults."""
         self._faults.clear()
 
     def take(self, call: Call, *endpoints: str, provider: Provider = Provider.FAL) -> Fault | None:
-        """Return the fault for this call, if one is due, and count it."""
+        """Return the fault for this call and count it; None if there is none."""
         for place, fault in enumerate(self._faults):
             if not fault.matches(provider, call, *endpoints):
                 continue

@@ -1,6 +1,6 @@
-"""Running the twin on a port: as a process of its own, or in a thread of a test.
+"""Runs the twin on a port: as a process, or in a thread of a test.
 
-The HTTP protocol is uvicorn's, with one addition: a handler may hang up on its caller.
+The HTTP protocol is that of uvicorn, with one addition: a handler can close the connection.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from twin.app import create_app
-from twin.misbehave import HANGUP
+from twin.fault_responses import HANGUP
 
 KEEP_ALIVE_SECONDS = 75
-"""As long as nginx, so that a pooled connection does not die under a client's next POST."""
+"""As long as nginx, so that a pooled connection is not closed while a client sends its next POST."""
 GRACE_SECONDS = 1
 
 
 class HangupProtocol(H11Protocol):
-    """uvicorn's HTTP protocol; puts a way to close the connection into each request's scope."""
+    """uvicorn's HTTP protocol; puts a function that closes the connection into the scope of each request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wrap the application for this one connection."""
@@ -42,7 +42,7 @@ def _with_hangup(app: Any, close: Callable[[], None]) -> Any:
 
 
 class TwinServer(uvicorn.Server):
-    """A server that says when it is ready and leaves quietly on SIGTERM and SIGINT."""
+    """A server that reports when it is ready and stops without a traceback on SIGTERM and SIGINT."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, on_ready: Callable[[str], None] | None = None) -> None:
         config = uvicorn.Config(
@@ -63,7 +63,7 @@ class TwinServer(uvicorn.Server):
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on the socket that was bound already, then report."""
+        """Listen on the socket that `__init__` bound, then report."""
         await super().startup([self._socket])
         self.ready.set()
         if self._on_ready:
@@ -71,7 +71,7 @@ class TwinServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Take SIGTERM and SIGINT as a wish to leave; do not raise them again afterwards, as uvicorn would."""
+        """Stop on SIGTERM and SIGINT; unlike uvicorn, do not raise them again afterwards."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -85,10 +85,10 @@ class TwinServer(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bind a socket that says it is TCP.
+    """Bind a socket with `proto` set to TCP.
 
-    asyncio turns Nagle's algorithm off only where `proto` is TCP; `socket.create_server` leaves it 0, and each
-    answer then takes 40 ms.
+    asyncio turns Nagle's algorithm off only if `proto` is TCP. `socket.create_server` leaves it 0, and then each answer
+    takes 40 ms.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -99,7 +99,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def in_thread(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Generator[TwinServer, None, None]:
-    """Run the twin in a thread for as long as the block lasts."""
+    """Run the twin in a thread until the block ends."""
     server = TwinServer(app, host, port)
     thread = threading.Thread(target=server.run, name="twin", daemon=True)
     thread.start()
@@ -113,7 +113,7 @@ def in_thread(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Generator
 
 
 def serve(host: str = "127.0.0.1", port: int = 9100, app: ASGIApp | None = None) -> None:
-    """Run the twin until SIGTERM or SIGINT; port 0 takes a free one. Prints one line when it listens."""
+    """Run the twin until SIGTERM or SIGINT; port 0 picks a free port. Prints one line when it listens."""
     try:
         server = TwinServer(app or create_app(), host, port, lambda url: print(f"twin listening on {url}", flush=True))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Inputs as records keep them: whole, but for their long texts."""
+"""Shortens inputs for the records in memory: long texts and long lists are cut."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ MAX_TEXT = 2_000
 
 
 def shorten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an input with its long texts cut, so that records stay small."""
+    """Return the input with texts cut to 2,000 characters and lists to 1,000 entries."""
     return {name: _short(value) for name, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""Real short sounds: a tune in a WAV file, one note for each word of a text."""
+"""Makes real, short sounds: a WAV file with one note for each word of a text."""
 
 import array
 import io
@@ -14,18 +14,18 @@ SCALE = (0, 2, 4, 7, 9, 12)
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A text to be hummed."""
+    """A sound that is made from a text."""
 
     text: str
 
     @property
     def content_type(self) -> str:
-        """The media type of `render`'s bytes."""
+        """The media type of the bytes that `render` returns."""
         return "audio/wav"
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """The duration."""
         return len(self._notes()) * NOTE_SECONDS
 
     def render(self) -> bytes:

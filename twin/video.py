@@ -1,6 +1,6 @@
-"""Real short videos: H.264 in MP4, encoded by PyAV's own libraries.
+"""Makes real, short videos: H.264 in MP4, encoded by the libraries that come with PyAV.
 
-A disc crosses a drawn scene, with the prompt written on it.
+A disc moves over a drawn picture, which has the prompt written on it.
 """
 
 import io
@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from PIL import Image, ImageDraw
 
-from twin.draw import Picture, draw, rng_of
+from twin.picture import Picture, draw, random_source
 
 FPS = 8
 MAX_SECONDS = 15
@@ -20,14 +20,14 @@ CODECS = ("libx264", "mpeg4")
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A video: the picture behind it, and how long it lasts."""
+    """A video: its background picture and its duration."""
 
     scene: Picture
     seconds: float
 
     @property
     def content_type(self) -> str:
-        """The media type of `render`'s bytes."""
+        """The media type of the bytes that `render` returns."""
         return "video/mp4"
 
     @property
@@ -57,7 +57,7 @@ class Video:
 
     def _images(self) -> list[Image.Image]:
         scene = draw(self.scene).convert("RGB")
-        rng = rng_of(self.scene)
+        rng = random_source(self.scene)
         colour = (255, rng.randint(120, 230), rng.randint(40, 160))
         radius = min(scene.size) * 0.07
         images = []
@@ -72,7 +72,7 @@ class Video:
 
 
 def video_size(ratio: float) -> tuple[int, int]:
-    """Return a modest, even frame size of about this aspect ratio (width by height)."""
+    """Return a small frame size with even sides and about this aspect ratio (width / height)."""
     width, height = (LONG_SIDE, LONG_SIDE / ratio) if ratio >= 1 else (LONG_SIDE * ratio, LONG_SIDE)
     return max(16, round(width / 2) * 2), max(16, round(height / 2) * 2)
 

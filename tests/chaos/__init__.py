@@ -1,5 +1,5 @@
-"""The chaos run: a stack of real processes is hurt by a plan drawn from a seed, and eight promises are then proven.
+"""The chaos run: real processes are disrupted by a plan from a seed; then eight promises are checked.
 
-`python -m tests.chaos` runs it, or `make chaos`; pytest does not collect it. The checker's own tests are in
+`python -m tests.chaos` or `make chaos` starts it; pytest does not collect it. The tests of the checks are in
 `tests/unit/chaos`.
 """

@@ -1,4 +1,4 @@
-"""The eight promises, each a pure function over what was seen of a run. An empty list means that it was kept."""
+"""The eight promises; each is a pure function over the history of a run. An empty list means that it holds."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -8,42 +8,46 @@ from tests.chaos.history import FINAL_STAGES, FINAL_STATES, STATE_OF, History, V
 from tests.chaos.load import mark_of
 from tests.chaos.payments import Payment, payments
 
-SAME_PRICE = {"flux-schnell", "flux-dev", "flux-lora"}  # where the catalogue and the twin agree on the unit's price
+MODELS_WITH_EQUAL_PRICE = {
+    "flux-schnell",
+    "flux-dev",
+    "flux-lora",
+}  # where the catalogue and the twin agree on the unit's price
 
 
-def no_job_lost(seen: History) -> list[Violation]:
-    """Every accepted job reaches one final state, in the row and for its caller."""
-    return [Violation("no_job_lost", job, text) for job, text in _lost(seen)]
+def no_job_lost(history: History) -> list[Violation]:
+    """Every accepted job reaches one final state, in its row and in its result."""
+    return [Violation("no_job_lost", job, text) for job, text in _find_lost(history)]
 
 
-def _lost(seen: History) -> Iterator[tuple[str, str]]:
-    for wanted in seen.wanted:
-        if not wanted.sent or wanted.id is None:
+def _find_lost(history: History) -> Iterator[tuple[str, str]]:
+    for expected in history.expected_jobs:
+        if not expected.sent or expected.id is None:
             continue
-        state = seen.results.get(wanted.id, {}).get("state", "PENDING")
-        row = seen.rows.get(wanted.id)
+        state = history.results.get(expected.id, {}).get("state", "PENDING")
+        row = history.rows.get(expected.id)
         if state not in FINAL_STATES:
             yield (
-                wanted.id,
-                f"{wanted.kind} {wanted.number}: accepted, and its state is {state}; row: {row and row.stage}",
+                expected.id,
+                f"{expected.kind} {expected.number}: accepted, and its state is {state}; row: {row and row.stage}",
             )
         elif row is None and state == "SUCCESS":
-            yield wanted.id, f"{wanted.kind} {wanted.number}: SUCCESS without a row"
-    for job, row in seen.rows.items():
+            yield expected.id, f"{expected.kind} {expected.number}: SUCCESS without a row"
+    for job, row in history.rows.items():
         if row.stage not in FINAL_STAGES:
-            yield job, f"its row stands at {row.stage}"
+            yield job, f"its row is at {row.stage}"
 
 
-def paid_once(seen: History) -> list[Violation]:
-    """At most one accepted submission per attempt, and none for nobody; paid again only where it is marked so."""
-    return [Violation("paid_once", job, text) for job, text in _paid_twice(seen)]
+def paid_once(history: History) -> list[Violation]:
+    """At most one accepted submission for each attempt, none without a job; paid again only if marked as such."""
+    return [Violation("paid_once", job, text) for job, text in _find_overpaid(history)]
 
 
-def _paid_twice(seen: History) -> Iterator[tuple[str | None, str]]:
-    found = payments(seen)
+def _find_overpaid(history: History) -> Iterator[tuple[str | None, str]]:
+    found = payments(history)
     for each in found:
         if each.job is None:
-            yield None, f"request {each.request_id} ({each.mark}) was taken and belongs to no job"
+            yield None, f"request {each.request_id} ({each.mark}) was accepted and belongs to no job"
     per_attempt: dict[tuple[str, int], list[Payment]] = defaultdict(list)
     per_job: dict[str, list[Payment]] = defaultdict(list)
     for each in found:
@@ -53,33 +57,33 @@ def _paid_twice(seen: History) -> Iterator[tuple[str | None, str]]:
                 per_attempt[each.job, each.attempt].append(each)
     for (job, number), many in per_attempt.items():
         if len(many) > 1:
-            yield job, f"attempt {number} was taken {len(many)} times: {', '.join(each.request_id for each in many)}"
+            yield job, f"attempt {number} was accepted {len(many)} times: {', '.join(each.request_id for each in many)}"
     for job, many in per_job.items():
-        yield from _paid_again(job, many, seen.rows[job].doc if job in seen.rows else {})
+        yield from _find_repeated_payments(job, many, history.rows[job].doc if job in history.rows else {})
 
 
-def _paid_again(job: str, many: list[Payment], doc: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _find_repeated_payments(job: str, many: list[Payment], doc: dict[str, Any]) -> Iterator[tuple[str, str]]:
     attempts = doc.get("attempts", [])
     if len(many) > len(attempts):
-        yield job, f"{len(many)} submissions were taken for {len(attempts)} attempts"
+        yield job, f"{len(many)} submissions were accepted for {len(attempts)} attempts"
     billed = sum(each.billed for each in many)
     marked = sum(bool(attempt.get("possible_duplicate")) for attempt in attempts)
     if billed > 1 + marked:
         yield job, f"{billed} submissions were billed, {marked} attempts are marked as possible duplicates"
 
 
-def one_ending(seen: History) -> list[Violation]:
-    """A final state never changes, and row and result tell of the same ending."""
-    found = [*_changed_states(seen), *_changed_rows(seen)]
-    for job, row in seen.rows.items():
-        state = seen.results.get(job, {}).get("state")
+def one_ending(history: History) -> list[Violation]:
+    """A final state never changes, and row and result have the same ending."""
+    found = [*_changed_states(history), *_changed_rows(history)]
+    for job, row in history.rows.items():
+        state = history.results.get(job, {}).get("state")
         if row.stage in FINAL_STAGES and state != STATE_OF[row.stage]:
-            found.append((job, f"its row has {row.stage}, its caller {state}"))
+            found.append((job, f"its row has {row.stage}, its result {state}"))
     return [Violation("one_ending", job, text) for job, text in found]
 
 
-def _changed_states(seen: History) -> Iterator[tuple[str, str]]:
-    for job, states in seen.states.items():
+def _changed_states(history: History) -> Iterator[tuple[str, str]]:
+    for job, states in history.states.items():
         for source in sorted({each.source for each in states}):
             final = None
             for each in (state for state in states if state.source == source):
@@ -89,120 +93,124 @@ def _changed_states(seen: History) -> Iterator[tuple[str, str]]:
                 final = final or (each if each.state in FINAL_STATES else None)
 
 
-def _changed_rows(seen: History) -> Iterator[tuple[str, str]]:
-    for job, sights in seen.sights.items():
+def _changed_rows(history: History) -> Iterator[tuple[str, str]]:
+    for job, versions in history.row_versions.items():
         ending = None
-        for sight in sights:
-            now = sight.doc.get("ending")
+        for version in versions:
+            now = version.doc.get("ending")
             if ending is not None and now != ending:
                 yield job, f"its row's ending was {ending}, then {now}"
                 break
             ending = now
         last = None
-        for sight in sights:
-            if last and (sight.stage, sight.fence) != (last.stage, last.fence):
+        for version in versions:
+            if last and (version.stage, version.fence) != (last.stage, last.fence):
                 yield (
                     job,
-                    f"its row was final ({last.stage}, fence {last.fence}), then {sight.stage}, fence {sight.fence}",
+                    f"its row was final ({last.stage}, fence {last.fence}), then {version.stage}, fence {version.fence}",
                 )
                 break
-            last = sight if sight.stage in FINAL_STAGES else None
+            last = version if version.stage in FINAL_STAGES else None
 
 
-def ticket_first(seen: History) -> list[Violation]:
-    """The ticket is saved before the first look, the artefact before the announcement."""
-    return [Violation("ticket_first", job, text) for job, text in _too_early(seen)]
+def ticket_first(history: History) -> list[Violation]:
+    """The ticket is saved before the first poll, the artefact before the SUCCESS."""
+    return [Violation("ticket_first", job, text) for job, text in _find_too_early(history)]
 
 
-def _too_early(seen: History) -> Iterator[tuple[str | None, str]]:
-    tickets = {ticket for row in seen.rows.values() for ticket in tickets_of(row.doc)}
-    for request in seen.requests:
+def _find_too_early(history: History) -> Iterator[tuple[str | None, str]]:
+    tickets = {ticket for row in history.rows.values() for ticket in tickets_of(row.doc)}
+    for request in history.requests:
         if request.get("polls") and request["request_id"] not in tickets:
-            yield None, f"request {request['request_id']} was looked at, and no row has its ticket"
-    for job, sights in seen.sights.items():
-        for sight in sights:
-            attempt = (sight.doc.get("attempts") or [{}])[-1]
-            if sight.stage in {"waiting", "fetched", "stored"} and not attempt.get("ticket"):
-                yield job, f"at {sight.stage} without a ticket"
+            yield None, f"request {request['request_id']} was polled, and no row has its ticket"
+    for job, versions in history.row_versions.items():
+        for version in versions:
+            attempt = (version.doc.get("attempts") or [{}])[-1]
+            if version.stage in {"waiting", "fetched", "stored"} and not attempt.get("ticket"):
+                yield job, f"at {version.stage} without a ticket"
                 break
-    for job, states in seen.states.items():
+    for job, states in history.states.items():
         missing = sorted({key for state in states for key in state.missing})
         if missing:
-            yield job, f"SUCCESS was told before the store held {missing}"
+            yield job, f"SUCCESS was published before the store had {missing}"
 
 
-def whole_piece(seen: History) -> list[Violation]:
-    """A SUCCESS names as many files as were asked for, and each can be fetched, is what it says it is, and decodes."""
+def whole_piece(history: History) -> list[Violation]:
+    """A SUCCESS names the requested number of files; each can be fetched, matches its description, and decodes."""
     found: list[tuple[str | None, str]] = [
-        (file.job, f"{file.url}: {file.problem}") for file in seen.files if file.problem
+        (file.job, f"{file.url}: {file.problem}") for file in history.files if file.problem
     ]
-    for wanted in seen.wanted:
-        result = _success(seen, wanted.id)
+    for expected in history.expected_jobs:
+        result = _result_of_success(history, expected.id)
         if result is not None:
-            files = result.get(wanted.piece)
+            files = result.get(expected.piece)
             count = len(files) if isinstance(files, list) else int(isinstance(files, dict))
-            if count != wanted.count:
-                found.append((wanted.id, f"{count} {wanted.piece} instead of {wanted.count}"))
-            elif not any(file.job == wanted.id for file in seen.files):
-                found.append((wanted.id, "its files were never fetched"))
-    found += [(None, f"{path} was fetched, which only a forged webhook names") for path in seen.fetched_forged]
+            if count != expected.count:
+                found.append((expected.id, f"{count} {expected.piece} instead of {expected.count}"))
+            elif not any(file.job == expected.id for file in history.files):
+                found.append((expected.id, "its files were not fetched"))
+    found += [(None, f"{path} was fetched, and only a forged webhook names it") for path in history.fetched_forged]
     return [Violation("whole_piece", job, text) for job, text in found]
 
 
-def no_silent_swap(seen: History) -> list[Violation]:
-    """Provider, model and endpoint of a result are what was asked for, and the request behind it is this job's own."""
-    requests = {request["request_id"]: request for request in seen.requests}
+def no_silent_swap(history: History) -> list[Violation]:
+    """A result has the requested provider, model and endpoint, and was made for this job's request."""
+    requests = {request["request_id"]: request for request in history.requests}
     found = []
-    for wanted in seen.wanted:
-        result = _success(seen, wanted.id)
-        if result is None or wanted.id is None:
+    for expected in history.expected_jobs:
+        result = _result_of_success(history, expected.id)
+        if result is None or expected.id is None:
             continue
         request = requests.get(str(result.get("request_id")), {})
-        if (result.get("provider"), result.get("model")) != ("fal", wanted.model):
+        if (result.get("provider"), result.get("model")) != ("fal", expected.model):
             found.append(
-                (wanted.id, f"{wanted.model} was asked for; {result.get('provider')} {result.get('model')} served")
+                (expected.id, f"{expected.model} was requested; {result.get('provider')} {result.get('model')} served")
             )
         if result.get("endpoint") != request.get("endpoint"):
             found.append(
-                (wanted.id, f"its result names {result.get('endpoint')}, the request {request.get('endpoint')}")
+                (expected.id, f"its result names {result.get('endpoint')}, the request {request.get('endpoint')}")
             )
         mark = mark_of(request.get("input") or {})
-        if mark != (wanted.number, wanted.part):
-            found.append((wanted.id, f"job {wanted.number}.{wanted.part} got what was made for {mark}"))
+        if mark != (expected.number, expected.part):
+            found.append((expected.id, f"job {expected.number}.{expected.part} got the result of {mark}"))
     return [Violation("no_silent_swap", job, text) for job, text in found]
 
 
-def money_adds_up(seen: History) -> list[Violation]:
-    """What a row says a run has cost is what the provider billed for it; failed and cancelled work is booked too."""
-    billed = {request["request_id"]: request.get("billed") or {} for request in seen.requests}
+def money_adds_up(history: History) -> list[Violation]:
+    """The cost on a row is what the provider billed; failed and cancelled work is booked, too."""
+    billed = {request["request_id"]: request.get("billed") or {} for request in history.requests}
     return [
         Violation("money_adds_up", job, text)
-        for job, row in seen.rows.items()
+        for job, row in history.rows.items()
         for attempt in row.doc.get("attempts", [])
-        for text in _miscounted(row, attempt, billed.get((attempt.get("ticket") or {}).get("request_id"), {}))
+        for text in _find_miscounted(row, attempt, billed.get((attempt.get("ticket") or {}).get("request_id"), {}))
     ]
 
 
-def _miscounted(row: Any, attempt: dict[str, Any], billed: dict[str, Any]) -> Iterator[str]:
+def _find_miscounted(row: Any, attempt: dict[str, Any], billed: dict[str, Any]) -> Iterator[str]:
     cost, units = attempt.get("cost"), billed.get("units") or 0.0
     number, model = attempt.get("number"), row.doc.get("step", {}).get("model")
     if cost is None:
         receipt = row.doc.get("receipt") or {"in_time": True}
-        is_left = receipt.get("in_time") is None  # a run that was asked to stop, and nobody knows what became of it
+        is_left = receipt.get("in_time") is None  # a cancelled run whose end is unknown
         if row.stage in FINAL_STAGES and units and not (is_left or receipt.get("cost")):
             yield f"attempt {number}: {units:g} units were billed and none booked"
         return
     if cost.get("estimated"):
-        return  # the row says of itself that it does not know
+        return  # the row says that it does not know the cost
     if (cost.get("units") or 0.0) != units:
         yield f"attempt {number}: {units:g} units were billed, {cost.get('units')} booked"
-    elif model in SAME_PRICE and cost.get("usd") is not None and abs(cost["usd"] - (billed.get("usd") or 0.0)) > 1e-6:
+    elif (
+        model in MODELS_WITH_EQUAL_PRICE
+        and cost.get("usd") is not None
+        and abs(cost["usd"] - (billed.get("usd") or 0.0)) > 1e-6
+    ):
         yield f"attempt {number}: {billed.get('usd')} USD were billed, {cost['usd']} booked"
 
 
-def no_secret_out(seen: History) -> list[Violation]:
-    """No key in a log, a row, a result, a message, or a provider's record."""
-    return [Violation("no_secret_out", None, where) for where in seen.leaks]
+def no_secret_out(history: History) -> list[Violation]:
+    """No key is in a log, a row, a result, a message, or a provider's record."""
+    return [Violation("no_secret_out", None, where) for where in history.leaks]
 
 
 PROMISES: dict[str, Callable[[History], list[Violation]]] = {
@@ -213,18 +221,18 @@ PROMISES: dict[str, Callable[[History], list[Violation]]] = {
 }  # fmt: skip
 
 
-def check(seen: History) -> dict[str, list[Violation]]:
-    """Every promise by name, with what broke it."""
-    return {name: proof(seen) for name, proof in PROMISES.items()}
+def check(history: History) -> dict[str, list[Violation]]:
+    """Return the violations of each promise, by its name."""
+    return {name: proof(history) for name, proof in PROMISES.items()}
 
 
 def tickets_of(doc: dict[str, Any]) -> list[str]:
-    """The request ids on a row."""
+    """Return the request ids on a row."""
     return [attempt["ticket"]["request_id"] for attempt in doc.get("attempts", []) if attempt.get("ticket")]
 
 
-def _success(seen: History, job: str | None) -> dict[str, Any] | None:
-    """The result of a job that succeeded."""
-    told = seen.results.get(job or "", {})
-    result = told.get("result")
-    return result if told.get("state") == "SUCCESS" and isinstance(result, dict) else None
+def _result_of_success(history: History, job: str | None) -> dict[str, Any] | None:
+    """Return the result of a job that succeeded, else None."""
+    meta = history.results.get(job or "", {})
+    result = meta.get("result")
+    return result if meta.get("state") == "SUCCESS" and isinstance(result, dict) else None

@@ -1,4 +1,4 @@
-"""What is read once a run is over: rows, results, the twin's requests, every file, and what belongs to nothing."""
+"""Reads everything after a run: rows, results, the twin's requests, files, leaked secrets, leftovers."""
 
 import contextlib
 import hashlib
@@ -14,29 +14,29 @@ import psutil
 import redis
 from PIL import Image
 
-from tests.chaos.history import FINAL_STAGES, File, Row
+from tests.chaos.history import FINAL_STAGES, FetchedFile, FinalRow
 from tests.chaos.recorder import META, ROW, files_of
 
 SECRETS = {
     "the fal key": "chaos-key-id:c5b1f2a98d0e4c7b",
     "the secret": "chaos-secret-0123456789abcdef",
 }  # of every stack
-FOR_EVER = ("_kombu.binding", "kilnhand:due:")  # keys that are meant to stay
+PERMANENT_KEYS = ("_kombu.binding", "kilnhand:due:")  # keys that have no expiry on purpose
 
 
-def rows_of(client: redis.Redis) -> dict[str, Row]:
-    """Every row as it stands."""
+def rows_of(client: redis.Redis) -> dict[str, FinalRow]:
+    """Return all rows."""
     found = {}
     for key in client.scan_iter(f"{ROW}*", count=2000):
         row: Any = client.hgetall(key)
         job, ttl = key.decode().removeprefix(ROW), client.pttl(key)
         due = client.zscore(f"kilnhand:due:{row[b'queue'].decode()}", job) is not None
-        found[job] = Row(row[b"stage"].decode(), json.loads(row[b"doc"]), ttl / 1000 if ttl >= 0 else None, due)
+        found[job] = FinalRow(row[b"stage"].decode(), json.loads(row[b"doc"]), ttl / 1000 if ttl >= 0 else None, due)
     return found
 
 
 def results_of(client: redis.Redis) -> dict[str, dict[str, Any]]:
-    """State and result of every task that has one."""
+    """Return state and result of every task that has a result."""
     found = {}
     for key in client.scan_iter(f"{META}*", count=2000):
         if raw := client.get(key):
@@ -46,22 +46,25 @@ def results_of(client: redis.Redis) -> dict[str, dict[str, Any]]:
 
 
 def requests_of(twin_url: str, but: set[str]) -> list[dict[str, Any]]:
-    """Everything that the twin accepted, but for our own request."""
+    """Return all requests that the twin accepted, except those in `but`."""
     requests = httpx.get(f"{twin_url}/_twin/requests", timeout=60).json()["requests"]
     return [request for request in requests if request["request_id"] not in but]
 
 
-def fetched(results: dict[str, dict[str, Any]]) -> list[File]:
-    """Every file of every SUCCESS, fetched through the gateway and looked into."""
+def fetch_files(results: dict[str, dict[str, Any]]) -> list[FetchedFile]:
+    """Fetch all files of all successes through the gateway, and decode them."""
     named = [
-        (job, file) for job, told in results.items() if told["state"] == "SUCCESS" for file in files_of(told["result"])
+        (job, file)
+        for job, result in results.items()
+        if result["state"] == "SUCCESS"
+        for file in files_of(result["result"])
     ]
-    with httpx.Client(timeout=60) as http, ThreadPoolExecutor(4) as hands:
-        return list(hands.map(lambda each: File(each[0], each[1]["url"], problem_of(http, each[1])), named))
+    with httpx.Client(timeout=60) as http, ThreadPoolExecutor(4) as threads:
+        return list(threads.map(lambda each: FetchedFile(each[0], each[1]["url"], problem_of(http, each[1])), named))
 
 
 def problem_of(http: httpx.Client, file: dict[str, Any]) -> str:
-    """What is wrong with a file; nothing when it is whole."""
+    """Return what is wrong with a file; empty if it is complete."""
     try:
         answer = http.get(file["url"])
     except httpx.HTTPError as error:
@@ -69,32 +72,32 @@ def problem_of(http: httpx.Client, file: dict[str, Any]) -> str:
     if answer.status_code != 200:
         return f"HTTP {answer.status_code}"
     if len(answer.content) != file["bytes"] or hashlib.sha256(answer.content).hexdigest() != file["sha256"]:
-        return f"{len(answer.content)} bytes that are not the {file['bytes']} promised"
+        return f"{len(answer.content)} bytes, which are not the {file['bytes']} bytes of the result"
     try:
-        return looked_into(answer.content, file["content_type"])
+        return decoding_problem(answer.content, file["content_type"])
     except Exception as error:  # noqa: BLE001  # a decoder may raise anything
         return f"does not decode: {type(error).__name__}: {error}"
 
 
-def looked_into(content: bytes, content_type: str) -> str:
-    """Decode it. Raises when it cannot be."""
+def decoding_problem(content: bytes, content_type: str) -> str:
+    """Return what is wrong with the content; empty if it decodes. Raises what the decoder raises."""
     if content_type.startswith("image/"):
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             return "" if image.convert("L").getextrema()[1] > 0 else "is black"
     if content_type.startswith("video/"):
         with av.open(io.BytesIO(content)) as container:
-            return "" if sum(1 for _ in container.decode(video=0)) > 1 else "has no pictures"
+            return "" if sum(1 for _ in container.decode(video=0)) > 1 else "has less than two frames"
     if content_type == "application/json":
         json.loads(content)
     elif int.from_bytes(content[:8], "little") > len(content):
-        return "is no safetensors file"
+        return "is not a safetensors file"
     return ""
 
 
-def leftovers(client: redis.Redis, rows: dict[str, Row]) -> list[str]:
-    """Keys that belong to nothing, rows that nobody minds, dues of no row."""
-    found = [f"row {job}: {row.stage} and in no due set" for job, row in rows.items() if _is_unminded(row)]
+def leftovers(client: redis.Redis, rows: dict[str, FinalRow]) -> list[str]:
+    """Return keys without expiry, open rows that are not due, final rows that are, and due entries without a row."""
+    found = [f"row {job}: {row.stage} and in no due set" for job, row in rows.items() if _is_orphan(row)]
     found += [f"row {job}: final and still due" for job, row in rows.items() if row.stage in FINAL_STAGES and row.due]
     for key in client.scan_iter("kilnhand:due:*"):
         found += [
@@ -104,18 +107,18 @@ def leftovers(client: redis.Redis, rows: dict[str, Row]) -> list[str]:
         ]
     for key in client.scan_iter("*", count=2000):
         name = key.decode()
-        is_open = name.startswith(ROW) and rows.get(name.removeprefix(ROW), Row("?", {})).stage not in FINAL_STAGES
-        if client.pttl(key) == -1 and not name.startswith(FOR_EVER) and not is_open:
-            found.append(f"{name}: stays for ever ({client.type(key).decode()})")
+        is_open = name.startswith(ROW) and rows.get(name.removeprefix(ROW), FinalRow("?", {})).stage not in FINAL_STAGES
+        if client.pttl(key) == -1 and not name.startswith(PERMANENT_KEYS) and not is_open:
+            found.append(f"{name}: has no expiry ({client.type(key).decode()})")
     return found
 
 
-def _is_unminded(row: Row) -> bool:
+def _is_orphan(row: FinalRow) -> bool:
     return row.stage not in FINAL_STAGES and not row.due
 
 
 def leaks(client: redis.Redis, folder: Path, more: str, secrets: dict[str, str]) -> list[str]:
-    """Where a secret stands: in a log, in Redis's file, in any value, in what the twin was sent."""
+    """Return where a secret is: in a log, in Redis's file, in a value, in the twin's record (`more`)."""
     found = [f"{name} in the twin's record" for name, secret in secrets.items() if secret in more]
     for path in [*(folder / "logs").glob("*.log"), *(folder / "redis").rglob("*.aof")]:
         raw = path.read_bytes()
@@ -127,7 +130,7 @@ def leaks(client: redis.Redis, folder: Path, more: str, secrets: dict[str, str])
 
 
 def value_of(client: Any, key: bytes) -> bytes:
-    """All that stands under a key, whatever its type."""
+    """Return the whole value of a key of any type."""
     match client.type(key):
         case b"string":
             return client.get(key) or b""
@@ -143,11 +146,11 @@ def value_of(client: Any, key: bytes) -> bytes:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """Processes that outlived the stack whose folder this is."""
+    """Return processes of the stack with this folder that are still alive."""
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         with contextlib.suppress(psutil.Error):
-            told = [*(process.info["cmdline"] or []), process.info["cwd"] or ""]
-            if any(str(folder) in word for word in told):
+            words = [*(process.info["cmdline"] or []), process.info["cwd"] or ""]
+            if any(str(folder) in word for word in words):
                 found.append(f"process {process.info['pid']}: {' '.join(process.info['cmdline'])[:200]}")
     return found

@@ -1,4 +1,4 @@
-"""What was seen of a run, as plain values: the checks read nothing else."""
+"""The history of a run, as values. The checks read nothing else."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +9,8 @@ STATE_OF = {"completed": "SUCCESS", "failed": "FAILURE", "cancelled": "REVOKED"}
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One job as its caller wanted it. `id` is None when the sending raised and nobody told one."""
+class ExpectedJob:
+    """One job that a caller sent. `id` is None if sending raised an error before an id was returned."""
 
     number: int
     part: int
@@ -20,12 +20,12 @@ class Wanted:
     piece: str
     count: int = 1
     sent: bool = True  # delay() returned
-    other_ids: tuple[str, ...] = ()  # that a second delay() with the same key returned
+    other_ids: tuple[str, ...] = ()  # of a second delay() with the same idempotency key
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A state as a reader of the result backend saw it. `missing`: files of a SUCCESS that our store did not hold then."""
+class StateRecord:
+    """A state in the result backend. `missing`: files of a SUCCESS that were not yet in the store."""
 
     at: float
     source: str  # published, polled
@@ -35,8 +35,8 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Sight:
-    """A row as it stood at a moment."""
+class RowVersion:
+    """A row at one time."""
 
     at: float
     stage: str
@@ -45,8 +45,8 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row at the end. `ttl_s` is None for a key that stays for ever."""
+class FinalRow:
+    """A row at the end of the run. `ttl_s` is None for a key without expiry."""
 
     stage: str
     doc: dict[str, Any]
@@ -55,8 +55,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class File:
-    """A file of a SUCCESS, fetched as a stranger would. `problem` is empty when it was whole."""
+class FetchedFile:
+    """A file of a SUCCESS, fetched through its URL. `problem` is empty if the file is complete."""
 
     job: str
     url: str
@@ -65,23 +65,23 @@ class File:
 
 @dataclass
 class History:
-    """Everything that was seen."""
+    """All records of a run."""
 
-    wanted: list[Wanted] = field(default_factory=list)
-    rows: dict[str, Row] = field(default_factory=dict)
-    sights: dict[str, list[Sight]] = field(default_factory=dict)
-    states: dict[str, list[Seen]] = field(default_factory=dict)
+    expected_jobs: list[ExpectedJob] = field(default_factory=list)
+    rows: dict[str, FinalRow] = field(default_factory=dict)
+    row_versions: dict[str, list[RowVersion]] = field(default_factory=dict)
+    states: dict[str, list[StateRecord]] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)  # id -> {"state":, "result":}, at the end
     requests: list[dict[str, Any]] = field(default_factory=list)  # the twin's
-    files: list[File] = field(default_factory=list)
-    leaks: list[str] = field(default_factory=list)  # where a secret stands
+    files: list[FetchedFile] = field(default_factory=list)
+    leaks: list[str] = field(default_factory=list)  # where a secret was found
     fetched_forged: list[str] = field(default_factory=list)  # paths that only a forged webhook names
-    leftovers: list[str] = field(default_factory=list)  # keys and processes that belong to nothing
+    leftovers: list[str] = field(default_factory=list)  # keys, due entries and processes that should be gone
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A promise that was not kept."""
+    """One case in which a promise does not hold."""
 
     promise: str
     job: str | None

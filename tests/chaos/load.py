@@ -1,6 +1,6 @@
-"""What is asked for: jobs of mixed kinds, drawn from a seed. How they are sent is `producer`.
+"""The load: jobs of mixed kinds, drawn from a seed. `producer` sends them.
 
-Each request carries a mark in words that the provider gets to see, so that the twin's own record tells whose it was.
+Each request has a mark in its prompt or trigger word, so that the twin's record shows which job it belongs to.
 """
 
 import base64
@@ -38,12 +38,12 @@ WEIGHTS = {
     "deadline": 6,
     "doomed": 4,
 }
-LONG_DEADLINE_S = 420.0  # for what may get stuck at a long model, so that the run has an end
+LONG_DEADLINE_S = 420.0  # for jobs that can get stuck at a slow model, so that the run ends
 
 
 @dataclass(frozen=True)
-class Part:
-    """One job of an ask: the task's name, its fields, the model and the pieces that its result must name."""
+class JobSpec:
+    """One job: the task's name, its fields, its model, and the pieces that its result must have."""
 
     task: str
     fields: dict[str, Any]
@@ -53,21 +53,21 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What one caller wants: one job, or several that belong together. `stop_after_s` for those that are cancelled."""
+class LoadItem:
+    """The jobs of one caller: one job, or a chain, group or chord. `stop_after_s` is the time of the cancel."""
 
     number: int
     at_s: float
     kind: str
-    parts: tuple[Part, ...]
+    parts: tuple[JobSpec, ...]
     key: str | None = None
     stop_after_s: float | None = None
     labels: dict[str, str] = field(default_factory=dict)
 
 
-def draw(random: Random, jobs: int, seconds: float, weights: dict[str, int] = WEIGHTS) -> list[Ask]:
-    """Asks for at least so many jobs, at a steady rate over so many seconds."""
-    kinds: list[tuple[str, tuple[Part, ...]]] = []
+def draw(random: Random, jobs: int, seconds: float, weights: dict[str, int] = WEIGHTS) -> list[LoadItem]:
+    """Return items with at least this number of jobs, at a constant rate over this number of seconds."""
+    kinds: list[tuple[str, tuple[JobSpec, ...]]] = []
     count = 0
     while count < jobs:
         kind = random.choices(list(weights), list(weights.values()))[0]
@@ -75,16 +75,16 @@ def draw(random: Random, jobs: int, seconds: float, weights: dict[str, int] = WE
         kinds.append((kind, parts))
         count += len(parts)
     gap = seconds / len(kinds)
-    return [_ask(random, n + 1, round(n * gap, 2), kind, parts) for n, (kind, parts) in enumerate(kinds)]
+    return [_item(random, n + 1, round(n * gap, 2), kind, parts) for n, (kind, parts) in enumerate(kinds)]
 
 
-def _ask(random: Random, number: int, at_s: float, kind: str, parts: tuple[Part, ...]) -> Ask:
+def _item(random: Random, number: int, at_s: float, kind: str, parts: tuple[JobSpec, ...]) -> LoadItem:
     key = f"chaos-{number}" if kind == "once" else None
     stop = round(random.uniform(0.2, 4.0), 1) if kind in {"revoked", "cancelled"} else None
-    return Ask(number, at_s, kind, parts, key, stop)
+    return LoadItem(number, at_s, kind, parts, key, stop)
 
 
-def _parts(random: Random, kind: str, number: int) -> tuple[Part, ...]:
+def _parts(random: Random, kind: str, number: int) -> tuple[JobSpec, ...]:
     match kind:
         case "pictures":
             return (picture(number, count=random.randint(2, 4)),)
@@ -93,7 +93,7 @@ def _parts(random: Random, kind: str, number: int) -> tuple[Part, ...]:
         case "group":
             return tuple(picture(number, n + 1) for n in range(3))
         case "chord":
-            return tuple(picture(number, n + 1) for n in range(3))  # the last is the body
+            return tuple(picture(number, n + 1) for n in range(3))  # the last one is the body
         case "training":
             return (training(number),)
         case "video":
@@ -104,40 +104,40 @@ def _parts(random: Random, kind: str, number: int) -> tuple[Part, ...]:
         case "deadline":
             return (picture(number, model="flux-dev", deadline_s=random.choice([1.0, 3.0, 8.0])),)
         case "doomed":
-            unknown = {"image_url": "http://127.0.0.1:9/nothing.png"}  # fal takes the job, and cannot fetch it
+            unknown = {"image_url": "http://127.0.0.1:9/nothing.png"}  # fal accepts the job and cannot fetch the file
             return (picture(number, model="flux-lora", extra=unknown),)
         case "invalid":
             return (picture(number, image_size="enormous"),)
     return (picture(number),)
 
 
-def picture(number: int, part: int = 1, count: int = 1, model: str = "flux-schnell", **fields: Any) -> Part:
-    """A picture, or several."""
-    asked = {"prompt": f"chaos job {number}.{part}", "model": model, "image_size": "square", "num_images": count}
-    return Part("generation.text_to_image", asked | fields, model, "images", count)
+def picture(number: int, part: int = 1, count: int = 1, model: str = "flux-schnell", **fields: Any) -> JobSpec:
+    """Return a job for one or more pictures."""
+    base = {"prompt": f"chaos job {number}.{part}", "model": model, "image_size": "square", "num_images": count}
+    return JobSpec("generation.text_to_image", base | fields, model, "images", count)
 
 
-def video(number: int, part: int, **fields: Any) -> Part:
-    """A short video; from the picture before it in a chain unless one is given."""
-    asked = {"prompt": f"chaos job {number}.{part}", "duration_s": 4, "deadline_s": LONG_DEADLINE_S}
-    return Part("video.image_to_video", asked | fields, "veo-3.1-fast", "video")
+def video(number: int, part: int, **fields: Any) -> JobSpec:
+    """Return a job for a short video; without `image` from the picture before it in a chain."""
+    base = {"prompt": f"chaos job {number}.{part}", "duration_s": 4, "deadline_s": LONG_DEADLINE_S}
+    return JobSpec("video.image_to_video", base | fields, "veo-3.1-fast", "video")
 
 
-def training(number: int) -> Part:
-    """A LoRA."""
-    asked = {"images_data_url": _archive(), "trigger_word": f"chaos job {number}.1", "steps": 100}
-    return Part("training.lora", asked | {"deadline_s": LONG_DEADLINE_S}, "flux-lora-training", "weights")
+def training(number: int) -> JobSpec:
+    """Return a job that trains a LoRA."""
+    base = {"images_data_url": _archive(), "trigger_word": f"chaos job {number}.1", "steps": 100}
+    return JobSpec("training.lora", base | {"deadline_s": LONG_DEADLINE_S}, "flux-lora-training", "weights")
 
 
-def marked(text: str) -> tuple[int, int] | None:
-    """The number of the ask and of its part that this text was written for."""
+def find_mark(text: str) -> tuple[int, int] | None:
+    """Return the numbers of the item and the part in a text's mark; None without a mark."""
     found = MARK.search(text)
     return (int(found[1]), int(found[2])) if found else None
 
 
 def mark_of(request: dict[str, Any]) -> tuple[int, int] | None:
-    """The mark in a request's fields, ours or the twin's."""
-    return marked(str(request.get("prompt") or request.get("trigger_word") or ""))
+    """Return the mark in the fields of a request, ours or the twin's."""
+    return find_mark(str(request.get("prompt") or request.get("trigger_word") or ""))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Which of the twin's accepted requests was made for which attempt of which job."""
+"""Matches the requests that the twin accepted with attempts of jobs."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _TAGS = re.compile(r"\bjob=([^,]+),attempt=(\d+)")
 
 @dataclass(frozen=True)
 class Payment:
-    """An accepted submission. `job` is None when it belongs to nobody we know; `billed` when it was paid for."""
+    """An accepted submission. `job` is None if it belongs to no known job; `billed` if it cost money."""
 
     request_id: str
     job: str | None
@@ -21,22 +21,22 @@ class Payment:
     billed: bool
 
 
-def payments(seen: History) -> list[Payment]:
-    """Every submission that the twin accepted for us: by the ticket on a row, else by the tags, else by the mark."""
+def payments(history: History) -> list[Payment]:
+    """Return all submissions that the twin accepted, matched by tags, else by the ticket on a row, else by the mark."""
     tickets = {
         attempt["ticket"]["request_id"]: (job, int(attempt["number"]))
-        for job, row in seen.rows.items()
+        for job, row in history.rows.items()
         for attempt in row.doc.get("attempts", [])
         if attempt.get("ticket")
     }
-    marks = {(wanted.number, wanted.part): wanted.id for wanted in seen.wanted if wanted.id}
-    marks |= {mark: job for job, row in seen.rows.items() if (mark := mark_of(_asked(row.doc)))}
-    known = {*seen.rows, *(wanted.id for wanted in seen.wanted if wanted.id)}
-    return [_payment(request, tickets, marks, known) for request in seen.requests]
+    marks = {(expected.number, expected.part): expected.id for expected in history.expected_jobs if expected.id}
+    marks |= {mark: job for job, row in history.rows.items() if (mark := mark_of(_request_of(row.doc)))}
+    known = {*history.rows, *(expected.id for expected in history.expected_jobs if expected.id)}
+    return [_payment(request, tickets, marks, known) for request in history.requests]
 
 
-def _asked(doc: dict[str, Any]) -> dict[str, Any]:
-    """The request on a row; one that no worker has accepted has it in its message."""
+def _request_of(doc: dict[str, Any]) -> dict[str, Any]:
+    """Return the request on a row; before a worker has accepted the row it is in the message."""
     return doc.get("request") or (doc.get("message") or {}).get("kwargs") or {}
 
 
@@ -55,7 +55,7 @@ def _payment(
 
 
 def paid_twice(found: list[Payment], attempts: dict[str, int]) -> int:
-    """Attempts with more than one accepted submission, and jobs with more submissions than attempts."""
+    """Count attempts with more than one accepted submission, and jobs with more submissions than attempts."""
     per_attempt: dict[tuple[str, int], int] = {}
     per_job: dict[str, int] = {}
     for each in found:
@@ -70,7 +70,7 @@ def paid_twice(found: list[Payment], attempts: dict[str, int]) -> int:
 
 
 def paid_per_job(found: list[Payment]) -> float:
-    """Billed submissions for each job that had one, to three decimals; 1 is perfect."""
+    """Return billed submissions for each job that had one, with three decimals; 1 is perfect."""
     billed = [each for each in found if each.billed]
     jobs = {each.job or each.request_id for each in billed}
     return round(len(billed) / len(jobs), 3) if jobs else 0.0

@@ -1,7 +1,7 @@
-"""The callers: sends what is asked for, at its time, and notes what `delay()` returned. Cancels what is to be cancelled.
+"""The callers: sends each item of the load at its time, records what `delay()` returned, and cancels some jobs.
 
-An exception from `delay()` leaves it open whether the job was sent. With an idempotency key it is sent again; without
-one nobody expects anything of it, but what arrived has to end all the same.
+After an exception from `delay()` it is unknown whether the job was sent. With an idempotency key it is sent again.
+Without one no result is expected, but a job that did arrive must end.
 """
 
 import os
@@ -14,18 +14,18 @@ from typing import Any
 from celery import Celery, chain, chord, group
 from celery.result import AsyncResult
 
-from tests.chaos.history import Wanted
-from tests.chaos.load import Ask, Part
+from tests.chaos.history import ExpectedJob
+from tests.chaos.load import JobSpec, LoadItem
 from worker.cli.processes.stack import Stack
 from worker.client import cancel
 from worker.edge.app import app, celery_config
 
 CALLERS = 6
-REPEATS = 20
+MAX_SENDS = 20
 
 
-def point_at(stack: Stack) -> None:
-    """Make the producer's app of this process send to this stack."""
+def use_stack(stack: Stack) -> None:
+    """Make the Celery app of this process send to this stack."""
     os.environ.update({name: value for name, value in stack.environment.items() if name.startswith("KILNHAND_")})
     app.close()
     app.conf.update(celery_config())
@@ -33,64 +33,64 @@ def point_at(stack: Stack) -> None:
 
 
 class Producer:
-    """Sends asks from a few threads, so that one that has to wait holds up no other."""
+    """Sends items from several threads, so that an item that waits does not delay others."""
 
-    def __init__(self, asks: list[Ask], redis_url: str) -> None:
-        self._asks = asks
+    def __init__(self, items: list[LoadItem], redis_url: str) -> None:
+        self._items = items
         self._bare = Celery("backend", broker=redis_url, backend=redis_url, set_as_current=False)
         self._bare.conf.update(broker_connection_retry_on_startup=True)
         self._callers = ThreadPoolExecutor(CALLERS, thread_name_prefix="caller")
         self._timers: list[threading.Timer] = []
         self._lock = threading.Lock()
-        self.wanted: list[Wanted] = []
+        self.expected_jobs: list[ExpectedJob] = []
         self.problems: list[str] = []
-        self.stopped = 0
+        self.cancelled = 0
 
     def ids(self) -> list[str]:
-        """The ids of all jobs known so far."""
+        """Return the ids of all jobs until now."""
         with self._lock:
-            return [wanted.id for wanted in self.wanted if wanted.id]
+            return [expected.id for expected in self.expected_jobs if expected.id]
 
-    def run(self, began: float, given_up: Callable[[], bool]) -> None:
-        """Send everything; returns when the last is sent."""
+    def run(self, began: float, is_stopped: Callable[[], bool]) -> None:
+        """Send all items; returns when the last one is sent and the last cancel is done."""
         sending: list[Future[None]] = []
-        for ask in self._asks:
-            while time.monotonic() < began + ask.at_s and not given_up():
+        for item in self._items:
+            while time.monotonic() < began + item.at_s and not is_stopped():
                 time.sleep(0.02)
-            if given_up():
+            if is_stopped():
                 break
-            sending.append(self._callers.submit(self._send, ask))
+            sending.append(self._callers.submit(self._send, item))
         for each in sending:
             each.result()
         self._callers.shutdown()
         for timer in self._timers:
             timer.join()
-        self._timers.clear()  # they hold results, which look for their Redis when they are collected
+        self._timers.clear()  # they hold results, which connect to Redis when they are garbage-collected
 
-    def _send(self, ask: Ask) -> None:
-        results = self._tried(ask, REPEATS if ask.key else 1)
-        again = self._tried(ask, REPEATS) if ask.key and results else None
-        self._note(ask, results, again or [])
-        if ask.stop_after_s is not None and results:
-            timer = threading.Timer(ask.stop_after_s, self._stop, (ask, results[0]))
+    def _send(self, item: LoadItem) -> None:
+        results = self._send_with_retries(item, MAX_SENDS if item.key else 1)
+        again = self._send_with_retries(item, MAX_SENDS) if item.key and results else None
+        self._add_expected(item, results, again or [])
+        if item.stop_after_s is not None and results:
+            timer = threading.Timer(item.stop_after_s, self._cancel, (item, results[0]))
             timer.start()
             self._timers.append(timer)
 
-    def _tried(self, ask: Ask, times: int) -> list[AsyncResult] | None:
-        """What the sending returned; None when it raised for good."""
+    def _send_with_retries(self, item: LoadItem, times: int) -> list[AsyncResult] | None:
+        """Return the results of sending; None if the last try raised an error, too."""
         for n in range(times):
             try:
-                return self._sent(ask)
-            except Exception as error:  # noqa: BLE001  # whatever a caller would see
-                self.problems.append(f"{ask.kind} {ask.number}: {type(error).__name__}: {error}")
+                return self._send_once(item)
+            except Exception as error:  # noqa: BLE001  # every error that a caller can see
+                self.problems.append(f"{item.kind} {item.number}: {type(error).__name__}: {error}")
                 time.sleep(1.0 if n + 1 < times else 0)
         return None
 
-    def _sent(self, ask: Ask) -> list[AsyncResult]:
-        calls = [signature(part) for part in ask.parts]
-        match ask.kind:
+    def _send_once(self, item: LoadItem) -> list[AsyncResult]:
+        calls = [signature(part) for part in item.parts]
+        match item.kind:
             case "bare" | "invalid":
-                part = ask.parts[0]
+                part = item.parts[0]
                 return [self._bare.send_task(part.task, kwargs=part.fields)]
             case "chain":
                 last = chain(*calls).apply_async()
@@ -100,29 +100,31 @@ class Producer:
             case "chord":
                 body = chord(calls[:-1])(calls[-1].clone(immutable=True))
                 return [*body.parent.results, body]
-        part = ask.parts[0]
-        more = {"idempotency_key": ask.key} if ask.key else {}
+        part = item.parts[0]
+        more = {"idempotency_key": item.key} if item.key else {}
         return [task_of(part).delay(**part.fields, **more)]
 
-    def _note(self, ask: Ask, results: list[AsyncResult] | None, again: list[AsyncResult]) -> None:
+    def _add_expected(self, item: LoadItem, results: list[AsyncResult] | None, again: list[AsyncResult]) -> None:
         others = tuple({result.id for result in again} - {result.id for result in results or ()})
         with self._lock:
-            for n, part in enumerate(ask.parts):
+            for n, part in enumerate(item.parts):
                 job = results[n].id if results else None
                 sent = results is not None
-                wanted = Wanted(ask.number, n + 1, ask.kind, job, part.model, part.piece, part.count, sent, others)
-                self.wanted.append(wanted)
+                expected = ExpectedJob(
+                    item.number, n + 1, item.kind, job, part.model, part.piece, part.count, sent, others
+                )
+                self.expected_jobs.append(expected)
 
-    def _stop(self, ask: Ask, result: AsyncResult) -> None:
+    def _cancel(self, item: LoadItem, result: AsyncResult) -> None:
         try:
-            cancel(result.id) if ask.kind == "cancelled" else result.revoke()
-            self.stopped += 1
-        except Exception as error:  # noqa: BLE001  # a cancel that did not get through is none
-            self.problems.append(f"cancel of {ask.number}: {type(error).__name__}: {error}")
+            cancel(result.id) if item.kind == "cancelled" else result.revoke()
+            self.cancelled += 1
+        except Exception as error:  # noqa: BLE001  # a cancel that failed is not counted
+            self.problems.append(f"cancel of {item.number}: {type(error).__name__}: {error}")
 
 
-def task_of(part: Part) -> Any:
-    """The task by its name."""
+def task_of(part: JobSpec) -> Any:
+    """Return the task with this name."""
     from tasks.generation import text_to_image
     from tasks.training import lora
     from tasks.video import image_to_video
@@ -130,6 +132,6 @@ def task_of(part: Part) -> Any:
     return {task.name: task for task in (text_to_image, image_to_video, lora)}[part.task]
 
 
-def signature(part: Part) -> Any:
-    """The call as a part of a canvas."""
+def signature(part: JobSpec) -> Any:
+    """Return the Celery signature of a job."""
     return task_of(part).s(**part.fields)

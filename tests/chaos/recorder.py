@@ -1,6 +1,6 @@
-"""Watches a stack while it is hurt: every state that is published or can be polled, and every row as it moves on.
+"""Records a stack during the run: states that are published or polled, and every version of a row.
 
-It reads only. Redis may go away at any moment; what is missed then is seen by the other way of looking.
+It only reads. Redis can be down at any time; a state that one thread misses is seen by the other.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from tests.chaos.history import FINAL_STAGES, FINAL_STATES, Seen, Sight
+from tests.chaos.history import FINAL_STAGES, FINAL_STATES, RowVersion, StateRecord
 
 META = "celery-task-meta-"
 ROW = "kilnhand:job:"
@@ -23,35 +23,35 @@ AWAY = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingE
 
 
 class Recorder:
-    """Two threads: one listens to published states, one polls states and rows."""
+    """Two threads: one receives published states, one polls states and rows."""
 
     def __init__(self, redis_url: str, store: Path, ids: Callable[[], list[str]]) -> None:
         self._url, self._store, self._ids = redis_url, store, ids
         self._stopping = threading.Event()
         self._rows: dict[str, tuple[bytes, bytes]] = {}
-        self.states: dict[str, list[Seen]] = defaultdict(list)
-        self.sights: dict[str, list[Sight]] = defaultdict(list)
+        self.states: dict[str, list[StateRecord]] = defaultdict(list)
+        self.row_versions: dict[str, list[RowVersion]] = defaultdict(list)
         self.final: set[str] = set()
         self.moved_at = time.monotonic()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._poll)]
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Look once more, and end."""
+        """Poll once more, then end the threads."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(10)
 
     def open_rows(self) -> int:
-        """How many rows have not ended."""
+        """Return how many rows are not final."""
         return sum(stage.decode() not in FINAL_STAGES for stage, _ in list(self._rows.values()))
 
     def stages(self) -> dict[str, int]:
-        """How many rows stand at each stage."""
+        """Return how many rows are at each stage."""
         counts: dict[str, int] = defaultdict(int)
         for stage, _ in list(self._rows.values()):
             counts[stage.decode()] += 1
@@ -90,17 +90,17 @@ class Recorder:
                     self._note(job, "polled", meta)
 
     def _note(self, job: str, source: str, raw: bytes) -> None:
-        """Keep a state if it differs from the last that this source told."""
+        """Store a state if it differs from the last one of this source."""
         meta = json.loads(raw)
         state = meta["status"]
         digest = digest_of(state, meta.get("result"))
-        before = [seen for seen in self.states[job] if seen.source == source][-1:]
+        before = [record for record in self.states[job] if record.source == source][-1:]
         if before and (before[0].state, before[0].digest) == (state, digest):
             return
         if before and state not in FINAL_STATES and before[0].state == state:
             return  # progress
         missing = self._missing(meta.get("result")) if state == "SUCCESS" and source == "published" else ()
-        self.states[job].append(Seen(time.time(), source, state, digest, missing))
+        self.states[job].append(StateRecord(time.time(), source, state, digest, missing))
         if state in FINAL_STATES:
             self.final.add(job)
 
@@ -122,11 +122,11 @@ class Recorder:
             pipe.hmget(key, "stage", "fence", "doc")
         for (job, _), (stage, fence, doc) in zip(moved, pipe.execute() if moved else (), strict=True):
             if doc:
-                self.sights[job].append(Sight(time.time(), stage.decode(), int(fence), json.loads(doc)))
+                self.row_versions[job].append(RowVersion(time.time(), stage.decode(), int(fence), json.loads(doc)))
 
 
 def files_of(result: Any) -> list[dict[str, Any]]:
-    """Every file that a result names."""
+    """Return all files of a result."""
     if not isinstance(result, dict):
         return []
     values = [entry for value in result.values() for entry in (value if isinstance(value, list) else [value])]
@@ -134,6 +134,6 @@ def files_of(result: Any) -> list[dict[str, Any]]:
 
 
 def digest_of(state: str, result: Any) -> str:
-    """What a reader is told, in short; progress is no part of it."""
-    told = [state, result if state in FINAL_STATES else None]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    """Return a digest of state and final result; progress is not a part of it."""
+    shown = [state, result if state in FINAL_STATES else None]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""How long the rows of a worker that went away wait until another worker claims them.
+"""Measures how long the rows of a killed or frozen worker wait until another worker claims them.
 
-Who holds a row is written nowhere; it shows in time. A row that was held when the worker went, and whose fence and
-lease then stand still until the lease is over, was the dead one's. From then on the next claim is waited for.
+A row does not say which worker holds it. But if a row was held at the kill, and its fence and lease do not change until
+the lease is over, the killed worker held it. The time until its next claim is the recovery.
 """
 
 import math
@@ -12,13 +12,13 @@ from typing import Any
 
 import redis
 
-EVERY_S = 0.05
-GIVE_UP_S = 60.0
+POLL_S = 0.05
+MAX_WAIT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """A row of a worker that went away, and how long it took until it was claimed again; None if it never was."""
+    """A row of a killed or frozen worker, and the time until its next claim; None if it was not claimed."""
 
     job: str
     worker: str
@@ -26,8 +26,8 @@ class Recovery:
     seconds: float | None
 
 
-class Watch:
-    """Follows the rows held at a moment, in threads of their own."""
+class RecoveryWatch:
+    """Follows the rows that are held at a kill or freeze, in a thread for each."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -36,7 +36,7 @@ class Watch:
         self._followed: set[tuple[str, int, float]] = set()
 
     def begin(self, worker: str, how: str) -> None:
-        """A worker went away just now: note what is held, and follow it; a lease that is followed already is another's."""
+        """Follow all rows that are held now, except leases that an earlier call follows already."""
         at, rows = held_rows(self._client)
         held = {job: row for job, row in rows.items() if (job, *row) not in self._followed}
         self._followed |= {(job, *row) for job, row in held.items()}
@@ -45,48 +45,48 @@ class Watch:
         self._threads.append(thread)
 
     def end(self) -> list[Recovery]:
-        """Wait for what is followed, and return all that was measured."""
+        """Wait for all threads and return the measurements."""
         for thread in self._threads:
-            thread.join(GIVE_UP_S)
+            thread.join(MAX_WAIT_S)
         return list(self._found)
 
     def _follow(self, worker: str, how: str, at: float, held: dict[str, tuple[int, float]]) -> None:
-        give_up = time.monotonic() + GIVE_UP_S
+        give_up = time.monotonic() + MAX_WAIT_S
         while held and time.monotonic() < give_up:
-            time.sleep(EVERY_S)
+            time.sleep(POLL_S)
             try:
                 now, rows = rows_now(self._client, list(held))
             except (redis.ConnectionError, redis.TimeoutError):
                 continue
-            for job, seen in rows.items():
-                if (settled := judge(at, held[job], seen, now)) is not None:
+            for job, row in rows.items():
+                if (recovery_s := time_to_recovery(at, held[job], row, now)) is not None:
                     del held[job]
-                    if settled >= 0:
-                        self._found.append(Recovery(job, worker, how, settled))
+                    if recovery_s >= 0:
+                        self._found.append(Recovery(job, worker, how, recovery_s))
         self._found += [Recovery(job, worker, how, None) for job in held]
 
 
-def judge(at: float, held: tuple[int, float], seen: tuple[int, float, str], now: float) -> float | None:
-    """Seconds to the next claim; -1 when a live worker held the row, or it needs none; None to wait on. Times in s."""
+def time_to_recovery(at: float, held: tuple[int, float], row: tuple[int, float, str], now: float) -> float | None:
+    """Return seconds to the next claim; -1 if a live worker held the row or it is final; None to continue. Times in s."""
     fence, until = held
-    if seen[2] in {"", "completed", "failed", "cancelled"}:
+    if row[2] in {"", "completed", "failed", "cancelled"}:
         return -1.0
-    if seen[0] == fence and seen[1] != until:
-        return -1.0  # written or renewed since: its holder lives
-    if seen[0] > fence:
-        return now - at if now >= until else -1.0  # claimed before the lease was over: its holder had let it go
+    if row[0] == fence and row[1] != until:
+        return -1.0  # written or renewed: its holder is alive
+    if row[0] > fence:
+        return now - at if now >= until else -1.0  # claimed before the lease was over: its holder had released it
     return None
 
 
 def held_rows(client: redis.Redis) -> tuple[float, dict[str, tuple[int, float]]]:
-    """Redis's time, and the fence and lease of every row that somebody holds."""
+    """Return Redis's time, and the fence and lease of every row that is held."""
     ids = [str(key.decode()).removeprefix("kilnhand:job:") for key in client.scan_iter("kilnhand:job:*", count=2000)]
     now, rows = rows_now(client, ids)
     return now, {job: (fence, until) for job, (fence, until, _) in rows.items() if until > now}
 
 
 def rows_now(client: redis.Redis, ids: list[str]) -> tuple[float, dict[str, tuple[int, float, str]]]:
-    """Redis's time, and (fence, held until, stage) of these rows, in one step."""
+    """Return Redis's time and (fence, held until, stage) of these rows, in one transaction."""
     pipe = client.pipeline()
     pipe.time()
     for job in ids:
@@ -100,6 +100,6 @@ def rows_now(client: redis.Redis, ids: list[str]) -> tuple[float, dict[str, tupl
 
 
 def percentile(values: list[float], share: float) -> float | None:
-    """The smallest value that so large a share of all does not exceed (nearest rank)."""
+    """Return the percentile by nearest rank; None without values."""
     ordered: list[Any] = sorted(values)
     return float(ordered[max(0, math.ceil(share * len(ordered)) - 1)]) if ordered else None

@@ -1,4 +1,4 @@
-"""What a run tells: a line every few seconds, each promise with what broke it, and one line of JSON at the end."""
+"""The report of a run: each promise with its violations, then the figures as one line of JSON."""
 
 import json
 from collections.abc import Callable
@@ -14,21 +14,21 @@ RECOVERY_MAX_S = 10.0
 
 
 def summary(
-    seen: History, found: dict[str, list[Violation]], recovered: list[Recovery], kills: int, faults: int, seed: int
+    history: History, found: dict[str, list[Violation]], recovered: list[Recovery], kills: int, faults: int, seed: int
 ) -> dict[str, Any]:
-    """The figures of a run, by their frozen names."""
+    """Return the figures of a run, by their frozen names."""
     times = [each.seconds for each in recovered if each.seconds is not None]
-    attempts = {job: len(row.doc.get("attempts", [])) for job, row in seen.rows.items()}
-    paid = payments(seen)
+    attempts = {job: len(row.doc.get("attempts", [])) for job, row in history.rows.items()}
+    paid = payments(history)
     return {
-        "jobs": len(seen.wanted),
+        "jobs": len(history.expected_jobs),
         "kills": kills,
         "faults": faults,
         "lost": len(found["no_job_lost"]),
         "paid_twice": paid_twice(paid, attempts),
-        "possible_duplicates": possible_duplicates(seen),
+        "possible_duplicates": possible_duplicates(history),
         "endings_changed": len(found["one_ending"]),
-        "orphans": len(seen.leftovers),
+        "orphans": len(history.leftovers),
         "recovery_p50_s": _rounded(percentile(times, 0.5)),
         "recovery_p99_s": _rounded(percentile(times, 0.99)),
         "seed": seed,
@@ -37,57 +37,62 @@ def summary(
         "submissions": len(paid),
         "paid_per_job": paid_per_job(paid),
         "violations": {name: len(many) for name, many in found.items() if many},
-        "endings": endings(seen),
+        "endings": endings(history),
     }
 
 
-def possible_duplicates(seen: History) -> int:
-    """Attempts that are marked as such."""
-    rows = seen.rows.values()
+def possible_duplicates(history: History) -> int:
+    """Return the number of attempts that are marked as possible duplicates."""
+    rows = history.rows.values()
     return sum(bool(attempt.get("possible_duplicate")) for row in rows for attempt in row.doc.get("attempts", []))
 
 
-def endings(seen: History) -> dict[str, int]:
-    """How many jobs ended how."""
+def endings(history: History) -> dict[str, int]:
+    """Return how many jobs have each state."""
     counts: dict[str, int] = {}
-    for wanted in seen.wanted:
-        state = seen.results.get(wanted.id or "", {}).get("state", "unknown" if not wanted.sent else "PENDING")
+    for expected in history.expected_jobs:
+        state = history.results.get(expected.id or "", {}).get("state", "unknown" if not expected.sent else "PENDING")
         counts[state] = counts.get(state, 0) + 1
     return counts
 
 
-def is_well(told: dict[str, Any]) -> bool:
-    """Whether all promises hold, nothing was left over, and dead workers' rows were taken over in time."""
-    late = told["recovery_p99_s"] is not None and told["recovery_p99_s"] > RECOVERY_MAX_S
-    return not (told["violations"] or told["orphans"] or told["never_recovered"] or late)
+def is_successful(summary: dict[str, Any]) -> bool:
+    """Whether all promises hold, nothing is left over, and rows of dead workers were claimed in time."""
+    late = summary["recovery_p99_s"] is not None and summary["recovery_p99_s"] > RECOVERY_MAX_S
+    return not (summary["violations"] or summary["orphans"] or summary["never_recovered"] or late)
 
 
-def tell(seen: History, found: dict[str, list[Violation]], told: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Each promise, and the first of what broke it with the job's life; the JSON comes last."""
+def print_report(
+    history: History, found: dict[str, list[Violation]], summary: dict[str, Any], print_line: Callable[[str], None]
+) -> None:
+    """Print each promise with its first violations and the timelines of their jobs; the JSON comes last."""
     for name, many in found.items():
-        say(f"{name:16} {'ok' if not many else f'{len(many)} violations'}")
+        print_line(f"{name:16} {'ok' if not many else f'{len(many)} violations'}")
         for violation in many[:SHOWN]:
-            say(f"    {violation.job or '-'}: {violation.text}")
-            for line in life(seen, violation.job):
-                say(f"        {line}")
-    for line in seen.leftovers[:SHOWN]:
-        say(f"    left over: {line}")
-    say(json.dumps(told))
+            print_line(f"    {violation.job or '-'}: {violation.text}")
+            for line in job_timeline(history, violation.job):
+                print_line(f"        {line}")
+    for line in history.leftovers[:SHOWN]:
+        print_line(f"    left over: {line}")
+    print_line(json.dumps(summary))
 
 
-def life(seen: History, job: str | None) -> list[str]:
-    """What is known of a job, in order of time."""
-    row = seen.rows.get(job or "")
-    sights = seen.sights.get(job or "", [])
-    start = sights[0].at if sights else 0.0
-    moves = [f"{sight.at - start:+.2f} s {sight.stage} (fence {sight.fence})" for sight in sights]
-    notes = [f"{note.get('at', 0) - start:+.2f} s: {note.get('what')} {note.get('text', '')}" for note in _notes(row)]
-    states = [f"{each.at - start:+.2f} s told {each.state} ({each.source})" for each in seen.states.get(job or "", [])]
+def job_timeline(history: History, job: str | None) -> list[str]:
+    """Return what is known of a job, in order of time."""
+    row = history.rows.get(job or "")
+    versions = history.row_versions.get(job or "", [])
+    start = versions[0].at if versions else 0.0
+    moves = [f"{version.at - start:+.2f} s {version.stage} (fence {version.fence})" for version in versions]
+    history_lines = [
+        f"{note.get('at', 0) - start:+.2f} s: {note.get('what')} {note.get('text', '')}"
+        for note in _history_entries(row)
+    ]
+    states = [f"{each.at - start:+.2f} s {each.state} ({each.source})" for each in history.states.get(job or "", [])]
     tickets = [f"tickets: {', '.join(tickets_of(row.doc))}"] if row else []
-    return [line for line in ("; ".join(moves), *notes, "; ".join(states), *tickets) if line]
+    return [line for line in ("; ".join(moves), *history_lines, "; ".join(states), *tickets) if line]
 
 
-def _notes(row: Any) -> list[dict[str, Any]]:
+def _history_entries(row: Any) -> list[dict[str, Any]]:
     return list(row.doc.get("history", [])) if row else []
 
 

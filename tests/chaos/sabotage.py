@@ -1,6 +1,6 @@
-"""Takes a safety away in the copy of the source, so that the checker can be seen to notice.
+"""Removes one safety in the copy of the source, to show that the checks notice it.
 
-A patch that does not find its text exactly once fails loudly: the code has moved on, and the patch has to follow.
+A patch raises PatchError unless its text is in the file exactly once: if the code has changed, the patch must follow.
 """
 
 from collections.abc import Mapping
@@ -10,38 +10,38 @@ from typing import Any
 
 
 class PatchError(RuntimeError):
-    """The text to patch is not there exactly once."""
+    """The text to patch is not in the file exactly once."""
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A text in a file, and what stands there instead."""
+    """A text in a file, and its replacement."""
 
     file: str
     text: str
-    instead: str
+    replacement: str
 
 
 PATCHES: Mapping[str, tuple[Patch, ...]] = {
-    "guard": (  # the SDK repeats lost submissions by itself
+    "guard": (  # without it the SDK repeats lost submissions
         Patch(
             "worker/providers/fal/guard.py",
             '''        """The answer, read to its end, or one of our errors."""
 ''',
-            '''        """Whatever comes."""
+            '''        """Return any answer."""
         return await self._inner.handle_async_request(request)
 ''',
         ),
     ),
     "fence": (Patch("worker/ledger/write.lua", "if row[1] ~= ARGV[2] then return 0 end\n", ""),),
-    "sent": (  # a message is all that there is until a worker has it
+    "sent": (  # no row before the message: until a worker has it, the message is the only record
         Patch(
             "worker/edge/sending.py",
             "job_id = producer().send(job, _delay_s(options) + ACCEPT_WITHIN_S, key)",
             "job_id = job.id",
         ),
     ),
-    "intent": (  # an intent that a crash has left is taken for one that was never sent
+    "intent": (  # an intent that a crash left is submitted again, as if it had never been sent
         Patch(
             "worker/engine/advance.py",
             """        case Stage.SUBMITTING:
@@ -54,14 +54,14 @@ PATCHES: Mapping[str, tuple[Patch, ...]] = {
     ),
 }
 
-FAVOURED: Mapping[str | None, Mapping[str, Any]] = {  # what a run's plan has more of, to show it soon
+SCALE_CHANGES: Mapping[str | None, Mapping[str, Any]] = {  # changes of the plan that show the violation soon
     "guard": {"faults": ("drop", "nginx")},
     "fence": {"kill_s": 5.0, "freeze_s": 5.0, "slow_at": ("result", "file"), "slow_times": 15},
     "sent": {"steal_s": 1.0},
     "intent": {"freeze_s": 60.0, "slow_at": ("submit",)},
 }
 
-SHOWN_BY: Mapping[str, str] = {  # the promise that each of them breaks, whatever else
+BROKEN_PROMISE: Mapping[str, str] = {  # the promise that each of them breaks, perhaps among others
     "guard": "paid_once",
     "fence": "one_ending",
     "sent": "no_job_lost",
@@ -70,10 +70,10 @@ SHOWN_BY: Mapping[str, str] = {  # the promise that each of them breaks, whateve
 
 
 def apply(copy: Path, name: str) -> None:
-    """Take this safety away."""
+    """Remove this safety in the copy."""
     for patch in PATCHES[name]:
         path = copy / patch.file
         source = path.read_text(encoding="utf-8")
         if (count := source.count(patch.text)) != 1:
             raise PatchError(f"--without {name}: {patch.file} has {count} times, not once:\n{patch.text}")
-        path.write_text(source.replace(patch.text, patch.instead), encoding="utf-8")
+        path.write_text(source.replace(patch.text, patch.replacement), encoding="utf-8")

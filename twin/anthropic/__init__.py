@@ -1,1 +1,1 @@
-"""Anthropic's wire: messages with pictures, JSON of a schema, and tools."""
+"""The imitation of Anthropic: messages with pictures, JSON of a schema, and tools."""

@@ -1,7 +1,7 @@
-"""Which calls are meant for Anthropic, and who may make them.
+"""Finds the calls that are for Anthropic, and checks the caller's key.
 
-By Anthropic's host name, or by `/anthropic` on the twin's own address. Any key is good, except those that say of
-themselves that they are not.
+Callers use Anthropic's host name, or `/anthropic` on the twin's own address. Every key is valid, except keys that begin
+with `bad` or `locked`.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ PREFIX = "anthropic"
 
 
 def read_path(request: Request) -> str | None:
-    """Return the path inside Anthropic's API; None when the request is not meant for it."""
+    """Return the path inside Anthropic's API; None if the request is not for Anthropic."""
     path = str(request.scope["path"]).lstrip("/")
     if request.headers.get("host", "").partition(":")[0] == HOST:
         return path
@@ -27,8 +27,8 @@ def read_path(request: Request) -> str | None:
 def account_of(headers: Headers) -> str:
     """Return the caller's account, a digest of its key; raise Refused.
 
-    SDKs of 2.x send the key as a Bearer token, others as `x-api-key`. Keys that begin with `bad` are not known (401),
-    those that begin with `locked` may not call (403).
+    SDKs of 2.x send the key as a Bearer token, others as `x-api-key`. Keys that begin with `bad` are unknown (401),
+    keys that begin with `locked` have no permission (403).
     """
     scheme, _, token = headers.get("authorization", "").partition(" ")
     key = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")

@@ -1,11 +1,11 @@
-"""Anthropic's error bodies, and the id that every answer carries."""
+"""Anthropic's error bodies, and the request id in each of them."""
 
 from typing import Any
 
 from starlette.responses import JSONResponse
 
-from twin.calls import Answer
-from twin.script import Fault, What
+from twin.paid_calls import Answer
+from twin.script import Fault, FaultKind
 
 TYPES = {
     400: "invalid_request_error",
@@ -28,7 +28,7 @@ MESSAGES = {
 
 
 class Refused(Exception):
-    """The call is not taken."""
+    """The call is refused."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -47,17 +47,17 @@ def error_body(status: int, request_id: str, message: str | None = None) -> dict
     return {"type": "error", "error": {"type": kind, "message": text}, "request_id": request_id}
 
 
-def in_form(fault: Fault | None, request_id: str) -> Fault | None:
-    """Write Anthropic's error into a fault that names a status only; `seconds` is told as Retry-After."""
-    if fault is None or fault.what is not What.HTTP:
+def with_error_body(fault: Fault | None, request_id: str) -> Fault | None:
+    """Return the fault with Anthropic's body if it has only a status; `seconds` becomes `retry-after`."""
+    if fault is None or fault.what is not FaultKind.HTTP:
         return fault
     wait = {} if fault.seconds is None else {"retry-after": f"{fault.seconds:g}"}
-    body = error_body(fault.usual_status, request_id) if fault.body is None else fault.body
+    body = error_body(fault.response_status, request_id) if fault.body is None else fault.body
     return fault.model_copy(update={"body": body, "headers": {"request-id": request_id} | wait | fault.headers})
 
 
-def ordered_error(fault: Fault, request_id: str) -> Answer:
-    """Return the ending of a run that a script ordered to fail."""
-    status = fault.usual_status
+def scripted_error(fault: Fault, request_id: str) -> Answer:
+    """Return the answer of a run that fails because of the script."""
+    status = fault.response_status
     body = error_body(status, request_id) if fault.body is None else fault.body
     return Answer(body, body, status, TYPES.get(status, "api_error"), headers={"request-id": request_id})

@@ -1,18 +1,18 @@
-"""Anthropic's models that answer as of November 2026, with their prices; any other id, retired or not, is not found."""
+"""Anthropic's models as of November 2026, with prices; every other id is not found, also a retired one."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ClaudeModel:
-    """One model; prices are dollars for a million tokens."""
+    """One model; prices are US dollars for a million tokens."""
 
     name: str
     usd_in: float
     usd_out: float
 
     def usd(self, tokens_in: int, tokens_out: int) -> float:
-        """Return the price of a call."""
+        """Return the price of a call in US dollars."""
         return round((tokens_in * self.usd_in + tokens_out * self.usd_out) / 1_000_000, 8)
 
 

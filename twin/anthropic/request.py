@@ -1,4 +1,4 @@
-"""A message request as it is read, and Anthropic's words where it does not fit."""
+"""Parses a message request, with Anthropic's messages for invalid fields."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,12 +7,12 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from twin.anthropic.errors import Refused
 
 MediaType = Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
-WORDS = {"missing": "Field required", "extra_forbidden": "Extra inputs are not permitted"}
-LOOKED_AT = frozenset({"text", "image"})
+MESSAGES = {"missing": "Field required", "extra_forbidden": "Extra inputs are not permitted"}
+READ_TYPES = frozenset({"text", "image"})
 
 
 class Wire(BaseModel):
-    """An object of a request; fields that the API does not have are refused."""
+    """An object of a request; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,14 +33,14 @@ class UrlSource(Wire):
 
 
 class FileSource(Wire):
-    """A picture that was uploaded before."""
+    """A picture that was uploaded before the call."""
 
     type: Literal["file"]
     file_id: str
 
 
 class TextBlock(Wire):
-    """Words."""
+    """A text."""
 
     type: Literal["text"]
     text: str = Field(min_length=1)
@@ -58,7 +58,7 @@ class ImageBlock(Wire):
 
 
 class OtherBlock(BaseModel):
-    """Something that the twin does not look at, such as a tool's result."""
+    """A block that the twin does not read, such as a tool's result."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -67,7 +67,7 @@ class OtherBlock(BaseModel):
 
 def _kind(block: Any) -> str:
     kind = block.get("type") if isinstance(block, dict) else getattr(block, "type", None)
-    return kind if isinstance(kind, str) and kind in LOOKED_AT else "other"
+    return kind if isinstance(kind, str) and kind in READ_TYPES else "other"
 
 
 Block = Annotated[
@@ -77,14 +77,14 @@ Block = Annotated[
 
 
 class Message(Wire):
-    """One turn."""
+    """One message of the conversation."""
 
     role: Literal["user", "assistant"]
     content: str | tuple[Block, ...]
 
 
 class Tool(BaseModel):
-    """A tool, of which the twin needs name and schema."""
+    """A tool; the twin uses its name and schema."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -94,7 +94,7 @@ class Tool(BaseModel):
 
 
 class ToolChoice(Wire):
-    """Which tool is to be used."""
+    """The tool that the model must or may use."""
 
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
@@ -102,7 +102,7 @@ class ToolChoice(Wire):
 
 
 class JsonFormat(BaseModel):
-    """The schema that an answer must have."""
+    """The schema of the answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -111,14 +111,14 @@ class JsonFormat(BaseModel):
 
 
 class OutputConfig(Wire):
-    """What an answer is to be like."""
+    """The options of the answer."""
 
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: JsonFormat | None = None
 
 
 class MessagesRequest(Wire):
-    """The body; what the twin does not act on may be anything."""
+    """The body; fields that the twin does not use can have any value."""
 
     model: str = Field(min_length=1)
     max_tokens: int = Field(ge=1)
@@ -126,7 +126,7 @@ class MessagesRequest(Wire):
     system: str | tuple[TextBlock, ...] = ()
     output_config: OutputConfig = OutputConfig()
     output_format: JsonFormat | None = None
-    """Where the schema stood before `output_config`; still taken."""
+    """The older place of the schema, before `output_config`; still accepted."""
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
     stream: bool = False
@@ -140,19 +140,19 @@ class MessagesRequest(Wire):
     service_tier: Any = None
     speed: Any = None
     stop_sequences: Any = None
-    thinking: Any = None
+    with_thoughts: Any = None
     user_profile_id: Any = None
     workspace_id: Any = None
 
     @property
     def schema_of_answer(self) -> dict[str, Any] | None:
-        """The schema that the text must have; None when there is none."""
+        """The schema of the text; None if the request has none."""
         given = self.output_config.format or self.output_format
         return given.schema_ if given else None
 
     @property
     def tool(self) -> Tool | None:
-        """The tool that must be used; None when the choice is the model's, which uses none."""
+        """The tool that must be used; None if the model may choose, because it then uses none."""
         choice = self.tool_choice
         if choice is None or choice.type not in ("any", "tool"):
             return None
@@ -160,19 +160,19 @@ class MessagesRequest(Wire):
 
 
 def read_request(body: dict[str, Any]) -> MessagesRequest:
-    """Read a body; raise Refused with a field that does not fit."""
+    """Parse a body; raise Refused with one invalid field."""
     try:
-        asked = MessagesRequest.model_validate(body)
+        request = MessagesRequest.model_validate(body)
     except ValidationError as error:
         first = max(error.errors(), key=lambda entry: len(entry["loc"]))
         loc = [part for part in first["loc"] if not (isinstance(part, str) and part.startswith(("tuple[", "str")))]
         path = ".".join(map(str, loc)).replace("schema_", "schema")
-        raise Refused(400, f"{path}: {WORDS.get(first['type'], first['msg'])}") from error
-    if asked.messages[0].role != "user":
+        raise Refused(400, f"{path}: {MESSAGES.get(first['type'], first['msg'])}") from error
+    if request.messages[0].role != "user":
         raise Refused(400, 'messages: first message must use the "user" role')
-    choice = asked.tool_choice
-    if choice and choice.type in ("any", "tool") and asked.tool is None:
+    choice = request.tool_choice
+    if choice and choice.type in ("any", "tool") and request.tool is None:
         raise Refused(400, f"tool_choice: Tool '{choice.name}' not found in provided tools")
-    if asked.stream:
+    if request.stream:
         raise Refused(400, "stream: The twin does not stream")
-    return asked
+    return request

@@ -1,1 +1,1 @@
-"""The imitation of fal.ai: queue, direct runs, realtime, storage, CDN, webhooks, request list, as the wire has them."""
+"""The imitation of fal.ai's HTTP API: queue, direct runs, realtime, storage, CDN, webhooks, request list."""

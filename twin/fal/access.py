@@ -1,4 +1,4 @@
-"""Who may call: any key is good, except those that say of themselves that they are not."""
+"""Checks the caller's key: every key is valid, except keys that begin with `bad` or `locked`."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ INVALID = "Invalid key credentials were found. Please check your FAL_KEY."
 
 
 class Denied(Exception):
-    """The caller is not let in."""
+    """The caller has no access."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -23,10 +23,10 @@ class Denied(Exception):
 
 
 def account_of(headers: Headers, what: str, *, is_paid: bool) -> str:
-    """Return the caller's account, a digest of its key; raise Denied with 401, or 403 where money would be spent.
+    """Return the caller's account, a digest of its key; raise Denied.
 
-    Keys that start with `bad` are not known; keys that start with `locked` belong to a locked account, which may
-    still look at its requests.
+    Keys that begin with `bad` are unknown (401). Keys that begin with `locked` belong to a locked account: its paid
+    calls are 403, and it can still read its requests.
     """
     scheme, _, key = headers.get("authorization", "").partition(" ")
     key = key.strip()

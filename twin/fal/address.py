@@ -1,7 +1,7 @@
-"""Which service of fal a request is meant for, and the addresses that our answers must carry.
+"""Finds the fal service that a request is for, and the base URLs of the answer.
 
-The twin is reached in two ways: by fal's real host names (a proxy, a hosts file, compose aliases), or by a path
-prefix on its own address (`/queue`, `/run`, `/rest`, `/cdn`, `/api`). URLs in answers follow the way the caller came.
+Callers reach the twin by fal's host names (through a proxy, a hosts file or compose aliases), or by a path prefix on
+the twin's own address (`/queue`, `/run`, `/rest`, `/cdn`, `/api`). URLs in an answer use the same way as the request.
 """
 
 from dataclasses import dataclass
@@ -35,26 +35,26 @@ NAMESPACES = frozenset({"workflows", "comfy"})
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """The addresses of the services as the caller sees them, without a slash at the end."""
+class BaseUrls:
+    """The URLs of the services as the caller sees them, without a slash at the end."""
 
     queue: str
     cdn: str
     upload: str
-    """Where the upload token says that bytes go; fal takes them at v3 and serves them from v3b."""
+    """The upload URL that a token names; fal receives files at v3 and serves them from v3b."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A request's service, its path inside that service, and the addresses to answer with."""
+    """The service of a request, the path inside that service, and the base URLs of the answer."""
 
     service: Service | None
     path: str
-    base: Base
+    base: BaseUrls
 
 
 def read_address(connection: HTTPConnection, public_url: str | None) -> Address:
-    """Tell the service from the Host header, else from the path prefix; `service` is None when neither says."""
+    """Read the service from the Host header, else from the path prefix; `service` is None if neither names one."""
     host, _, port = connection.headers.get("host", "127.0.0.1").partition(":")
     scheme = connection.scope["scheme"]
     scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
@@ -62,15 +62,15 @@ def read_address(connection: HTTPConnection, public_url: str | None) -> Address:
     path = connection.scope["path"].lstrip("/")
     if host in SERVICE_OF_HOST:
         tail = f":{port}" if port else ""
-        base = Base(*(f"{scheme}://{name}{tail}" for name in ("queue.fal.run", "v3b.fal.media", "v3.fal.media")))
+        base = BaseUrls(*(f"{scheme}://{name}{tail}" for name in ("queue.fal.run", "v3b.fal.media", "v3.fal.media")))
         return Address(SERVICE_OF_HOST[host], path, base)
     root = (public_url or f"{scheme}://{connection.headers.get('host', '127.0.0.1')}").rstrip("/")
     prefix, _, rest = path.partition("/")
     service = Service(prefix) if prefix in set(Service) else None
-    return Address(service, rest, Base(f"{root}/queue", f"{root}/cdn", f"{root}/cdn"))
+    return Address(service, rest, BaseUrls(f"{root}/queue", f"{root}/cdn", f"{root}/cdn"))
 
 
 def app_of(endpoint: str) -> str:
-    """Return the part of an endpoint id that stands before `/requests/`: two segments, or three inside a namespace."""
+    """Return the part of an endpoint id that comes before `/requests/`: two segments, or three in a namespace."""
     parts = endpoint.split("/")
     return "/".join(parts[: 3 if parts[0] in NAMESPACES else 2])

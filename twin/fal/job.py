@@ -1,6 +1,6 @@
-"""One request to a model, from submission to outcome, as plain values.
+"""One request to a model, from submission to outcome, as values.
 
-`Submission` and `Outcome` are frozen. `Job` is the one thing that changes, and only the scheduler changes it.
+`Submission` and `Outcome` are frozen. `Job` changes, and only the scheduler moves it to another stage.
 """
 
 import asyncio
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from twin.fal.address import Base
-from twin.script import Fault, What
+from twin.fal.address import BaseUrls
+from twin.script import Fault, FaultKind
 
 
 class Stage(StrEnum):
-    """fal's three states; COMPLETED is the only final one, for good and bad endings alike."""
+    """fal's three states; COMPLETED is the only final state, for success, failure and cancel."""
 
     QUEUED = "IN_QUEUE"
     RUNNING = "IN_PROGRESS"
@@ -23,13 +23,13 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What was asked, by whom, and on which terms."""
+    """The input, the caller's account, and the options of a request."""
 
     endpoint: str
     app: str
     input: Mapping[str, Any]
     account: str
-    base: Base
+    base: BaseUrls
     headers: Mapping[str, str] = field(default_factory=dict)
     webhook_url: str | None = None
     is_low_priority: bool = False
@@ -39,7 +39,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the answer that the result call replays, and what was billed."""
+    """How a run ended: the answer that the result call returns, and the billed units."""
 
     status: int
     body: Any
@@ -55,26 +55,26 @@ class Outcome:
 
     @property
     def error_type(self) -> str | None:
-        """The type of an infrastructure error, as the status call shows it; model errors show in the result only."""
+        """The type of an infrastructure error, which the status call shows; model errors are only in the result."""
         return self.body.get("error_type") if isinstance(self.body, dict) else None
 
     @property
     def error(self) -> str | None:
-        """The message that goes with `error_type`."""
+        """The message for `error_type`."""
         return str(self.body.get("detail", self.error_type)) if self.error_type else None
 
 
 @dataclass(slots=True)
 class Job:
-    """A request and where it stands; times are unix seconds."""
+    """A request and its current state; times are unix seconds."""
 
     number: int
     request_id: str
     submission: Submission
-    record: Mapping[str, Any]
-    """The input as the control page shows it: long texts cut."""
+    short_input: Mapping[str, Any]
+    """The input with long texts cut, as `/_twin/requests` shows it."""
     is_cut: bool
-    """Whether `record` is less than the whole input; after the end the submission, too, has only the record."""
+    """Whether `short_input` is less than the whole input; after the end `submission.input` is `short_input`, too."""
     accepted_at: float
     ready_at: float
     seconds: float
@@ -84,18 +84,18 @@ class Job:
     started_at: float | None = None
     ended_at: float | None = None
     outcome: Outcome | None = None
-    weight: int = 0
-    """Bytes that this job keeps in memory, roughly."""
+    size_bytes: int = 0
+    """The approximate memory of this job."""
     polls: int = 0
     cancels: int = 0
-    """How many cancel calls came, whatever became of them."""
+    """The number of cancel calls, with or without effect."""
     webhook_statuses: list[int] = field(default_factory=list)
-    """HTTP status of each webhook attempt; 0 where no answer came."""
+    """The HTTP status of each webhook attempt; 0 if no answer came."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set and replaced at every move, so that streams may wait for the next one."""
+    """Set and replaced at every change of stage, so that streams can wait for the next one."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_stuck(self) -> bool:
-        """Whether this run was ordered never to end."""
-        return self.fault is not None and self.fault.what is What.STUCK
+        """Whether the script says that this run never ends."""
+        return self.fault is not None and self.fault.what is FaultKind.STUCK

@@ -1,6 +1,6 @@
-"""What a run is billed: units as fal counts them, and dollars where a price is known.
+"""Bills a run: units as fal counts them, and US dollars if a price is known.
 
-Prices were seen in August and September 2026.
+The prices were read in August and September 2026.
 """
 
 import math
@@ -34,8 +34,8 @@ IMAGE_FACTOR = {
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """How much a run made; what does not apply stays at its zero."""
+class BillableWork:
+    """The amount of work of a run; values that do not apply are 0."""
 
     images: int = 0
     width: int = 0
@@ -47,25 +47,25 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Billed units, and dollars if the unit's price is known."""
+    """Billed units, and US dollars if the price of a unit is known."""
 
     units: float
     usd: float | None
 
     @property
     def header(self) -> dict[str, str]:
-        """The header that carries the units."""
+        """The header with the units."""
         return {"X-Fal-Billable-Units": f"{self.units:g}"}
 
 
-def bill_for(endpoint: str, work: Work) -> Bill:
+def bill_for(endpoint: str, work: BillableWork) -> Bill:
     """Count the units of one run and price them."""
     units = _units(endpoint, work)
     price = USD_PER_UNIT.get(endpoint)
     return Bill(units, None if price is None else round(units * price, 6))
 
 
-def _units(endpoint: str, work: Work) -> float:
+def _units(endpoint: str, work: BillableWork) -> float:
     if work.steps:
         return work.steps
     if work.seconds:
@@ -79,7 +79,7 @@ def _units(endpoint: str, work: Work) -> float:
 
 
 def read_seconds(value: Any) -> float:
-    """Read a duration as fal's video models write it: `8s`, `5`, 5 or `auto`."""
+    """Return a duration that is written as in fal's video models: `8s`, `5`, 5 or `auto`."""
     text = str(value).removesuffix("s")
     try:
         return min(MAX_SECONDS, max(1.0, float(text)))

@@ -1,4 +1,4 @@
-"""fal's queue on the wire: submit, status, its stream, result, cancel.
+"""fal's queue: submit, status, stream of statuses, result, cancel.
 
 As described at https://fal.ai/docs/documentation/model-apis/inference/queue.
 """
@@ -14,14 +14,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from twin.fal.access import account_of
 from twin.fal.address import Address, app_of
-from twin.fal.body import read_input
 from twin.fal.errors import Refused, refused
 from twin.fal.job import Job, Outcome, Stage, Submission
+from twin.fal.request_body import read_input
 from twin.fal.service import FalService
 from twin.fal.status import status_body, status_events
-from twin.files import Made
-from twin.misbehave import misbehave
-from twin.script import Call, What
+from twin.fault_responses import apply_fault
+from twin.file_store import GeneratedFile
+from twin.script import Call, FaultKind
 
 KEPT_HEADERS = (
     "x-fal-queue-priority",
@@ -56,19 +56,19 @@ async def answer_queue(fal: FalService, request: Request, address: Address) -> R
 
 
 def method_not_allowed() -> Response:
-    """fal's answer to a path that exists for other methods only."""
+    """Return fal's answer to a method that a path does not have."""
     return JSONResponse({"detail": "Method Not Allowed"}, 405)
 
 
 def app_not_found(endpoint: str) -> Response:
-    """fal's answer for an app that is not there."""
+    """Return fal's answer for an unknown app."""
     return JSONResponse({"detail": f'Application "{endpoint}" not found'}, 404)
 
 
 def read_submission(
     request: Request, address: Address, endpoint: str, account: str, body: Mapping[str, Any]
 ) -> Submission:
-    """Collect the terms of a submission from its URL and headers."""
+    """Return the submission of a request, with the options in its URL and headers."""
     timeout = request.headers.get("x-fal-request-timeout")
     return Submission(
         endpoint=endpoint,
@@ -91,20 +91,20 @@ async def _submit(fal: FalService, request: Request, address: Address, endpoint:
     try:
         body = await read_input(request)
     except Refused as refusal:
-        return answer_of(refused(refusal.problems), "")
+        return replay_outcome(refused(refusal.problems), "")
     limit = request.query_params.get("fal_max_queue_length", "")
-    if limit.isdecimal() and fal.scheduler.waiting_at(app_of(endpoint)) > int(limit):
+    if limit.isdecimal() and fal.scheduler.waiting_count(app_of(endpoint)) > int(limit):
         return JSONResponse({"detail": "Queue is full", "error_type": "queue_full"}, 429)
     submission = read_submission(request, address, endpoint, account, body)
     fault = fal.script.take(Call.SUBMIT, endpoint)
-    if fault and not fault.takes_job:
-        return await misbehave(fault, Response(), request)
+    if fault and not fault.accepts_job:
+        return await apply_fault(fault, Response(), request)
     job = fal.accept(submission)
     answer = status_body(fal, job, with_logs=False) | {
         "status": "IN_QUEUE",
         "queue_position": fal.scheduler.position(job),
     }
-    return await misbehave(fault, JSONResponse(answer, headers={"x-fal-request-id": job.request_id}), request)
+    return await apply_fault(fault, JSONResponse(answer, headers={"x-fal-request-id": job.request_id}), request)
 
 
 async def _status(fal: FalService, request: Request, job: Job) -> Response:
@@ -112,13 +112,13 @@ async def _status(fal: FalService, request: Request, job: Job) -> Response:
     body = status_body(fal, job, with_logs=_wants_logs(request))
     code = 200 if job.stage is Stage.ENDED else 202
     response = JSONResponse(body, code, headers={"x-fal-request-id": job.request_id})
-    return await misbehave(fal.script.take(Call.STATUS, job.submission.endpoint), response, request)
+    return await apply_fault(fal.script.take(Call.STATUS, job.submission.endpoint), response, request)
 
 
 async def _status_stream(fal: FalService, request: Request, job: Job) -> Response:
     fault = fal.script.take(Call.STATUS, job.submission.endpoint)
     response = StreamingResponse(status_events(fal, job, _wants_logs(request)), media_type="text/event-stream")
-    return await misbehave(fault, response, request)
+    return await apply_fault(fault, response, request)
 
 
 def _wants_logs(request: Request) -> bool:
@@ -131,40 +131,42 @@ async def _result(fal: FalService, request: Request, job: Job) -> Response:
         headers = {"x-fal-request-id": job.request_id}
         response: Response = JSONResponse({"detail": "Request is still in progress"}, 400, headers=headers)
     else:
-        response = answer_of(await with_inline_files(fal, job, job.outcome), job.request_id)
-    return await misbehave(fault, response, request)
+        response = replay_outcome(await with_inline_files(fal, job, job.outcome), job.request_id)
+    return await apply_fault(fault, response, request)
 
 
-def answer_of(outcome: Outcome, request_id: str) -> Response:
-    """Replay an outcome: its status, body and headers."""
+def replay_outcome(outcome: Outcome, request_id: str) -> Response:
+    """Return the response of an outcome: its status, body and headers."""
     headers = {"x-fal-request-id": request_id, **outcome.headers} if request_id else dict(outcome.headers)
     return JSONResponse(outcome.body, outcome.status, headers=headers)
 
 
 async def with_inline_files(fal: FalService, job: Job, outcome: Outcome) -> Outcome:
-    """Return the outcome with data URIs for file URLs, if `sync_mode` asks for that."""
+    """Return the outcome with data URIs in place of file URLs if the input has `sync_mode`."""
     if job.submission.input.get("sync_mode") is not True or not outcome.files:
         return outcome
     text = json.dumps(outcome.body)
     for path in outcome.files:
-        made = fal.files.find(path)
-        if isinstance(made, Made):
-            data = base64.b64encode(await fal.files.draw(path, made)).decode()
-            text = text.replace(f"{job.submission.base.cdn}/{path}", f"data:{made.recipe.content_type};base64,{data}")
+        generated = fal.files.find(path)
+        if isinstance(generated, GeneratedFile):
+            data = base64.b64encode(await fal.files.draw(path, generated)).decode()
+            text = text.replace(
+                f"{job.submission.base.cdn}/{path}", f"data:{generated.drawable.content_type};base64,{data}"
+            )
     return replace(outcome, body=json.loads(text))
 
 
 async def _cancel(fal: FalService, request: Request, job: Job) -> Response:
     fault = fal.script.take(Call.CANCEL, job.submission.endpoint)
     job.cancels += 1
-    is_ignored = fault is not None and fault.what is What.IGNORED
+    is_ignored = fault is not None and fault.what is FaultKind.IGNORED
     if job.stage is Stage.ENDED:
         response = JSONResponse({"status": "ALREADY_COMPLETED"}, 400)
     elif not is_ignored and fal.scheduler.cancel(job):
         response = JSONResponse({"status": "OK"})
     else:
         response = JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202)
-    return await misbehave(fault, response, request)
+    return await apply_fault(fault, response, request)
 
 
 HANDLERS = {

@@ -1,4 +1,4 @@
-"""Realtime on the wire: a websocket that takes msgpack maps and answers each with one.
+"""fal's realtime API: a websocket that receives msgpack maps and answers each with one.
 
 As described at https://fal.ai/docs/documentation/model-apis/inference/real-time.
 """
@@ -18,7 +18,7 @@ UNAUTHORIZED = 4401
 
 
 async def answer_realtime(fal: FalService, socket: WebSocket, address: Address) -> None:
-    """Serve one connection until the caller leaves."""
+    """Serve one connection until the caller closes it."""
     endpoint = address.path.strip("/").removesuffix("/realtime")
     account = _account(fal, socket, endpoint)
     if account is None:

@@ -1,4 +1,4 @@
-"""What the parts of the imitation share: models, scheduler, files, tokens, and how a request becomes a job."""
+"""The state that the parts of fal's imitation share: models, scheduler, files, tokens, webhooks."""
 
 import secrets
 from collections import OrderedDict
@@ -7,16 +7,16 @@ from typing import Any
 
 import httpx
 
-from twin.fal.firing import Firing
-from twin.fal.inputs import InputReader
+from twin.fal.input_files import InputReader
 from twin.fal.job import Job, Submission
-from twin.fal.payloads import Payloads
+from twin.fal.model_runner import ModelRunner
+from twin.fal.models import load_models
 from twin.fal.prices import Bill
 from twin.fal.scheduler import MAX_KEPT, Scheduler
-from twin.fal.schema import load_models
+from twin.fal.stored_inputs import StoredInputs
 from twin.fal.uploads import Uploads
 from twin.fal.webhooks import WebhookSender
-from twin.files import FileStore
+from twin.file_store import FileStore
 from twin.pace import Pace
 from twin.script import Call, Script
 
@@ -24,7 +24,7 @@ MAX_TOKENS = 1_000
 
 
 class FalService:
-    """The imitation's state; one for each app."""
+    """The state of fal's imitation; one for each application."""
 
     def __init__(
         self,
@@ -38,31 +38,31 @@ class FalService:
         self.clock, self.script, self.files = clock, script, files
         self.models = load_models()
         self.uploads = Uploads(files)
-        self.payloads = Payloads()
+        self.stored_inputs = StoredInputs()
         self.webhooks = WebhookSender(script, clock)
-        firing = Firing(self.models, files, InputReader(files, http), clock)
-        self.scheduler = Scheduler(firing, self._on_end, self._on_drop, clock, max_kept=max_kept)
+        runner = ModelRunner(self.models, files, InputReader(files, http), clock)
+        self.scheduler = Scheduler(runner, self._on_end, self._on_drop, clock, max_kept=max_kept)
         self._tokens: OrderedDict[str, str] = OrderedDict()
         self.set_pace(pace)
 
     def set_pace(self, pace: Pace) -> None:
-        """Take a new pace everywhere."""
+        """Set the pace of runs and webhooks."""
         self.pace = self.webhooks.pace = pace
         self.scheduler.set_pace(pace)
 
     def category(self, endpoint: str) -> str | None:
-        """Return the kind of a known endpoint."""
+        """Return the category of an endpoint; None if it is unknown."""
         model = self.models.find(endpoint)
         return model.category if model else None
 
     def accept(self, submission: Submission) -> Job:
-        """Take a submission; a fault ordered for the run is decided now."""
+        """Accept a submission; a fault of its run is taken from the script now."""
         fault = self.script.take(Call.RUN, submission.endpoint)
         seconds = self.pace.seconds_for(submission.endpoint, self.category(submission.endpoint))
         return self.scheduler.accept(submission, seconds, fault)
 
     def new_token(self, account: str) -> str:
-        """Return a token that stands for an account: for the CDN, or for realtime."""
+        """Return a new token of an account, for the CDN or for realtime."""
         token = secrets.token_urlsafe(24)
         self._tokens[token] = account
         while len(self._tokens) > MAX_TOKENS:
@@ -70,36 +70,36 @@ class FalService:
         return token
 
     def account_of_token(self, token: str) -> str | None:
-        """Return the account behind a token."""
+        """Return the account of a token; None if it is unknown."""
         return self._tokens.get(token)
 
     def clear(self) -> None:
-        """Forget every job, token and upload."""
+        """Drop all jobs, tokens and uploads."""
         self.webhooks.clear()
         self.scheduler.clear()
         self.uploads.clear()
         self._tokens.clear()
 
     def _on_end(self, job: Job) -> None:
-        self.payloads.keep(job)
+        self.stored_inputs.keep(job)
         if job.submission.webhook_url and job.outcome and job.outcome.error_type != "client_cancelled":
             self.webhooks.send(job)
 
     def _on_drop(self, job: Job) -> None:
-        self.payloads.drop(job.request_id)
+        self.stored_inputs.drop(job.request_id)
         for path in job.outcome.files if job.outcome else ():
-            self.files.drop_made(path)
+            self.files.drop_generated(path)
 
 
-def record_of(job: Job) -> dict[str, Any]:
-    """Return a job as the control page shows it."""
+def describe_job(job: Job) -> dict[str, Any]:
+    """Return a job as `/_twin/requests` shows it."""
     submission, outcome = job.submission, job.outcome
     bill = Bill(outcome.units, outcome.usd) if outcome else Bill(0.0, 0.0)
     return {
         "provider": "fal",
         "endpoint": submission.endpoint,
         "request_id": job.request_id,
-        "input": job.record,
+        "input": job.short_input,
         "headers": dict(submission.headers),
         "account": submission.account,
         "webhook_url": submission.webhook_url,

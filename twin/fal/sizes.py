@@ -1,10 +1,10 @@
-"""How large a picture is to be, from whichever of fal's size fields the endpoint has."""
+"""The size of a picture, from the size fields that fal's endpoints have."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from twin.fal.schema import Model, Models
+from twin.fal.models import Model, Models
 
 Size = tuple[int, int]
 
@@ -19,7 +19,7 @@ SIDE_OF_RESOLUTION = {
     "4 MP": 2048,
 }
 SIDE_OF_ENDPOINT = {"fal-ai/flux-pro/v1.1-ultra": 2048}
-USUAL_SIDE = 1024
+DEFAULT_SIDE = 1024
 MAX_RATIO = 20
 MAX_SIDE = 4096
 MAX_PIXELS = 36_000_000
@@ -27,7 +27,7 @@ GRID = 16
 
 
 def picture_size(models: Models, model: Model | None, values: Mapping[str, Any], source: Size | None) -> Size:
-    """Return width and height; `values` is the input over the schema's defaults, `source` the input picture's size."""
+    """Return width and height; `values` is the input with defaults, `source` the size of the input picture."""
     if sized := _from_image_size(models, values.get("image_size")):
         return sized
     canvas = values.get("canvas_size")
@@ -46,7 +46,7 @@ def picture_size(models: Models, model: Model | None, values: Mapping[str, Any],
 
 
 def read_ratio(text: Any) -> float | None:
-    """Return the ratio that `16:9` names; None for `auto` and for what no picture can have."""
+    """Return the ratio of a text such as `16:9`; None for `auto` and for ratios that no picture can have."""
     try:
         width, height = str(text).split(":")
         ratio = float(width) / float(height)
@@ -64,7 +64,7 @@ def _from_image_size(models: Models, value: Any) -> Size | None:
 def _side(model: Model | None, values: Mapping[str, Any]) -> int:
     if model and model.endpoint in SIDE_OF_ENDPOINT:
         return SIDE_OF_ENDPOINT[model.endpoint]
-    return SIDE_OF_RESOLUTION.get(str(values.get("resolution")), USUAL_SIDE)
+    return SIDE_OF_RESOLUTION.get(str(values.get("resolution")), DEFAULT_SIDE)
 
 
 def _default(models: Models, model: Model | None, side: int) -> Size:

@@ -1,4 +1,4 @@
-"""What the queue says of a job: one status, or a stream of them until the job has ended."""
+"""The status of a job in the queue: one body, or a stream of them until the job has ended."""
 
 import asyncio
 import json
@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from twin.fal.job import Job, Stage
-from twin.fal.progress import log_lines
+from twin.fal.log_lines import log_lines
 from twin.fal.service import FalService
 
 STREAM_TICK_SECONDS = 0.25
 
 
 async def status_events(fal: FalService, job: Job, with_logs: bool) -> AsyncIterator[str]:
-    """Yield a status whenever it has changed; of the log only the lines that are new."""
-    last, seen = None, 0
+    """Yield the status each time it has changed, with the new log lines only."""
+    last, sent_lines = None, 0
     while True:
         changed, is_last = job.changed, job.stage is Stage.ENDED
         body = status_body(fal, job, with_logs=with_logs)
         if body["logs"]:
-            body["logs"], seen = body["logs"][seen:], len(body["logs"])
+            body["logs"], sent_lines = body["logs"][sent_lines:], len(body["logs"])
         state = (body["status"], body.get("queue_position"))
         if state != last or body["logs"]:
             yield f"data: {json.dumps(body)}\n\n"
@@ -33,7 +33,7 @@ async def status_events(fal: FalService, job: Job, with_logs: bool) -> AsyncIter
 
 
 def status_body(fal: FalService, job: Job, *, with_logs: bool) -> dict[str, Any]:
-    """Return what the status call says of a job now."""
+    """Return the body of the status call."""
     url = f"{job.submission.base.queue}/{job.submission.app}/requests/{job.request_id}"
     model = fal.models.find(job.submission.endpoint)
     body: dict[str, Any] = {

@@ -1,6 +1,6 @@
-"""Uploads under way: addresses handed out for one PUT, and multipart uploads piece by piece.
+"""Open uploads: URLs for one PUT, and multipart uploads.
 
-Bytes go to disk as they come.
+Bytes are written to disk as they arrive.
 """
 
 import hashlib
@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from twin.files import FileStore, TooLarge, Uploaded, new_path
+from twin.file_store import FileStore, TooLarge, UploadedFile, new_path
 
 MAX_OPEN = 64
-"""Uploads begun and not finished; the oldest is given up."""
+"""The limit of open uploads; above it the oldest is discarded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One piece on disk."""
+class UploadPart:
+    """One part of an upload, on disk."""
 
     file: Path
     size: int
@@ -27,55 +27,57 @@ class Piece:
 
 
 @dataclass(slots=True)
-class Begun:
-    """An upload whose bytes are still to come: where it will stand, of which type, and the pieces so far."""
+class OpenUpload:
+    """An upload that is not complete: its future path, its media type, and its parts until now."""
 
     path: str
     content_type: str
-    pieces: dict[int, Piece] = field(default_factory=dict)
+    parts: dict[int, UploadPart] = field(default_factory=dict)
 
 
 class Uploads:
-    """Everything begun; finished uploads go to the file store."""
+    """All open uploads; a finished one goes to the file store."""
 
     def __init__(self, files: FileStore, max_open: int = MAX_OPEN) -> None:
         self._files, self._max_open = files, max_open
-        self._begun: OrderedDict[str, Begun] = OrderedDict()
+        self._open: OrderedDict[str, OpenUpload] = OrderedDict()
 
     @property
     def open_count(self) -> int:
-        """How many uploads are under way."""
-        return len(self._begun)
+        """How many uploads are open."""
+        return len(self._open)
 
     def begin(self, file_name: str | None, content_type: str) -> tuple[str, str]:
-        """Begin an upload; return its id and the path it will have."""
-        upload_id, path = secrets.token_urlsafe(16), new_path(_tail(file_name))
-        self._begun[upload_id] = Begun(path, content_type)
-        while len(self._begun) > self._max_open:
-            self._give_up(self._begun.popitem(last=False)[1])
+        """Open an upload; return its id and the path that its file will have."""
+        upload_id, path = secrets.token_urlsafe(16), new_path(_path_suffix(file_name))
+        self._open[upload_id] = OpenUpload(path, content_type)
+        while len(self._open) > self._max_open:
+            self._discard(self._open.popitem(last=False)[1])
         return upload_id, path
 
-    def find(self, upload_id: str) -> Begun | None:
-        """Return an upload under way."""
-        return self._begun.get(upload_id)
+    def find(self, upload_id: str) -> OpenUpload | None:
+        """Return an open upload; None if the id is unknown."""
+        return self._open.get(upload_id)
 
-    async def put_piece(self, begun: Begun, number: int, chunks: AsyncIterator[bytes]) -> Piece:
-        """Write one piece; one sent again replaces the old one."""
-        piece = await self._write(chunks)
-        if old := begun.pieces.pop(number, None):
+    async def add_part(self, upload: OpenUpload, number: int, chunks: AsyncIterator[bytes]) -> UploadPart:
+        """Write one part; a part with the same number is replaced."""
+        part = await self._write(chunks)
+        if old := upload.parts.pop(number, None):
             old.file.unlink(missing_ok=True)
-        begun.pieces[number] = piece
-        return piece
+        upload.parts[number] = part
+        return part
 
     def finish(self, upload_id: str) -> str:
-        """Put the pieces in order of their numbers into the store and return the path."""
-        begun = self._begun.pop(upload_id)
-        pieces = [begun.pieces[number] for number in sorted(begun.pieces)]
-        size = sum(piece.size for piece in pieces)
-        self._files.put_uploaded(begun.path, Uploaded(tuple(piece.file for piece in pieces), begun.content_type, size))
-        return begun.path
+        """Store the parts, in order of their numbers, as a file; return its path."""
+        upload = self._open.pop(upload_id)
+        parts = [upload.parts[number] for number in sorted(upload.parts)]
+        size = sum(part.size for part in parts)
+        self._files.add_uploaded(
+            upload.path, UploadedFile(tuple(part.file for part in parts), upload.content_type, size)
+        )
+        return upload.path
 
-    async def _write(self, chunks: AsyncIterator[bytes]) -> Piece:
+    async def _write(self, chunks: AsyncIterator[bytes]) -> UploadPart:
         file, size, digest = self._files.folder / uuid.uuid4().hex, 0, hashlib.blake2b(digest_size=16)
         try:
             with file.open("wb") as target:
@@ -88,21 +90,21 @@ class Uploads:
         except BaseException:
             file.unlink(missing_ok=True)
             raise
-        return Piece(file, size, f'"{digest.hexdigest()}"')
+        return UploadPart(file, size, f'"{digest.hexdigest()}"')
 
     def clear(self) -> None:
-        """Give up everything under way."""
-        for begun in self._begun.values():
-            self._give_up(begun)
-        self._begun.clear()
+        """Discard all open uploads."""
+        for upload in self._open.values():
+            self._discard(upload)
+        self._open.clear()
 
     @staticmethod
-    def _give_up(begun: Begun) -> None:
-        for piece in begun.pieces.values():
-            piece.file.unlink(missing_ok=True)
+    def _discard(upload: OpenUpload) -> None:
+        for part in upload.parts.values():
+            part.file.unlink(missing_ok=True)
 
 
-def _tail(file_name: str | None) -> str:
-    """Return the end of a path: the caller's name, without anything that could leave its folder."""
+def _path_suffix(file_name: str | None) -> str:
+    """Return the end of a path: the caller's file name without characters that could leave its folder."""
     plain = "".join(letter for letter in (file_name or "") if letter.isalnum() or letter in "._-")
     return f"_{plain[-80:]}" if plain.strip("._") else ""

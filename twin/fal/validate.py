@@ -1,58 +1,58 @@
-"""Checking an input against its endpoint's schema, into the `detail` list of fal's 422.
+"""Checks an input against its endpoint's schema, and returns the `detail` list of fal's 422.
 
-Types, messages and contexts are pydantic's, because fal's apps are FastAPI apps; numbers out of range carry the
-address of fal's own error catalogue. Unknown fields are ignored, as fal does.
+Types, messages and contexts are those of pydantic, because fal's apps are FastAPI apps. Numbers out of range have the
+URL of fal's own error catalogue. Unknown fields are ignored, as fal does.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from twin.fal.schema import Field, Model, Shape
+from twin.fal.models import Field, Model, Shape
 
 Problem = dict[str, Any]
 Loc = tuple[str | int, ...]
 
 FAL_CATALOGUE = "https://docs.fal.ai/errors/#"
 PYDANTIC_CATALOGUE = "https://errors.pydantic.dev/2.11/v/"
-OF_FAL = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
-TRUTHS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False, "on": True, "off": False}
+FAL_TYPES = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
+BOOLEAN_WORDS = frozenset({"true", "false", "1", "0", "yes", "no", "on", "off"})
 
 
 def problem(loc: Loc, kind: str, msg: str, value: Any, ctx: Mapping[str, Any] | None = None) -> Problem:
-    """Build one entry of `detail`."""
-    catalogue = FAL_CATALOGUE if kind in OF_FAL else PYDANTIC_CATALOGUE
+    """Return one entry of `detail`."""
+    catalogue = FAL_CATALOGUE if kind in FAL_TYPES else PYDANTIC_CATALOGUE
     entry: Problem = {"loc": list(loc), "msg": msg, "type": kind, "url": catalogue + kind, "input": value}
     return entry | ({"ctx": dict(ctx)} if ctx else {})
 
 
 def find_problems(model: Model, body: Any) -> list[Problem]:
-    """Return everything that is wrong with the input; an empty list when it is good."""
+    """Return all problems of an input; an empty list if it is valid."""
     if not isinstance(body, dict):
         return [not_an_object(("body",), body)]
-    return list(_of_shape(model, model.input, body, ("body",)))
+    return list(_check_shape(model, model.input, body, ("body",)))
 
 
-def _of_shape(model: Model, shape: Shape, value: Mapping[str, Any], loc: Loc) -> Iterator[Problem]:
+def _check_shape(model: Model, shape: Shape, value: Mapping[str, Any], loc: Loc) -> Iterator[Problem]:
     for name, field in shape.items():
         if name in value:
-            yield from _of_field(model, field, value[name], (*loc, name))
+            yield from _check_field(model, field, value[name], (*loc, name))
         elif field.is_required:
             yield problem((*loc, name), "missing", "Field required", value)
 
 
-def _of_field(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
+def _check_field(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
     if value is None and not field.is_required and not field.has_default:
         return
     alternative = next((model.shapes[name] for name in field.alternatives if name in model.shapes), None)
     if alternative is not None and isinstance(value, dict):
-        yield from _of_shape(model, alternative, value, loc)
+        yield from _check_shape(model, alternative, value, loc)
     elif field.enum:
-        yield from _of_choice(field, value, loc)
+        yield from _check_choice(field, value, loc)
     else:
-        yield from CHECKS.get(field.type, _anything)(model, field, value, loc)
+        yield from CHECKS.get(field.type, _accept_anything)(model, field, value, loc)
 
 
-def _of_choice(field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
+def _check_choice(field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
     if isinstance(value, str) and "string" in field.alternatives:
         return
     if isinstance(value, bool) or value not in field.enum:
@@ -61,24 +61,24 @@ def _of_choice(field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
         yield problem(loc, "literal_error", f"Input should be {listed}", value, {"expected": listed})
 
 
-def _anything(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
+def _accept_anything(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
     yield from ()
 
 
-def _of_string(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
+def _check_string(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
     if not isinstance(value, str):
         yield problem(loc, "string_type", "Input should be a valid string", value)
 
 
-def _of_boolean(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
+def _check_boolean(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
     if isinstance(value, str):
-        if value.lower() not in TRUTHS:
+        if value.lower() not in BOOLEAN_WORDS:
             yield problem(loc, "bool_parsing", "Input should be a valid boolean, unable to interpret input", value)
     elif not isinstance(value, bool) and value not in (0, 1):
         yield problem(loc, "bool_type", "Input should be a valid boolean", value)
 
 
-def _of_integer(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
+def _check_integer(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
     if isinstance(value, str):
         if not value.strip().lstrip("+-").isdecimal():
             message = "Input should be a valid integer, unable to parse string as an integer"
@@ -91,10 +91,10 @@ def _of_integer(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Pr
         message = "Input should be a valid integer, got a number with a fractional part"
         yield problem(loc, "int_from_float", message, value)
     else:
-        yield from _out_of_range(field, value, loc)
+        yield from _check_range(field, value, loc)
 
 
-def _of_number(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
+def _check_number(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
     if isinstance(value, str):
         try:
             value = float(value)
@@ -105,10 +105,10 @@ def _of_number(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Pro
     if not isinstance(value, int | float):
         yield problem(loc, "float_type", "Input should be a valid number", value)
     else:
-        yield from _out_of_range(field, value, loc)
+        yield from _check_range(field, value, loc)
 
 
-def _out_of_range(field: Field, value: float, loc: Loc) -> Iterator[Problem]:
+def _check_range(field: Field, value: float, loc: Loc) -> Iterator[Problem]:
     if field.above is not None and not value > field.above:
         yield problem(loc, "greater_than", f"Input should be greater than {field.above:g}", value, {"gt": field.above})
     elif field.minimum is not None and not value >= field.minimum:
@@ -119,13 +119,13 @@ def _out_of_range(field: Field, value: float, loc: Loc) -> Iterator[Problem]:
         yield problem(loc, "less_than_equal", message, value, {"le": field.maximum})
 
 
-def _of_array(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
+def _check_array(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
     if not isinstance(value, list):
         yield problem(loc, "list_type", "Input should be a valid list", value)
         return
     item = _item_field(model, field)
     for index, entry in enumerate(value):
-        yield from _of_field(model, item, entry, (*loc, index))
+        yield from _check_field(model, item, entry, (*loc, index))
 
 
 def _item_field(model: Model, field: Field) -> Field:
@@ -134,26 +134,26 @@ def _item_field(model: Model, field: Field) -> Field:
     return Field(type=field.items or "any", is_required=True)
 
 
-def _of_object(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
+def _check_object(model: Model, field: Field, value: Any, loc: Loc) -> Iterator[Problem]:
     if field.ref and field.ref in CHECKS:
         return
     if not isinstance(value, dict):
         yield not_an_object(loc, value)
     elif field.ref and field.ref in model.shapes:
-        yield from _of_shape(model, model.shapes[field.ref], value, loc)
+        yield from _check_shape(model, model.shapes[field.ref], value, loc)
 
 
 def not_an_object(loc: Loc, value: Any) -> Problem:
-    """Build the entry for a value that should have been a JSON object."""
+    """Return the entry for a value that must be a JSON object."""
     message = "Input should be a valid dictionary or object to extract fields from"
     return problem(loc, "model_attributes_type", message, value)
 
 
 CHECKS: Mapping[str, Callable[[Model, Field, Any, Loc], Iterator[Problem]]] = {
-    "string": _of_string,
-    "boolean": _of_boolean,
-    "integer": _of_integer,
-    "number": _of_number,
-    "array": _of_array,
-    "object": _of_object,
+    "string": _check_string,
+    "boolean": _check_boolean,
+    "integer": _check_integer,
+    "number": _check_number,
+    "array": _check_array,
+    "object": _check_object,
 }

@@ -1,6 +1,6 @@
-"""Webhooks as fal sends them: signed with ED25519, tried again while the answer is not 2xx, delivered at least once.
+"""Sends webhooks as fal does: signed with ED25519, retried until the answer is 2xx or 3xx, delivered at least once.
 
-The key pair is made for each process and published as JWKS. Unlike fal, loopback targets are allowed.
+Each process makes a key pair and publishes it as JWKS. Unlike fal, the twin allows loopback targets.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from twin.fal.job import Job, Outcome
 from twin.pace import Pace
-from twin.script import Call, Fault, Script, What
+from twin.script import Call, Fault, FaultKind, Script
 
 FIRST_SECONDS = 15.0
 RETRY_SECONDS = 120.0
 MAX_ATTEMPTS = 10
 MAX_PAUSE = 60.0
-AT_ONCE = 64
+MAX_CONCURRENT_POSTS = 64
 NOT_SERIALIZABLE = (
     "Response payload is not JSON serializable. Either return a JSON serializable object or use the queue endpoint to "
     "retrieve the response."
@@ -30,7 +30,7 @@ NOT_SERIALIZABLE = (
 
 
 class Signer:
-    """The process's key pair."""
+    """A key pair that signs webhooks."""
 
     def __init__(self) -> None:
         self._key = Ed25519PrivateKey.generate()
@@ -42,7 +42,7 @@ class Signer:
         return {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": base64.urlsafe_b64encode(raw).rstrip(b"=").decode()}]}
 
     def headers(self, request_id: str, user_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-        """Sign a body and return the four headers."""
+        """Return the four headers of a signed body."""
         lines = (request_id, user_id, str(timestamp), hashlib.sha256(body).hexdigest())
         return {
             "X-Fal-Webhook-Request-Id": request_id,
@@ -53,7 +53,7 @@ class Signer:
 
 
 def webhook_body(job: Job, outcome: Outcome, is_unserializable: bool = False) -> dict[str, Any]:
-    """Return what a webhook says about an ended job."""
+    """Return the body of the webhook of an ended job."""
     body: dict[str, Any] = {"request_id": job.request_id, "gateway_request_id": job.request_id}
     if is_unserializable:
         return body | {"status": "OK", "payload": None, "payload_error": NOT_SERIALIZABLE}
@@ -64,7 +64,7 @@ def webhook_body(job: Job, outcome: Outcome, is_unserializable: bool = False) ->
 
 
 class WebhookSender:
-    """Delivers webhooks in tasks of its own, by aiohttp: a webhook costs a third of what it does by httpx."""
+    """Delivers webhooks in background tasks. Uses aiohttp, which costs a third of httpx for a webhook."""
 
     def __init__(self, script: Script, clock: Callable[[], float]) -> None:
         self.signer = Signer()
@@ -72,24 +72,24 @@ class WebhookSender:
         self._script, self._clock = script, clock
         self._http: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_POSTS)
 
     def send(self, job: Job) -> None:
-        """Begin to deliver an ended job's webhook; faults on order are settled here."""
+        """Start the delivery of an ended job's webhook, with the script's fault for it."""
         fault = self._script.take(Call.WEBHOOK, job.submission.endpoint)
-        copies = {What.LOST: 0, What.TWICE: 2}.get(fault.what, 1) if fault else 1
+        copies = {FaultKind.LOST: 0, FaultKind.TWICE: 2}.get(fault.what, 1) if fault else 1
         for _ in range(copies):
             task = asyncio.get_running_loop().create_task(self._deliver(job, fault))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def clear(self) -> None:
-        """Give up everything under way."""
+        """Cancel all deliveries."""
         for task in self._tasks:
             task.cancel()
 
     async def aclose(self) -> None:
-        """Close connections."""
+        """Close the connections."""
         if self._http:
             await self._http.close()
 
@@ -97,10 +97,10 @@ class WebhookSender:
         if job.outcome is None or job.submission.webhook_url is None:
             return
         what = fault.what if fault else None
-        if fault and what is What.DELAY:
+        if fault and what is FaultKind.DELAY:
             await asyncio.sleep(fault.seconds or 0)
-        body = json.dumps(webhook_body(job, job.outcome, what is What.PAYLOAD_ERROR)).encode()
-        signer = Signer() if what is What.BAD_SIGNATURE else self.signer
+        body = json.dumps(webhook_body(job, job.outcome, what is FaultKind.PAYLOAD_ERROR)).encode()
+        signer = Signer() if what is FaultKind.BAD_SIGNATURE else self.signer
         for attempt in range(MAX_ATTEMPTS):
             limit_s = RETRY_SECONDS if attempt else FIRST_SECONDS
             async with self._slots:
@@ -111,7 +111,7 @@ class WebhookSender:
             await asyncio.sleep(min(MAX_PAUSE, self.pace.webhook_backoff_s * 2**attempt))
 
     async def _post(self, job: Job, url: str, body: bytes, signer: Signer, limit_s: float) -> int:
-        """Make one attempt; return the HTTP status, 0 when there was no answer."""
+        """Make one attempt; return the HTTP status, 0 if there was no answer."""
         headers = signer.headers(job.request_id, job.submission.account, int(self._clock()), body)
         self._http = self._http or aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
         try:
@@ -123,5 +123,5 @@ class WebhookSender:
                 allow_redirects=False,
             ) as response:
                 return response.status
-        except (aiohttp.ClientError, OSError, ValueError):  # a TimeoutError is an OSError; a URL may be none
+        except (aiohttp.ClientError, OSError, ValueError):  # TimeoutError is an OSError; an invalid URL is a ValueError
             return 0

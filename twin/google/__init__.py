@@ -1,1 +1,1 @@
-"""Google's generative wire: Vertex AI (now Gemini Enterprise Agent Platform), the Gemini API, and OAuth tokens."""
+"""The imitation of Google: Vertex AI (now Gemini Enterprise Agent Platform), the Gemini API, and OAuth tokens."""

@@ -1,4 +1,4 @@
-"""Who may call Google: any token or key is good, except those that say of themselves that they are not."""
+"""Checks the caller's token or key: every one is valid, except those that begin with `bad` or `locked`."""
 
 import hashlib
 
@@ -18,7 +18,8 @@ UNREGISTERED = (
 def account_of(request: Request, target: Target) -> str:
     """Return the caller's account, a digest of its token or key; raise Refused.
 
-    What begins with `bad` is not known (401, for an API key 400); what begins with `locked` may not call (403).
+    A token or key that begins with `bad` is unknown (401, an API key 400); one that begins with `locked` has no
+    permission (403).
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     key = request.headers.get("x-goog-api-key") or request.query_params.get("key", "")

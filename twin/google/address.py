@@ -1,7 +1,7 @@
-"""Which of Google's services a request is meant for, and which model and verb its path names.
+"""Finds the Google service that a request is for, and the model and verb in its path.
 
-By Google's host names, or by `/google` on the twin's own address; there the path alone tells Vertex AI
-(`projects/…` or `publishers/…`) from the Gemini API (`models/…`).
+Callers use Google's host names, or `/google` on the twin's own address. There the path shows the service: Vertex AI has
+`projects/…` or `publishers/…`, the Gemini API has `models/…`.
 """
 
 import re
@@ -23,7 +23,7 @@ GEMINI_PATH = re.compile(r"(?P<version>v1|v1beta|v1alpha)/(?P<parent>models/(?P<
 
 
 class Service(StrEnum):
-    """The three services."""
+    """The three services of Google that the twin imitates."""
 
     VERTEX = "vertex"
     GEMINI = "gemini"
@@ -32,7 +32,7 @@ class Service(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path names; `model` and `verb` are empty where it names nothing that is imitated."""
+    """The parts of a path; `model` and `verb` are empty for a path that is not imitated."""
 
     service: Service
     path: str
@@ -45,7 +45,7 @@ class Target:
 
 
 def read_target(request: Request) -> Target | None:
-    """Return what a request is meant for; None when it is not meant for Google."""
+    """Return the target of a request; None if the request is not for Google."""
     host = request.headers.get("host", "").partition(":")[0]
     path = request.scope["path"].lstrip("/")
     if VERTEX_HOST.fullmatch(host):

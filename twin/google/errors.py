@@ -5,8 +5,8 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from twin.calls import Answer
-from twin.script import Fault, What
+from twin.paid_calls import Answer
+from twin.script import Fault, FaultKind
 
 STATUS = {
     400: "INVALID_ARGUMENT",
@@ -37,7 +37,7 @@ TYPE = "type.googleapis.com/google.rpc."
 
 
 class Refused(Exception):
-    """The call is not taken."""
+    """The call is refused."""
 
     def __init__(self, code: int, message: str, *details: Mapping[str, Any]) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class Refused(Exception):
 
 
 def invalid(message: str, *details: Mapping[str, Any]) -> Refused:
-    """Return the refusal of a bad input."""
+    """Return the refusal of an invalid input."""
     return Refused(400, message, *details)
 
 
@@ -62,19 +62,19 @@ def error_body(code: int, message: str | None = None, *details: Mapping[str, Any
 
 
 def retry_info(seconds: float) -> dict[str, Any]:
-    """Return the detail that tells a caller how long to wait."""
+    """Return the detail that says how long the caller has to wait."""
     return {"@type": f"{TYPE}RetryInfo", "retryDelay": f"{seconds:g}s"}
 
 
-def in_form(fault: Fault | None) -> Fault | None:
-    """Write Google's error body into a fault that names a status only; `seconds` is told as RetryInfo."""
-    if fault is None or fault.what is not What.HTTP or fault.body is not None:
+def with_error_body(fault: Fault | None) -> Fault | None:
+    """Return the fault with Google's error body if it has only a status; `seconds` becomes a RetryInfo."""
+    if fault is None or fault.what is not FaultKind.HTTP or fault.body is not None:
         return fault
     details = [] if fault.seconds is None else [retry_info(fault.seconds)]
-    return fault.model_copy(update={"body": error_body(fault.usual_status, None, *details)})
+    return fault.model_copy(update={"body": error_body(fault.response_status, None, *details)})
 
 
-def ordered_error(fault: Fault) -> Answer:
-    """Return the ending of a run that a script ordered to fail."""
-    body = error_body(fault.usual_status) if fault.body is None else fault.body
-    return Answer(body, body, fault.usual_status, STATUS.get(fault.usual_status, "UNKNOWN"))
+def scripted_error(fault: Fault) -> Answer:
+    """Return the answer of a run that fails because of the script."""
+    body = error_body(fault.response_status) if fault.body is None else fault.body
+    return Answer(body, body, fault.response_status, STATUS.get(fault.response_status, "UNKNOWN"))

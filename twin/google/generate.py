@@ -1,4 +1,4 @@
-"""generateContent: a picture, words, or JSON of a schema; and the refusals that come as a 200."""
+"""Answers generateContent: a picture, a text, JSON of a schema, or a refusal with status 200."""
 
 import base64
 from collections.abc import Sequence
@@ -6,83 +6,89 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from twin.calls import Answer, PaidCall
-from twin.desk import Desk
+from twin.call_service import CallService
 from twin.google.address import Service
-from twin.google.asked import Asked
-from twin.google.errors import ordered_error
-from twin.google.language import write_words
-from twin.google.pictures import paint
+from twin.google.checked_request import CheckedRequest
+from twin.google.errors import scripted_error
+from twin.google.language import write_text
+from twin.google.pictures import draw_answer
 from twin.google.usage import Usage
-from twin.script import Fault, What
+from twin.paid_calls import Answer, PaidCall
+from twin.script import Fault, FaultKind
 
 SUPPORT = "The model output could not be generated. Support code: 42876398."
 NO_PICTURE = "I am sorry, I can only describe what I would draw."
-REASONS = {What.BLOCKED: "PROHIBITED_CONTENT", What.IMAGE_SAFETY: "IMAGE_SAFETY", What.NO_IMAGE: "NO_IMAGE"}
+DEFAULT_REASONS = {
+    FaultKind.BLOCKED: "PROHIBITED_CONTENT",
+    FaultKind.IMAGE_SAFETY: "IMAGE_SAFETY",
+    FaultKind.NO_IMAGE: "NO_IMAGE",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an answer holds beside its counts."""
+    """The content of an answer and its token usage."""
 
     part: dict[str, Any]
     usage: Usage
     error_type: str | None = None
-    shown: dict[str, Any] | None = None
-    """The same with URLs in place of bytes."""
+    recorded: dict[str, Any] | None = None
+    """The part with URLs in place of bytes, for `/_twin/requests`; None if it has no bytes."""
     files: tuple[str, ...] = ()
 
 
-async def generate(desk: Desk, asked: Asked, call: PaidCall) -> Answer:
-    """Return what the model answers, or what the script ordered in its place."""
-    if call.fault and call.is_hit_by(What.ERROR):
-        return ordered_error(call.fault)
-    reply = _refusal(call.fault, Usage.of(asked)) if call.fault else None
+async def generate(service: CallService, checked: CheckedRequest, call: PaidCall) -> Answer:
+    """Return the model's answer, or the one that the script orders instead."""
+    if call.fault and call.has_fault(FaultKind.ERROR):
+        return scripted_error(call.fault)
+    reply = _refusal(call.fault, Usage.of(checked)) if call.fault else None
     if reply is None:
-        has_picture = "IMAGE" in asked.modalities
-        reply = await _picture(desk, asked, call) if has_picture else _words(asked, call)
+        has_picture = "IMAGE" in checked.modalities
+        reply = await _picture_reply(service, checked, call) if has_picture else _text_reply(checked, call)
     rest = {
-        "usageMetadata": reply.usage.metadata(with_traffic=asked.target.service is Service.VERTEX),
-        "modelVersion": asked.model.name,
+        "usageMetadata": reply.usage.metadata(with_traffic=checked.target.service is Service.VERTEX),
+        "modelVersion": checked.model.name,
         "createTime": datetime.fromtimestamp(call.accepted_at, UTC).isoformat().replace("+00:00", "Z"),
-        "responseId": call.order.request_id,
+        "responseId": call.details.request_id,
     }
-    body, shown = reply.part | rest, (reply.shown or reply.part) | rest
-    return Answer(body, shown, 200, reply.error_type, reply.usage.units, reply.usage.usd, reply.files)
+    body, recorded = reply.part | rest, (reply.recorded or reply.part) | rest
+    return Answer(body, recorded, 200, reply.error_type, reply.usage.units, reply.usage.usd, reply.files)
 
 
 def _refusal(fault: Fault, usage: Usage) -> Reply | None:
-    """Return the answer of a refusal, each of which is a 200; a body of the fault names another reason."""
+    """Return the answer of a refusal, always a 200; the body of the fault is the reason. None for other faults."""
     given = fault.body if isinstance(fault.body, str) else None
-    if fault.what is What.TEXT_ONLY:
-        said = given or NO_PICTURE
-        return Reply(_candidates([{"text": said}], "STOP"), usage.with_text(said), "text_only")
-    if fault.what not in REASONS:
+    if fault.what is FaultKind.TEXT_ONLY:
+        text = given or NO_PICTURE
+        return Reply(_candidates([{"text": text}], "STOP"), usage.with_text(text), "text_only")
+    if fault.what not in DEFAULT_REASONS:
         return None
-    reason = given or REASONS[fault.what]
-    if fault.what is What.BLOCKED:
+    reason = given or DEFAULT_REASONS[fault.what]
+    if fault.what is FaultKind.BLOCKED:
         feedback = {"blockReason": reason, "blockReasonMessage": "The prompt could not be submitted."}
         return Reply({"promptFeedback": feedback}, usage, reason)
-    return Reply(_candidates([], reason, finishMessage=SUPPORT), usage.thinking(), reason)
+    return Reply(_candidates([], reason, finishMessage=SUPPORT), usage.with_thoughts(), reason)
 
 
-def _words(asked: Asked, call: PaidCall) -> Reply:
-    words = write_words(asked, is_cut=call.is_hit_by(What.MAX_TOKENS), is_bad=call.is_hit_by(What.BAD_SCHEMA))
-    usage = Usage.of(asked).thinking(words.thoughts).with_text(words.text)
-    return Reply(_candidates([{"text": words.text}] if words.text else [], words.finish_reason), usage)
+def _text_reply(checked: CheckedRequest, call: PaidCall) -> Reply:
+    answer = write_text(
+        checked, is_cut=call.has_fault(FaultKind.MAX_TOKENS), is_bad=call.has_fault(FaultKind.BAD_SCHEMA)
+    )
+    usage = Usage.of(checked).with_thoughts(answer.thoughts).with_text(answer.text)
+    return Reply(_candidates([{"text": answer.text}] if answer.text else [], answer.finish_reason), usage)
 
 
-async def _picture(desk: Desk, asked: Asked, call: PaidCall) -> Reply:
-    usage = Usage.of(asked).thinking()
-    if call.is_hit_by(What.MAX_TOKENS):
+async def _picture_reply(service: CallService, checked: CheckedRequest, call: PaidCall) -> Reply:
+    usage = Usage.of(checked).with_thoughts()
+    if call.has_fault(FaultKind.MAX_TOKENS):
         return Reply(_candidates([], "MAX_TOKENS"), usage)
-    painted = await paint(desk, asked, call)
-    signature = {"thoughtSignature": base64.b64encode(call.order.request_id.encode()).decode()}
-    said = f"Here is the picture. {asked.facts.caption}" if "TEXT" in asked.modalities else ""
-    text = [{"text": said, **signature}] if said else []
-    whole = _candidates([*painted.thoughts, *text, {"inlineData": painted.inline, **signature}], "STOP")
-    shown = _candidates([*text, {"inlineData": painted.shown}], "STOP")
-    return Reply(whole, usage.with_text(said).with_picture(), shown=shown, files=painted.files)
+    drawn = await draw_answer(service, checked, call)
+    signature = {"thoughtSignature": base64.b64encode(call.details.request_id.encode()).decode()}
+    text = f"Here is the picture. {checked.facts.caption}" if "TEXT" in checked.modalities else ""
+    text_parts = [{"text": text, **signature}] if text else []
+    whole = _candidates([*drawn.thoughts, *text_parts, {"inlineData": drawn.inline_data, **signature}], "STOP")
+    recorded = _candidates([*text_parts, {"inlineData": drawn.recorded}], "STOP")
+    return Reply(whole, usage.with_text(text).with_picture(), recorded=recorded, files=drawn.files)
 
 
 def _candidates(parts: Sequence[dict[str, Any]], reason: str, **more: str) -> dict[str, Any]:

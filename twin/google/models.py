@@ -1,4 +1,4 @@
-"""Google's models as of November 2026: which answer, where, in which sizes, at which price, and which are retired."""
+"""Google's models as of November 2026: sizes, ratios, prices, locations, and which are retired."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ Size = tuple[int, int]
 
 
 class Kind(StrEnum):
-    """What a model gives; the value is the category that the pace knows."""
+    """What a model makes; the value is the category that `twin.pace` uses."""
 
     TEXT = "language"
     IMAGE = "text-to-image"
@@ -18,7 +18,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SizePrice:
-    """What one picture of a size counts and costs."""
+    """The tokens and the price in US dollars of one picture of a size."""
 
     tokens: int
     usd: float
@@ -26,7 +26,7 @@ class SizePrice:
 
 @dataclass(frozen=True, slots=True)
 class GoogleModel:
-    """One model; prices are dollars, of tokens for a million of them."""
+    """One model; prices are US dollars, `usd_in` and `usd_out` for a million tokens."""
 
     name: str
     kind: Kind
@@ -35,7 +35,7 @@ class GoogleModel:
     sizes: Mapping[str, SizePrice] = field(default_factory=dict)
     ratios: tuple[str, ...] = ()
     usd_each: float = 0.0
-    """One picture of a try-on, one second of a video."""
+    """The price of one picture of a try-on, or of one second of a video."""
     usd_each_by_resolution: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -96,7 +96,7 @@ ALIASES = {
     "gemini-flash-lite-latest": "gemini-3.5-flash-lite",
     "gemini-3.7-flash": "gemini-3.8-flash",
 }
-"""Ids that another model answers; `modelVersion` says which."""
+"""Ids that another model answers; `modelVersion` in the answer names that model."""
 RETIRED = frozenset(
     {
         "gemini-2.0-flash",
@@ -123,18 +123,18 @@ RETIRED = frozenset(
     }
 )
 REGIONAL = frozenset({"virtual-try-on-001"})
-"""Models that the location `global` does not have."""
+"""Models that are not available at the location `global`."""
 
 
 def find_model(name: str, location: str | None) -> GoogleModel | None:
-    """Return the model that answers to this id at this location; None when none does."""
+    """Return the model that answers this id at this location; None if there is none."""
     if location == "global" and name in REGIONAL:
         return None
     return None if name in RETIRED else MODELS.get(ALIASES.get(name, name))
 
 
 def picture_size(ratio: str, size: str) -> Size:
-    """Return width and height of a picture of this ratio and size."""
+    """Return width and height in pixels."""
     width, height = ratio.split(":")
     is_wide = int(width) > int(height)
     short, long = PIXELS_1K[f"{height}:{width}" if is_wide else ratio]
@@ -144,7 +144,7 @@ def picture_size(ratio: str, size: str) -> Size:
 
 
 def nearest_ratio(size: Size, ratios: tuple[str, ...]) -> str:
-    """Return the ratio that a picture of this size comes closest to."""
+    """Return the ratio that is closest to a picture of this size."""
     return min(ratios, key=lambda ratio: abs(_value(ratio) / (size[0] / size[1]) - 1))
 
 

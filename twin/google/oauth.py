@@ -1,7 +1,7 @@
-"""OAuth tokens for service accounts: the JWT grant that google-auth asks for at a key file's `token_uri`.
+"""OAuth tokens for service accounts: the JWT grant that google-auth sends to a key file's `token_uri`.
 
-The signature is not checked, since the twin knows no account's key; the claims are. An account whose address begins
-with `bad` is not known.
+The claims are checked. The signature is not, because the twin does not have the keys of accounts. An account whose
+address begins with `bad` is unknown.
 """
 
 import base64
@@ -13,9 +13,9 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from twin.desk import Desk
-from twin.misbehave import misbehave
-from twin.script import Call, Fault, Provider, What
+from twin.call_service import CallService
+from twin.fault_responses import apply_fault
+from twin.script import Call, Fault, FaultKind, Provider
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LIFETIME_S = 3_600
@@ -26,19 +26,19 @@ class BadGrant(ValueError):
     """The grant is refused."""
 
 
-async def answer_token(desk: Desk, request: Request) -> Response:
+async def answer_token(service: CallService, request: Request) -> Response:
     """Answer one call to the token endpoint."""
     if request.method != "POST":
         return _error("invalid_request", "Only POST requests are allowed", 405)
     form = parse_qs((await request.body()).decode("latin-1"))
-    fault = _in_form(desk.script.take(Call.AUTH, provider=Provider.GOOGLE))
+    fault = _with_error_body(service.script.take(Call.AUTH, provider=Provider.GOOGLE))
     try:
-        claims = _claims(form, desk.clock())
+        claims = _claims(form, service.clock())
     except BadGrant as bad:
         return _error("invalid_grant", str(bad), 400)
     token = _token(str(claims["iss"]))
     body = {"access_token": token, "expires_in": LIFETIME_S - 1, "token_type": "Bearer"}
-    return await misbehave(fault, JSONResponse(body), request)
+    return await apply_fault(fault, JSONResponse(body), request)
 
 
 def _claims(form: dict[str, list[str]], now: float) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _claims(form: dict[str, list[str]], now: float) -> dict[str, Any]:
 
 
 def _decoded(part: str) -> dict[str, Any]:
-    """Return one part of a JWT; the signature, which is no JSON, as nothing."""
+    """Return one part of a JWT as JSON; `{}` for the signature, which is not JSON."""
     data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     value = json.loads(data) if data.startswith(b"{") else {}
     if not isinstance(value, dict):
@@ -71,15 +71,15 @@ def _decoded(part: str) -> dict[str, Any]:
 
 
 def _token(account: str) -> str:
-    """Return a token that stands for an account; that of a locked one says so."""
+    """Return the token of an account; the token of a locked account begins with `locked`."""
     kind = "locked" if account.startswith("locked") else "ya29"
     return f"{kind}.{hashlib.sha256(account.encode()).hexdigest()[:40]}"
 
 
-def _in_form(fault: Fault | None) -> Fault | None:
-    if fault is None or fault.what is not What.HTTP or fault.body is not None:
+def _with_error_body(fault: Fault | None) -> Fault | None:
+    if fault is None or fault.what is not FaultKind.HTTP or fault.body is not None:
         return fault
-    error = "internal_failure" if fault.usual_status >= 500 else "access_denied"
+    error = "internal_failure" if fault.response_status >= 500 else "access_denied"
     body = {"error": error, "error_description": "Ordered by the script"}
     return fault.model_copy(update={"body": body})
 

@@ -1,4 +1,4 @@
-"""Google's requests as they are read: both spellings of each field, and Google's words where one does not fit."""
+"""Parses Google's requests: each field in camel case or snake case, with Google's messages for invalid ones."""
 
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -32,17 +32,17 @@ People = Literal["ALLOW_ALL", "ALLOW_ADULT", "ALLOW_NONE", "DONT_ALLOW", "allow_
 Modality = Annotated[
     Literal["TEXT", "IMAGE", "AUDIO"], BeforeValidator(lambda name: name.upper() if isinstance(name, str) else name)
 ]
-"""Google's own examples write `Image`."""
+"""In any case, because Google's own examples write `Image`."""
 
 
 class Wire(BaseModel):
-    """An object of a request; `mimeType` and `mime_type` are the same field, others are refused."""
+    """An object of a request; `mimeType` and `mime_type` are the same field, unknown fields are refused."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid", frozen=True)
 
 
 class Blob(Wire):
-    """Bytes inside the request."""
+    """A file inside the request."""
 
     data: str
     mime_type: str
@@ -50,7 +50,7 @@ class Blob(Wire):
 
 
 class FileData(Wire):
-    """Bytes behind an address."""
+    """A file behind a URI."""
 
     file_uri: str
     mime_type: str | None = None
@@ -58,7 +58,7 @@ class FileData(Wire):
 
 
 class Part(Wire):
-    """One piece of a message; what is not looked at may be anything."""
+    """One part of a message; fields that the twin does not use can have any value."""
 
     text: str | None = None
     inline_data: Blob | None = None
@@ -82,7 +82,7 @@ class Content(Wire):
 
 
 class SafetySetting(Wire):
-    """From which likelihood on a kind of harm is blocked."""
+    """The likelihood from which one kind of harm is blocked."""
 
     category: Category
     threshold: Threshold
@@ -90,14 +90,14 @@ class SafetySetting(Wire):
 
 
 class ImageOutputOptions(Wire):
-    """How a picture is to be encoded."""
+    """The encoding of a picture."""
 
     mime_type: Literal["image/png", "image/jpeg"] | None = None
     compression_quality: int | None = Field(default=None, ge=0, le=100)
 
 
 class ImageConfig(Wire):
-    """What a picture is to be like."""
+    """The options of a picture."""
 
     aspect_ratio: str | None = None
     image_size: str | None = None
@@ -107,7 +107,7 @@ class ImageConfig(Wire):
 
 
 class ThinkingConfig(Wire):
-    """How much is thought, and whether that is shown."""
+    """The amount of thoughts, and whether the answer includes them."""
 
     include_thoughts: bool = False
     thinking_level: Literal["MINIMAL", "LOW", "MEDIUM", "HIGH"] | None = None
@@ -115,7 +115,7 @@ class ThinkingConfig(Wire):
 
 
 class GenerationConfig(Wire):
-    """What an answer is to be like; what the twin does not act on may be anything."""
+    """The options of an answer; fields that the twin does not use can have any value."""
 
     candidate_count: int | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
@@ -162,7 +162,7 @@ class GenerateRequest(Wire):
 
 
 class Media(Wire):
-    """A picture or video of a predict call: bytes, or where they lie."""
+    """A picture or video of a predict call: its bytes or its URI."""
 
     bytes_base64_encoded: str | None = None
     gcs_uri: str | None = None
@@ -173,7 +173,7 @@ Body = TypeVar("Body", bound=Wire)
 
 
 def read_body(kind: type[Body], body: dict[str, Any]) -> Body:
-    """Read a body; raise Refused with every field that does not fit."""
+    """Parse a body; raise Refused with all invalid fields."""
     try:
         return kind.model_validate(body)
     except ValidationError as error:
@@ -182,14 +182,14 @@ def read_body(kind: type[Body], body: dict[str, Any]) -> Body:
 
 def _refusal(error: ValidationError) -> Refused:
     violations = [
-        {"field": _path(entry["loc"]), "description": _words(entry["type"], entry["loc"], entry["input"])}
+        {"field": _path(entry["loc"]), "description": _message(entry["type"], entry["loc"], entry["input"])}
         for entry in error.errors()
     ]
     message = "\n".join(violation["description"] for violation in violations)
     return invalid(message, {"@type": f"{TYPE}BadRequest", "fieldViolations": violations})
 
 
-def _words(kind: str, loc: tuple[int | str, ...], value: Any) -> str:
+def _message(kind: str, loc: tuple[int | str, ...], value: Any) -> str:
     if kind == "extra_forbidden":
         at = f" at '{_path(loc[:-1])}'" if len(loc) > 1 else ""
         return f'Invalid JSON payload received. Unknown name "{loc[-1]}"{at}: Cannot find field.'

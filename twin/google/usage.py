@@ -1,10 +1,10 @@
-"""Tokens of a generateContent call, as they are told and as they are billed."""
+"""Counts the tokens of a generateContent call, for `usageMetadata` and for the bill."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from twin.caption import tokens_of
-from twin.google.asked import Asked
+from twin.caption import estimate_tokens
+from twin.google.checked_request import CheckedRequest
 from twin.google.models import GoogleModel, Kind
 
 PICTURE_TOKENS = {
@@ -12,14 +12,14 @@ PICTURE_TOKENS = {
     "MEDIA_RESOLUTION_MEDIUM": 560,
     "MEDIA_RESOLUTION_HIGH": 1120,
 }
-OF_IMAGE_MODELS = 560
-"""0.0011 dollars at 2 for a million."""
-USUAL_THOUGHTS = {Kind.IMAGE: 240, Kind.TEXT: 120}
+PICTURE_TOKENS_OF_IMAGE_MODELS = 560
+"""0.0011 US dollars for a picture, at 2 US dollars for a million tokens."""
+DEFAULT_THOUGHTS = {Kind.IMAGE: 240, Kind.TEXT: 120}
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used, in tokens."""
+    """The tokens of a call."""
 
     model: GoogleModel
     size: str
@@ -30,27 +30,31 @@ class Usage:
     pictures_out: int = 0
 
     @classmethod
-    def of(cls, asked: Asked) -> "Usage":
-        """Return what the question alone used."""
-        resolution = asked.body.generation_config.media_resolution or ""
-        each = OF_IMAGE_MODELS if asked.model.kind is Kind.IMAGE else PICTURE_TOKENS.get(resolution, 1120)
-        return cls(asked.model, asked.size, tokens_of(asked.facts.prompt), each * len(asked.facts.pictures))
+    def of(cls, checked: CheckedRequest) -> "Usage":
+        """Return the tokens of the prompt."""
+        resolution = checked.body.generation_config.media_resolution or ""
+        each = (
+            PICTURE_TOKENS_OF_IMAGE_MODELS if checked.model.kind is Kind.IMAGE else PICTURE_TOKENS.get(resolution, 1120)
+        )
+        return cls(
+            checked.model, checked.size, estimate_tokens(checked.facts.prompt), each * len(checked.facts.pictures)
+        )
 
-    def thinking(self, tokens: int | None = None) -> "Usage":
-        """Return this with the thoughts before an answer."""
-        return replace(self, thoughts=USUAL_THOUGHTS[self.model.kind] if tokens is None else tokens)
+    def with_thoughts(self, tokens: int | None = None) -> "Usage":
+        """Return a copy with thoughts before the answer."""
+        return replace(self, thoughts=DEFAULT_THOUGHTS[self.model.kind] if tokens is None else tokens)
 
     def with_text(self, text: str) -> "Usage":
-        """Return this with words in the answer."""
-        return replace(self, text_out=tokens_of(text))
+        """Return a copy with a text in the answer."""
+        return replace(self, text_out=estimate_tokens(text))
 
     def with_picture(self) -> "Usage":
-        """Return this with a picture in the answer."""
+        """Return a copy with a picture in the answer."""
         return replace(self, pictures_out=self.model.sizes[self.size].tokens)
 
     @property
     def units(self) -> float:
-        """What is counted: pictures of an image model, tokens of any other."""
+        """The billed units: pictures of an image model, tokens of other models."""
         if self.model.kind is Kind.IMAGE:
             return 1.0 if self.pictures_out else 0.0
         return float(self.total)
@@ -62,26 +66,26 @@ class Usage:
 
     @property
     def usd(self) -> float:
-        """The price of all of it."""
+        """The price of the call in US dollars."""
         price = self.model.sizes[self.size].usd if self.pictures_out else 0.0
         tokens_in, tokens_out = self.text_in + self.pictures_in, self.thoughts + self.text_out
         return round(price + (tokens_in * self.model.usd_in + tokens_out * self.model.usd_out) / 1_000_000, 8)
 
     def metadata(self, *, with_traffic: bool) -> dict[str, Any]:
-        """Return `usageMetadata`; what is zero is left out, as protobuf's JSON does."""
+        """Return `usageMetadata` without zeros, which protobuf's JSON leaves out, too."""
         given = {"TEXT": self.text_in, "IMAGE": self.pictures_in}
         made = {"TEXT": self.text_out, "IMAGE": self.pictures_out}
         counts = {
             "promptTokenCount": sum(given.values()),
             "candidatesTokenCount": sum(made.values()),
             "totalTokenCount": self.total,
-            "promptTokensDetails": _details(given),
-            "candidatesTokensDetails": _details(made),
+            "promptTokensDetails": _tokens_by_modality(given),
+            "candidatesTokensDetails": _tokens_by_modality(made),
             "thoughtsTokenCount": self.thoughts,
             "trafficType": "ON_DEMAND" if with_traffic else "",
         }
         return {name: count for name, count in counts.items() if count}
 
 
-def _details(counts: dict[str, int]) -> list[dict[str, Any]]:
+def _tokens_by_modality(counts: dict[str, int]) -> list[dict[str, Any]]:
     return [{"modality": kind, "tokenCount": count} for kind, count in counts.items() if count]

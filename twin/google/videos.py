@@ -1,4 +1,4 @@
-"""predictLongRunning and fetchPredictOperation: a video of Veo, as an operation that is asked for by its name."""
+"""Answers predictLongRunning and fetchPredictOperation: a Veo video, as an operation that callers poll by name."""
 
 import asyncio
 import base64
@@ -8,26 +8,28 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from twin.calls import Answer, PaidCall
-from twin.desk import Desk
-from twin.draw import Picture, Style
-from twin.files import Made
+from twin.call_service import CallService
+from twin.file_store import GeneratedFile
 from twin.google.errors import GRPC_CODE, MESSAGES, STATUS, Refused, invalid
-from twin.google.media import look_at_media
+from twin.google.input_pictures import read_media_picture
 from twin.google.models import GoogleModel
 from twin.google.pictures import notes_of
 from twin.google.request import Media, People, Wire
-from twin.script import Fault, What
-from twin.sight import Seen, sheet
+from twin.input_picture import InputPicture, contact_sheet
+from twin.paid_calls import Answer, PaidCall
+from twin.picture import Picture, Style
+from twin.script import Fault, FaultKind
 from twin.video import Video, video_size
 
 RESPONSE = "type.googleapis.com/cloud.ai.large_models.vision.GenerateVideoResponse"
 FILTERED = "The video was filtered, as it may violate our policies. Support codes: 29310472."
 RATIOS = {"16:9": 16 / 9, "9:16": 9 / 16}
 
+Frames = tuple[InputPicture, ...]
+
 
 class Instance(Wire):
-    """What the video is about."""
+    """The prompt and the pictures of a video."""
 
     prompt: str | None = None
     image: Media | None = None
@@ -38,7 +40,7 @@ class Instance(Wire):
 
 
 class Parameters(Wire):
-    """How it is to be made."""
+    """The options of a video."""
 
     sample_count: int = Field(default=1, ge=1, le=4)
     storage_uri: str | None = Field(default=None, pattern="^gs://")
@@ -70,87 +72,87 @@ class FetchRequest(Wire):
     operation_name: str
 
 
-async def look_at_frames(desk: Desk, body: VideoRequest) -> tuple[Seen, ...]:
-    """Look at the first and the last frame, where there are any; raise Refused."""
+async def read_frames(service: CallService, body: VideoRequest) -> Frames:
+    """Read the first and the last frame, if the request has them; raise Refused."""
     instance = body.instances[0]
     if not (instance.prompt or instance.image or instance.video):
         raise invalid("A prompt, an image or a video is required.")
     frames = [(instance.image, "image"), (instance.last_frame, "last_frame")]
-    return tuple([await look_at_media(desk, media, f"instances[0].{name}") for media, name in frames if media])
+    return tuple([await read_media_picture(service, media, f"instances[0].{name}") for media, name in frames if media])
 
 
-def film(desk: Desk, model: GoogleModel, body: VideoRequest, frames: tuple[Seen, ...], call: PaidCall) -> Answer:
-    """Return what the operation will say when it is done; bytes are drawn and added when it is asked for."""
-    asked = body.parameters
-    head = {"name": call.order.request_id, "done": True}
-    if call.fault and (spoilt := _spoilt(call.fault, head, asked.sample_count)):
-        return spoilt
-    videos = [_video(model, body, frames, call, index) for index in range(asked.sample_count)]
-    paths = tuple(desk.files.put_made(video, model.name, "_video.mp4") for video in videos)
-    views = [{"url": f"/cdn/{path}", "content_type": "video/mp4"} for path in paths]
+def make_video(service: CallService, model: GoogleModel, body: VideoRequest, frames: Frames, call: PaidCall) -> Answer:
+    """Return the answer of the finished operation; `read_operation` draws and adds the bytes."""
+    parameters = body.parameters
+    head = {"name": call.details.request_id, "done": True}
+    if call.fault and (answer := _fault_answer(call.fault, head, parameters.sample_count)):
+        return answer
+    videos = [_video(model, body, frames, call, index) for index in range(parameters.sample_count)]
+    paths = tuple(service.files.add_generated(video, model.name, "_video.mp4") for video in videos)
+    recorded = [{"url": f"/cdn/{path}", "content_type": "video/mp4"} for path in paths]
     response = {"@type": RESPONSE, "raiMediaFilteredCount": 0}
-    stored = {"videos": _stored(asked.storage_uri, paths)} if asked.storage_uri else {}
-    seconds = asked.duration_seconds * asked.sample_count
-    each = model.usd_each_by_resolution.get(asked.resolution, model.usd_each)
+    stored = {"videos": _stored(parameters.storage_uri, paths)} if parameters.storage_uri else {}
+    seconds = parameters.duration_seconds * parameters.sample_count
+    each = model.usd_each_by_resolution.get(parameters.resolution, model.usd_each)
     return Answer(
         head | {"response": response | stored},
-        head | {"response": response | {"videos": views}},
+        head | {"response": response | {"videos": recorded}},
         units=float(seconds),
         usd=round(seconds * each, 6),
         files=paths,
     )
 
 
-async def operation_of(desk: Desk, call: PaidCall | None, name: str) -> dict[str, Any]:
-    """Return an operation as it stands; raise Refused when it is not known."""
+async def read_operation(service: CallService, call: PaidCall | None, name: str) -> dict[str, Any]:
+    """Return the current state of an operation; raise Refused if it is unknown."""
     if call is None:
         raise Refused(404, f"The operation {name[:300]} was not found.")
     call.polls += 1
-    if call.answer is None or not call.has_ended(desk.clock()):
+    if call.answer is None or not call.has_ended(service.clock()):
         return {"name": name}
     operation: dict[str, Any] = call.answer.body
     if not call.answer.files or "videos" in operation["response"]:
         return operation
-    videos = [await _bytes(desk, path) for path in call.answer.files]
+    videos = [await _bytes(service, path) for path in call.answer.files]
     return operation | {"response": operation["response"] | {"videos": videos}}
 
 
-def _spoilt(fault: Fault, head: dict[str, Any], count: int) -> Answer | None:
-    status = fault.usual_status
-    if fault.what is What.ERROR:
+def _fault_answer(fault: Fault, head: dict[str, Any], count: int) -> Answer | None:
+    status = fault.response_status
+    if fault.what is FaultKind.ERROR:
         error = {"code": GRPC_CODE.get(status, 2), "message": MESSAGES.get(status, "Ordered by the script")}
         failed = head | {"error": error if fault.body is None else fault.body}
         return Answer(failed, failed, status, STATUS.get(status, "UNKNOWN"))
-    if fault.what not in (What.BLOCKED, What.IMAGE_SAFETY, What.NO_IMAGE):
+    if fault.what not in (FaultKind.BLOCKED, FaultKind.IMAGE_SAFETY, FaultKind.NO_IMAGE):
         return None
-    reasons = {} if fault.what is What.NO_IMAGE else {"raiMediaFilteredReasons": [FILTERED]}
-    filtered = 0 if fault.what is What.NO_IMAGE else count
+    reasons = {} if fault.what is FaultKind.NO_IMAGE else {"raiMediaFilteredReasons": [FILTERED]}
+    filtered = 0 if fault.what is FaultKind.NO_IMAGE else count
     done = head | {"response": {"@type": RESPONSE, "raiMediaFilteredCount": filtered, **reasons}}
     return Answer(done, done, error_type=fault.what.value)
 
 
 def _stored(uri: str, paths: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return where the videos would lie in the caller's bucket, which the twin does not write to."""
+    """Return the URIs that the videos would have in the caller's bucket; the twin does not write to it."""
     folder = hashlib.sha256("".join(paths).encode()).hexdigest()[:20]
     at = [f"{uri.rstrip('/')}/{folder}/sample_{index}.mp4" for index in range(len(paths))]
     return [{"gcsUri": address, "mimeType": "video/mp4"} for address in at]
 
 
-async def _bytes(desk: Desk, path: str) -> dict[str, Any]:
-    made = desk.files.find(path)
-    if not isinstance(made, Made):
+async def _bytes(service: CallService, path: str) -> dict[str, Any]:
+    generated = service.files.find(path)
+    if not isinstance(generated, GeneratedFile):
         raise Refused(404, "The operation's videos are forgotten.")
-    data = await desk.files.draw(path, made)
+    data = await service.files.draw(path, generated)
     encoded = await asyncio.to_thread(base64.b64encode, data)
     return {"bytesBase64Encoded": encoded.decode(), "mimeType": "video/mp4"}
 
 
-def _video(model: GoogleModel, body: VideoRequest, frames: tuple[Seen, ...], call: PaidCall, index: int) -> Video:
-    asked = body.parameters
+def _video(model: GoogleModel, body: VideoRequest, frames: Frames, call: PaidCall, index: int) -> Video:
+    parameters = body.parameters
     prompt = body.instances[0].prompt or ""
-    facts = json.dumps([prompt, asked.model_dump(exclude={"seed"}), [frame.digest for frame in frames]])
+    facts = json.dumps([prompt, parameters.model_dump(exclude={"seed"}), [frame.digest for frame in frames]])
     scene = Picture(
-        *video_size(RATIOS[asked.aspect_ratio]),
+        *video_size(RATIOS[parameters.aspect_ratio]),
         format="png",
         model=model.name,
         prompt=prompt[:400],
@@ -158,7 +160,7 @@ def _video(model: GoogleModel, body: VideoRequest, frames: tuple[Seen, ...], cal
         index=index,
         fingerprint=hashlib.sha256(facts.encode()).hexdigest()[:16],
         notes=notes_of(frames),
-        style=Style.BLACK if call.is_hit_by(What.BLACK) else Style.SCENE,
-        backdrop=sheet(frames),
+        style=Style.BLACK if call.has_fault(FaultKind.BLACK) else Style.SCENE,
+        backdrop=contact_sheet(frames),
     )
-    return Video(scene, float(asked.duration_seconds))
+    return Video(scene, float(parameters.duration_seconds))

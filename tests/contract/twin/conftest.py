@@ -1,4 +1,4 @@
-"""A twin on a free loopback port, emptied before each test, a handle to drive it, and the official SDKs pointed at it."""
+"""A twin on a free loopback port that is reset before each test, a class that drives it, and the official SDKs."""
 
 import asyncio
 import io
@@ -23,14 +23,14 @@ SCHNELL = "fal-ai/flux/schnell"
 
 
 class Handle:
-    """A twin as a test sees it: its address, an HTTP client with a key, and the control calls."""
+    """Drives a twin: its address, an HTTP client with a key, and the control calls."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.http = httpx.Client(base_url=url, headers=KEY, timeout=20, verify=False, trust_env=False)
 
     def submit(self, endpoint: str = SCHNELL, body: Any = None, **options: Any) -> dict[str, Any]:
-        """Submit and return the answer, which must be good."""
+        """Submit and return the answer, which must be a 200."""
         values = {"prompt": "a fox"} if body is None else body
         response = self.http.post(f"/queue/{endpoint}", json=values, **options)
         assert response.status_code == 200, response.text
@@ -40,18 +40,18 @@ class Handle:
         return self.http.get(ticket["status_url"], params={"logs": "1" if logs else "0"})
 
     def wait(self, ticket: dict[str, Any], timeout_s: float = 15.0) -> httpx.Response:
-        """Wait until a request has ended and return its result's answer."""
+        """Wait until a request has ended and return the answer of the result call."""
         until(lambda: self.status(ticket).json()["status"] == "COMPLETED", "the request ends", timeout_s)
         return self.http.get(ticket["response_url"])
 
     def make(self, endpoint: str = SCHNELL, body: Any = None, **options: Any) -> dict[str, Any]:
-        """Submit, wait, and return the output, which must be good."""
+        """Submit, wait, and return the output of a successful run."""
         response = self.wait(self.submit(endpoint, body, **options))
         assert response.status_code == 200, response.text
         return dict(response.json())
 
     def refused(self, endpoint: str, body: Any) -> list[dict[str, Any]]:
-        """Submit, wait, and return the `detail` list of the 422 that must come."""
+        """Submit, wait, and return the `detail` list of the 422."""
         response = self.wait(self.submit(endpoint, body))
         assert response.status_code == 422, response.text
         return list(response.json()["detail"])
@@ -80,10 +80,10 @@ class Handle:
 
 
 def until(met: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
-    """Wait for a condition with a deadline and return what it returned."""
+    """Wait for a condition with a deadline and return its value."""
     deadline = time.monotonic() + timeout_s
     while not (found := met()):
-        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"
+        assert time.monotonic() < deadline, f"waited {timeout_s} s without success: {what}"
         time.sleep(0.01)
     return found
 
@@ -103,7 +103,7 @@ def session_handle(twin_server: TwinServer) -> Iterator[Handle]:
 
 @pytest.fixture
 def twin(session_handle: Handle) -> Handle:
-    """The session's twin, emptied, and quick."""
+    """The session's twin after a reset, with short times."""
     session_handle.http.post("/_twin/reset")
     session_handle.pace(seconds=0.02, queue_seconds=0.0, webhook_backoff_s=0.02)
     return session_handle
@@ -116,7 +116,7 @@ def until_fixture() -> Callable[..., Any]:
 
 
 class Sdk:
-    """One client of an SDK, sync or async; a call of it is made by its dotted name and waited for."""
+    """A client of an SDK, sync or async; calls a method by its dotted name and waits for the result."""
 
     def __init__(self, client: Any, runner: asyncio.Runner | None) -> None:
         self.client, self._runner = client, runner
@@ -191,7 +191,7 @@ def claude(twin: Handle, claude_client: Sdk) -> Sdk:
 
 @pytest.fixture(name="png", scope="session")
 def png_fixture() -> Callable[..., bytes]:
-    """Return a function that gives a picture of one colour."""
+    """Return a function that makes a picture of one colour."""
 
     def png(colour: Any, size: tuple[int, int] = (64, 48), kind: str = "png") -> bytes:
         buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Anthropic's messages, as its own SDK sees them: good calls, refusals, and what goes wrong on order."""
+"""Anthropic's messages through its own SDK: successful calls, refusals, and faults of the script."""
 
 import base64
 from collections.abc import Callable
@@ -130,7 +130,9 @@ def test_a_retired_or_unknown_model_is_not_found(claude: Any, twin: Any, model: 
         (structured({"type": "array", "items": {"type": "integer", "minimum": 3}}), r"schema\.items: .*minimum"),
     ],
 )
-def test_a_bad_request_is_told_its_field(claude: Any, twin: Any, more: dict[str, Any], message: str) -> None:
+def test_the_answer_to_a_bad_request_names_the_field(
+    claude: Any, twin: Any, more: dict[str, Any], message: str
+) -> None:
     with pytest.raises(anthropic.BadRequestError, match=message) as caught:
         ask(claude, **more)
 
@@ -179,7 +181,7 @@ def test_the_headers_that_every_call_needs(twin: Any, drop: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "told"),
+    ("status", "kind", "error_type"),
     [
         (400, anthropic.BadRequestError, "invalid_request_error"),
         (401, anthropic.AuthenticationError, "authentication_error"),
@@ -192,12 +194,12 @@ def test_the_headers_that_every_call_needs(twin: Any, drop: str) -> None:
         (529, anthropic.APIStatusError, "overloaded_error"),
     ],
 )
-def test_a_status_on_order_has_anthropics_body(claude: Any, twin: Any, status: int, kind: Any, told: str) -> None:
+def test_a_status_on_order_has_anthropics_body(claude: Any, twin: Any, status: int, kind: Any, error_type: str) -> None:
     twin.script(provider="anthropic", endpoint=SONNET, call="submit", what="http", status=status, seconds=7)
     with pytest.raises(kind) as caught:
         ask(claude)
 
-    assert (caught.value.status_code, caught.value.type) == (status, told) and twin.count() == 0
+    assert (caught.value.status_code, caught.value.type) == (status, error_type) and twin.count() == 0
     assert caught.value.response.headers["retry-after"] == "7" and caught.value.request_id.startswith("req_")
     assert ask(claude).stop_reason == "end_turn"
 

@@ -1,4 +1,4 @@
-"""The control calls: what was accepted and billed, how fast models are."""
+"""The control calls: accepted and billed requests, and the pace."""
 
 import time
 from typing import Any
@@ -76,7 +76,7 @@ def test_the_pace_is_changed_field_by_field(twin: Any) -> None:
         ([], "(body)"),
     ],
 )
-def test_a_bad_pace_is_told_what_is_wrong(twin: Any, pace: Any, message: str) -> None:
+def test_the_answer_to_a_bad_pace_names_the_field(twin: Any, pace: Any, message: str) -> None:
     answer = twin.http.post("/_twin/pace", json=pace)
     assert answer.status_code == 422 and message in answer.json()["detail"]
 

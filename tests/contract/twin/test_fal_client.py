@@ -1,4 +1,4 @@
-"""The official fal-client, unmodified, is content with the twin in every verb, sync and async."""
+"""The official fal-client, unmodified, works with the twin in every verb, sync and async."""
 
 import asyncio
 import io
@@ -21,7 +21,7 @@ BIG = 101 * 1024 * 1024
 
 
 class AsyncFlavour:
-    """fal_client.AsyncClient as it is."""
+    """fal_client.AsyncClient, unmodified."""
 
     def __init__(self, key: str) -> None:
         self.client: Any = fal_client.AsyncClient(key=key)
@@ -114,7 +114,7 @@ def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def fal(
     request: pytest.FixtureRequest, twin: Any, monkeypatch: pytest.MonkeyPatch, one_certificate: Path
 ) -> AsyncIterator[Any]:
-    """A client of each flavour, pointed at the twin by the SDK's own constants."""
+    """A sync and an async client; constants of the SDK point them at the twin."""
     # Each of the SDK's many clients loads its trust store, 140 certificates or this one; nothing here speaks TLS.
     monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
     monkeypatch.setattr(wire, "RUN_URL_FORMAT", f"{twin.url}/run/")

@@ -1,4 +1,4 @@
-"""Google's generateContent and predict, as google-genai sees them: what good calls bring."""
+"""Google's generateContent and predict through google-genai: successful calls."""
 
 import io
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def picture_of(response: Any) -> bytes:
     return bytes(parts[-1].inline_data.data)
 
 
-def look(data: bytes) -> tuple[str | None, tuple[int, int]]:
+def format_and_size(data: bytes) -> tuple[str | None, tuple[int, int]]:
     with Image.open(io.BytesIO(data)) as image:
         image.load()
         return image.format, image.size
@@ -53,7 +53,7 @@ def look(data: bytes) -> tuple[str | None, tuple[int, int]]:
 def test_a_picture_has_the_pixels_of_its_ratio_and_size(vertex: Any, ratio: Any, size: Any, pixels: Any) -> None:
     response = draw(vertex, "a fox", image_config={"aspect_ratio": ratio, "image_size": size})
 
-    assert look(picture_of(response)) == ("PNG", pixels)
+    assert format_and_size(picture_of(response)) == ("PNG", pixels)
     assert response.candidates[0].finish_reason == "STOP" and response.model_version == PRO
     assert response.usage_metadata.candidates_token_count == 1120
     assert response.usage_metadata.traffic_type == "ON_DEMAND"
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_picture_and_another_another(vertex: Any) -
 def test_a_picture_comes_as_jpeg_where_that_is_asked(vertex: Any) -> None:
     response = draw(vertex, "a fox", image_config={"output_mime_type": "image/jpeg"})
 
-    assert look(picture_of(response))[0] == "JPEG"
+    assert format_and_size(picture_of(response))[0] == "JPEG"
     assert response.parts[-1].inline_data.mime_type == "image/jpeg"
 
 
@@ -84,7 +84,7 @@ def test_an_edit_shows_its_inputs_and_takes_the_ratio_of_the_first(vertex: Any, 
     response = draw(vertex, red, blue, "swap", response_modalities=["TEXT", "IMAGE"])
     edited = picture_of(response)
 
-    assert look(edited)[1] == (896, 1200)
+    assert format_and_size(edited)[1] == (896, 1200)
     with Image.open(io.BytesIO(edited)) as image:
         left, right = image.getpixel((20, 100)), image.getpixel((870, 100))
     assert left[0] > 150 > left[2] and right[2] > 130 > right[0]
@@ -146,7 +146,9 @@ def test_thoughts_count_against_the_limit(vertex: Any) -> None:
 def test_the_gemini_api_answers_the_same(gemini: Any) -> None:
     response = draw(gemini, "a fox", image_config={"aspect_ratio": "1:1"})
 
-    assert look(picture_of(response)) == ("PNG", (1024, 1024)) and response.usage_metadata.traffic_type is None
+    assert (
+        format_and_size(picture_of(response)) == ("PNG", (1024, 1024)) and response.usage_metadata.traffic_type is None
+    )
 
 
 @pytest.mark.parametrize(("name", "served"), [("gemini-3.7-flash", FLASH), ("gemini-flash-latest", FLASH)])
@@ -170,7 +172,7 @@ def test_a_try_on_is_as_large_as_the_person(vertex: Any, twin: Any, png: Png) ->
     response = try_on(vertex, person, garment, number_of_images=2, output_mime_type="image/jpeg")
     pictures = [generated.image.image_bytes for generated in response.generated_images]
 
-    assert [look(data) for data in pictures] == [("JPEG", (300, 400))] * 2 and pictures[0] != pictures[1]
+    assert [format_and_size(data) for data in pictures] == [("JPEG", (300, 400))] * 2 and pictures[0] != pictures[1]
     again = try_on(vertex, person, garment, output_mime_type="image/jpeg").generated_images
     assert again[0].image.image_bytes == pictures[0]
     assert [record["billed"] for record in twin.requests()] == [{"units": 2, "usd": 0.12}, {"units": 1, "usd": 0.06}]
@@ -180,7 +182,7 @@ def test_a_try_on_is_as_large_as_the_person(vertex: Any, twin: Any, png: Png) ->
 def test_odd_sizes_are_drawn(vertex: Any, png: Png, size: tuple[int, int]) -> None:
     response = try_on(vertex, png("green", size), png("pink", (1, 1)))
 
-    assert look(response.generated_images[0].image.image_bytes) == ("PNG", size)
+    assert format_and_size(response.generated_images[0].image.image_bytes) == ("PNG", size)
     assert draw(vertex, part(png("red", size)), part(png("blue", (5, 900))), "x").parts
 
 

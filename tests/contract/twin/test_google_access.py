@@ -1,4 +1,4 @@
-"""How google-genai gets in: a service account's key file, Google's own host names, keys of either kind."""
+"""Access to Google through google-genai: a service account's key file, Google's host names, keys and tokens."""
 
 import json
 from pathlib import Path

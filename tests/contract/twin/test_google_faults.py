@@ -1,4 +1,4 @@
-"""What goes wrong at Google on order, as google-genai's own errors and answers."""
+"""Faults of the script at Google, as errors and answers of google-genai."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ def refused(call: Callable[[], Any], kind: type[errors.APIError] = errors.Client
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "told"),
+    ("status", "kind", "error_status"),
     [
         (400, errors.ClientError, "INVALID_ARGUMENT"),
         (401, errors.ClientError, "UNAUTHENTICATED"),
@@ -40,11 +40,11 @@ def refused(call: Callable[[], Any], kind: type[errors.APIError] = errors.Client
         (504, errors.ServerError, "DEADLINE_EXCEEDED"),
     ],
 )
-def test_a_status_on_order_has_googles_body(vertex: Any, twin: Any, status: int, kind: Any, told: str) -> None:
+def test_a_status_on_order_has_googles_body(vertex: Any, twin: Any, status: int, kind: Any, error_status: str) -> None:
     twin.script(provider="google", call="submit", what="http", status=status)
     error = refused(lambda: ask(vertex), kind)
 
-    assert (error.code, error.status) == (status, told) and twin.count() == 0
+    assert (error.code, error.status) == (status, error_status) and twin.count() == 0
     assert ask(vertex).parts
 
 

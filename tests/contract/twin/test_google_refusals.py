@@ -1,4 +1,4 @@
-"""What Google refuses, as google-genai's own errors."""
+"""Refusals of Google, as errors of google-genai."""
 
 import base64
 from collections.abc import Callable
@@ -131,7 +131,9 @@ def test_a_try_on_is_refused_as_a_whole(vertex: Any, twin: Any, png: Png) -> Non
         (f"/{FLASH}:fetchPredictOperation", {"operationName": "x"}, 400, "not supported"),
     ],
 )
-def test_a_wrong_body_is_told_field_by_field(twin: Any, path: str, body: Any, status: int, message: str) -> None:
+def test_the_answer_to_a_wrong_body_names_each_field(
+    twin: Any, path: str, body: Any, status: int, message: str
+) -> None:
     answer = twin.http.post(VERTEX + path, json=body, headers={"Authorization": "Bearer local"})
 
     assert answer.status_code == status and message in answer.json()["error"]["message"]
@@ -164,7 +166,7 @@ def test_what_only_vertex_has_is_refused_by_the_gemini_api(twin: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "status", "told"),
+    ("path", "headers", "status", "message"),
     [
         (VERTEX, {"Authorization": "Bearer bad"}, 401, "UNAUTHENTICATED"),
         (VERTEX, {"Authorization": ""}, 401, "UNAUTHENTICATED"),
@@ -173,11 +175,13 @@ def test_what_only_vertex_has_is_refused_by_the_gemini_api(twin: Any) -> None:
         ("/google/v1/models", {"Authorization": ""}, 403, "PERMISSION_DENIED"),
     ],
 )
-def test_who_may_not_call_is_told_so(twin: Any, path: str, headers: dict[str, str], status: int, told: str) -> None:
+def test_a_caller_without_access_is_refused(
+    twin: Any, path: str, headers: dict[str, str], status: int, message: str
+) -> None:
     body = {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}
     answer = twin.http.post(f"{path}/{PRO}:generateContent", json=body, headers=headers)
 
-    assert answer.status_code == status and told in answer.text and twin.count() == 0
+    assert answer.status_code == status and message in answer.text and twin.count() == 0
 
 
 def test_a_verb_that_is_not_imitated_is_not_found(gemini: Any) -> None:

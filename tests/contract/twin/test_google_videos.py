@@ -1,4 +1,4 @@
-"""Veo's long operations, as google-genai drives them."""
+"""Veo's long operations through google-genai."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The twin under fal's own host names: the Host header says which service is meant."""
+"""The twin under fal's own host names: the Host header selects the service."""
 
 import io
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What the twin says in words: valid against any schema it is given, about the pictures it was shown."""
+"""Answers of language models: valid against any schema, with facts about the pictures."""
 
 import json
 from collections.abc import Callable
@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin.caption import facts_of
-from twin.fill import fill, spoil
-from twin.google.language import plain
-from twin.sight import NotAPicture, look, unread
+from twin.caption import collect_facts
+from twin.google.language import to_json_schema
+from twin.input_picture import NotAPicture, inspect, unread_picture
+from twin.schema_filler import fill_schema, make_invalid
 
 Png = Callable[..., bytes]
-NONE = facts_of([], ["a fox"])
+NONE = collect_facts([], ["a fox"])
 
 
 def schemas() -> st.SearchStrategy[dict[str, Any]]:
@@ -49,10 +49,10 @@ def _larger(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[
 @settings(max_examples=150, deadline=None)
 @given(schemas())
 def test_what_is_filled_is_valid_and_the_same_again(schema: dict[str, Any]) -> None:
-    value = fill(schema, NONE)
+    value = fill_schema(schema, NONE)
 
     jsonschema.validate(value, schema)
-    assert fill(schema, NONE) == value and json.loads(json.dumps(value)) == value
+    assert fill_schema(schema, NONE) == value and json.loads(json.dumps(value)) == value
 
 
 @settings(max_examples=100, deadline=None)
@@ -60,7 +60,7 @@ def test_what_is_filled_is_valid_and_the_same_again(schema: dict[str, Any]) -> N
 def test_what_is_spoilt_is_not_valid(parts: dict[str, Any]) -> None:
     schema = {"type": "object", "properties": parts, "required": [*parts]}
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(spoil(fill(schema, NONE)), schema)
+        jsonschema.validate(make_invalid(fill_schema(schema, NONE)), schema)
 
 
 def test_a_schema_that_refers_to_itself_ends() -> None:
@@ -71,21 +71,21 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
     }
     schema = {"$ref": "#/$defs/node", "$defs": {"node": node}}
 
-    jsonschema.validate(fill(schema, NONE), schema)
+    jsonschema.validate(fill_schema(schema, NONE), schema)
 
 
 def test_unique_entries_and_what_all_must_hold(png: Png) -> None:
     unique = {"type": "array", "items": {"type": "string"}, "minItems": 4, "uniqueItems": True}
     both = [{"properties": {"a": {"type": "integer"}}, "required": ["a"]}, {"properties": {"b": {"const": 1}}}]
-    facts = facts_of([look(png("red"))], [])
+    facts = collect_facts([inspect(png("red"))], [])
 
     for schema in (unique, {"type": "object", "allOf": both}):
-        jsonschema.validate(fill(schema, facts), schema)
-    assert fill({"type": "object", "allOf": both}, facts).keys() == {"a", "b"}
+        jsonschema.validate(fill_schema(schema, facts), schema)
+    assert fill_schema({"type": "object", "allOf": both}, facts).keys() == {"a", "b"}
 
 
-def test_names_decide_which_fact_is_told(png: Png) -> None:
-    facts = facts_of([look(png("red", (30, 20))), look(png((0, 0, 255)))], ["caption"])
+def test_names_decide_which_fact_is_shown(png: Png) -> None:
+    facts = collect_facts([inspect(png("red", (30, 20))), inspect(png((0, 0, 255)))], ["caption"])
     properties = {
         "main_color": {"type": "string"},
         "hexColor": {"type": "string", "pattern": "^#[0-9a-f]{6}$"},
@@ -94,9 +94,9 @@ def test_names_decide_which_fact_is_told(png: Png) -> None:
         "count": {"type": "integer"},
         "sizes": {"type": "array", "items": {"type": "object", "properties": {"height": {"type": "integer"}}}},
     }
-    told = fill({"type": "object", "properties": properties}, facts)
+    value = fill_schema({"type": "object", "properties": properties}, facts)
 
-    assert told == {
+    assert value == {
         "main_color": "red",
         "hexColor": "#ff0000",
         "palette": ["red", "blue"],
@@ -109,22 +109,22 @@ def test_names_decide_which_fact_is_told(png: Png) -> None:
 def test_googles_spelling_of_a_schema_is_read() -> None:
     google = {"type": "OBJECT", "properties": {"min_items": {"any_of": [{"type": "NULL"}, {"type": "STRING"}]}}}
 
-    assert plain(google)["properties"]["min_items"] == {"anyOf": [{"type": "NULL"}, {"type": "STRING"}]}
-    assert isinstance(fill(plain(google), NONE)["min_items"], str)
+    assert to_json_schema(google)["properties"]["min_items"] == {"anyOf": [{"type": "NULL"}, {"type": "STRING"}]}
+    assert isinstance(fill_schema(to_json_schema(google), NONE)["min_items"], str)
 
 
 def test_a_colour_is_called_by_its_name(png: Png, subtests: pytest.Subtests) -> None:
     for colour in ["red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white"]:
         for kind in ["png", "jpeg", "webp", "gif"]:
             with subtests.test(colour=colour, kind=kind):
-                seen = look(png(colour, (50, 40), kind))
+                picture = inspect(png(colour, (50, 40), kind))
 
-                assert (seen.colour, seen.width, seen.height, seen.format) == (colour, 50, 40, kind)
+                assert (picture.colour, picture.width, picture.height, picture.format) == (colour, 50, 40, kind)
 
 
 def test_what_is_no_picture_or_too_large_a_one_is_refused(png: Png) -> None:
     with pytest.raises(NotAPicture):
-        look(b"\x89PNG\r\n")
+        inspect(b"\x89PNG\r\n")
     with pytest.raises(NotAPicture, match="7100x7100 pixels are more than"):
-        look(png("red", (7_100, 7_100)))
-    assert unread("gs://b/a.png").thumbnail is None
+        inspect(png("red", (7_100, 7_100)))
+    assert unread_picture("gs://b/a.png").thumbnail is None

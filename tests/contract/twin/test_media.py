@@ -1,4 +1,4 @@
-"""What is no picture: LoRAs, videos, sounds, texts. Files are real; texts have the shape of the schema."""
+"""Outputs that are not pictures: LoRAs, videos and sounds are real files; texts have the shape of the schema."""
 
 import io
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import av
 import pytest
 
-from twin.fal.schema import Field, Model, load_models
+from twin.fal.models import Field, Model, load_models
 
 TRAINING = "fal-ai/flux-lora-fast-training"
 VIDEO = "fal-ai/kling-video/v2.1/master/image-to-video"

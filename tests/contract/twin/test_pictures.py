@@ -1,4 +1,4 @@
-"""Pictures: real files of the size and format asked for, the same for the same seed."""
+"""Pictures: real files of the requested size and format; the same seed gives the same bytes."""
 
 import io
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from twin.draw import Lora, Picture, draw
+from twin.picture import Lora, Picture, draw
 
 SCHNELL = "fal-ai/flux/schnell"
 PRESETS = {
@@ -20,7 +20,7 @@ PRESETS = {
 
 
 def fetch(twin: Any, value: dict[str, Any]) -> Image.Image:
-    """Fetch a picture and check that it is what its object says."""
+    """Fetch a picture and check that its object describes it."""
     response = twin.http.get(value["url"])
     assert response.headers["content-type"] == value["content_type"]
     image = Image.open(io.BytesIO(response.content))
@@ -87,7 +87,7 @@ def test_each_picture_of_a_request_is_another(twin: Any) -> None:
     assert output["has_nsfw_concepts"] == [False] * 4 and output["seed"] == 7
 
 
-def test_a_seed_that_was_not_given_is_told_and_can_be_used_again(twin: Any) -> None:
+def test_a_random_seed_is_in_the_answer_and_can_be_used_again(twin: Any) -> None:
     body = {"prompt": "a fox", "image_size": "square"}
     first, second = twin.make(SCHNELL, body), twin.make(SCHNELL, body)
     again = twin.make(SCHNELL, body | {"seed": first["seed"]})

@@ -1,4 +1,4 @@
-"""The twin as a process of its own."""
+"""The twin as a process."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def test_it_starts_on_a_free_port_and_leaves_quickly_and_quietly(
     assert (child.stdout.read(), child.stderr.read()) == ("", "")
 
 
-def test_a_taken_port_is_told_in_one_line_and_leaves_nothing(
+def test_a_taken_port_is_reported_in_one_line_and_leaves_nothing(
     process: tuple["subprocess.Popen[str]", str], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "twin", "--port", process[1].rpartition(":")[2]]

@@ -1,4 +1,4 @@
-"""The queue on the wire: what each call answers, who waits, who may enter."""
+"""fal's queue: the answer of each call, the order of waiting requests, access."""
 
 import json
 from typing import Any

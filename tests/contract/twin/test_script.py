@@ -1,4 +1,4 @@
-"""Faults on order, as they look on the wire."""
+"""Faults of the script, as they appear on the wire."""
 
 import socket
 from typing import Any
@@ -17,7 +17,7 @@ def submit(twin: Any, **options: Any) -> httpx.Response:
 
 
 def raw(twin: Any, method: str, path: str) -> bytes:
-    """Send a request over a bare socket and return all that comes before the end."""
+    """Send a request over a socket and return all bytes until the connection is closed."""
     parts = urlsplit(twin.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as line:
         head = (
@@ -35,7 +35,7 @@ def test_a_dropped_submission_was_taken(twin: Any) -> None:
     assert submit(twin).status_code == 200 and twin.count() == 2
 
 
-def test_a_drop_says_not_a_word(twin: Any) -> None:
+def test_a_drop_sends_no_byte(twin: Any) -> None:
     twin.script(call="submit", what="drop")
     assert raw(twin, "POST", "/queue/acme/model") == b""
 
@@ -253,7 +253,7 @@ def test_direct_runs_meet_the_faults_of_submissions(twin: Any) -> None:
     assert answers == [503, 200]
 
 
-def test_a_fault_strikes_as_often_as_ordered(twin: Any) -> None:
+def test_a_fault_happens_as_often_as_ordered(twin: Any) -> None:
     twin.script(call="submit", what="http", status=500, times=2, skip=1)
     assert [submit(twin).status_code for _ in range(5)] == [200, 500, 500, 200, 200]
     twin.script(call="submit", what="http", status=500, times=-1)
@@ -280,16 +280,16 @@ def test_what_is_left_can_be_seen_and_reset(twin: Any) -> None:
         ({"call": "submit"}, "what: Field required"),
         ({"call": "submit", "what": "explode"}, "what: Input should be 'drop', 'hang'"),
         ({"call": "sbmit", "what": "drop"}, "call: Input should be 'submit', 'status'"),
-        ({"what": "drop"}, "call is missing; drop may strike at: submit, status"),
-        ({"call": "webhook", "what": "nginx"}, "nginx cannot strike at webhook; allowed: submit"),
-        ({"call": "status", "what": "ignored"}, "ignored cannot strike at status; allowed: cancel"),
+        ({"what": "drop"}, "call is missing; drop can happen at: submit, status"),
+        ({"call": "webhook", "what": "nginx"}, "nginx cannot happen at webhook; allowed: submit"),
+        ({"call": "status", "what": "ignored"}, "ignored cannot happen at status; allowed: cancel"),
         ({"call": "submit", "what": "drop", "times": 0}, "times must be -1"),
         ({"call": "submit", "what": "drop", "wat": 1}, "wat: Extra inputs are not permitted"),
         ({"call": "submit", "what": "http", "status": 99}, "status: Input should be greater than or equal to 200"),
         ({"call": "upload", "what": "drop", "endpoint": SCHNELL}, "an upload belongs to no endpoint"),
     ],
 )
-def test_a_bad_order_is_told_what_is_wrong(twin: Any, fault: dict[str, Any], message: str) -> None:
+def test_the_answer_to_a_bad_fault_says_what_is_wrong(twin: Any, fault: dict[str, Any], message: str) -> None:
     answer = twin.http.post("/_twin/script", json=fault)
     assert answer.status_code == 422 and message in answer.json()["detail"]
     assert twin.http.get("/_twin/script").json() == {"script": []}

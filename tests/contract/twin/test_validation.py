@@ -1,4 +1,4 @@
-"""Bad inputs become fal's 422: one entry for each field, in pydantic's words."""
+"""Invalid inputs get fal's 422: one entry for each field, with pydantic's messages."""
 
 from typing import Any
 

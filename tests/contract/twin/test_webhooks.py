@@ -1,4 +1,4 @@
-"""Webhooks: the signature as fal's documentation has it, retries, and the ways in which they go wrong on order."""
+"""Webhooks: the signature as fal documents it, retries, and the faults of the script."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 
 class Target:
-    """A small HTTP server that keeps what it is sent and answers from a list of statuses, then 200."""
+    """An HTTP server that stores its requests and answers with a list of statuses, then 200."""
 
     def __init__(self) -> None:
         self.got: list[tuple[dict[str, str], bytes, float]] = []
@@ -50,7 +50,7 @@ def target() -> Iterator[Target]:
 
 
 def is_genuine(headers: dict[str, str], body: bytes, jwks: dict[str, Any]) -> bool:
-    """Verify as fal's documentation tells its users to."""
+    """Verify a signature as fal's documentation describes."""
     lines = [headers[f"x-fal-webhook-{name}"] for name in ("request-id", "user-id", "timestamp")]
     message = "\n".join([*lines, hashlib.sha256(body).hexdigest()]).encode()
     signature = bytes.fromhex(headers["x-fal-webhook-signature"])
@@ -85,7 +85,7 @@ def test_a_webhook_is_signed_and_carries_the_output(twin: Any, target: Target, u
     assert not is_genuine(headers | {"x-fal-webhook-user-id": "other"}, body, jwks)
 
 
-def test_a_failure_is_told_with_its_details(twin: Any, target: Target, until: Any) -> None:
+def test_the_webhook_of_a_failure_has_its_details(twin: Any, target: Target, until: Any) -> None:
     submit(twin, target, {"num_images": 1})
     payload = json.loads(until(lambda: target.got, "the webhook comes")[0][1])
     assert (payload["status"], payload["error"]) == ("ERROR", "Invalid status code: 422")

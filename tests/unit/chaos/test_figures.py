@@ -1,14 +1,14 @@
-"""The figures of the report: what counts as paid twice, what a recovery is, when a run is well."""
+"""The figures of the report: paid twice, recovery times, the success of a run."""
 
 from typing import Any
 
 import pytest
 
 from tests.chaos.payments import Payment, paid_per_job, paid_twice
-from tests.chaos.recovery import judge, percentile
-from tests.chaos.report import is_well
+from tests.chaos.recovery import percentile, time_to_recovery
+from tests.chaos.report import is_successful
 
-WELL: dict[str, Any] = {"violations": {}, "orphans": 0, "never_recovered": 0, "recovery_p99_s": 8.4}
+GOOD: dict[str, Any] = {"violations": {}, "orphans": 0, "never_recovered": 0, "recovery_p99_s": 8.4}
 
 
 def paid(job: str, attempt: int | None, billed: bool = True) -> Payment:
@@ -27,26 +27,26 @@ def test_two_attempts_with_a_submission_each_are_none() -> None:
     assert paid_twice([paid("a", 1), paid("a", 2)], {"a": 2}) == 0
 
 
-def test_what_was_not_billed_is_not_paid() -> None:
+def test_an_unbilled_submission_is_not_paid() -> None:
     assert paid_per_job([paid("a", 1, billed=False), paid("a", 2), paid("b", 1), paid("b", 2)]) == 1.5
 
 
 @pytest.mark.parametrize(
-    ("seen", "now", "settled"),
+    ("row", "now", "settled"),
     [
-        ((4, 108.0, "waiting"), 105.0, None),  # nothing has moved: it may be the dead one's
-        ((4, 0.0, "waiting"), 105.0, -1.0),  # let go by a holder that lives
+        ((4, 108.0, "waiting"), 105.0, None),  # unchanged: the dead worker may hold it
+        ((4, 0.0, "waiting"), 105.0, -1.0),  # released by a live worker
         ((4, 110.0, "waiting"), 105.0, -1.0),  # renewed
-        ((5, 113.0, "waiting"), 105.0, -1.0),  # let go, and claimed again before the lease was over
-        ((5, 116.2, "unknown"), 108.2, pytest.approx(8.2)),  # taken over
+        ((5, 113.0, "waiting"), 105.0, -1.0),  # released, and claimed again before the lease was over
+        ((5, 116.2, "unknown"), 108.2, pytest.approx(8.2)),  # claimed after the lease
         ((6, 0.0, "completed"), 105.0, -1.0),
         ((0, 0.0, ""), 105.0, -1.0),
     ],
 )
 def test_a_recovery_is_the_next_claim_of_a_row_whose_lease_ran_out(
-    seen: tuple[int, float, str], now: float, settled: float | None
+    row: tuple[int, float, str], now: float, settled: float | None
 ) -> None:
-    assert judge(100.0, (4, 108.0), seen, now) == settled
+    assert time_to_recovery(100.0, (4, 108.0), row, now) == settled
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
@@ -56,8 +56,8 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 
 @pytest.mark.parametrize(
-    "spoilt", [{"violations": {"paid_once": 1}}, {"orphans": 1}, {"never_recovered": 1}, {"recovery_p99_s": 10.1}]
+    "change", [{"violations": {"paid_once": 1}}, {"orphans": 1}, {"never_recovered": 1}, {"recovery_p99_s": 10.1}]
 )
-def test_a_run_is_well_only_if_nothing_is_wrong(spoilt: dict[str, Any]) -> None:
-    assert is_well(WELL)
-    assert not is_well(WELL | spoilt)
+def test_a_run_is_successful_only_if_nothing_is_wrong(change: dict[str, Any]) -> None:
+    assert is_successful(GOOD)
+    assert not is_successful(GOOD | change)

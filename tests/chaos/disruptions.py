@@ -1,0 +1,145 @@
+"""Carries out a plan: kills, stops, freezes and restarts processes, adds faults at the twin, forges webhooks, steals messages."""
+
+import base64
+import json
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import redis
+
+from tests.chaos.forged_webhooks import WebhookForger
+from tests.chaos.load import mark_of
+from tests.chaos.plan import Disruption
+from tests.chaos.recovery import RecoveryWatch
+from worker.cli.processes.stack import Child, Stack
+
+QUEUES = ("generation", "training", "video", "celery")
+STEAL_FOR_S = 1.0
+CLOSING_HEADER = "kilnhand_since"  # a header that only our closing messages have, also for jobs of a bare `send_task`
+
+
+class Disruptor:
+    """Runs each disruption in a thread, so that disruptions can overlap."""
+
+    def __init__(
+        self, stack: Stack, plan: list[Disruption], client: redis.Redis, forger: WebhookForger, bare: set[int]
+    ) -> None:
+        """`bare` are the numbers of items whose first message has no row; only Celery guarantees its delivery."""
+        self._stack, self._plan, self._client, self._forger, self._bare = stack, plan, client, forger, bare
+        self._threads: list[threading.Thread] = []
+        self._locks = {name: threading.Lock() for name in stack.children}
+        self.counts: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self.watch = RecoveryWatch(client)
+        self.last_at = 0.0
+
+    def run(self, began: float, is_stopped: Callable[[], bool]) -> None:
+        """Carry out the plan; returns when all processes are up again."""
+        for disruption in self._plan:
+            while time.monotonic() < began + disruption.at_s and not is_stopped():
+                time.sleep(0.02)
+            if is_stopped():
+                break
+            thread = threading.Thread(target=self._apply, args=(disruption,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        for thread in self._threads:
+            thread.join(120)
+        self.last_at = time.monotonic()
+
+    def resume_all(self) -> None:
+        """Continue frozen processes. The remaining faults can still happen."""
+        for child in self._stack.children.values():
+            child.signal(signal.SIGCONT)
+
+    def faults_applied(self) -> int:
+        """Return how many of the faults added at the twin have happened."""
+        left = httpx.get(f"{self._stack.twin_url}/_twin/script").json()["script"]
+        return self.counts["faults ordered"] - sum(int(fault.get("times", 1)) for fault in left)
+
+    def _apply(self, disruption: Disruption) -> None:
+        try:
+            getattr(self, f"_{disruption.what}")(disruption)
+            self.counts[
+                disruption.what if disruption.what != "kill" else f"kill {disruption.target.partition('-')[0]}"
+            ] += 1
+        except Exception as error:  # noqa: BLE001  # reported at the end: an error of the harness
+            self.problems.append(f"{disruption}: {type(error).__name__}: {error}")
+
+    def _kill(self, disruption: Disruption) -> None:
+        child = self._stack[disruption.target]
+        with self._locks[disruption.target]:
+            child.signal(signal.SIGKILL)
+            if disruption.target.startswith("worker"):
+                self.watch.begin(disruption.target, "kill")
+            child.wait(10)
+            _start_again(child, disruption.seconds)
+
+    def _stop(self, disruption: Disruption) -> None:
+        child = self._stack[disruption.target]
+        with self._locks[disruption.target]:
+            child.stop(grace_s=60)
+            _start_again(child, disruption.seconds)
+
+    def _freeze(self, disruption: Disruption) -> None:
+        child = self._stack[disruption.target]
+        with self._locks[disruption.target]:
+            child.signal(signal.SIGSTOP)
+            self.watch.begin(disruption.target, "freeze")
+            time.sleep(disruption.seconds)
+            child.signal(signal.SIGCONT)
+
+    def _restart(self, disruption: Disruption) -> None:
+        """By SIGTERM: Redis syncs its append-only file before it exits, so no acknowledged write is lost."""
+        with self._locks["redis"]:
+            self._stack["redis"].stop(grace_s=30)
+            _start_again(self._stack["redis"], disruption.seconds)
+
+    def _fault(self, disruption: Disruption) -> None:
+        answer = httpx.post(f"{self._stack.twin_url}/_twin/script", json=disruption.fault)
+        answer.raise_for_status()
+        self.counts["faults ordered"] += int(disruption.fault.get("times", 1))
+
+    def _forge(self, disruption: Disruption) -> None:
+        self.counts["forged"] += self._forger.send_forgeries()
+
+    def _steal(self, disruption: Disruption) -> None:
+        """Consume messages for a while; the first one that the ledger guarantees is lost, all others are put back."""
+        deadline = time.monotonic() + STEAL_FOR_S
+        while time.monotonic() < deadline:
+            got: Any = self._client.brpop(list(QUEUES), timeout=0.2)
+            if got and self._is_guaranteed(got[1]):
+                self.counts["stolen closing" if CLOSING_HEADER in _headers(got[1]) else "stolen first"] += 1
+                return
+            if got:
+                self._client.rpush(got[0], got[1])
+
+    def _is_guaranteed(self, message: bytes) -> bool:
+        """Whether the ledger sends this message again: one of our `delay()`, or a closing message."""
+        headers = _headers(message)
+        if CLOSING_HEADER in headers:
+            return True
+        mark = mark_of(_fields(message))
+        return mark is not None and mark[0] not in self._bare
+
+
+def _start_again(child: Child, after_s: float) -> None:
+    time.sleep(after_s)
+    child.start()
+    child.wait_ready()
+
+
+def _headers(message: bytes) -> dict[str, Any]:
+    return dict(json.loads(message).get("headers") or {})
+
+
+def _fields(message: bytes) -> dict[str, Any]:
+    """Return the fields of the request in a Celery message (protocol 2, JSON)."""
+    envelope = json.loads(message)
+    _, fields, _ = json.loads(base64.b64decode(envelope["body"]))
+    return dict(fields)
