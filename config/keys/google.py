@@ -17,14 +17,14 @@ from pydantic import SecretStr
 from config.settings import GoogleSettings
 
 GLOBAL = "global"
-STAND_IN = "the stand-in at KILNHAND_GOOGLE_BASE_URL"
-_STAND_IN_WAY = "without an account, KILNHAND_GOOGLE_BASE_URL points at the twin"
+TWIN_SOURCE = "the stand-in at KILNHAND_GOOGLE_BASE_URL"
+_USE_TWIN = "without an account, KILNHAND_GOOGLE_BASE_URL points at the twin"
 VERTEX_HOW_TO_SET = (
     "no access to Vertex AI: set GOOGLE_APPLICATION_CREDENTIALS=<a service account's key file>, "
     "or GOOGLE_CLOUD_PROJECT after `gcloud auth application-default login`, "
-    f"or GOOGLE_API_KEY with GOOGLE_GENAI_USE_ENTERPRISE=true; {_STAND_IN_WAY}"
+    f"or GOOGLE_API_KEY with GOOGLE_GENAI_USE_ENTERPRISE=true; {_USE_TWIN}"
 )
-GEMINI_HOW_TO_SET = f"no key for the Gemini API: set GEMINI_API_KEY; {_STAND_IN_WAY}"
+GEMINI_HOW_TO_SET = f"no key for the Gemini API: set GEMINI_API_KEY; {_USE_TWIN}"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class GeminiAccess:
 
 
 @dataclass(frozen=True)
-class NoAccess:
+class MissingAccess:
     """Disabled, and what would change that."""
 
     how_to_set: str
@@ -55,50 +55,50 @@ class NoAccess:
 
 def find_vertex(
     settings: GoogleSettings, folder: Path | None = None, env: Mapping[str, str] | None = None
-) -> VertexAccess | NoAccess:
+) -> VertexAccess | MissingAccess:
     """How Vertex AI may be used, or what to set. `folder` holds `.env`; `env` stands in for the environment."""
     if settings.google_base_url:
-        return VertexAccess(STAND_IN, project="local")
-    known = _known(folder, env)
+        return VertexAccess(TWIN_SOURCE, project="local")
+    known = _variables(folder, env)
     project, location = known.get("GOOGLE_CLOUD_PROJECT"), known.get("GOOGLE_CLOUD_LOCATION") or GLOBAL
     if name := known.get("GOOGLE_APPLICATION_CREDENTIALS"):
         path = Path(name).expanduser()
         if not path.is_file():
-            return NoAccess(f"GOOGLE_APPLICATION_CREDENTIALS names {name}, which is no file")
+            return MissingAccess(f"GOOGLE_APPLICATION_CREDENTIALS names {name}, which is no file")
         return VertexAccess("GOOGLE_APPLICATION_CREDENTIALS", project, location, file=path)
     if project:
         return VertexAccess("GOOGLE_CLOUD_PROJECT and the machine's own login", project, location)
     if (key := known.get("GOOGLE_API_KEY")) and _is_express(known):
-        return VertexAccess("GOOGLE_API_KEY", key=SecretStr(key)) if _is_one_word(key) else _odd("GOOGLE_API_KEY")
-    return NoAccess(VERTEX_HOW_TO_SET)
+        return VertexAccess("GOOGLE_API_KEY", key=SecretStr(key)) if _is_one_word(key) else _malformed("GOOGLE_API_KEY")
+    return MissingAccess(VERTEX_HOW_TO_SET)
 
 
 def find_gemini(
     settings: GoogleSettings, folder: Path | None = None, env: Mapping[str, str] | None = None
-) -> GeminiAccess | NoAccess:
+) -> GeminiAccess | MissingAccess:
     """How the Gemini API may be used, or what to set. The same arguments."""
     if settings.google_base_url:
-        return GeminiAccess(STAND_IN, SecretStr("local"))
-    known = _known(folder, env)
+        return GeminiAccess(TWIN_SOURCE, SecretStr("local"))
+    known = _variables(folder, env)
     name = "GOOGLE_API_KEY" if "GEMINI_API_KEY" not in known and not _is_express(known) else "GEMINI_API_KEY"
     if key := known.get(name):
-        return GeminiAccess(name, SecretStr(key)) if _is_one_word(key) else _odd(name)
-    return NoAccess(GEMINI_HOW_TO_SET)
+        return GeminiAccess(name, SecretStr(key)) if _is_one_word(key) else _malformed(name)
+    return MissingAccess(GEMINI_HOW_TO_SET)
 
 
 def vertex_disabled_why(settings: GoogleSettings) -> str | None:
     """What to set; None when Vertex AI may be used."""
     access = find_vertex(settings)
-    return access.how_to_set if isinstance(access, NoAccess) else None
+    return access.how_to_set if isinstance(access, MissingAccess) else None
 
 
 def gemini_disabled_why(settings: GoogleSettings) -> str | None:
     """What to set; None when the Gemini API may be used."""
     access = find_gemini(settings)
-    return access.how_to_set if isinstance(access, NoAccess) else None
+    return access.how_to_set if isinstance(access, MissingAccess) else None
 
 
-def _known(folder: Path | None, env: Mapping[str, str] | None) -> dict[str, str]:
+def _variables(folder: Path | None, env: Mapping[str, str] | None) -> dict[str, str]:
     """The variables that are set; an empty one is not. The environment counts more than `.env`."""
     file = dotenv_values((folder or Path.cwd()) / ".env")
     found = (*file.items(), *(os.environ if env is None else env).items())
@@ -110,8 +110,8 @@ def _is_one_word(key: str) -> bool:
     return all("!" <= sign <= "~" for sign in key)
 
 
-def _odd(name: str) -> NoAccess:
-    return NoAccess(f"{name} is no key: allowed is one word of ASCII")
+def _malformed(name: str) -> MissingAccess:
+    return MissingAccess(f"{name} is no key: allowed is one word of ASCII")
 
 
 def _is_express(known: Mapping[str, str]) -> bool:

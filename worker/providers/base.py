@@ -158,7 +158,7 @@ class Provider(Protocol):
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         """The ticket of a request whose id came another way."""
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
+    async def find(self, lost: LostSubmission) -> Ticket | None:
         """The submission, among those that the provider lists; None when it cannot be told. Safe to repeat."""
 
     async def aclose(self) -> None:

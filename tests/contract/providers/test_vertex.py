@@ -32,7 +32,7 @@ from worker.errors import (
 )
 from worker.jobs.job import Ticket
 from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, Running
-from worker.providers.google.large_files import LARGE, Cargo
+from worker.providers.google.large_files import LARGE_BYTES, LargeFiles
 from worker.providers.google.sdk import GoogleSdk
 from worker.providers.google.vertex import Vertex, open_vertex
 from worker.providers.google.video import _fetch
@@ -109,7 +109,7 @@ async def test_large_files_of_a_try_on_arrive_whole_both_ways(vertex: Vertex, tw
     twin.script(call="submit", what="http", status=200, body=body, accepted=True)
     reply = await vertex.submit(Call("job-1", TRY_ON, {}, files=(noise, garment)))
 
-    assert len(garment.data) > LARGE and isinstance(worn, Reply) and look(worn.files[0])[1] == (512, 512)
+    assert len(garment.data) > LARGE_BYTES and isinstance(worn, Reply) and look(worn.files[0])[1] == (512, 512)
     assert isinstance(reply, Reply) and reply.files == (picture,)
 
 
@@ -240,8 +240,8 @@ async def test_a_retired_model_is_told_as_such(vertex: Vertex, twin: Twin, model
 class Elsewhere(GoogleSdk):
     """Tells only where it is asked."""
 
-    async def ask(self, use: Any, location: str | None = None) -> Any:
-        return types.GenerateVideosOperation.model_validate({"name": location}), Cargo()
+    async def call(self, use: Any, location: str | None = None) -> Any:
+        return types.GenerateVideosOperation.model_validate({"name": location}), LargeFiles()
 
 
 async def test_an_operation_is_asked_for_where_its_name_says(_twin: Twin) -> None:

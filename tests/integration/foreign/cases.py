@@ -11,7 +11,7 @@ from typing import Literal
 from tests.integration.foreign.bombs import ZEROS, archives, pictures, text_chunk
 from tests.integration.foreign.world import HOST, SECRET, Outside
 from tests.unit.files.files import picture
-from tests.unit.net.test_public import INSIDE
+from tests.unit.net.test_public import NOT_PUBLIC
 from worker.files.signing import sign
 
 MOST_BYTES = 1 << 20
@@ -68,7 +68,7 @@ def addresses(add: Add, outside: Outside, port: int) -> None:
         add(f"HTTP://{host}:{port}/#@{HOST}", "inside")
     for host in NAMES:
         add(f"http://{host}:{port}/a.png", "inside", "address")
-    for n, address in enumerate(INSIDE):
+    for n, address in enumerate(NOT_PUBLIC):
         host = f"[{address.replace('%', '%25')}]" if ":" in address else address
         add(f"http://{host}:{port}/latest/meta-data/{n}", "inside", "address")
 
@@ -110,7 +110,7 @@ def dns() -> dict[str, list[list[str]]]:
         "back.example": [["127.0.0.1"], ["93.184.216.34"]],
     }
     table["changes.example."] = [["93.184.216.34"], ["127.0.0.1"]]
-    for n, address in enumerate(INSIDE):
+    for n, address in enumerate(NOT_PUBLIC):
         table[f"all{n}.evil.example"] = [[address.partition("%")[0]]]
     for n, address in enumerate(("127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:127.0.0.1")):
         table[f"first{n}.evil.example"] = [[address, "93.184.216.34"]]

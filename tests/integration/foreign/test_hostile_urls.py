@@ -13,7 +13,7 @@ import httpx
 import pytest
 from obstore.store import MemoryStore
 
-from config.openings import read_openings
+from config.allowed_addresses import read_allowed
 from config.settings import GatewaySettings
 from tests.integration.foreign.cases import KEY, MOST_BYTES, PARTS, PUBLIC_URL, Case, dns
 from tests.integration.foreign.world import HOST, SECRET, Outside, Traps, resolve_as, watch_connects
@@ -45,13 +45,13 @@ async def traps() -> AsyncIterator[Traps]:
 @pytest.fixture
 async def bring(outside: Outside) -> AsyncIterator[Callable[[Case], object]]:
     """Brings one case, with much or little time."""
-    gate = AddressPolicy(read_openings(f"{HOST}:{outside.port}"))
+    policy = AddressPolicy(read_allowed(f"{HOST}:{outside.port}"))
     store = ObjectStore(MemoryStore(), GatewayUrls(KEY, PUBLIC_URL, time.time))
     verifier = Verifier(VerifyLimits(20_000_000))
     limits = {"concurrent": 32, "archive": ArchiveLimits(1000, 4 << 20, 100)}
-    async with open_downloads(64, connect_s=5, read_s=5, gate=gate) as client:
+    async with open_downloads(64, connect_s=5, read_s=5, policy=policy) as client:
         patient, hasty = (
-            InputFiles(client, store, verifier, OwnUrls(OURS), gate, InputLimits(total_s=total_s, **limits))  # type: ignore[arg-type]
+            InputFiles(client, store, verifier, OwnUrls(OURS), policy, InputLimits(total_s=total_s, **limits))  # type: ignore[arg-type]
             for total_s in (30, 0.4)
         )
         yield lambda case: (hasty if case.hasty else patient).bring([case.ref], most_bytes=MOST_BYTES, kind=case.of)

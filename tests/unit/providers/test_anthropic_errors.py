@@ -14,7 +14,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.providers.anthropic.errors import anthropic_error, unanswered
+from worker.providers.anthropic.errors import anthropic_error, no_answer_error
 
 PAGE = "<html><title>502 Bad Gateway</title></html>"
 
@@ -85,5 +85,5 @@ def test_words_of_theirs_become_one_line_that_can_be_stored() -> None:
 
 
 def test_what_never_left_is_no_lost_message() -> None:
-    assert type(unanswered("refused", sent=False)) is ServiceUnavailableError
-    assert type(unanswered("cut", sent=True)) is SubmitUnknownError
+    assert type(no_answer_error("refused", sent=False)) is ServiceUnavailableError
+    assert type(no_answer_error("cut", sent=True)) is SubmitUnknownError

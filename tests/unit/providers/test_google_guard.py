@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from worker.errors import InternalError, ServiceUnavailableError, SubmitUnknownError
-from worker.providers.google.guard import GoogleGuard, Passage, passage
+from worker.providers.google.guard import GoogleGuard, WireCall, current_call
 
 URL = "http://127.0.0.1/v1/models/m:generateContent"
 
@@ -23,7 +23,7 @@ async def test_a_second_request_of_one_call_is_never_sent() -> None:
         seen.append(request)
         return httpx.Response(200, json={})
 
-    passage.set(now := Passage())
+    current_call.set(now := WireCall())
     async with client(httpx.MockTransport(answer)) as http:
         await http.post(URL)
         assert now.is_paid and now.is_sent and now.is_answered
@@ -46,7 +46,7 @@ class Drip(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
 
 async def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.providers.google.guard.CONNECT_S", 0.05)  # the bound is the sum of both waits
-    passage.set(Passage())
+    current_call.set(WireCall())
     async with httpx.AsyncClient(transport=GoogleGuard(Drip(), "vertex", 0.05)) as http, asyncio.timeout(5):
         with pytest.raises(SubmitUnknownError):
             await http.post(URL)
@@ -72,7 +72,7 @@ async def test_only_what_was_surely_not_sent_may_be_sent_again(error: Exception,
         raise error
 
     for url, expected in ((URL, cls), (f"{URL.rpartition(':')[0]}:fetchPredictOperation", ServiceUnavailableError)):
-        passage.set(Passage())
+        current_call.set(WireCall())
         async with client(httpx.MockTransport(fail)) as http:
             with pytest.raises(expected) as told:
                 await http.post(url)

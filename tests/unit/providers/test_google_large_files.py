@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from worker.providers.google.large_files import LARGE, Cargo
+from worker.providers.google.large_files import LARGE_BYTES, LargeFiles
 
-SMALL, BIG, BIGGER = os.urandom(300), os.urandom(LARGE + 1), os.urandom(3 * LARGE + 2)
+SMALL, BIG, BIGGER = os.urandom(300), os.urandom(LARGE_BYTES + 1), os.urandom(3 * LARGE_BYTES + 2)
 
 
 def as_sdk_writes(*files: bytes) -> bytes:
@@ -18,10 +18,10 @@ def as_sdk_writes(*files: bytes) -> bytes:
 
 
 def test_a_request_carries_the_files_in_their_order() -> None:
-    cargo = Cargo()
-    stowed = [cargo.stow(file) for file in (BIG, SMALL, BIGGER, BIG)]
+    large = LargeFiles()
+    stowed = [large.placeholder_for(file) for file in (BIG, SMALL, BIGGER, BIG)]
     body = as_sdk_writes(*stowed)
-    found = json.loads(cargo.load(body))["contents"][0]["parts"]
+    found = json.loads(large.insert_into(body))["contents"][0]["parts"]
 
     assert stowed[1] == SMALL and len(body) < 2000
     assert [base64.urlsafe_b64decode(part["inlineData"]["data"].translate({43: 45, 47: 95})) for part in found[:4]] == [
@@ -34,10 +34,10 @@ def test_a_request_carries_the_files_in_their_order() -> None:
 
 
 def test_a_file_that_the_sdk_left_out_is_noticed() -> None:
-    cargo = Cargo()
-    cargo.stow(BIG)
+    large = LargeFiles()
+    large.placeholder_for(BIG)
     with pytest.raises(ValueError, match="not found"):
-        cargo.load(b"{}")
+        large.insert_into(b"{}")
 
 
 @pytest.mark.parametrize(
@@ -45,36 +45,36 @@ def test_a_file_that_the_sdk_left_out_is_noticed() -> None:
 )
 @pytest.mark.parametrize("spaces", [(",", ":"), (" , ", " :  ")])
 def test_an_answer_is_read_with_its_files_aside(encode: Any, spaces: tuple[str, str]) -> None:
-    cargo = Cargo()
+    large = LargeFiles()
     answer = {
         "data": [{"data": encode(BIGGER).decode(), "x": "data"}, {"data": encode(SMALL).decode()}],
-        "text": f'"data": "{"A" * LARGE}"',
+        "text": f'"data": "{"A" * LARGE_BYTES}"',
         "more": {"data": encode(BIG).decode()},
     }
     body = json.dumps(answer, separators=spaces).encode()
-    light = cargo.unload(body, b"data")
+    light = large.extract_from(body, b"data")
     read = json.loads(light)
 
-    assert [cargo.unstow(base64.b64decode(item["data"])) for item in (read["data"][0], read["more"])] == [BIGGER, BIG]
+    assert [large.original(base64.b64decode(item["data"])) for item in (read["data"][0], read["more"])] == [BIGGER, BIG]
     assert read["data"][1] == answer["data"][1] and read["text"] == answer["text"]
-    assert len(light) < LARGE + 5000
+    assert len(light) < LARGE_BYTES + 5000
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"data": "' + b"A" * LARGE * 2,  # cut short
-        b'{"data": "' + b"A" * (LARGE - 1) + b"=" + b"A" * LARGE + b'"}',  # the end of a step
-        b'{"data": "' + b"A" * LARGE + b"=" + b"A" * LARGE * 2 + b'"}',
-        b'{"data": "' + b"A" * LARGE + rb"\u003d" + b'"}',
-        b'{"data": "' + b"A" * LARGE + b"A" + b'"}',  # no length that base64 has
-        b'{"data": ' + b"1" * LARGE + b"}",
-        b'{"other": "' + b"A" * LARGE * 2 + b'"}',
-        b'"data"' * LARGE,
+        b'{"data": "' + b"A" * LARGE_BYTES * 2,  # cut short
+        b'{"data": "' + b"A" * (LARGE_BYTES - 1) + b"=" + b"A" * LARGE_BYTES + b'"}',  # the end of a step
+        b'{"data": "' + b"A" * LARGE_BYTES + b"=" + b"A" * LARGE_BYTES * 2 + b'"}',
+        b'{"data": "' + b"A" * LARGE_BYTES + rb"\u003d" + b'"}',
+        b'{"data": "' + b"A" * LARGE_BYTES + b"A" + b'"}',  # no length that base64 has
+        b'{"data": ' + b"1" * LARGE_BYTES + b"}",
+        b'{"other": "' + b"A" * LARGE_BYTES * 2 + b'"}',
+        b'"data"' * LARGE_BYTES,
     ],
     ids=range(8),
 )
 def test_what_is_no_plain_base64_is_left_as_it_is(body: bytes) -> None:
-    cargo = Cargo()
+    large = LargeFiles()
 
-    assert cargo.unload(body, b"data") == body and cargo.is_empty
+    assert large.extract_from(body, b"data") == body and large.is_empty

@@ -21,12 +21,12 @@ from worker.providers.fal.errors import retry_after_s
 
 NAME = "anthropic"
 _NO_CREDIT = "credit balance is too low"  # comes as a 400 of the type invalid_request_error
-_OPEN_4XX = frozenset({408, 409})
+_AMBIGUOUS_4XX = frozenset({408, 409})
 
 
 def anthropic_error(status: int, body: Any, headers: Mapping[str, str]) -> ExternalServiceError:
     """The error that this answer stands for; 429 and refusals are believed of anyone, for they let nothing through."""
-    kind, said = _own_word(body)
+    kind, said = _kind_and_message(body)
     cls = _class(status, kind, said)
     if cls is RequestRefusedError and status == 404 and said.startswith("model:"):
         kind = "model_retired"
@@ -35,7 +35,7 @@ def anthropic_error(status: int, body: Any, headers: Mapping[str, str]) -> Exter
     return cls(text, provider=NAME, status=status, kind=kind, retry_after_s=retry_after_s(headers))
 
 
-def unanswered(what: str, *, sent: bool) -> ExternalServiceError:
+def no_answer_error(what: str, *, sent: bool) -> ExternalServiceError:
     """No answer came. Where the request may have left, the message may have been made and billed."""
     if sent:
         return SubmitUnknownError(f"anthropic: {what}; the message may have been made", provider=NAME)
@@ -49,12 +49,12 @@ def _class(status: int, kind: str | None, said: str) -> type[ExternalServiceErro
         return AuthenticationError
     if status in {402, 403} or _NO_CREDIT in said.lower():
         return AccountLockedError
-    if status >= 500 or status in _OPEN_4XX:
+    if status >= 500 or status in _AMBIGUOUS_4XX:
         return SubmitUnknownError if kind is None else ServiceUnavailableError
     return RequestRefusedError if status >= 400 else SubmitUnknownError
 
 
-def _own_word(body: Any) -> tuple[str | None, str]:
+def _kind_and_message(body: Any) -> tuple[str | None, str]:
     """The error's type and its message, in one line; (None, "") where it is not Anthropic that speaks."""
     match body:
         case {"type": "error", "error": {"type": str(kind)} as error}:

@@ -20,7 +20,7 @@ SENT_SIDE = 2000  # pixels, of what has to be scaled
 MAX_MEGAPIXELS = 64  # decoded only up to here, some 200 MB
 
 
-def fitted(file: Media, number: int, *, many: int) -> Media:
+def fit_image(file: Media, number: int, *, many: int) -> Media:
     """This picture, or a smaller one of the same view. Raises `RequestRefusedError` for what cannot be one.
 
     Blocks while it scales: call it in a thread.

@@ -15,13 +15,13 @@ from pydantic_core import to_json
 from worker.errors import BrokenPieceError, ContentRefusedError, RequestRefusedError, SubmitUnknownError
 from worker.files.media import Media
 from worker.providers.anthropic.errors import NAME
-from worker.providers.anthropic.image import fitted
+from worker.providers.anthropic.image import fit_image
 from worker.providers.base import Call, Reply, RunFailure, Tokens
 
 MAX_TOKENS = 4096  # written, where the caller leaves it open; thoughts count
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _OURS = frozenset({"system", "prompt", "schema", "max_tokens"})
-_NEVER = frozenset({"model", "messages", "stream"})  # they would change what is paid for, or how it is answered
+_FORBIDDEN = frozenset({"model", "messages", "stream"})  # they would change what is paid for, or how it is answered
 
 
 class _Block(BaseModel):
@@ -53,7 +53,7 @@ class _Message(BaseModel):
 def body_of(call: Call) -> bytes:
     """The body of the POST. Raises `RequestRefusedError` for what can only be refused. Blocks where pictures come."""
     given, rest = dict(call.arguments), {k: v for k, v in call.arguments.items() if k not in _OURS}
-    if wrong := _NEVER & rest.keys():
+    if wrong := _FORBIDDEN & rest.keys():
         raise _refused(f"{', '.join(sorted(wrong))} cannot be set through extra")
     body: dict[str, Any] = {
         "model": call.endpoint,
@@ -75,7 +75,7 @@ def _pictures(files: tuple[Media, ...]) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     total = 0
     for number, file in enumerate(files, 1):
-        picture = fitted(file, number, many=len(files))
+        picture = fit_image(file, number, many=len(files))
         data = base64.b64encode(picture.data).decode()
         total += len(data)
         if total > MAX_BODY_BYTES:
@@ -97,7 +97,7 @@ def answer_of(content: bytes, *, as_json: bool) -> Reply | RunFailure:
         raise SubmitUnknownError(
             "anthropic: the answer cannot be read; the message may have been made", provider=NAME
         ) from error
-    if (fault := _stopped(message)) is not None:
+    if (fault := _failure_of(message)) is not None:
         return fault
     text = "".join(block.text for block in message.content if block.type == "text")
     output = _parsed(text) if as_json else {"text": _clean(text)}
@@ -108,7 +108,7 @@ def answer_of(content: bytes, *, as_json: bool) -> Reply | RunFailure:
     return Reply(output, tokens=_tokens(message.usage), version=message.model)
 
 
-def _stopped(message: _Message) -> RunFailure | None:
+def _failure_of(message: _Message) -> RunFailure | None:
     """Why there is no whole answer, or None: a refusal is a 200 too."""
     match message.stop_reason:
         case "end_turn" | "stop_sequence":
@@ -139,13 +139,13 @@ def _tokens(usage: _Usage) -> Tokens:
 
 def _parsed(text: str) -> Mapping[str, Any] | None:
     try:
-        parsed = json.loads(text, parse_constant=_no_number)
+        parsed = json.loads(text, parse_constant=_refuse_constant)
         return {"json": json.loads(_clean(json.dumps(parsed, ensure_ascii=False)))}
     except (ValueError, RecursionError):
         return None
 
 
-def _no_number(word: str) -> None:
+def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
 
 

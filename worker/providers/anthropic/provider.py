@@ -20,14 +20,14 @@ from worker.errors import InternalError, RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
-from worker.providers.anthropic.errors import anthropic_error, unanswered
+from worker.providers.anthropic.errors import anthropic_error, no_answer_error
 from worker.providers.anthropic.message import answer_of, body_of
 from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
 
 BASE_URL = "https://api.anthropic.com"  # given, so that no variable of the SDK's own sends the key elsewhere
 TWIN_KEY = "twin"  # the stand-in asks for a key, and any will do
 CONNECT_S = 10.0
-WORDS_MB = 1
+TEXT_MB = 1
 _JSON = {"Content-Type": "application/json"}
 _NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
@@ -65,7 +65,7 @@ class Anthropic:
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
         """The pictures, their base64, and the body with it."""
-        return WORDS_MB * MB + 4 * file_bytes
+        return TEXT_MB * MB + 4 * file_bytes
 
     async def submit(self, call: Call) -> Reply | RunFailure:
         """One POST, and what came of it."""
@@ -80,9 +80,9 @@ class Anthropic:
         except APIConnectionError as error:
             cause = error.__cause__
             what = f"no answer ({type(cause or error).__name__})"
-            raise unanswered(what, sent=not isinstance(cause, _NOTHING_SENT)) from error
+            raise no_answer_error(what, sent=not isinstance(cause, _NOTHING_SENT)) from error
         except TimeoutError as error:
-            raise unanswered(f"no whole answer in {self._deadline_s:g} s", sent=True) from error
+            raise no_answer_error(f"no whole answer in {self._deadline_s:g} s", sent=True) from error
         return answer_of(response.content, as_json=bool(call.arguments.get("schema")))
 
     async def upload(self, media: Media | Path) -> str:
@@ -105,7 +105,7 @@ class Anthropic:
         """The id alone; nothing can be asked by it."""
         return Ticket(request_id)
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
+    async def find(self, lost: LostSubmission) -> Ticket | None:
         """Anthropic lists no messages: it cannot be told."""
         return None
 

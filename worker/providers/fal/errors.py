@@ -23,7 +23,7 @@ from worker.providers.base import RUN_CANCELLED
 
 _CANCELLED_STATUS = 499  # the result of a cancelled request (docs.fal.ai/errors: `client_cancelled`)
 _CONTENT = frozenset({"content_policy_violation"})
-_PERHAPS = frozenset(
+_MAYBE_PASSING = frozenset(
     {"internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable"}
 )
 _INFRASTRUCTURE = frozenset(
@@ -62,7 +62,7 @@ def _class(status: int, kind: str | None, text: str, headers: Mapping[str, str])
         return RateLimitError
     if kind in _CONTENT:
         return ContentRefusedError
-    if kind in _PERHAPS:
+    if kind in _MAYBE_PASSING:
         return ServiceUnavailableError if _may_be_repeated(headers, default=status >= 500) else RequestRefusedError
     if kind in _INFRASTRUCTURE and headers.get("x-fal-request-timeout-type") != "user":
         return ServiceUnavailableError
@@ -103,11 +103,11 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        return _until(value)
+        return _seconds_until(value)
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _until(value: str) -> float | None:
+def _seconds_until(value: str) -> float | None:
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):

@@ -40,7 +40,7 @@ class FalGuard(httpx.AsyncBaseTransport):
             response = await self._inner.handle_async_request(request)
             await _read_whole(response)
         except httpx.TransportError as error:
-            _not_answered(request, error)
+            _raise_no_answer(request, error)
         if response.status_code == 429:
             raise RateLimitError(
                 "fal: too many requests (HTTP 429)",
@@ -48,8 +48,8 @@ class FalGuard(httpx.AsyncBaseTransport):
                 status=429,
                 retry_after_s=retry_after_s(response.headers),
             )
-        if _leaves_open(response.status_code) and not said_by_fal(request.method, response):
-            _ambiguous(request, response)
+        if _is_ambiguous(response.status_code) and not is_from_fal(request.method, response):
+            _raise_ambiguous(request, response)
         return response
 
     def _trusted(self, url: httpx.URL) -> bool:
@@ -70,24 +70,24 @@ async def _read_whole(response: httpx.Response) -> None:
         raise
 
 
-def _leaves_open(status: int) -> bool:
+def _is_ambiguous(status: int) -> bool:
     """Whether the job may have been taken all the same. The SDK would repeat 408, 409 and some 5xx."""
     return status >= 500 or status in {408, 409}
 
 
-def said_by_fal(method: str, response: httpx.Response) -> bool:
+def is_from_fal(method: str, response: httpx.Response) -> bool:
     """Whether fal itself answered: with an error of its catalogue or, to a GET, a run's own error replayed."""
     return "x-fal-error-type" in response.headers or (method != "POST" and "x-fal-request-id" in response.headers)
 
 
-def _not_answered(request: httpx.Request, error: httpx.TransportError) -> NoReturn:
+def _raise_no_answer(request: httpx.Request, error: httpx.TransportError) -> NoReturn:
     what = f"fal: no answer to {request.method} ({type(error).__name__})"
     if request.method == "POST" and not isinstance(error, _NOTHING_SENT):
         raise SubmitUnknownError(f"{what}; the job may have been taken", provider="fal") from error
     raise ServiceUnavailableError(what, provider="fal") from error
 
 
-def _ambiguous(request: httpx.Request, response: httpx.Response) -> NoReturn:
+def _raise_ambiguous(request: httpx.Request, response: httpx.Response) -> NoReturn:
     what = f"fal: HTTP {response.status_code} to {request.method}"
     fault: type[ExternalServiceError] = SubmitUnknownError if request.method == "POST" else ServiceUnavailableError
     after = retry_after_s(response.headers)

@@ -43,7 +43,7 @@ from worker.providers.base import (
     RunStatus,
 )
 from worker.providers.fal.errors import fal_error
-from worker.providers.fal.guard import FalGuard, said_by_fal
+from worker.providers.fal.guard import FalGuard, is_from_fal
 from worker.providers.fal.request_list import find_request
 from worker.providers.fal.upload import upload_file
 
@@ -125,10 +125,10 @@ class Fal:
         """The URLs are made from the endpoint's app and the id, as the SDK does."""
         return _ticket(AsyncRequestHandle.from_request_id(self._http, endpoint, request_id))
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
+    async def find(self, lost: LostSubmission) -> Ticket | None:
         """Asks fal's platform for the requests of this endpoint. It lists what has ended, if payloads are kept."""
-        request_id = await find_request(self._http, self._platform_url, sought)
-        return self.ticket_of(sought.endpoint, request_id) if request_id else None
+        request_id = await find_request(self._http, self._platform_url, lost)
+        return self.ticket_of(lost.endpoint, request_id) if request_id else None
 
     async def upload(self, media: Media | Path) -> str:
         """Into fal's own file store, through the SDK's own connections. Nothing is billed for it."""
@@ -150,7 +150,7 @@ class Fal:
         try:
             status = await self._handle(ticket).status(with_logs=True)
         except FalClientHTTPError as error:
-            raise _look_error(error) from error
+            raise _poll_error(error) from error
         except (KeyError, TypeError, ValueError) as error:
             raise ServiceUnavailableError("fal: the status cannot be read", provider="fal") from error
         match status:
@@ -170,7 +170,7 @@ class Fal:
         if response.status_code >= 400:
             return RunFailure(_run_error(response, output), units)
         if not isinstance(output, dict):
-            if not said_by_fal("GET", response):  # a page in the result's place
+            if not is_from_fal("GET", response):  # a page in the result's place
                 raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
             return RunFailure(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
         return Reply(output, units, inference_s=_seconds(output.get("timings"), "inference"))
@@ -219,11 +219,11 @@ def _sdk_error(error: FalClientHTTPError) -> ExternalServiceError:
     return fal_error(error.status_code, _json(error.response), error.response_headers)
 
 
-def _look_error(error: FalClientHTTPError) -> ExternalServiceError:
+def _poll_error(error: FalClientHTTPError) -> ExternalServiceError:
     """A status that cannot be had says nothing about the job, unless fal says that it knows no such request."""
     body = _json(error.response)
     if error.status_code == 404 and _is_unknown(body):
-        return _forgotten()
+        return _not_found()
     if error.status_code in {401, 403}:
         return _sdk_error(error)
     return ServiceUnavailableError(f"fal: HTTP {error.status_code} to a look", provider="fal", status=error.status_code)
@@ -233,10 +233,10 @@ def _run_error(response: httpx.Response, body: object) -> ExternalServiceError:
     """The error that a run ended with. What is not fal's own word about the run is raised: it says nothing of it."""
     status = response.status_code
     if status == 404 and _is_unknown(body):
-        return _forgotten()
+        return _not_found()
     if status in {401, 403}:
         raise fal_error(status, body, response.headers)
-    if not said_by_fal("GET", response) or (status == 400 and "in progress" in response.text):
+    if not is_from_fal("GET", response) or (status == 400 and "in progress" in response.text):
         raise ServiceUnavailableError(f"fal: HTTP {status} instead of the result", provider="fal", status=status)
     return fal_error(status, body, response.headers)
 
@@ -245,7 +245,7 @@ def _is_unknown(body: object) -> bool:
     return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
 
 
-def _forgotten() -> ExternalServiceError:
+def _not_found() -> ExternalServiceError:
     return RequestRefusedError("fal: the request is not known any more", provider="fal", status=404, kind="not_found")
 
 

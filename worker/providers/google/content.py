@@ -19,7 +19,7 @@ from worker.errors import (
 from worker.files.media import Media
 from worker.providers.base import Tokens
 from worker.providers.google.errors import one_line
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 
 M = TypeVar("M", bound=BaseModel)
 _CONTENT = frozenset(
@@ -55,9 +55,11 @@ def read_arguments(provider: str, kind: type[M], arguments: Mapping[str, Any]) -
         raise RequestRefusedError(f"{provider}: {'; '.join(lines)}", provider=provider, kind="arguments") from error
 
 
-def parts_of(files: Sequence[Media], prompt: str, cargo: Cargo) -> list[types.Part]:
+def parts_of(files: Sequence[Media], prompt: str, large: LargeFiles) -> list[types.Part]:
     """The files in the order in which the prompt counts them, then the prompt."""
-    shown = [types.Part.from_bytes(data=cargo.stow(file.data), mime_type=file.content_type) for file in files]
+    shown = [
+        types.Part.from_bytes(data=large.placeholder_for(file.data), mime_type=file.content_type) for file in files
+    ]
     return [*shown, types.Part.from_text(text=prompt)]
 
 
@@ -67,14 +69,14 @@ def check_answer(response: types.GenerateContentResponse) -> None:
         raise ValueError("an answer without candidates, feedback and usage")
 
 
-def pictures_of(response: types.GenerateContentResponse, cargo: Cargo) -> list[bytes]:
+def pictures_of(response: types.GenerateContentResponse, large: LargeFiles) -> list[bytes]:
     """The pictures that are no interim thoughts, in order."""
     found = [part.inline_data for part in _parts(response) if not part.thought and part.inline_data]
     pictures = [blob.data for blob in found if blob.data and (blob.mime_type or "image/").startswith("image/")]
-    return [cargo.unstow(data) for data in pictures]
+    return [large.original(data) for data in pictures]
 
 
-def words_of(response: types.GenerateContentResponse) -> str:
+def text_of(response: types.GenerateContentResponse) -> str:
     """What the model says, without its thoughts."""
     return "".join(part.text for part in _parts(response) if part.text and not part.thought)
 
@@ -85,7 +87,7 @@ def refusal_of(provider: str, response: types.GenerateContentResponse, missing: 
     candidate = response.candidates[0] if response.candidates else None
     feedback = response.prompt_feedback
     words = (candidate and candidate.finish_message) or (feedback and feedback.block_reason_message)
-    said = one_line(words_of(response) or words)
+    said = one_line(text_of(response) or words)
     text = f"{provider}: {reason or 'no reason given'}{': ' + said if said else ''}"
     if reason == "PUP_LIMITED_DISABLED":
         return AccountLockedError(text, provider=provider, status=200, kind=reason)

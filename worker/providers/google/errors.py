@@ -23,9 +23,9 @@ from worker.errors import (
 from worker.providers.base import RUN_CANCELLED
 from worker.providers.fal.errors import retry_after_s
 
-LONGEST = 300  # characters of a vendor's words in a message
-_FAILED_FOR_SURE = frozenset({500, 501, 503})
-_LEAVES_OPEN = frozenset({408, 409, 499})
+MAX_CHARS = 300  # characters of a vendor's words in a message
+_NOTHING_MADE = frozenset({500, 501, 503})
+_AMBIGUOUS = frozenset({408, 409, 499})
 _LOCKED = re.compile(r"billing|suspended|account (?:is )?(?:disabled|closed)", re.IGNORECASE)
 _LOCKED_REASONS = frozenset({"BILLING_DISABLED", "CONSUMER_SUSPENDED"})
 _NOT_FOR_US = re.compile(r"billing|location is not supported", re.IGNORECASE)
@@ -51,7 +51,7 @@ _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
 @dataclass(frozen=True)
-class Said:
+class ErrorBody:
     """Google's own words in an error body."""
 
     message: str
@@ -69,7 +69,7 @@ def google_error(
     provider: str, status: int, body: Any, headers: Mapping[str, str], *, is_paid: bool = True
 ) -> ExternalServiceError:
     """The error that an answer other than 200 stands for. `is_paid`: the call could have made a piece."""
-    said = _said(body)
+    said = _error_body(body)
     cls, kind = _class(status, said, is_paid)
     words = said.message if said else "not in Google's words"
     text = f"{provider}: {words} (HTTP {status}{', ' + kind if kind else ''})"
@@ -88,7 +88,7 @@ def operation_error(provider: str, error: Mapping[str, Any]) -> ExternalServiceE
     return found
 
 
-def _class(status: int, said: Said | None, is_paid: bool) -> tuple[type[ExternalServiceError], str | None]:
+def _class(status: int, said: ErrorBody | None, is_paid: bool) -> tuple[type[ExternalServiceError], str | None]:
     kind = said.kind if said else None
     open_ended: type[ExternalServiceError] = SubmitUnknownError if is_paid else ServiceUnavailableError
     if status == 429:
@@ -96,7 +96,7 @@ def _class(status: int, said: Said | None, is_paid: bool) -> tuple[type[External
     if said is None:
         if status in {401, 403}:
             return AuthenticationError, kind
-        refused = 400 <= status < 500 and status not in _LEAVES_OPEN
+        refused = 400 <= status < 500 and status not in _AMBIGUOUS
         return (RequestRefusedError if refused and is_paid else open_ended), kind
     if said.reasons & _BAD_KEY:
         return AuthenticationError, kind
@@ -105,16 +105,16 @@ def _class(status: int, said: Said | None, is_paid: bool) -> tuple[type[External
         return (AccountLockedError if is_locked else AuthenticationError), kind
     if status == 404:
         return RequestRefusedError, "model_retired" if is_paid else "not_found"
-    if status in _FAILED_FOR_SURE:
+    if status in _NOTHING_MADE:
         return ServiceUnavailableError, kind
-    if status >= 500 or status in _LEAVES_OPEN or status < 400:
+    if status >= 500 or status in _AMBIGUOUS or status < 400:
         return open_ended, kind
     if _CONTENT.search(said.message):
         return ContentRefusedError, kind
     return RequestRefusedError, kind
 
 
-def _said(body: Any) -> Said | None:
+def _error_body(body: Any) -> ErrorBody | None:
     """Google's own error; a list of one is how some of its services wrap it."""
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
@@ -123,12 +123,12 @@ def _said(body: Any) -> Said | None:
         return None
     details = error.get("details")
     found = [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
-    reasons = frozenset(str(detail["reason"])[:LONGEST] for detail in found if detail.get("reason"))
+    reasons = frozenset(str(detail["reason"])[:MAX_CHARS] for detail in found if detail.get("reason"))
     pauses = [match for detail in found if (match := _SECONDS.fullmatch(str(detail.get("retryDelay", ""))))]
     words = one_line(error.get("message"))
-    return Said(words, one_line(error.get("status")), reasons, float(pauses[0][1]) if pauses else None)
+    return ErrorBody(words, one_line(error.get("status")), reasons, float(pauses[0][1]) if pauses else None)
 
 
 def one_line(words: object) -> str:
     """A vendor's words for a message: one line, cut."""
-    return " ".join(str(words or "").split())[:LONGEST]
+    return " ".join(str(words or "").split())[:MAX_CHARS]

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from config.keys.google import GeminiAccess, NoAccess, find_gemini
+from config.keys.google import GeminiAccess, MissingAccess, find_gemini
 from config.settings import GoogleSettings, Settings
 from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
 from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
-from worker.providers.google.language import write_words
+from worker.providers.google.language import generate_text
 from worker.providers.google.memory import call_bytes
-from worker.providers.google.models import Makes, made_by
+from worker.providers.google.models import ModelKind, kind_of
 from worker.providers.google.pictures import make_pictures
 from worker.providers.google.safety import PROFILES, Safety
 from worker.providers.google.sdk import GoogleSdk
@@ -35,7 +35,7 @@ async def open_gemini(
 ) -> "Gemini":
     """The Gemini API; nothing is connected before the first call. Without a key raises `ProviderDisabledError`."""
     found = access or find_gemini(settings)
-    if isinstance(found, NoAccess):
+    if isinstance(found, MissingAccess):
         raise ProviderDisabledError(found.how_to_set)
     return Gemini(GoogleSdk(NAME, settings, found, memory), PROFILES[settings.google_safety])
 
@@ -57,11 +57,11 @@ class Gemini:
 
     async def submit(self, call: Call) -> Reply | RunFailure:
         """One POST, or one for each picture."""
-        match made_by(call.endpoint):
-            case Makes.PICTURE:
+        match kind_of(call.endpoint):
+            case ModelKind.PICTURE:
                 return await make_pictures(self._sdk, call, self._safety, is_vertex=False)
-            case Makes.WORDS:
-                return await write_words(self._sdk, call, self._safety)
+            case ModelKind.TEXT:
+                return await generate_text(self._sdk, call, self._safety)
         text = f"{NAME}: {call.endpoint} runs on Vertex AI only"
         raise RequestRefusedError(text, provider=NAME, kind="endpoint")
 
@@ -85,7 +85,7 @@ class Gemini:
         """A request that cannot be asked for again."""
         return Ticket(request_id)
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
+    async def find(self, lost: LostSubmission) -> Ticket | None:
         """Google does not list what was asked."""
         return None
 

@@ -16,18 +16,18 @@ from worker.providers.google.content import (
     parts_of,
     read_arguments,
     refusal_of,
+    text_of,
     tokens_of,
-    words_of,
 )
 from worker.providers.google.errors import one_line
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 from worker.providers.google.safety import Safety
 from worker.providers.google.sdk import GoogleSdk
 
 LEAST_TOKENS = 1024  # thoughts count against the limit; with less, nothing may be left to say
 
 
-class WordsArguments(Arguments):
+class TextArguments(Arguments):
     """What words are asked for with. `json_schema` is plain JSON Schema, named `schema` in a call."""
 
     prompt: str = Field(min_length=1)
@@ -36,20 +36,20 @@ class WordsArguments(Arguments):
     max_tokens: int | None = Field(None, ge=1)
 
 
-async def write_words(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | RunFailure:
+async def generate_text(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | RunFailure:
     """Text, or parsed JSON where a schema was given."""
-    asked = read_arguments(sdk.name, WordsArguments, call.arguments)
+    asked = read_arguments(sdk.name, TextArguments, call.arguments)
 
-    async def use(client: AsyncClient, cargo: Cargo) -> Reply | RunFailure:
-        contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
+    async def use(client: AsyncClient, large: LargeFiles) -> Reply | RunFailure:
+        contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, large))
         config = _config(asked, safety)
         response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
         return _read(sdk.name, response, is_json=asked.json_schema is not None)
 
-    return await sdk.ask(use)
+    return await sdk.call(use)
 
 
-def _config(asked: WordsArguments, safety: Safety) -> types.GenerateContentConfig:
+def _config(asked: TextArguments, safety: Safety) -> types.GenerateContentConfig:
     return types.GenerateContentConfig(
         system_instruction=asked.system,
         max_output_tokens=None if asked.max_tokens is None else max(asked.max_tokens, LEAST_TOKENS),
@@ -63,7 +63,7 @@ def _config(asked: WordsArguments, safety: Safety) -> types.GenerateContentConfi
 
 def _read(provider: str, response: types.GenerateContentResponse, is_json: bool) -> Reply | RunFailure:
     check_answer(response)
-    words = words_of(response)
+    words = text_of(response)
     if not words or not is_whole(response):
         return RunFailure(refusal_of(provider, response, missing="no_text"), tokens=tokens_of(response))
     output: dict[str, Any] = {"text": words}

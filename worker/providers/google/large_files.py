@@ -10,50 +10,50 @@ import secrets
 from collections.abc import Iterator
 from io import BytesIO
 
-LARGE = 1 << 18  # smaller ones the SDK reads in under a millisecond
+LARGE_BYTES = 1 << 18  # smaller ones the SDK reads in under a millisecond
 _STEP = 3 << 16  # bytes; four thirds of it in base64
 _PLAIN = bytes.maketrans(b"-_", b"+/")
 
 
-class Cargo:
+class LargeFiles:
     """The large files of one call, by their stand-ins."""
 
     def __init__(self) -> None:
         self._files: dict[bytes, bytes] = {}
 
-    def stow(self, data: bytes) -> bytes:
+    def placeholder_for(self, data: bytes) -> bytes:
         """What the SDK is to be given for these bytes."""
-        if len(data) < LARGE:
+        if len(data) < LARGE_BYTES:
             return data
-        stand_in = f"kilnhand{secrets.token_hex(20)}".encode()  # 48 letters and digits: the same in either base64
-        self._files[stand_in] = data
-        return stand_in
+        placeholder = f"kilnhand{secrets.token_hex(20)}".encode()  # 48 letters and digits: the same in either base64
+        self._files[placeholder] = data
+        return placeholder
 
-    def unstow(self, data: bytes) -> bytes:
+    def original(self, data: bytes) -> bytes:
         """The bytes that the SDK was given this for."""
         return self._files.get(data, data)
 
-    def load(self, body: bytes) -> bytes:
+    def insert_into(self, body: bytes) -> bytes:
         """A request with the files in the place of their stand-ins. Blocks: for a thread."""
         names = {binascii.b2a_base64(name, newline=False): name for name in self._files}
         whole, at = BytesIO(), 0
         for place, written in sorted((body.index(written), written) for written in names):
             whole.write(body[at:place])
-            _encode(self._files[names[written]], whole)
+            _write_base64(self._files[names[written]], whole)
             at = place + len(written)
         whole.write(body[at:])
         return whole.getvalue()
 
-    def unload(self, body: bytes, field: bytes) -> bytes:
+    def extract_from(self, body: bytes, field: bytes) -> bytes:
         """An answer with stand-ins in the place of large files; `field` holds them. Blocks: for a thread.
 
         What is not plain base64 is left to the SDK. An unescaped name in quotes is never a part of a text in JSON.
         """
         parts, at = list[bytes](), 0
-        for start, end in _values(body, b'"%b"' % field):
-            if end - start < LARGE or (data := _decoded(body, start, end)) is None:
+        for start, end in _find_values(body, b'"%b"' % field):
+            if end - start < LARGE_BYTES or (data := _decode(body, start, end)) is None:
                 continue
-            parts += [body[at:start], binascii.b2a_base64(self.stow(data), newline=False)]
+            parts += [body[at:start], binascii.b2a_base64(self.placeholder_for(data), newline=False)]
             at = end
         return b"".join([*parts, body[at:]])
 
@@ -63,7 +63,7 @@ class Cargo:
         return not self._files
 
 
-def _values(body: bytes, name: bytes) -> Iterator[tuple[int, int]]:
+def _find_values(body: bytes, name: bytes) -> Iterator[tuple[int, int]]:
     """Where the texts that follow this name begin and end."""
     at = body.find(name)
     while at >= 0:
@@ -79,12 +79,12 @@ def _values(body: bytes, name: bytes) -> Iterator[tuple[int, int]]:
         at = body.find(name, at)
 
 
-def _encode(data: bytes, whole: BytesIO) -> None:
+def _write_base64(data: bytes, whole: BytesIO) -> None:
     for at in range(0, len(data), _STEP):
         whole.write(binascii.b2a_base64(data[at : at + _STEP], newline=False))
 
 
-def _decoded(body: bytes, start: int, end: int) -> bytes | None:
+def _decode(body: bytes, start: int, end: int) -> bytes | None:
     """The bytes behind base64 of either alphabet, padded or not; None when it is something else."""
     step, whole = _STEP // 3 * 4, BytesIO()  # it hands over what it holds without a copy
     for at in range(start, end, step):

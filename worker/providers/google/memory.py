@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.files.memory_budget import MB
-from worker.providers.google.models import Makes, made_by
+from worker.providers.google.models import ModelKind, kind_of
 
 VIDEO_MB = 64
-WORDS_MB = 1
+TEXT_MB = 1
 _ANSWER_MB = {"512": 6, "1K": 16, "2K": 48, "4K": 100}  # three times a large PNG of the size
 _COPIES_SENT = 3  # the request in base64, and once more on its way (measured: 74 MB for 28)
 
@@ -18,13 +18,13 @@ _COPIES_SENT = 3  # the request in base64, and once more on its way (measured: 7
 def call_bytes(endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
     """What a call takes that has files of so many bytes together. Nonsense counts as little: it is refused unsent."""
     sent_bytes = (1 + _COPIES_SENT) * file_bytes
-    match made_by(endpoint):
-        case Makes.PICTURE:
+    match kind_of(endpoint):
+        case ModelKind.PICTURE:
             return _count(arguments) * picture_bytes(arguments.get("resolution"), file_bytes) + file_bytes
-        case Makes.TRY_ON:
+        case ModelKind.TRY_ON:
             return (_ANSWER_MB["1K"] + _count(arguments) * _ANSWER_MB["2K"]) * MB + sent_bytes
-        case Makes.VIDEO | Makes.WORDS:
-            return WORDS_MB * MB + sent_bytes
+        case ModelKind.VIDEO | ModelKind.TEXT:
+            return TEXT_MB * MB + sent_bytes
 
 
 def picture_bytes(resolution: Any, file_bytes: int) -> int:

@@ -3,19 +3,19 @@
 from enum import Enum
 
 
-class Makes(Enum):
+class ModelKind(Enum):
     """The kinds of call."""
 
     PICTURE = "picture"
     TRY_ON = "try_on"
     VIDEO = "video"
-    WORDS = "words"
+    TEXT = "text"
 
 
-def made_by(endpoint: str) -> Makes:
+def kind_of(endpoint: str) -> ModelKind:
     """`gemini-3-pro-image` and `gemini-nano-banana-2.1` draw, `veo-…` films; what says nothing of the kind writes."""
     if endpoint.startswith("virtual-try-on"):
-        return Makes.TRY_ON
+        return ModelKind.TRY_ON
     if endpoint.startswith("veo-"):
-        return Makes.VIDEO
-    return Makes.PICTURE if "-image" in endpoint or "nano-banana" in endpoint else Makes.WORDS
+        return ModelKind.VIDEO
+    return ModelKind.PICTURE if "-image" in endpoint or "nano-banana" in endpoint else ModelKind.TEXT

@@ -22,10 +22,10 @@ from worker.providers.google.content import (
     pictures_of,
     read_arguments,
     refusal_of,
+    text_of,
     tokens_of,
-    words_of,
 )
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 from worker.providers.google.memory import picture_bytes
 from worker.providers.google.safety import Safety
 from worker.providers.google.sdk import GoogleSdk
@@ -63,19 +63,19 @@ async def make_pictures(sdk: GoogleSdk, call: Call, safety: Safety, *, is_vertex
     turns = asyncio.Semaphore(max(1, sdk.memory.total_bytes // one_bytes))
 
     async def one(number: int) -> Outcome:
-        async def use(client: AsyncClient, cargo: Cargo) -> Picture | RunFailure:
+        async def use(client: AsyncClient, large: LargeFiles) -> Picture | RunFailure:
             config = _config(asked, number, safety, is_vertex)
-            contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
+            contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, large))
             response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
-            return _read(sdk.name, response, cargo)
+            return _read(sdk.name, response, large)
 
         try:
             async with turns:
-                return await sdk.ask(use)
+                return await sdk.call(use)
         except ExternalServiceError as error:
             return error
 
-    return _together(await asyncio.gather(*(one(number) for number in range(asked.num_images))))
+    return _combine(await asyncio.gather(*(one(number) for number in range(asked.num_images))))
 
 
 def _config(asked: PictureArguments, number: int, safety: Safety, is_vertex: bool) -> types.GenerateContentConfig:
@@ -93,16 +93,16 @@ def _config(asked: PictureArguments, number: int, safety: Safety, is_vertex: boo
     )
 
 
-def _read(provider: str, response: types.GenerateContentResponse, cargo: Cargo) -> Picture | RunFailure:
+def _read(provider: str, response: types.GenerateContentResponse, large: LargeFiles) -> Picture | RunFailure:
     """The last picture; those before it are drafts."""
     check_answer(response)
-    found = pictures_of(response, cargo)
+    found = pictures_of(response, large)
     if not found:
         return RunFailure(refusal_of(provider, response, missing="no_image"), tokens=tokens_of(response))
-    return Picture(found[-1], words_of(response), response.model_version)
+    return Picture(found[-1], text_of(response), response.model_version)
 
 
-def _together(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
+def _combine(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
     pictures = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
     faults = [outcome for outcome in outcomes if isinstance(outcome, RunFailure)]
     raised = [outcome for outcome in outcomes if isinstance(outcome, ExternalServiceError)]
@@ -110,7 +110,7 @@ def _together(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
         if unknown := next((error for error in raised if isinstance(error, SubmitUnknownError)), None):
             raise unknown
         if faults:
-            return replace(faults[0], tokens=_billed(faults))
+            return replace(faults[0], tokens=_tokens_of(faults))
         raise raised[0]
     missing = [
         item.error if isinstance(item, RunFailure) else item for item in outcomes if not isinstance(item, Picture)
@@ -125,7 +125,7 @@ def _together(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
     )
 
 
-def _billed(faults: Sequence[RunFailure]) -> Tokens | None:
+def _tokens_of(faults: Sequence[RunFailure]) -> Tokens | None:
     """What all of them read and wrote."""
     counts = [fault.tokens for fault in faults if fault.tokens]
     return sum(counts[1:], counts[0]) if counts else None

@@ -18,7 +18,7 @@ _ADJUSTABLE = (
     types.HarmCategory.HARM_CATEGORY_HATE_SPEECH,
     types.HarmCategory.HARM_CATEGORY_DANGEROUS_CONTENT,
 )
-_BODY = types.HarmCategory.HARM_CATEGORY_SEXUALLY_EXPLICIT
+_SEXUAL = types.HarmCategory.HARM_CATEGORY_SEXUALLY_EXPLICIT
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def _thresholds(
     all_but_body: types.HarmBlockThreshold, body: types.HarmBlockThreshold
 ) -> tuple[types.SafetySetting, ...]:
     rest = [types.SafetySetting(category=category, threshold=all_but_body) for category in _ADJUSTABLE]
-    return (*rest, types.SafetySetting(category=_BODY, threshold=body))
+    return (*rest, types.SafetySetting(category=_SEXUAL, threshold=body))
 
 
 PROFILES: Mapping[Profile, Safety] = {

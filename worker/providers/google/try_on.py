@@ -11,7 +11,7 @@ from worker.files.media import Media
 from worker.providers.base import Call, Reply, RunFailure
 from worker.providers.google.content import Arguments, read_arguments
 from worker.providers.google.errors import one_line
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 from worker.providers.google.safety import Safety
 from worker.providers.google.sdk import GoogleSdk
 
@@ -32,22 +32,22 @@ async def try_on(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None)
         text = f"{sdk.name}: {call.endpoint} takes two files, the person and the garment; there are {len(call.files)}"
         raise RequestRefusedError(text, provider=sdk.name, kind="arguments")
 
-    async def use(client: AsyncClient, cargo: Cargo) -> Reply | RunFailure:
-        person, garment = (image_of(file, cargo) for file in call.files)
+    async def use(client: AsyncClient, large: LargeFiles) -> Reply | RunFailure:
+        person, garment = (image_of(file, large) for file in call.files)
         worn = types.ProductImage(product_image=garment)
         response = await client.models.recontext_image(
             model=call.endpoint,
             source=types.RecontextImageSource(person_image=person, product_images=[worn]),
             config=_config(asked, safety),
         )
-        return _read(sdk.name, response, asked.num_images, cargo)
+        return _read(sdk.name, response, asked.num_images, large)
 
-    return await sdk.ask(use, region)
+    return await sdk.call(use, region)
 
 
-def image_of(file: Media, cargo: Cargo) -> types.Image:
+def image_of(file: Media, large: LargeFiles) -> types.Image:
     """A file as predict takes it."""
-    return types.Image(image_bytes=cargo.stow(file.data), mime_type=file.content_type)
+    return types.Image(image_bytes=large.placeholder_for(file.data), mime_type=file.content_type)
 
 
 def _config(asked: TryOnArguments, safety: Safety) -> types.RecontextImageConfig:
@@ -62,11 +62,11 @@ def _config(asked: TryOnArguments, safety: Safety) -> types.RecontextImageConfig
     )
 
 
-def _read(provider: str, response: types.RecontextImageResponse, wanted: int, cargo: Cargo) -> Reply | RunFailure:
+def _read(provider: str, response: types.RecontextImageResponse, wanted: int, large: LargeFiles) -> Reply | RunFailure:
     if response.generated_images is None:
         raise ValueError("an answer without predictions")
     made = response.generated_images
-    files = tuple(cargo.unstow(item.image.image_bytes) for item in made if item.image and item.image.image_bytes)
+    files = tuple(large.original(item.image.image_bytes) for item in made if item.image and item.image.image_bytes)
     reasons = [item.rai_filtered_reason for item in made if item.rai_filtered_reason]
     lacking = max(0, wanted - len(files))
     missing = tuple(_missing(provider, reason) for reason in [*reasons, *[None] * lacking][:lacking])

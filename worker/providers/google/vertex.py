@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from config.keys.google import NoAccess, VertexAccess, find_vertex
+from config.keys.google import MissingAccess, VertexAccess, find_vertex
 from config.settings import GoogleSettings, Settings
 from worker.errors import ProviderDisabledError, RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
 from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
-from worker.providers.google.language import write_words
+from worker.providers.google.language import generate_text
 from worker.providers.google.memory import VIDEO_MB, call_bytes
-from worker.providers.google.models import Makes, made_by
+from worker.providers.google.models import ModelKind, kind_of
 from worker.providers.google.pictures import make_pictures
 from worker.providers.google.safety import PROFILES, Safety
 from worker.providers.google.sdk import GoogleSdk
@@ -40,7 +40,7 @@ async def open_vertex(
     `memory` is the process's, for looks at operations; without one it has its own.
     """
     found = access or find_vertex(settings)
-    if isinstance(found, NoAccess):
+    if isinstance(found, MissingAccess):
         raise ProviderDisabledError(found.how_to_set)
     sdk = GoogleSdk(NAME, settings, found, memory)
     return Vertex(sdk, PROFILES[settings.google_safety], None if found.key else settings.google_region)
@@ -64,15 +64,15 @@ class Vertex:
 
     async def submit(self, call: Call) -> Ticket | Reply | RunFailure:
         """One POST a picture; a ticket for a video."""
-        match made_by(call.endpoint):
-            case Makes.PICTURE:
+        match kind_of(call.endpoint):
+            case ModelKind.PICTURE:
                 return await make_pictures(self._sdk, call, self._safety, is_vertex=True)
-            case Makes.TRY_ON:
+            case ModelKind.TRY_ON:
                 return await try_on(self._sdk, call, self._safety, self._region)
-            case Makes.VIDEO:
+            case ModelKind.VIDEO:
                 return await start_video(self._sdk, call, self._safety, self._region)
-            case Makes.WORDS:
-                return await write_words(self._sdk, call, self._safety)
+            case ModelKind.TEXT:
+                return await generate_text(self._sdk, call, self._safety)
 
     async def upload(self, media: Media | Path) -> str:
         """Never asked: files go inside the call."""
@@ -97,7 +97,7 @@ class Vertex:
         """The name is all that is needed."""
         return Ticket(request_id)
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
+    async def find(self, lost: LostSubmission) -> Ticket | None:
         """Google lists no operations of its own models."""
         return None
 

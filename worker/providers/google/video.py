@@ -22,7 +22,7 @@ from worker.jobs.job import Ticket
 from worker.providers.base import Call, CancelResult, Ended, Reply, RunFailure, Running, RunStatus
 from worker.providers.google.content import Arguments, read_arguments
 from worker.providers.google.errors import one_line, operation_error
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 from worker.providers.google.memory import VIDEO_MB
 from worker.providers.google.safety import Safety
 from worker.providers.google.sdk import GoogleSdk
@@ -50,11 +50,11 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
         text = f"{sdk.name}: {call.endpoint} takes one file, its first frame; there are {len(call.files)}"
         raise RequestRefusedError(text, provider=sdk.name, kind="arguments")
 
-    async def use(client: AsyncClient, cargo: Cargo) -> Ticket:
+    async def use(client: AsyncClient, large: LargeFiles) -> Ticket:
         operation = await client.models.generate_videos(
             model=call.endpoint,
             source=types.GenerateVideosSource(
-                prompt=asked.prompt, image=image_of(call.files[0], cargo) if call.files else None
+                prompt=asked.prompt, image=image_of(call.files[0], large) if call.files else None
             ),
             config=_config(asked, safety),
         )
@@ -62,7 +62,7 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
             raise ValueError("an operation without a name")
         return Ticket(operation.name)
 
-    return await sdk.ask(use, region)
+    return await sdk.call(use, region)
 
 
 async def poll_video(sdk: GoogleSdk, ticket: Ticket) -> RunStatus:
@@ -79,12 +79,12 @@ async def poll_video(sdk: GoogleSdk, ticket: Ticket) -> RunStatus:
 
 async def video_of(sdk: GoogleSdk, ticket: Ticket) -> Reply | RunFailure:
     """The video, or what it ended with. The caller has room for it."""
-    operation, cargo = await _fetch(sdk, ticket)
+    operation, large = await _fetch(sdk, ticket)
     if operation.error:
         return RunFailure(operation_error(sdk.name, operation.error))
     response = operation.response or types.GenerateVideosResponse()
     videos = [made.video for made in response.generated_videos or [] if made.video]
-    files = tuple(cargo.unstow(video.video_bytes) for video in videos if video.video_bytes)
+    files = tuple(large.original(video.video_bytes) for video in videos if video.video_bytes)
     if files:
         return Reply({"videos": len(files)}, files=files)
     return RunFailure(_refusal(sdk.name, response))
@@ -95,17 +95,17 @@ async def stop_video(sdk: GoogleSdk, ticket: Ticket) -> CancelResult:
     return CancelResult.TOO_LATE if isinstance(await poll_video(sdk, ticket), Ended) else CancelResult.ASKED
 
 
-async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOperation, Cargo]:
+async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOperation, LargeFiles]:
     where = _LOCATION.search(ticket.request_id)
 
-    async def use(client: AsyncClient, cargo: Cargo) -> tuple[types.GenerateVideosOperation, Cargo]:
+    async def use(client: AsyncClient, large: LargeFiles) -> tuple[types.GenerateVideosOperation, LargeFiles]:
         asked = types.GenerateVideosOperation.model_validate({"name": ticket.request_id})
         found = await client.operations.get(asked)
         if found.name is None:
             raise ValueError("an operation without a name")
-        return found, cargo
+        return found, large
 
-    return await sdk.ask(use, where[1] if where else None)
+    return await sdk.call(use, where[1] if where else None)
 
 
 def _config(asked: VideoArguments, safety: Safety) -> types.GenerateVideosConfig:
