@@ -66,7 +66,7 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
     gone = vertex(tmp_path, GOOGLE_APPLICATION_CREDENTIALS="gone.json", GOOGLE_CLOUD_PROJECT="kilns")
 
     assert isinstance(nothing, MissingAccess) and "GOOGLE_APPLICATION_CREDENTIALS" in nothing.how_to_set
-    assert gone == MissingAccess("GOOGLE_APPLICATION_CREDENTIALS names gone.json, which is no file")
+    assert gone == MissingAccess("GOOGLE_APPLICATION_CREDENTIALS names gone.json, which is not a file")
 
 
 def test_a_dotenv_file_is_read_and_the_environment_counts_more(tmp_path: Path) -> None:

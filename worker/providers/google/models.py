@@ -1,10 +1,10 @@
-"""What a model of Google's makes, told by its id: Google's ids name it, and each kind is asked for in its own way."""
+"""The kind of a Google model, read from its id. Each kind has its own form of request."""
 
 from enum import Enum
 
 
 class ModelKind(Enum):
-    """The kinds of call."""
+    """What a model makes."""
 
     PICTURE = "picture"
     TRY_ON = "try_on"
@@ -13,7 +13,7 @@ class ModelKind(Enum):
 
 
 def kind_of(endpoint: str) -> ModelKind:
-    """`gemini-3-pro-image` and `gemini-nano-banana-2.1` draw, `veo-…` films; what says nothing of the kind writes."""
+    """`gemini-3-pro-image` and `gemini-nano-banana-2.1` make pictures, `veo-…` videos; any other model makes text."""
     if endpoint.startswith("virtual-try-on"):
         return ModelKind.TRY_ON
     if endpoint.startswith("veo-"):

@@ -1,4 +1,4 @@
-"""Virtual try-on by Vertex AI: a person and a garment in; out come pictures as large as the person's."""
+"""Virtual try-on by Vertex AI: from the pictures of a person and a garment, pictures of the person's size."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ from worker.providers.google.sdk import GoogleSdk
 
 
 class TryOnArguments(Arguments):
-    """How it is to be made."""
+    """Arguments of a try-on."""
 
     num_images: int = Field(1, ge=1, le=4)
     seed: int | None = Field(None, ge=0, lt=2**32)
@@ -26,7 +26,7 @@ class TryOnArguments(Arguments):
 
 
 async def try_on(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None) -> Reply | RunFailure:
-    """One call for all pictures. `call.files` are the person and the garment."""
+    """One POST for all pictures. `call.files` are the person and the garment."""
     asked = read_arguments(sdk.name, TryOnArguments, call.arguments)
     if len(call.files) != 2:
         text = f"{sdk.name}: {call.endpoint} takes two files, the person and the garment; there are {len(call.files)}"
@@ -46,7 +46,7 @@ async def try_on(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None)
 
 
 def image_of(file: Media, large: LargeFiles) -> types.Image:
-    """A file as predict takes it."""
+    """A file in the form that predict takes."""
     return types.Image(image_bytes=large.placeholder_for(file.data), mime_type=file.content_type)
 
 
@@ -54,7 +54,7 @@ def _config(asked: TryOnArguments, safety: Safety) -> types.RecontextImageConfig
     return types.RecontextImageConfig(
         number_of_images=asked.num_images,
         seed=asked.seed,
-        add_watermark=None if asked.seed is None else False,  # a seed is refused with a watermark
+        add_watermark=None if asked.seed is None else False,  # Google refuses a seed together with a watermark
         base_steps=asked.base_steps,
         safety_filter_level=safety.filter_level,
         person_generation=safety.people,
@@ -68,8 +68,8 @@ def _read(provider: str, response: types.RecontextImageResponse, wanted: int, la
     made = response.generated_images
     files = tuple(large.original(item.image.image_bytes) for item in made if item.image and item.image.image_bytes)
     reasons = [item.rai_filtered_reason for item in made if item.rai_filtered_reason]
-    lacking = max(0, wanted - len(files))
-    missing = tuple(_missing(provider, reason) for reason in [*reasons, *[None] * lacking][:lacking])
+    missing_count = max(0, wanted - len(files))
+    missing = tuple(_missing(provider, reason) for reason in [*reasons, *[None] * missing_count][:missing_count])
     if not files:
         return RunFailure(missing[0])
     return Reply({"images": len(files)}, billed_units=float(len(files)), files=files, missing=missing)
