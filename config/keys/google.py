@@ -3,7 +3,8 @@
 The variables are Google's own, from the environment or `.env`. Vertex AI uses the first of:
 GOOGLE_APPLICATION_CREDENTIALS (a service account's key file); GOOGLE_CLOUD_PROJECT with the machine's login;
 GOOGLE_API_KEY, if GOOGLE_GENAI_USE_ENTERPRISE or GOOGLE_GENAI_USE_VERTEXAI marks it as an express key. The Gemini API
-uses GEMINI_API_KEY, or GOOGLE_API_KEY if it is not an express key. With the twin, no real credentials are read, so none can be sent to it.
+uses GEMINI_API_KEY, or GOOGLE_API_KEY if it is not an express key. With the twin, no real credentials are read, so none
+can be sent to it.
 """
 
 import os

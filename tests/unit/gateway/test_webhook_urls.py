@@ -141,7 +141,7 @@ def test_auto_asks_for_no_webhook_at_a_host_that_fal_cannot_reach(subtests: pyte
     ]:
         with subtests.test(url=url):
             assert not are_webhooks_requested(settings(public_url=url))
-            assert are_webhooks_requested(settings(public_url=url, twin="http://127.0.0.1:9")), "the twin is inside, too"
+            assert are_webhooks_requested(settings(public_url=url, twin="http://127.0.0.1:9")), "the twin can"
             assert are_webhooks_requested(settings("on", public_url=url))
 
 
