@@ -59,7 +59,7 @@ def test_a_token_is_valid_for_its_own_attempt_only() -> None:
         assert attempt_of(SECRET, "fal", job, wrong) is None, wrong
 
 
-def test_an_attempt_cannot_be_moved_into_the_job_or_out_of_it() -> None:
+def test_job_and_attempt_cannot_be_shifted_into_each_other() -> None:
     ids = {parts_of(webhook_url("https://gateway.example.com", SECRET, "fal", job, n))[1][-24:]
            for job, n in [("a", 1), ("a", 11), ("1\na", 1), ("a\n1", 1), ("1\n1", 1)]}  # fmt: skip
     assert len(ids) == 5

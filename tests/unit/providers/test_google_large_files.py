@@ -1,4 +1,4 @@
-"""Large files go round the SDK and arrive whole; what is no file stays as it is."""
+"""Large files pass the SDK as placeholders and arrive unchanged; other values stay as they are."""
 
 import base64
 import json
@@ -17,13 +17,13 @@ def as_sdk_writes(*files: bytes) -> bytes:
     return json.dumps({"contents": [{"parts": [*parts, {"text": 'a "data": "x"'}]}]}).encode()
 
 
-def test_a_request_carries_the_files_in_their_order() -> None:
+def test_a_request_contains_the_files_in_order() -> None:
     large = LargeFiles()
-    stowed = [large.placeholder_for(file) for file in (BIG, SMALL, BIGGER, BIG)]
-    body = as_sdk_writes(*stowed)
+    placeholders = [large.placeholder_for(file) for file in (BIG, SMALL, BIGGER, BIG)]
+    body = as_sdk_writes(*placeholders)
     found = json.loads(large.insert_into(body))["contents"][0]["parts"]
 
-    assert stowed[1] == SMALL and len(body) < 2000
+    assert placeholders[1] == SMALL and len(body) < 2000
     assert [base64.urlsafe_b64decode(part["inlineData"]["data"].translate({43: 45, 47: 95})) for part in found[:4]] == [
         BIG,
         SMALL,
@@ -33,7 +33,7 @@ def test_a_request_carries_the_files_in_their_order() -> None:
     assert found[4] == {"text": 'a "data": "x"'}
 
 
-def test_a_file_that_the_sdk_left_out_is_noticed() -> None:
+def test_a_placeholder_that_the_sdk_left_out_raises() -> None:
     large = LargeFiles()
     large.placeholder_for(BIG)
     with pytest.raises(ValueError, match="not found"):
@@ -44,7 +44,7 @@ def test_a_file_that_the_sdk_left_out_is_noticed() -> None:
     "encode", [base64.b64encode, base64.urlsafe_b64encode, lambda data: base64.b64encode(data).rstrip(b"=")]
 )
 @pytest.mark.parametrize("spaces", [(",", ":"), (" , ", " :  ")])
-def test_an_answer_is_read_with_its_files_aside(encode: Any, spaces: tuple[str, str]) -> None:
+def test_an_answer_has_placeholders_for_its_files(encode: Any, spaces: tuple[str, str]) -> None:
     large = LargeFiles()
     answer = {
         "data": [{"data": encode(BIGGER).decode(), "x": "data"}, {"data": encode(SMALL).decode()}],
@@ -67,14 +67,14 @@ def test_an_answer_is_read_with_its_files_aside(encode: Any, spaces: tuple[str, 
         b'{"data": "' + b"A" * (LARGE_BYTES - 1) + b"=" + b"A" * LARGE_BYTES + b'"}',  # the end of a step
         b'{"data": "' + b"A" * LARGE_BYTES + b"=" + b"A" * LARGE_BYTES * 2 + b'"}',
         b'{"data": "' + b"A" * LARGE_BYTES + rb"\u003d" + b'"}',
-        b'{"data": "' + b"A" * LARGE_BYTES + b"A" + b'"}',  # no length that base64 has
+        b'{"data": "' + b"A" * LARGE_BYTES + b"A" + b'"}',  # an impossible length for base64
         b'{"data": ' + b"1" * LARGE_BYTES + b"}",
         b'{"other": "' + b"A" * LARGE_BYTES * 2 + b'"}',
         b'"data"' * LARGE_BYTES,
     ],
     ids=range(8),
 )
-def test_what_is_no_plain_base64_is_left_as_it_is(body: bytes) -> None:
+def test_a_value_that_is_not_plain_base64_is_unchanged(body: bytes) -> None:
     large = LargeFiles()
 
     assert large.extract_from(body, b"data") == body and large.is_empty
