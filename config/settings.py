@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.openings import Opening, read_openings
+from config.allowed_addresses import AllowedAddress, read_allowed
 
 _OURS = SettingsConfigDict(
     env_prefix="KILNHAND_",
@@ -92,14 +92,14 @@ class ForeignSettings(BaseSettings):
     )
 
     @property
-    def openings(self) -> tuple[Opening, ...]:
-        """What is opened beside the public internet."""
-        return read_openings(self.allow_inside)
+    def allowed(self) -> tuple[AllowedAddress, ...]:
+        """Addresses that are allowed although they are not public."""
+        return read_allowed(self.allow_inside)
 
     @field_validator("allow_inside")
     @classmethod
     def _is_readable(cls, text: str) -> str:
-        read_openings(text)
+        read_allowed(text)
         return text
 
 

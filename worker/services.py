@@ -8,8 +8,8 @@ from functools import partial
 
 from redis.exceptions import RedisError
 
+from config.allowed_addresses import AllowedAddress, allowed_address
 from config.catalogue import load_catalogue
-from config.openings import Opening, opening_of
 from config.settings import Settings
 from worker.engine.context import Context
 from worker.files.fetch import Fetcher, FetchLimits
@@ -26,7 +26,7 @@ from worker.ledger.base import Ledger
 from worker.ledger.redis import open_redis_ledger
 from worker.net.http import open_downloads
 from worker.net.public import AddressPolicy
-from worker.net.webhook_url import webhook_url, webhooks_wanted
+from worker.net.webhook_url import are_webhooks_requested, webhook_url
 from worker.providers.base import Provider
 from worker.providers.table import open_provider, what_to_set
 
@@ -51,7 +51,7 @@ async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | 
 
 async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> Context:
     store = open_store(settings.store, settings.gateway)
-    downloads = await stack.enter_async_context(open_downloads(32, gate=_fetched_from(settings)))
+    downloads = await stack.enter_async_context(open_downloads(32, policy=_download_policy(settings)))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
     most_bytes = settings.store.max_file_mb * 1_000_000
@@ -75,7 +75,7 @@ async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) ->
             store,
             verifier,
             OwnUrls(settings.gateway),
-            _handed_on(settings),
+            _hand_on_policy(settings),
             InputLimits(large_bytes=most_bytes),
         ),
         memory=memory,
@@ -92,23 +92,23 @@ async def _signals(ledger: Ledger, job_id: str) -> Mapping[str, str]:
     return row.signals if row else {}
 
 
-def _fetched_from(settings: Settings) -> AddressPolicy:
+def _download_policy(settings: Settings) -> AddressPolicy:
     """Where files may be fetched from: public addresses, what an operator has allowed, and fal's stand-in."""
-    return AddressPolicy([*settings.foreign.openings, *_stand_ins(settings)])
+    return AddressPolicy([*settings.foreign.allowed, *_twin_addresses(settings)])
 
 
-def _handed_on(settings: Settings) -> AddressPolicy:
+def _hand_on_policy(settings: Settings) -> AddressPolicy:
     """Where a provider can fetch from: public addresses. What an operator has allowed is open to us alone."""
-    return AddressPolicy(_stand_ins(settings), closed=settings.foreign.openings)
+    return AddressPolicy(_twin_addresses(settings), denied=settings.foreign.allowed)
 
 
-def _stand_ins(settings: Settings) -> list[Opening]:
-    return [opening_of(url) for url in (settings.fal.fal_base_url,) if url]
+def _twin_addresses(settings: Settings) -> list[AllowedAddress]:
+    return [allowed_address(url) for url in (settings.fal.fal_base_url,) if url]
 
 
 def _webhook(settings: Settings) -> Callable[[str, str, int], str] | None:
     """The URL for a provider's webhooks; None if it cannot reach us."""
-    if not webhooks_wanted(settings) or settings.gateway.secret is None:
+    if not are_webhooks_requested(settings) or settings.gateway.secret is None:
         return None
     return partial(webhook_url, settings.gateway.public_url, settings.gateway.secret.get_secret_value())
 

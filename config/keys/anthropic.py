@@ -1,4 +1,4 @@
-"""Whether Anthropic can be asked, and what to set when it cannot. Knows nothing of its SDK."""
+"""Whether Anthropic is enabled, and what to set if it is not. Does not import its SDK."""
 
 from config.settings import AnthropicSettings
 
@@ -9,5 +9,5 @@ HOW_TO_SET = (
 
 
 def anthropic_disabled_why(settings: AnthropicSettings) -> str | None:
-    """What to set, or None when there is a key, or a stand-in that takes any."""
+    """What to set to enable Anthropic; None if there is a key, or the twin, which accepts any key."""
     return None if settings.anthropic_api_key or settings.anthropic_base_url else HOW_TO_SET

@@ -1,6 +1,6 @@
-"""Where fal's key is found, and in which order. The key is a secret type from here on.
+"""Finds fal's key and wraps it in a secret type.
 
-Order (the brief's, section 5, and fal-client's own variables): `FAL_KEY`; `FAL_KEY_ID` with `FAL_KEY_SECRET`;
+The order of the sources (from the brief, section 5, and fal-client): `FAL_KEY`; `FAL_KEY_ID` with `FAL_KEY_SECRET`;
 `FAL_API_KEY`; `fal-config.ini` in the working directory (`[fal] api_key`); `~/.fal/credentials`; the fal CLI's login.
 """
 
@@ -24,24 +24,24 @@ HOW_TO_SET = (
 
 @dataclass(frozen=True)
 class FalKey:
-    """A key and where it came from. `login` marks the fal CLI's login, whose token fal-client fetches by itself."""
+    """A key and its source. Without a value it is the fal CLI's login, for which fal-client gets tokens by itself."""
 
     source: str
     value: SecretStr | None = None
 
     @property
     def login(self) -> bool:
-        """Whether fal-client itself has to turn the CLI's login into a token."""
+        """Whether fal-client uses the login of the fal CLI."""
         return self.value is None
 
 
 def fal_disabled_why(settings: FalSettings) -> str | None:
-    """What to set; None when there is a key, or a stand-in that takes any."""
+    """What to set to enable fal; None if there is a key, or the twin, which accepts any key."""
     return None if settings.fal_base_url or find_fal_key() else HOW_TO_SET
 
 
 def find_fal_key(folder: Path | None = None, env: Mapping[str, str] | None = None) -> FalKey | None:
-    """The first key found, or None. `folder` holds `.env` and `fal-config.ini`; `env` stands in for the environment."""
+    """The first key found, or None. `folder` has `.env` and `fal-config.ini`; `env` replaces the environment."""
     folder = folder or Path.cwd()
     env = os.environ if env is None else env
     known = {k: v for k, v in dotenv_values(folder / ".env").items() if v} | {k: v for k, v in env.items() if v}
@@ -69,7 +69,7 @@ def _from_ini(path: Path) -> FalKey | None:
 
 
 def _from_home(home: Path) -> FalKey | None:
-    """`credentials` holds the key alone on a line, or as `FAL_KEY=…` / `key = …`; `auth0_token` is the CLI's login."""
+    """`credentials` has a line with only the key, or `FAL_KEY=…`, or `key = …`. `auth0_token` is the CLI's login."""
     credentials = home / "credentials"
     if credentials.is_file():
         lines = credentials.read_text(encoding="utf-8").splitlines()

@@ -26,11 +26,8 @@ PATCHES: Mapping[str, tuple[Patch, ...]] = {
     "guard": (  # without it the SDK repeats lost submissions
         Patch(
             "worker/providers/fal/guard.py",
-            '''        """The answer, read to its end, or one of our errors."""
-''',
-            '''        """Return any answer."""
-        return await self._inner.handle_async_request(request)
-''',
+            "        if not self._may_get_key(request.url):\n",
+            "        return await self._inner.handle_async_request(request)\n        if True:\n",
         ),
     ),
     "fence": (Patch("worker/ledger/write.lua", "if row[1] ~= ARGV[2] then return 0 end\n", ""),),

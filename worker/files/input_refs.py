@@ -78,13 +78,13 @@ def read_ref(ref: str, own: OwnUrls, label: str) -> StoredFile | ForeignUrl:
     raise RequestRefusedError(f"{label}: names no file; {_ALLOWED}", kind="address")
 
 
-def may_be_handed_on(ref: str, gate: AddressPolicy) -> bool:
+def may_be_handed_on(ref: str, policy: AddressPolicy) -> bool:
     """Whether a provider may fetch the reference itself: a plain URL of a public host.
 
     The name is not resolved. Any other file is brought here and uploaded to the provider.
     """
     try:
-        gate.check(httpx.URL(ref))
+        policy.check(httpx.URL(ref))
     except (httpx.InvalidURL, ForeignAddressError, ValueError):
         return False
     return True

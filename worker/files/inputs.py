@@ -53,7 +53,7 @@ class InputLimits:
 class InputFiles:
     """Brings files. The client, the store and the verifier belong to the caller.
 
-    `gate` allows what a provider can fetch by itself; the client has a policy of its own.
+    `policy` allows what a provider can fetch by itself; the client has a policy of its own.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class InputFiles:
         store: Store,
         verifier: Verifier,
         own: OwnUrls,
-        gate: AddressPolicy,
+        policy: AddressPolicy,
         limits: InputLimits | None = None,
     ) -> None:
-        self._client, self._store, self._verifier, self._own, self._gate = client, store, verifier, own, gate
+        self._client, self._store, self._verifier, self._own, self._policy = client, store, verifier, own, policy
         self._limits = limits or InputLimits()
         self._slots = asyncio.Semaphore(self._limits.concurrent)
         self._large_slots, self._large_jobs = asyncio.Semaphore(self._limits.large_concurrent), 0
@@ -91,7 +91,7 @@ class InputFiles:
 
     def must_be_brought(self, ref: str) -> bool:
         """Whether a provider cannot fetch the reference itself: a file of ours, or an address that is not public."""
-        return not is_inline(ref) and not may_be_handed_on(ref, self._gate)
+        return not is_inline(ref) and not may_be_handed_on(ref, self._policy)
 
     async def as_urls(
         self,
@@ -107,7 +107,9 @@ class InputFiles:
 
         Raises what `bring` and `upload` raise.
         """
-        rest = {ref: label for ref, label in _once_each(refs, labels).items() if not may_be_handed_on(ref, self._gate)}
+        rest = {
+            ref: label for ref, label in _once_each(refs, labels).items() if not may_be_handed_on(ref, self._policy)
+        }
         media = await self._bring(rest, most_bytes, kind, fit)
         urls = {ref: await upload(each) for ref, each in media.items()}
         return tuple(urls.get(ref, ref) for ref in refs)

@@ -25,7 +25,7 @@ from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
 from worker.ledger.redis import open_redis_ledger
 from worker.net.http import open_downloads
-from worker.net.webhook_url import may_webhooks_come
+from worker.net.webhook_url import are_webhooks_accepted
 
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Starlette:
@@ -52,7 +52,7 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
     folder = folder_of(settings.store)
     if folder is not None:  # S3 and GCS serve their own files
         routes += file_routes(folder, require_secret(settings.gateway), clock)
-    if may_webhooks_come(settings):
+    if are_webhooks_accepted(settings):
         jwks = Jwks(jwks_url(settings.fal), keys)
         routes += webhook_routes(WebhookReceiver(require_secret(settings.gateway), ledger, jwks, metrics, clock))
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _as_json})

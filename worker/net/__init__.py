@@ -1,1 +1,1 @@
-"""HTTP clients, and which addresses are public."""
+"""HTTP clients, retries inside a call, and which addresses are public."""

@@ -1,9 +1,9 @@
-"""Fast HTTP under httpx: aiohttp carries the bytes, httpx and the SDKs above it notice nothing. Whoever opens, closes.
+"""An httpx transport over aiohttp, for the SDKs and for downloads. The caller closes what it opens.
 
-httpx's own transport collapses at a hundred requests at once. The two ready-made fast ones report a connection that was
-dropped after the request was taken as a failure to connect; whoever repeats a POST on that pays twice. Here an error
-says "nothing was sent" (`ConnectError`, `ConnectTimeout`) only where aiohttp proves it: docs/decisions/0001.
-The environment's proxies are not used.
+httpx's own transport collapses at a hundred concurrent requests. The two ready-made fast transports report a connection
+that was dropped after the request was sent as a failure to connect; a caller that repeats a POST after that pays twice.
+Here `ConnectError` and `ConnectTimeout`, which mean "nothing was sent", are raised only where aiohttp proves it:
+docs/decisions/0001. Proxies of the environment are not used.
 """
 
 import asyncio
@@ -18,31 +18,31 @@ from yarl import URL
 
 from worker.net.public import AddressPolicy, ForeignAddressError, PolicyResolver
 
-_KEEPALIVE_S = 15.0  # well below the minute after which servers hang up: a POST into a dying connection ends unknown
-_OURS_TO_ADD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp would add its own
+_KEEPALIVE_S = 15.0  # servers close idle connections after a minute; a POST into a closing one is lost
+_NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp would add its own
 _LARGE_BYTES = 1 << 20
-_BELOW = (aiohttp.ClientError, OSError)  # OSError includes TimeoutError
+_AIOHTTP_ERRORS = (aiohttp.ClientError, OSError)  # OSError includes TimeoutError
 
 
 def open_transport(limit: int) -> httpx.AsyncBaseTransport:
-    """A transport of at most `limit` connections, for the event loop of its first request.
+    """A transport of at most `limit` connections, bound to the event loop of its first request.
 
-    It follows no redirect, keeps no cookie, decodes nothing. aiohttp itself repeats a GET, PUT or DELETE once when the
-    connection drops before the answer; a POST never.
+    It follows no redirects, keeps no cookies and decodes no bodies. aiohttp itself repeats a GET, PUT or DELETE once
+    when the connection drops before the answer, but never a POST.
     """
     return _AiohttpTransport(limit)
 
 
 def open_downloads(
-    limit: int, connect_s: float = 10, read_s: float = 60, *, gate: AddressPolicy | None = None
+    limit: int, connect_s: float = 10, read_s: float = 60, *, policy: AddressPolicy | None = None
 ) -> httpx.AsyncClient:
-    """A client for files of foreign servers: no cookies, no redirects by itself, a bounded wait for every chunk.
+    """A client for files of foreign servers: no cookies, no redirects, a timeout for every chunk.
 
-    It connects only where the gate lets it, and raises `httpx.UnsupportedProtocol` for any other URL. Without a gate it
-    connects anywhere: for addresses that an operator has set.
+    It raises `httpx.UnsupportedProtocol` for a URL that the policy refuses. Without a policy it connects anywhere: for
+    addresses that an operator has set.
     """
     client = httpx.AsyncClient(
-        transport=_AiohttpTransport(limit, gate),
+        transport=_AiohttpTransport(limit, policy),
         timeout=httpx.Timeout(read_s, connect=connect_s, pool=None),
         headers={"user-agent": "kilnhand"},
         follow_redirects=False,
@@ -53,30 +53,30 @@ def open_downloads(
 
 
 class NoCookies(httpx.Cookies):
-    """Keeps none. A client looks for cookies in every answer, whatever its jar's policy: an eighth of a call's time."""
+    """A jar that stays empty. httpx parses the cookies of every answer, which took an eighth of a call's time."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Leave the answer's cookies where they are."""
+        """Do nothing."""
 
 
 class _AiohttpTransport(httpx.AsyncBaseTransport):
-    def __init__(self, limit: int, gate: AddressPolicy | None = None) -> None:
-        self._limit, self._gate = limit, gate
+    def __init__(self, limit: int, policy: AddressPolicy | None = None) -> None:
+        self._limit, self._policy = limit, policy
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._session = self._session or _open_session(self._limit, self._gate)
+        self._session = self._session or _open_session(self._limit, self._policy)
         timeout = request.extensions.get("timeout", {})
         with _as_httpx_errors(request):
-            if self._gate:
-                self._gate.check(request.url)
-            async with asyncio.timeout(_sending_s(timeout)):
+            if self._policy:
+                self._policy.check(request.url)
+            async with asyncio.timeout(_send_timeout_s(timeout)):
                 response = await self._session.request(
                     request.method,
                     URL(str(request.url), encoded=True),
                     headers=_headers(request),
                     data=_body(request),
-                    skip_auto_headers=_OURS_TO_ADD,
+                    skip_auto_headers=_NOT_ADDED,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(
                         connect=timeout.get("pool"), sock_connect=timeout.get("connect"), sock_read=timeout.get("read")
@@ -104,16 +104,16 @@ class _Body(httpx.AsyncByteStream):
                 yield chunk
 
     async def aclose(self) -> None:
-        self._response.release()  # a body not read to its end closes the connection
+        self._response.release()  # closes the connection, unless the body was read to its end
 
 
-def _open_session(limit: int, gate: AddressPolicy | None) -> aiohttp.ClientSession:
+def _open_session(limit: int, policy: AddressPolicy | None) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=limit,
         keepalive_timeout=_KEEPALIVE_S,
         ssl=httpx.create_ssl_context(),
-        resolver=PolicyResolver(gate) if gate else None,
-        socket_factory=gate.open_socket if gate else None,
+        resolver=PolicyResolver(policy) if policy else None,
+        socket_factory=policy.open_socket if policy else None,
     )
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
@@ -121,12 +121,12 @@ def _open_session(limit: int, gate: AddressPolicy | None) -> aiohttp.ClientSessi
 
 
 def _headers(request: httpx.Request) -> list[tuple[str, str]]:
-    """All but the one that aiohttp sets by the body."""
+    """All headers except the one that aiohttp derives from the body."""
     return [(name, value) for name, value in request.headers.multi_items() if name != "transfer-encoding"]
 
 
 def _body(request: httpx.Request) -> Any:
-    """As aiohttp wants it: it warns of large bytes, which it would write in one piece."""
+    """The body in the form that aiohttp writes in pieces: it would write large bytes at once, and warns of that."""
     try:
         content = request.content
     except httpx.RequestNotRead:
@@ -134,8 +134,8 @@ def _body(request: httpx.Request) -> Any:
     return io.BytesIO(content) if len(content) > _LARGE_BYTES else content or None
 
 
-def _sending_s(timeout: dict[str, float | None]) -> float | None:
-    """The longest wait for an answer's head: aiohttp has no limit for writing, and `sock_read` begins after it."""
+def _send_timeout_s(timeout: dict[str, float | None]) -> float | None:
+    """The timeout from the start of the call to the answer's head: aiohttp has none for writing the request."""
     if timeout.get("write") is None or timeout.get("read") is None:
         return None
     return sum(seconds or 0 for seconds in timeout.values())
@@ -147,12 +147,12 @@ def _as_httpx_errors(request: httpx.Request) -> Iterator[None]:
         yield
     except ForeignAddressError as error:
         raise httpx.UnsupportedProtocol(str(error), request=request) from error
-    except _BELOW as error:
+    except _AIOHTTP_ERRORS as error:
         raise _as_httpx(error)(str(error) or type(error).__name__, request=request) from error
 
 
 def _as_httpx(error: Exception) -> type[httpx.TransportError]:
-    """What is not known to come before the first byte was sent must be a class that says "maybe sent"."""
+    """The httpx class of an error. `ConnectError` and `ConnectTimeout` only where no byte was sent for certain."""
     match error:
         case aiohttp.ConnectionTimeoutError():
             return httpx.ConnectTimeout

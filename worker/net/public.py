@@ -1,8 +1,8 @@
-"""Where foreign URLs may lead: to public addresses, and inside the network only where an operator has opened it.
+"""Which addresses and names are public, and which others a file may be fetched from.
 
-A file's URL comes from a caller, or from an answer that anyone's app may have written. Names are judged by what they
-resolve to, and the connection is made to those very addresses, so that a name which changes between two looks gains
-nothing. Redirects, sizes and time are the idea of `worker.files.download`.
+The URL of a file comes from a caller, or from the answer of a model that anybody may have published. A name is judged
+by the addresses that it resolves to, and the connection goes to exactly those addresses, so a second, different DNS
+answer changes nothing. Redirects and limits of size and time: `worker.files.download`.
 """
 
 import errno
@@ -16,28 +16,28 @@ import httpx
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from config.openings import Opening
+from config.allowed_addresses import AllowedAddress
 
-_INSIDE_NAMES = frozenset({
+_PRIVATE_SUFFIXES = frozenset({
     "arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost", "onion",
     "private", "svc", "test",
 })  # fmt: skip
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # as the last label: 127.1 and 0x7f000001 are addresses to a resolver
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # leads to the IPv4 address in its last 32 bits
-_OUTSIDE_V6 = ipaddress.IPv6Network("2000::/3")
-_INSIDE_V6 = tuple(
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # a resolver takes 127.1 and 0x7f000001 for addresses
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # leads to the IPv4 address in the last 32 bits
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
+_NOT_PUBLIC_V6 = tuple(
     ipaddress.IPv6Network(network)
     for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")  # Teredo and 6to4 carry any IPv4 address
 )
-_INSIDE_V4 = tuple(
+_NOT_PUBLIC_V4 = tuple(
     ipaddress.IPv4Network(network)
-    for network in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")  # the last: Azure's own, from within only
+    for network in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")  # the last is Azure's own
 )
 
 
 class ForeignAddressError(ValueError):
-    """The URL is not one that a file may be fetched from."""
+    """No file may be fetched from this URL."""
 
 
 class PrivateAddressError(ForeignAddressError):
@@ -45,25 +45,28 @@ class PrivateAddressError(ForeignAddressError):
 
 
 def is_public(host: str) -> bool:
-    """Whether an IP address is one of the public internet: not loopback, private, link-local, shared, reserved."""
+    """Whether an IP address is public: not loopback, private, link-local, shared or reserved.
+
+    Raises `ValueError` for anything but an address.
+    """
     address = ipaddress.ip_address(host.partition("%")[0])
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast and not any(address in network for network in _INSIDE_V4)
-    within = address.ipv4_mapped or (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None)
-    if within:
-        return is_public(str(within))
-    return address in _OUTSIDE_V6 and not any(address in network for network in _INSIDE_V6)
+        return address.is_global and not (address.is_multicast or any(address in each for each in _NOT_PUBLIC_V4))
+    embedded = address.ipv4_mapped or (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None)
+    if embedded:
+        return is_public(str(embedded))
+    return address in _GLOBAL_V6 and not any(address in each for each in _NOT_PUBLIC_V6)
 
 
 def is_public_name(host: str) -> bool:
-    """Whether a host name is written as names of the public internet are. What it resolves to is another question."""
+    """Whether a host name has the form of a public DNS name. Resolves nothing."""
     labels = host.lower().removesuffix(".").split(".")
     well_formed = len(host) <= 254 and all(_LABEL.fullmatch(label) for label in labels)
-    return well_formed and len(labels) > 1 and labels[-1] not in _INSIDE_NAMES and not _NUMBER.fullmatch(labels[-1])
+    return well_formed and len(labels) > 1 and labels[-1] not in _PRIVATE_SUFFIXES and not _NUMBER.fullmatch(labels[-1])
 
 
 def is_public_host(host: str) -> bool:
-    """Whether a URL's host, an address without brackets or a name, is one of the public internet. Resolves nothing."""
+    """Whether the host of a URL, an address without brackets or a name, is public. Resolves nothing."""
     try:
         return "%" not in host and is_public(host)
     except ValueError:
@@ -71,18 +74,18 @@ def is_public_host(host: str) -> bool:
 
 
 class AddressPolicy:
-    """Decides before a byte is sent. Whoever connects asks three times: for the URL, its addresses, each socket."""
+    """Allows or refuses a connection before a byte is sent: checks the URL, then its addresses, then each socket."""
 
-    def __init__(self, openings: Collection[Opening] = (), closed: Collection[Opening] = ()) -> None:
-        """Let through what is public but for what is closed, and these openings."""
-        self._closed = AddressPolicy(closed) if closed else None
-        self._names = {(each.host, each.port) for each in openings if isinstance(each.host, str)}
-        self._networks = [(each.host, each.port) for each in openings if not isinstance(each.host, str)]
-        self._granted: set[tuple[str, int]] = set()  # addresses of opened names
+    def __init__(self, allowed: Collection[AllowedAddress] = (), denied: Collection[AllowedAddress] = ()) -> None:
+        """Allow public hosts and `allowed`. `denied` are refused even where they are public, unless also allowed."""
+        self._denied = AddressPolicy(denied) if denied else None
+        self._names = {(each.host, each.port) for each in allowed if isinstance(each.host, str)}
+        self._networks = [(each.host, each.port) for each in allowed if not isinstance(each.host, str)]
+        self._resolved: set[tuple[str, int]] = set()  # addresses of allowed names
 
     def check(self, url: httpx.URL) -> None:
-        """Raise `ForeignAddressError` unless it is plain http(s), `PrivateAddressError` for a private address."""
-        host = url.raw_host.decode()  # as it goes to the resolver; `host` is decoded for people
+        """Raise `ForeignAddressError` for anything but plain http(s), `PrivateAddressError` for a host not allowed."""
+        host = url.raw_host.decode()  # as the resolver gets it; `host` is decoded
         if url.scheme not in {"http", "https"} or not host:
             raise ForeignAddressError("only http:// and https:// URLs are fetched")
         if url.userinfo:
@@ -90,56 +93,56 @@ class AddressPolicy:
         port = port_of(url)
         if not 0 < port < 65536:
             raise ForeignAddressError(f"{port} is not a port")
-        if not self._may_ask_for(host.lower(), port):
+        if not self._is_host_allowed(host.lower(), port):
             raise PrivateAddressError(f"{host} is not public")
 
     def check_addresses(self, host: str, port: int, addresses: Collection[str]) -> None:
-        """Raise `PrivateAddressError` unless every address of the name may be connected to."""
-        if self._is_open_name(host, port):
-            self._granted.update((address, port) for address in addresses)
-        elif not addresses or not all(self._may_connect(address, port) for address in addresses):
+        """Raise `PrivateAddressError` unless every address that the name resolved to is allowed."""
+        if self._is_allowed_name(host, port):
+            self._resolved.update((address, port) for address in addresses)
+        elif not addresses or not all(self._is_address_allowed(address, port) for address in addresses):
             raise PrivateAddressError(f"{host} leads to an address that is not public")
 
     def open_socket(self, info: Any) -> socket.socket:
-        """A socket for this address, the last to be asked. aiohttp takes only an `OSError` for a no."""
+        """A socket for this address, or `OSError`: aiohttp understands no other refusal here."""
         family, kind, proto, _, (address, port, *_) = info
-        if not self._may_connect(address, port) and (address, port) not in self._granted:
+        if not self._is_address_allowed(address, port) and (address, port) not in self._resolved:
             raise OSError(errno.EACCES, "the address is not public")
         return socket.socket(family, kind, proto)
 
-    def is_opened(self, host: str, port: int) -> bool:
-        """Whether one of the openings is for this name or address."""
+    def is_allowed(self, host: str, port: int) -> bool:
+        """Whether this name or address is on the list of allowed ones."""
         try:
             parsed = ipaddress.ip_address(host.partition("%")[0])
         except ValueError:
-            return self._is_open_name(host, port)
-        return any(parsed in network and own in {None, port} for network, own in self._networks)
+            return self._is_allowed_name(host, port)
+        return any(parsed in network and only in {None, port} for network, only in self._networks)
 
-    def _may_ask_for(self, host: str, port: int) -> bool:
-        if self._closed and self._closed.is_opened(host, port) and not self.is_opened(host, port):
+    def _is_host_allowed(self, host: str, port: int) -> bool:
+        if self._denied and self._denied.is_allowed(host, port) and not self.is_allowed(host, port):
             return False
-        return "%" not in host and (self.is_opened(host, port) or is_public_host(host))
+        return "%" not in host and (self.is_allowed(host, port) or is_public_host(host))
 
-    def _may_connect(self, address: str, port: int) -> bool:
-        return self.is_opened(address, port) or is_public(address)
+    def _is_address_allowed(self, address: str, port: int) -> bool:
+        return self.is_allowed(address, port) or is_public(address)
 
-    def _is_open_name(self, host: str, port: int) -> bool:
+    def _is_allowed_name(self, host: str, port: int) -> bool:
         name = host.lower().removesuffix(".")
         return (name, port) in self._names or (name, None) in self._names
 
 
 class PolicyResolver(AbstractResolver):
-    """Resolves names to addresses that a gate lets through; one that it does not spoils all."""
+    """Resolves names. A name is refused if the policy refuses any of its addresses."""
 
-    def __init__(self, gate: AddressPolicy) -> None:
-        self._gate, self._inner = gate, ThreadedResolver()
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy, self._inner = policy, ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """The addresses of a name. Raises `PrivateAddressError`."""
         found = await self._inner.resolve(host, port, family)
-        self._gate.check_addresses(host, port, [each["host"] for each in found])
+        self._policy.check_addresses(host, port, [each["host"] for each in found])
         return found
 
     async def close(self) -> None:
@@ -147,5 +150,5 @@ class PolicyResolver(AbstractResolver):
 
 
 def port_of(url: httpx.URL) -> int:
-    """The port that the URL names, or its scheme's."""
+    """The port in the URL, or the default port of its scheme."""
     return url.port if url.port is not None else {"http": 80, "https": 443}.get(url.scheme, 0)

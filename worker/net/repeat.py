@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 
 def three_attempts(error: type[Exception], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> AsyncRetrying:
-    """Repeat a call that raises this error: three attempts, 1 to 10 s apart. The last error is raised."""
+    """Repeat a call that raises this error: three attempts, with pauses of 1 to 10 s. The last error is raised."""
     return AsyncRetrying(
         retry=retry_if_exception_type(error),
         stop=stop_after_attempt(3),

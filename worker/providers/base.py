@@ -1,7 +1,7 @@
-"""What a provider must be able to do, and the words it answers in.
+"""The interface of a provider, and the values that it takes and returns.
 
-Its vendor's exceptions end here: what is raised is an `ExternalServiceError` and says that we could not ask. What came
-of a run that ended, well or not, is a value.
+No exception of a vendor's SDK leaves a provider. It raises an `ExternalServiceError` when a call to the vendor fails.
+The result of a run that has ended, good or bad, is a return value.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ RUN_CANCELLED = "client_cancelled"  # the `kind` of the error of a run that was 
 
 @dataclass(frozen=True)
 class Call:
-    """One call as the endpoint wants it: its own names and values.
+    """One call, with the endpoint's own parameter names and values.
 
-    `files` are those that a provider wants inside the call, in the order in which a prompt counts them.
+    `files` are those that the provider takes inside the call, in the order in which the prompt numbers them.
     """
 
     job_id: str
@@ -29,16 +29,16 @@ class Call:
     arguments: Mapping[str, Any]
     priority: Priority = "normal"
     attempt: int = 1
-    webhook_url: str | None = None  # where its end is to be told
+    webhook_url: str | None = None  # where the provider reports the end of the run
     files: tuple[Media, ...] = ()
 
 
 @dataclass(frozen=True)
 class LostSubmission:
-    """A submission whose answer was lost: what was sent, and when at the earliest (seconds since the epoch).
+    """A submission whose answer was lost: what was sent, and the earliest time of sending (seconds since the epoch).
 
-    `is_marked`: the arguments hold something of our choice, by which no other submission can be mistaken for it.
-    `known` are requests of the same job that it cannot be.
+    `is_marked`: the arguments contain a value that we chose, such as a seed, so no other submission has the same ones.
+    `known`: request ids of the same job that belong to its other attempts.
     """
 
     endpoint: str
@@ -49,30 +49,30 @@ class LostSubmission:
 
 
 class CancelResult(Enum):
-    """What a provider says when it is asked to stop a run."""
+    """A provider's answer to a cancel."""
 
     STOPPED = "stopped"  # it will not run
-    ASKED = "asked"  # it runs, and may or may not stop: a look will tell
-    TOO_LATE = "too_late"  # it had ended before
+    ASKED = "asked"  # it runs, and may or may not stop; polling shows which
+    TOO_LATE = "too_late"  # it had already ended
 
 
 @dataclass(frozen=True)
 class Queued:
-    """Taken, not begun. `position` counts those ahead, when known."""
+    """In the provider's queue. `position` is the number of requests before it, if known."""
 
     position: int | None = None
 
 
 @dataclass(frozen=True)
 class Running:
-    """Under way, with the log lines so far."""
+    """Running, with its log lines so far."""
 
     logs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Ended:
-    """Over, well or not: `result` tells."""
+    """The run has ended, with success or failure: `result` returns which."""
 
     logs: tuple[str, ...] = ()
     inference_s: float | None = None
@@ -83,7 +83,7 @@ RunStatus = Queued | Running | Ended
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a language model read and wrote. Thoughts count as written."""
+    """Tokens that a language model read and wrote. Thinking tokens count as written."""
 
     read: int
     wrote: int
@@ -94,10 +94,10 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Reply:
-    """The provider's answer: its output, and the units it billed when it says so.
+    """The output of a run, and the units that the provider billed, if it reports them.
 
-    `files` came inside the answer, whole: they are stored before anything of it is written to a row. `missing` says of
-    several pictures asked for at once why some did not come. `version` is the model as the provider calls what ran.
+    `files` are the bytes of files that came inside the answer; they are stored before the row is written. `missing`
+    has an error for each requested picture that did not come. `version` is the provider's name of the model that ran.
     """
 
     output: Mapping[str, Any]
@@ -111,7 +111,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class RunFailure:
-    """The error that a run ended with. It may have been billed all the same, like some of fal's 422s."""
+    """The error that a run ended with. It may have been billed, as some of fal's 422s are."""
 
     error: ExternalServiceError
     billed_units: float | None = None
@@ -119,47 +119,47 @@ class RunFailure:
 
 
 class Provider(Protocol):
-    """One who makes pieces. No method repeats a call that may cost money."""
+    """A service that makes files or text. No method repeats a call that may cost money."""
 
     name: str
-    call_s: float  # the longest that `submit` takes
-    lists_requests: bool  # whether `find` can ever find
-    result_bytes: int  # of memory that what `result` brings takes until it is stored, at the most
+    call_s: float  # `submit` takes at most so long, in seconds
+    lists_requests: bool  # whether `find` can return a ticket at all
+    result_bytes: int  # the most memory that a result needs until it is stored
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
-        """The memory that a call takes until its answer is stored, at the most.
+        """The most memory, in bytes, that a call needs until its answer is stored. 0 where both are short texts.
 
-        `file_bytes` is what its files have together, those that are uploaded for it among them. 0 where a call is a few
-        words, and so is its answer.
+        `file_bytes` is the size of all its files together, including those that are uploaded for it.
         """
 
     async def submit(self, call: Call) -> Ticket | Reply | RunFailure:
-        """Have it taken: exactly one POST. `SubmitUnknownError` when nobody can tell whether it was.
+        """Submit the call with exactly one POST. Returns a ticket; a synchronous provider returns the result.
 
-        A ticket where the piece is asked for later; a synchronous provider answers here. What raises did not run.
+        Raises `SubmitUnknownError` when the provider may or may not have accepted it. After any other error, nothing
+        runs.
         """
 
     async def upload(self, media: Media | Path) -> str:
-        """Put a file where the provider can fetch it, and say its URL there. Safe to repeat.
+        """Upload a file to a place that the provider can read, and return its URL there. Safe to repeat.
 
-        A path is that of a file too large for memory, on this disk; its name says what it is.
+        A path is a file on this disk that is too large for memory; its suffix is that of its type.
         Raises `RequestRefusedError` where files go inside the call.
         """
 
     async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
-        """How far it is. Safe to repeat."""
+        """The status of a run. Safe to repeat."""
 
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
-        """What came of a run that has ended. Safe to repeat."""
+        """The result of a run that has ended. Safe to repeat."""
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """Ask it to stop. Safe to repeat."""
+        """Cancel a run. Safe to repeat."""
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
-        """The ticket of a request whose id came another way."""
+        """The ticket of a request whose id is known from a webhook or a list."""
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
-        """The submission, among those that the provider lists; None when it cannot be told. Safe to repeat."""
+    async def find(self, lost: LostSubmission) -> Ticket | None:
+        """Search the provider's list of requests for this submission; None if it is not identified. Safe to repeat."""
 
     async def aclose(self) -> None:
         """Close connections."""

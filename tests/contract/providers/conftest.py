@@ -37,7 +37,7 @@ class Twin:
 
 @pytest.fixture(autouse=True)
 def _sdk_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """fal-client is pointed at the twin by its module's constants: put them back."""
+    """Restores the module constants by which fal-client is pointed at the twin."""
     for name in ("RUN_URL_FORMAT", "QUEUE_URL_FORMAT", "REALTIME_URL_FORMAT", "REST_URL", "CDN_URL"):
         monkeypatch.setattr(sdk, name, getattr(sdk, name))
 

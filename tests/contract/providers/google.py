@@ -1,4 +1,4 @@
-"""What the tests of Google's providers share: providers on the twin, calls, a picture to send."""
+"""Shared by the tests of Google's providers: providers on the twin, calls, pictures."""
 
 import io
 import os
@@ -27,12 +27,12 @@ def picture_call(**arguments: Any) -> Call:
     return Call("job-1", PRO, {"prompt": "a kiln", **arguments})
 
 
-def words_call(*files: Media, **arguments: Any) -> Call:
+def text_call(*files: Media, **arguments: Any) -> Call:
     return Call("job-1", FLASH, {"prompt": "caption", **arguments}, files=files)
 
 
-def shown(colour: str | None, size: tuple[int, int] = (96, 128)) -> Media:
-    """A picture of one colour, or of noise, which is large."""
+def colour_picture(colour: str | None, size: tuple[int, int] = (96, 128)) -> Media:
+    """A picture of one colour; without a colour, noise, which is a large file."""
     data = io.BytesIO()
     picture = (
         Image.new("RGB", size, colour) if colour else Image.frombytes("RGB", size, os.urandom(size[0] * size[1] * 3))
@@ -48,6 +48,6 @@ def look(data: bytes) -> tuple[str | None, tuple[int, int]]:
 
 
 def sent(twin: Twin) -> list[dict[str, Any]]:
-    """What the twin was asked, oldest first."""
+    """The requests that the twin received, oldest first."""
     requests = twin.http.get("/_twin/requests").json()["requests"]
     return sorted(requests, key=lambda request: request["accepted_at"])

@@ -1,4 +1,4 @@
-"""Anthropic's provider through the official SDK over its wire: answers, refusals, and exactly one POST whatever happens."""
+"""Anthropic's provider through the official SDK, over HTTP: answers, refusals, and exactly one POST per call."""
 
 import asyncio
 import io
@@ -45,7 +45,7 @@ CALL = Call("job-1", HAIKU, {"prompt": "What is this?"})
 
 
 class Twin:
-    """The twin's control calls over one kept connection, emptied and quick."""
+    """The twin's control calls over one connection."""
 
     def __init__(self, url: str, http: httpx.Client) -> None:
         self.url, self._http = url, http
@@ -62,12 +62,12 @@ class Twin:
 
     @property
     def sent(self) -> dict[str, Any]:
-        """The body of the one request that it has."""
+        """The body of its only request."""
         return dict(self._record["input"])
 
     @property
     def billed(self) -> float:
-        """The tokens of the one request that it has."""
+        """The tokens of its only request."""
         return float(self._record["billed"]["units"])
 
     @property
@@ -105,7 +105,7 @@ async def claude(twin: Twin) -> AsyncIterator[Anthropic]:
     await provider.aclose()
 
 
-async def test_words_come_with_what_was_read_and_written(claude: Anthropic, twin: Twin) -> None:
+async def test_text_comes_with_its_token_counts(claude: Anthropic, twin: Twin) -> None:
     reply = await claude.submit(replace(CALL, arguments={**CALL.arguments, "system": "be brief", "max_tokens": 99}))
 
     assert isinstance(reply, Reply) and isinstance(reply.output["text"], str) and reply.output["text"]
@@ -115,7 +115,7 @@ async def test_words_come_with_what_was_read_and_written(claude: Anthropic, twin
     assert (body["system"], body["max_tokens"]) == ("be brief", 99)
 
 
-async def test_pictures_come_first_in_order_each_with_its_number(claude: Anthropic, twin: Twin) -> None:
+async def test_pictures_are_sent_first_in_order_each_with_its_number(claude: Anthropic, twin: Twin) -> None:
     files = (picture("red"), picture("blue", kind="jpeg"), picture("green", kind="webp", lossless=True))
     reply = await claude.submit(replace(CALL, files=files))
 
@@ -129,14 +129,14 @@ async def test_pictures_come_first_in_order_each_with_its_number(claude: Anthrop
     ]  # fmt: skip
 
 
-async def test_a_schema_is_answered_with_json_of_it(claude: Anthropic) -> None:
+async def test_a_call_with_a_schema_returns_parsed_json(claude: Anthropic) -> None:
     call = replace(CALL, arguments={"prompt": "x", "schema": SCHEMA}, files=(picture("red"), picture("blue")))
     reply = await claude.submit(call)
 
     assert isinstance(reply, Reply) and reply.output == {"json": {"colours": ["red", "blue"], "width": 64}}
 
 
-async def test_what_else_the_caller_gives_is_sent_as_it_is(claude: Anthropic, twin: Twin) -> None:
+async def test_extra_arguments_are_sent_unchanged(claude: Anthropic, twin: Twin) -> None:
     extra = {"output_config": {"effort": "low"}, "stop_sequences": ["END"]}
     assert isinstance(await claude.submit(replace(CALL, arguments={"prompt": "x", "schema": SCHEMA, **extra})), Reply)
 
@@ -163,9 +163,11 @@ AMBIGUOUS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault['what']}-{fault.get('status', '')}")
-async def test_a_lost_answer_is_never_asked_for_again(twin: Twin, fault: dict[str, Any]) -> None:
+async def test_a_post_with_a_lost_answer_is_never_repeated(twin: Twin, fault: dict[str, Any]) -> None:
     claude = await opened(f"{twin.url}/anthropic", timeout_s=0.8)
-    assert isinstance(await claude.submit(CALL), Reply)  # the connection is warm, which invites a second try
+    assert isinstance(
+        await claude.submit(CALL), Reply
+    )  # opens the connection; on a reused one, transports tend to retry
     twin.script(endpoint="*", call="submit", times=1, **fault)
     with pytest.raises(SubmitUnknownError) as lost:
         await claude.submit(CALL)
@@ -191,7 +193,7 @@ OWN_WORD: list[tuple[dict[str, Any], type[ExternalServiceError], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "cls", "kind"), OWN_WORD, ids=[str(row[0]["status"]) for row in OWN_WORD])
-async def test_anthropics_own_word_is_told_by_its_reaction_after_one_post(
+async def test_an_error_of_anthropic_raises_our_error_after_one_post(
     claude: Anthropic, twin: Twin, fault: dict[str, Any], cls: type[ExternalServiceError], kind: str
 ) -> None:
     twin.script(endpoint="*", call="submit", times=1, what="http", accepted=True, **fault)
@@ -204,7 +206,7 @@ async def test_anthropics_own_word_is_told_by_its_reaction_after_one_post(
 
 
 @pytest.mark.parametrize(("key", "cls"), [("bad-key", AuthenticationError), ("locked-key", AccountLockedError)])
-async def test_a_bad_key_and_a_locked_account_are_two_things(twin: Twin, key: str, cls: type[Exception]) -> None:
+async def test_a_bad_key_and_a_locked_account_are_different_errors(twin: Twin, key: str, cls: type[Exception]) -> None:
     claude = await opened(f"{twin.url}/anthropic", key=key)
     with pytest.raises(cls) as refused:
         await claude.submit(CALL)
@@ -213,14 +215,14 @@ async def test_a_bad_key_and_a_locked_account_are_two_things(twin: Twin, key: st
     assert type(refused.value) is cls and key not in str(refused.value)
 
 
-async def test_a_retired_model_is_named_as_such(claude: Anthropic) -> None:
+async def test_a_retired_model_has_a_kind_of_its_own(claude: Anthropic) -> None:
     with pytest.raises(RequestRefusedError, match="claude-2") as refused:
         await claude.submit(replace(CALL, endpoint="claude-2"))
 
     assert (refused.value.kind, refused.value.status) == ("model_retired", 404)
 
 
-async def test_a_schema_that_the_vendor_does_not_take_is_refused(claude: Anthropic) -> None:
+async def test_a_schema_that_the_vendor_refuses_is_a_refused_request(claude: Anthropic) -> None:
     with pytest.raises(RequestRefusedError, match="additionalProperties"):
         await claude.submit(replace(CALL, arguments={"prompt": "x", "schema": {"type": "object", "properties": {}}}))
 
@@ -233,7 +235,7 @@ STOPPED: list[tuple[dict[str, Any], dict[str, Any], type[ExternalServiceError], 
 
 
 @pytest.mark.parametrize(("fault", "more", "cls", "kind"), STOPPED, ids=range(len(STOPPED)))
-async def test_a_good_status_without_a_whole_answer_is_no_success(
+async def test_a_200_without_a_complete_answer_is_a_failure(
     claude: Anthropic, twin: Twin, fault: dict[str, Any], more: dict[str, Any], cls: type[Exception], kind: str
 ) -> None:
     twin.script(endpoint="*", times=1, **fault)
@@ -256,7 +258,7 @@ async def answered(claude: Anthropic, twin: Twin, body: Any, **arguments: Any) -
 
 
 @pytest.mark.parametrize("text", ["{", "", "sure: {}", '{"width": NaN}', "[" * 100_000, "1" * 5000])
-async def test_what_is_no_json_is_a_broken_piece(claude: Anthropic, twin: Twin, text: str) -> None:
+async def test_an_answer_that_is_not_json_is_a_broken_piece(claude: Anthropic, twin: Twin, text: str) -> None:
     fault = await answered(claude, twin, message(text), schema=SCHEMA)
 
     assert isinstance(fault.error, BrokenPieceError) and fault.error.kind == "bad_json"
@@ -270,13 +272,13 @@ async def test_an_empty_answer_or_an_unknown_stop_is_a_broken_piece(claude: Anth
         assert fault.tokens == Tokens(123, 5)
 
 
-async def test_what_was_read_from_a_cache_counts_as_read(claude: Anthropic, twin: Twin) -> None:
+async def test_cached_tokens_count_as_read(claude: Anthropic, twin: Twin) -> None:
     reply = await answered(claude, twin, message("hello"))
 
     assert (reply.tokens.read, reply.tokens.wrote) == (123, 5)
 
 
-async def test_half_a_surrogate_pair_can_be_stored(claude: Anthropic, twin: Twin) -> None:
+async def test_half_a_surrogate_pair_is_replaced(claude: Anthropic, twin: Twin) -> None:
     body = json.dumps(message("half \ud83d of a pair"))
     assert (await answered(claude, twin, body)).output["text"] == "half ? of a pair"
 
@@ -284,7 +286,7 @@ async def test_half_a_surrogate_pair_can_be_stored(claude: Anthropic, twin: Twin
     assert (await answered(claude, twin, body, schema=SCHEMA)).output == {"json": {"width": "?"}}
 
 
-async def test_thoughts_are_no_part_of_the_answer(claude: Anthropic, twin: Twin) -> None:
+async def test_thinking_blocks_are_not_part_of_the_answer(claude: Anthropic, twin: Twin) -> None:
     thoughts = {"type": "thinking", "thinking": "hm", "signature": "s"}
     body = message("x", content=[thoughts, {"type": "text", "text": "a "}, {"type": "text", "text": "b"}])
 
@@ -301,7 +303,9 @@ async def test_thoughts_are_no_part_of_the_answer(claude: Anthropic, twin: Twin)
         (replace(CALL, files=(picture("red"), Media(b"x" * 99, "image/png"))), "image 2 cannot be decoded"),
     ],
 )
-async def test_what_can_only_be_refused_is_not_sent(claude: Anthropic, twin: Twin, call: Call, says: str) -> None:
+async def test_an_invalid_call_is_refused_before_it_is_sent(
+    claude: Anthropic, twin: Twin, call: Call, says: str
+) -> None:
     with pytest.raises(RequestRefusedError, match=says):
         await claude.submit(call)
 
@@ -316,19 +320,19 @@ def noise(size: tuple[int, int]) -> Media:
 
 
 @pytest.mark.parametrize("file", [noise((2100, 1900)), picture("blue", (9000, 100))], ids=["bytes", "side"])
-async def test_a_picture_over_the_vendors_limits_is_sent_smaller(claude: Anthropic, twin: Twin, file: Media) -> None:
+async def test_a_picture_over_the_vendors_limits_is_scaled_down(claude: Anthropic, twin: Twin, file: Media) -> None:
     reply = await claude.submit(replace(CALL, files=(file,)))
 
     assert isinstance(reply, Reply) and ("2000x1810" in reply.output["text"] or "2000x22" in reply.output["text"])
 
 
-async def test_where_many_pictures_come_each_may_be_less_wide(claude: Anthropic, twin: Twin) -> None:
+async def test_more_than_twenty_pictures_are_scaled_to_a_smaller_side(claude: Anthropic, twin: Twin) -> None:
     reply = await claude.submit(replace(CALL, files=(picture("blue", (2100, 10)),) * 21))
 
     assert isinstance(reply, Reply) and "Picture 21: blue, 2000x10" in reply.output["text"]
 
 
-async def test_nobody_there_is_said_before_anything_was_sent() -> None:
+async def test_a_refused_connection_means_that_nothing_was_sent() -> None:
     claude = await opened("http://127.0.0.1:1/anthropic")
     with pytest.raises(ServiceUnavailableError):
         await claude.submit(CALL)
@@ -337,7 +341,7 @@ async def test_nobody_there_is_said_before_anything_was_sent() -> None:
 
 @contextmanager
 def peer(behave: Callable[[socket.socket], None]) -> Iterator[tuple[str, list[int]]]:
-    """A server that reads a whole request and then does as told; counts the requests that came."""
+    """A server that reads a complete request, runs `behave`, and counts requests."""
     server, seen = socket.create_server(("127.0.0.1", 0)), list[int]()
 
     def serve() -> None:
@@ -374,7 +378,7 @@ def reset(connection: socket.socket) -> None:
 
 
 def trickle(connection: socket.socket) -> None:
-    """A byte every 50 ms: no single wait is long, the whole would be for ever."""
+    """Sends a byte every 50 ms, without an end, so that no read times out."""
     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n")
     pause = threading.Event()
     try:
@@ -385,7 +389,7 @@ def trickle(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("behave", [reset, trickle])
-async def test_a_reset_or_an_endless_answer_is_a_lost_one_after_one_post(
+async def test_a_reset_or_an_endless_answer_is_a_lost_answer_after_one_post(
     behave: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.providers.anthropic.provider.CONNECT_S", 0.2)
@@ -399,7 +403,7 @@ async def test_a_reset_or_an_endless_answer_is_a_lost_one_after_one_post(
     assert len(seen) == 1
 
 
-async def test_there_is_never_a_ticket(claude: Anthropic) -> None:
+async def test_there_are_no_tickets(claude: Anthropic) -> None:
     assert await claude.find(LostSubmission(HAIKU, {}, 0.0)) is None
     assert await claude.cancel(HAIKU, Ticket("x")) is CancelResult.TOO_LATE
     for ask in (claude.poll, claude.result):

@@ -1,4 +1,4 @@
-"""fal's provider over its wire: the life of a call, and exactly one submission whatever happens to the answer."""
+"""fal's provider over HTTP: the life of a call, and exactly one POST for each submission."""
 
 import asyncio
 import time
@@ -61,13 +61,13 @@ async def test_a_call_is_queued_runs_with_logs_and_ends_with_its_output(fal: Fal
     assert isinstance(reply, Reply)
     assert reply.output["prompt"] == "a kiln"
     assert reply.billed_units == 1
-    assert reply.inference_s == pytest.approx(0.2, abs=0.1), "the answer tells, too, where nobody looked"
+    assert reply.inference_s == pytest.approx(0.2, abs=0.1), "the result reports it, too, without a poll"
     assert twin.count == 1
 
 
-@pytest.mark.parametrize("told", [None, [], {}, {"inference": "1"}, {"inference": 10**400}, {"inference": -1}])
-def test_a_time_that_no_run_takes_is_no_time(told: Any) -> None:
-    assert _seconds(told, "inference") is None
+@pytest.mark.parametrize("timings", [None, [], {}, {"inference": "1"}, {"inference": 10**400}, {"inference": -1}])
+def test_an_impossible_duration_is_ignored(timings: Any) -> None:
+    assert _seconds(timings, "inference") is None
 
 
 AMBIGUOUS: list[dict[str, Any]] = [
@@ -87,7 +87,7 @@ AMBIGUOUS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault['what']}-{fault.get('status', '')}")
-async def test_an_answer_lost_after_the_job_was_taken_is_never_sent_again(fal: Fal, twin: Twin, fault: Any) -> None:
+async def test_a_post_with_a_lost_answer_is_never_repeated(fal: Fal, twin: Twin, fault: Any) -> None:
     twin.script(endpoint="*", call="submit", times=1, **fault)
     with pytest.raises(SubmitUnknownError):
         await fal.submit(CALL)
@@ -95,7 +95,7 @@ async def test_an_answer_lost_after_the_job_was_taken_is_never_sent_again(fal: F
 
 
 async def test_a_kept_connection_that_is_dropped_does_not_repeat_the_submission(fal: Fal, twin: Twin) -> None:
-    await fal.submit(CALL)  # the connection is warm now, which some transports take as leave to try again
+    await fal.submit(CALL)  # opens the connection; on a reused one, some transports retry
     twin.script(endpoint="*", call="submit", times=1, what="drop")
     with pytest.raises(SubmitUnknownError):
         await fal.submit(CALL)
@@ -114,7 +114,7 @@ REFUSED: list[tuple[dict[str, Any], type[ExternalServiceError]]] = [
 
 
 @pytest.mark.parametrize(("fault", "cls"), REFUSED, ids=range(len(REFUSED)))
-async def test_a_refusal_is_told_by_its_reaction_after_one_post(
+async def test_a_refusal_raises_our_error_after_one_post(
     fal: Fal, twin: Twin, fault: dict[str, Any], cls: type[ExternalServiceError]
 ) -> None:
     twin.script(endpoint="*", call="submit", times=1, **fault)
@@ -125,7 +125,7 @@ async def test_a_refusal_is_told_by_its_reaction_after_one_post(
     assert twin.count == 0
 
 
-async def test_nobody_there_is_said_before_anything_was_sent() -> None:
+async def test_a_refused_connection_means_that_nothing_was_sent() -> None:
     fal = await opened(Twin("http://127.0.0.1:1"))
     with pytest.raises(ServiceUnavailableError):
         await fal.submit(CALL)
@@ -133,7 +133,7 @@ async def test_nobody_there_is_said_before_anything_was_sent() -> None:
 
 
 @pytest.mark.parametrize(("key", "cls"), [("bad:key", AuthenticationError), ("locked:key", AccountLockedError)])
-async def test_a_bad_key_and_a_locked_account_are_two_things(twin: Twin, key: str, cls: type[Exception]) -> None:
+async def test_a_bad_key_and_a_locked_account_are_different_errors(twin: Twin, key: str, cls: type[Exception]) -> None:
     fal = await opened(twin, key)
     with pytest.raises(AuthenticationError) as refused:
         await fal.submit(CALL)
@@ -142,7 +142,7 @@ async def test_a_bad_key_and_a_locked_account_are_two_things(twin: Twin, key: st
     await fal.aclose()
 
 
-async def test_bad_input_is_a_fault_with_a_line_for_each_field(fal: Fal) -> None:
+async def test_bad_input_fails_the_run_and_names_each_field(fal: Fal) -> None:
     ticket = await fal.submit(Call("job-1", ENDPOINT, {"prompt": "x", "num_images": 9}))
     await until_ended(fal, ticket)
     outcome = await fal.result(ENDPOINT, ticket)
@@ -150,7 +150,7 @@ async def test_bad_input_is_a_fault_with_a_line_for_each_field(fal: Fal) -> None
     assert "num_images: " in outcome.error.message
 
 
-async def test_what_a_run_ended_with_is_a_fault_of_its_reaction(fal: Fal, twin: Twin) -> None:
+async def test_the_error_of_a_run_becomes_our_error(fal: Fal, twin: Twin) -> None:
     policy = {"detail": [{"loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation"}]}
     twin.script(endpoint="*", call="result", times=-1, what="error", status=422, body=policy)
     ticket = await fal.submit(CALL)
@@ -160,14 +160,14 @@ async def test_what_a_run_ended_with_is_a_fault_of_its_reaction(fal: Fal, twin: 
 
 
 @pytest.mark.parametrize("fault", [{"what": "nginx", "status": 502}, {"what": "http", "status": 500, "body": "oops"}])
-async def test_a_result_that_does_not_come_is_asked_for_again(fal: Fal, twin: Twin, fault: Any) -> None:
+async def test_a_get_of_the_result_is_retried(fal: Fal, twin: Twin, fault: Any) -> None:
     ticket = await fal.submit(CALL)
     await until_ended(fal, ticket)
     twin.script(endpoint="*", call="result", times=1, **fault)
     assert isinstance(await fal.result(ENDPOINT, ticket), Reply)
 
 
-STRANGERS: list[dict[str, Any]] = [
+NOT_ABOUT_THE_RUN: list[dict[str, Any]] = [
     {"what": "http", "status": 404, "body": "<html>nginx</html>"},
     {"what": "http", "status": 401, "body": {"detail": "no"}},
     {"what": "garbage"},
@@ -176,8 +176,8 @@ STRANGERS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("fault", STRANGERS, ids=lambda fault: f"{fault['what']} {fault.get('status')}")
-async def test_what_is_not_fals_own_word_about_a_run_says_nothing_of_it(fal: Fal, twin: Twin, fault: Any) -> None:
+@pytest.mark.parametrize("fault", NOT_ABOUT_THE_RUN, ids=lambda fault: f"{fault['what']} {fault.get('status')}")
+async def test_an_answer_that_is_not_about_the_run_is_raised(fal: Fal, twin: Twin, fault: Any) -> None:
     ticket = await fal.submit(CALL)
     await until_ended(fal, ticket)
     for call in ("status", "result"):
@@ -189,15 +189,15 @@ async def test_what_is_not_fals_own_word_about_a_run_says_nothing_of_it(fal: Fal
     assert isinstance(await fal.result(ENDPOINT, ticket), Reply)
 
 
-LOST_LOOKS: list[dict[str, Any]] = [
+FAILED_POLLS: list[dict[str, Any]] = [
     {"what": "drop", "times": 2},  # aiohttp repeats a GET once on a dropped connection
     {"what": "nginx", "status": 502, "times": 1},
     {"what": "garbage", "times": 1},
 ]
 
 
-@pytest.mark.parametrize("fault", LOST_LOOKS, ids=lambda fault: fault["what"])
-async def test_a_look_that_fails_says_so_once_and_the_next_one_works(fal: Fal, twin: Twin, fault: Any) -> None:
+@pytest.mark.parametrize("fault", FAILED_POLLS, ids=lambda fault: fault["what"])
+async def test_a_failed_poll_raises_and_the_next_one_works(fal: Fal, twin: Twin, fault: Any) -> None:
     ticket = await fal.submit(CALL)
     twin.script(endpoint="*", call="status", **fault)
     with pytest.raises(ServiceUnavailableError):
@@ -225,7 +225,7 @@ async def test_cancel_says_whether_it_came_in_time(fal: Fal, twin: Twin) -> None
     ],
     ids=lambda fault: f"{fault['what']} {fault.get('status')}",
 )
-async def test_a_page_in_the_place_of_a_cancels_answer_says_nothing(fal: Fal, twin: Twin, fault: Any) -> None:
+async def test_a_proxys_page_is_no_answer_to_a_cancel(fal: Fal, twin: Twin, fault: Any) -> None:
     ticket = await fal.submit(CALL)
     await until_ended(fal, ticket)
     twin.script(endpoint="*", call="cancel", **fault)
@@ -234,7 +234,7 @@ async def test_a_page_in_the_place_of_a_cancels_answer_says_nothing(fal: Fal, tw
     assert await fal.cancel(ENDPOINT, ticket) is CancelResult.TOO_LATE
 
 
-async def test_a_request_that_has_not_begun_is_stopped_at_once(fal: Fal, twin: Twin) -> None:
+async def test_a_queued_request_is_cancelled_at_once(fal: Fal, twin: Twin) -> None:
     twin.pace(seconds=30, queue_seconds=30)
     assert await fal.cancel(ENDPOINT, await fal.submit(CALL)) is CancelResult.STOPPED
 
@@ -254,20 +254,20 @@ async def test_a_submission_whose_answer_was_lost_is_found_in_the_list(fal: Fal,
     assert await fal.find(LostSubmission(ENDPOINT, {**CALL.arguments, "seed": 4}, time.time())) is None
 
 
-async def test_of_two_submissions_that_are_alike_none_is_taken_for_the_lost_one(fal: Fal) -> None:
+async def test_two_equal_submissions_are_both_ambiguous(fal: Fal) -> None:
     for ticket in [await fal.submit(CALL), await fal.submit(CALL)]:
         await until_ended(fal, ticket)
     assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time())) is None
 
 
-async def test_without_a_mark_only_the_same_input_is_the_lost_one(fal: Fal) -> None:
+async def test_without_a_seed_of_ours_only_an_equal_input_matches(fal: Fal) -> None:
     theirs = await fal.submit(replace(CALL, arguments={**CALL.arguments, "guidance_scale": 9}))
     await until_ended(fal, theirs)
     assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time())) is None
     assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time(), is_marked=True)) == theirs
 
 
-async def test_a_request_that_the_job_knows_already_is_not_found_again(fal: Fal) -> None:
+async def test_a_known_request_of_the_job_does_not_match(fal: Fal) -> None:
     first = await fal.submit(CALL)
     await until_ended(fal, first)
     known = frozenset({first.request_id})
@@ -277,7 +277,7 @@ async def test_a_request_that_the_job_knows_already_is_not_found_again(fal: Fal)
     assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time(), known=known)) == second
 
 
-async def test_what_was_sent_much_later_is_not_the_lost_one(fal: Fal) -> None:
+async def test_a_request_that_was_sent_much_later_does_not_match(fal: Fal) -> None:
     await until_ended(fal, await fal.submit(CALL))
     assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time() - 600)) is None
 
@@ -291,8 +291,8 @@ async def test_the_list_is_read_page_by_page(fal: Fal) -> None:
     assert await fal.find(LostSubmission(ENDPOINT, {"seed": 99}, time.time(), is_marked=True)) == first
 
 
-@pytest.mark.parametrize("fault", LOST_LOOKS, ids=lambda fault: fault["what"])
-async def test_a_list_that_cannot_be_read_is_no_proof_of_absence(fal: Fal, twin: Twin, fault: Any) -> None:
+@pytest.mark.parametrize("fault", FAILED_POLLS, ids=lambda fault: fault["what"])
+async def test_a_list_that_cannot_be_read_raises(fal: Fal, twin: Twin, fault: Any) -> None:
     twin.script(endpoint="*", call="list", **fault)
     with pytest.raises(ServiceUnavailableError):
         await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time()))
@@ -303,7 +303,7 @@ async def test_a_key_that_may_not_read_the_list_finds_nothing(twin: Twin, fal: F
     assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time())) is None
 
 
-async def test_a_submission_carries_its_job_as_a_tag_and_the_place_for_its_webhook(fal: Fal, twin: Twin) -> None:
+async def test_a_submission_has_its_job_as_a_tag_and_its_webhook_url(fal: Fal, twin: Twin) -> None:
     await fal.submit(replace(CALL, job_id="job/7 ü", attempt=2, webhook_url="http://127.0.0.1:1/x?y=1&z=2"))
     await fal.submit(replace(CALL, job_id="job-7"))
     odd, plain = httpx.get(f"{twin.url}/_twin/requests").json()["requests"]
@@ -324,7 +324,7 @@ async def test_low_priority_is_sent_only_where_the_settings_allow_it(twin: Twin)
     assert len(records) == 6 and low == ["job=low-True,attempt=1"]
 
 
-async def test_a_request_that_fal_forgot_is_no_reason_to_wait(fal: Fal, twin: Twin) -> None:
+async def test_a_request_that_fal_does_not_know_is_not_found(fal: Fal, twin: Twin) -> None:
     gone = Ticket("nobody", {k: f"{twin.url}/queue/fal-ai/flux/requests/nobody{s}" for k, s in
                              (("status", "/status"), ("response", ""), ("cancel", "/cancel"))})  # fmt: skip
     with pytest.raises(RequestRefusedError) as refused:
@@ -333,7 +333,7 @@ async def test_a_request_that_fal_forgot_is_no_reason_to_wait(fal: Fal, twin: Tw
     assert await fal.cancel(ENDPOINT, gone) is CancelResult.TOO_LATE
 
 
-async def test_the_key_is_not_sent_where_a_ticket_points_but_fal_is_not(fal: Fal) -> None:
+async def test_the_key_is_not_sent_to_a_foreign_host_in_a_ticket(fal: Fal) -> None:
     stranger = Ticket(
         "r", {"status": "http://127.0.0.1:1/x", "response": "https://evil.example/x", "cancel": "http://[::1]/x"}
     )

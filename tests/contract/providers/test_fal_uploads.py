@@ -1,4 +1,4 @@
-"""Files on their way into fal's store: small ones whole, large ones from the disk in parts."""
+"""Uploads to fal's store: small files in one request, large files from the disk in parts."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,14 +17,14 @@ from worker.providers.fal.provider import Fal
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """Three parts, the last of one byte more than none."""
+    """A file of three parts, the last of one byte."""
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"a" * sdk.MULTIPART_CHUNK_SIZE + b"b" * sdk.MULTIPART_CHUNK_SIZE + b"c")
     assert path.stat().st_size > fal_upload.WHOLE_MOST_BYTES
     return path
 
 
-async def test_a_file_of_the_disk_goes_under_its_name_and_type(fal: Fal, tmp_path: Path) -> None:
+async def test_a_file_is_uploaded_with_its_name_and_type(fal: Fal, tmp_path: Path) -> None:
     archive = tmp_path / "file.zip"
     archive.write_bytes(b"PK\x03\x04")
     answer = httpx.get(url := await fal.upload(archive))
@@ -33,7 +33,7 @@ async def test_a_file_of_the_disk_goes_under_its_name_and_type(fal: Fal, tmp_pat
     assert httpx.get(await fal.upload(Media(b"x", "image/png"))).headers["content-type"] == "image/png"
 
 
-async def test_a_large_file_goes_in_parts_two_at_a_time_and_is_whole(
+async def test_a_large_file_is_uploaded_in_parts_two_at_a_time(
     fal: Fal, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     under_way, seen = 0, Counter[int]()
@@ -62,7 +62,7 @@ async def test_a_large_file_goes_in_parts_two_at_a_time_and_is_whole(
     ],
     ids=["a dropped part", "a bad key", "too large", "garbage"],
 )
-async def test_an_upload_that_fails_is_an_error_of_ours(
+async def test_a_failed_upload_raises_our_error(
     fal: Fal, twin: Twin, large: Path, fault: Any, error: type[ExternalServiceError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fal_upload, "three_attempts", lambda _: lambda send, *args: send(*args))
@@ -77,17 +77,15 @@ async def test_a_part_that_is_dropped_is_sent_again(fal: Fal, twin: Twin, large:
     assert httpx.get(await fal.upload(large)).content == large.read_bytes()
 
 
-async def test_a_part_that_hangs_is_given_up(
-    fal: Fal, twin: Twin, large: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_part_that_hangs_times_out(fal: Fal, twin: Twin, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fal_upload, "PART_S", 0.2)
     twin.script(call="upload", what="hang", seconds=1, skip=1)
     with pytest.raises(ServiceUnavailableError, match="TimeoutError"):
         await fal.upload(large)
 
 
-async def test_a_lost_answer_to_an_upload_is_no_lost_submission(fal: Fal, twin: Twin, tmp_path: Path) -> None:
-    """The SDK's second way goes through the guard, which takes every POST without an answer for a job."""
+async def test_a_lost_answer_to_an_upload_is_not_a_lost_submission(fal: Fal, twin: Twin, tmp_path: Path) -> None:
+    """The SDK's fallback uploads through the guard, which takes every lost POST for a submission."""
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
     twin.script(call="upload", what="http", status=400)
     twin.script(call="upload", what="drop")
@@ -95,7 +93,7 @@ async def test_a_lost_answer_to_an_upload_is_no_lost_submission(fal: Fal, twin: 
         await fal.upload(tmp_path / "a.zip")
 
 
-async def test_a_key_that_gets_no_token_is_a_bad_key(twin: Twin, large: Path) -> None:
+async def test_an_upload_with_a_bad_key_is_an_authentication_error(twin: Twin, large: Path) -> None:
     fal = await opened(twin, key="bad")
     with pytest.raises(AuthenticationError):
         await fal.upload(large)

@@ -1,4 +1,4 @@
-"""What Vertex AI and the Gemini API have in common, over the wire: one POST whatever happens, and no empty success."""
+"""What Vertex AI and the Gemini API have in common, over HTTP: one POST per call, and no success without a result."""
 
 import asyncio
 import base64
@@ -16,7 +16,17 @@ from pydantic import SecretStr
 
 from config.keys.google import GeminiAccess, VertexAccess
 from tests.contract.providers.conftest import Twin
-from tests.contract.providers.google import CAPTION, FLASH, PRO, look, opened, picture_call, sent, shown, words_call
+from tests.contract.providers.google import (
+    CAPTION,
+    FLASH,
+    PRO,
+    colour_picture,
+    look,
+    opened,
+    picture_call,
+    sent,
+    text_call,
+)
 from worker.errors import (
     AccountLockedError,
     AuthenticationError,
@@ -40,7 +50,7 @@ both = pytest.mark.parametrize("name", NAMES)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def _opened(_twin: Twin) -> AsyncIterator[dict[str, Vertex | Gemini]]:
-    """Opened once: a client takes 0.1 s to build."""
+    """Both providers, opened once: building a client takes 0.1 s."""
     found = {name: await opened(name, _twin) for name in NAMES}
     yield found
     for provider in found.values():
@@ -54,7 +64,7 @@ def google(request: pytest.FixtureRequest, _opened: dict[str, Any], twin: Twin) 
     return provider
 
 
-async def test_pictures_come_inside_the_answer_with_words_version_and_units(google: Any, twin: Twin) -> None:
+async def test_pictures_come_inside_the_answer_with_text_version_and_units(google: Any, twin: Twin) -> None:
     reply = await google.submit(picture_call(aspect_ratio="3:4", resolution="1K", seed=7, num_images=2))
 
     assert isinstance(reply, Reply)
@@ -65,16 +75,18 @@ async def test_pictures_come_inside_the_answer_with_words_version_and_units(goog
     assert sorted(item["input"]["generationConfig"]["seed"] for item in sent(twin)) == [7, 8]
 
 
-async def test_pictures_are_edited_in_the_order_in_which_the_prompt_counts_them(google: Any, twin: Twin) -> None:
-    reply = await google.submit(Call("job-1", PRO, {"prompt": "swap"}, files=(shown("red"), shown("blue", (64, 48)))))
+async def test_files_are_sent_in_the_order_in_which_the_prompt_numbers_them(google: Any, twin: Twin) -> None:
+    reply = await google.submit(
+        Call("job-1", PRO, {"prompt": "swap"}, files=(colour_picture("red"), colour_picture("blue", (64, 48))))
+    )
 
     assert isinstance(reply, Reply) and look(reply.files[0])[1] == (896, 1200)
     assert "Picture 1: red, 96x128" in reply.output["text"] and "Picture 2: blue, 64x48" in reply.output["text"]
 
 
-async def test_words_and_json_tell_their_tokens_and_version(google: Any, twin: Twin) -> None:
-    text = await google.submit(words_call(shown("red"), system="be brief"))
-    read = await google.submit(words_call(shown("red"), schema=CAPTION, max_tokens=5))
+async def test_text_and_json_come_with_tokens_and_version(google: Any, twin: Twin) -> None:
+    text = await google.submit(text_call(colour_picture("red"), system="be brief"))
+    read = await google.submit(text_call(colour_picture("red"), schema=CAPTION, max_tokens=5))
 
     assert isinstance(text, Reply) and text.output["text"].startswith("Picture 1: red, 96x128")
     assert isinstance(read, Reply) and read.output["json"]["caption"].startswith("Picture 1: red")
@@ -106,25 +118,23 @@ AMBIGUOUS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault['what']}-{fault.get('status', '')}")
-async def test_an_answer_lost_after_the_call_was_taken_is_never_asked_for_again(
-    google: Any, twin: Twin, fault: Any
-) -> None:
+async def test_a_post_with_a_lost_answer_is_never_repeated(google: Any, twin: Twin, fault: Any) -> None:
     twin.script(call="submit", provider="google", times=-1, **fault)
     with pytest.raises(SubmitUnknownError):
-        await google.submit(words_call() if fault["what"] != "drop" else picture_call())
+        await google.submit(text_call() if fault["what"] != "drop" else picture_call())
     assert twin.count == 1
 
 
 async def test_a_kept_connection_that_is_dropped_does_not_repeat_the_call(google: Any, twin: Twin) -> None:
-    await google.submit(words_call())
+    await google.submit(text_call())
     twin.script(call="submit", provider="google", times=-1, what="drop")
     with pytest.raises(SubmitUnknownError):
-        await google.submit(words_call())
+        await google.submit(text_call())
     assert twin.count == 2
 
 
 @both
-async def test_a_reset_after_the_request_was_read_is_not_followed_by_another(name: str) -> None:
+async def test_a_reset_after_the_request_was_read_does_not_repeat_the_post(name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken: list[bytes] = []
 
@@ -143,7 +153,7 @@ async def test_a_reset_after_the_request_was_read_is_not_followed_by_another(nam
         thread.start()
         google = await opened(name, Twin(f"http://127.0.0.1:{server.getsockname()[1]}"))
         with pytest.raises(SubmitUnknownError):
-            await google.submit(words_call())
+            await google.submit(text_call())
         await google.aclose()
         server.shutdown(socket.SHUT_RDWR)
         thread.join(5)
@@ -167,12 +177,12 @@ REFUSED: list[tuple[dict[str, Any], type[ExternalServiceError], str | None, floa
 
 
 @pytest.mark.parametrize(("fault", "cls", "kind", "pause"), REFUSED, ids=[str(row[0]["status"]) for row in REFUSED])
-async def test_googles_own_no_is_told_by_its_reaction_after_one_post(
+async def test_an_error_of_google_raises_our_error_after_one_post(
     google: Any, twin: Twin, fault: dict[str, Any], cls: type[ExternalServiceError], kind: str, pause: float
 ) -> None:
     twin.script(call="submit", provider="google", what="http", times=1, **fault)
     with pytest.raises(cls) as refused:
-        await google.submit(words_call())
+        await google.submit(text_call())
     assert type(refused.value) is cls
     assert (refused.value.kind, refused.value.retry_after_s) == (kind, pause)
     assert (refused.value.provider, refused.value.status) == (google.name, fault["status"])
@@ -201,7 +211,7 @@ EMPTY: list[tuple[dict[str, Any], type[ExternalServiceError], str]] = [
 
 @pytest.mark.filterwarnings("ignore:A_WORD_OF_TOMORROW:UserWarning")
 @pytest.mark.parametrize(("fault", "cls", "kind"), EMPTY, ids=lambda row: row.get("body", row["what"])[:24] if isinstance(row, dict) else "")  # fmt: skip
-async def test_a_200_without_a_picture_is_a_fault_and_never_a_success(
+async def test_a_200_without_a_picture_is_a_failure(
     google: Any, twin: Twin, fault: dict[str, Any], cls: type[ExternalServiceError], kind: str
 ) -> None:
     twin.script(call="run", provider="google", times=-1, **fault)
@@ -230,7 +240,7 @@ def inline(data: str, **more: Any) -> dict[str, Any]:
     return {"inlineData": {"mimeType": "image/png", "data": data}, **more}
 
 
-async def test_thoughts_are_never_the_picture_and_the_last_one_counts(google: Any, twin: Twin) -> None:
+async def test_the_last_picture_counts_and_those_of_thoughts_do_not(google: Any, twin: Twin) -> None:
     body = answer(inline("AQ==", thought=True), inline("Ag=="), inline("Aw=="), THINKING)
     twin.script(call="submit", what="http", status=200, body=body, accepted=True)
     reply = await google.submit(picture_call())
@@ -241,9 +251,9 @@ async def test_thoughts_are_never_the_picture_and_the_last_one_counts(google: An
     assert isinstance(outcome, RunFailure) and outcome.error.kind == "no_image"
 
 
-async def test_large_files_arrive_whole_both_ways(google: Any, twin: Twin) -> None:
-    noise = shown(None, (512, 512))
-    edited = await google.submit(Call("job-1", PRO, {"prompt": "keep"}, files=(shown("red"), noise)))
+async def test_large_files_arrive_unchanged_in_both_directions(google: Any, twin: Twin) -> None:
+    noise = colour_picture(None, (512, 512))
+    edited = await google.submit(Call("job-1", PRO, {"prompt": "keep"}, files=(colour_picture("red"), noise)))
     picture = os.urandom(1_000_000)
     body = answer({"text": "here"}, inline(base64.b64encode(picture).decode()))
     twin.script(call="submit", what="http", status=200, body=body, accepted=True)
@@ -258,21 +268,21 @@ async def test_a_cut_answer_is_not_continued_by_the_sdk(google: Any, twin: Twin)
     cut = answer({"text": "The kiln"}, reason="CONTINUATION")
     cut["candidates"][0]["continuationToken"] = "bW9yZQ=="
     twin.script(call="submit", what="http", status=200, body=cut, accepted=True, times=2)
-    for call in (words_call(), picture_call()):
+    for call in (text_call(), picture_call()):
         outcome = await google.submit(call)
         assert isinstance(outcome, RunFailure) and outcome.error.kind == "max_tokens"
     assert twin.count == 2
 
 
-async def test_words_that_are_cut_or_no_json_are_faults(google: Any, twin: Twin) -> None:
+async def test_text_that_is_cut_short_or_not_json_is_a_failure(google: Any, twin: Twin) -> None:
     twin.script(call="run", what="max_tokens", times=1)
-    cut = await google.submit(words_call(shown("red"), schema=CAPTION))
+    cut = await google.submit(text_call(colour_picture("red"), schema=CAPTION))
     used = {"promptTokenCount": 9, "candidatesTokenCount": 3, "thoughtsTokenCount": 2}
     no_json = answer({"text": '{"caption'}) | {"usageMetadata": used}
     twin.script(call="submit", what="http", status=200, body=no_json, accepted=True)
-    bad = await google.submit(words_call(schema=CAPTION))
+    bad = await google.submit(text_call(schema=CAPTION))
     twin.script(call="run", what="blocked", times=1)
-    blocked = await google.submit(words_call())
+    blocked = await google.submit(text_call())
 
     assert isinstance(cut, RunFailure) and type(cut.error) is RequestRefusedError and cut.error.kind == "max_tokens"
     assert isinstance(bad, RunFailure) and type(bad.error) is BrokenPieceError and bad.error.kind == "bad_json"
@@ -283,7 +293,7 @@ async def test_words_that_are_cut_or_no_json_are_faults(google: Any, twin: Twin)
     assert bad.tokens == Tokens(9, 5), "thoughts are written"
 
 
-async def test_of_several_pictures_those_that_came_are_kept(google: Any, twin: Twin) -> None:
+async def test_pictures_that_came_are_kept_when_others_fail(google: Any, twin: Twin) -> None:
     twin.script(call="run", what="image_safety", times=1)
     twin.script(call="submit", what="http", status=429, times=1)
     reply = await google.submit(picture_call(num_images=4))
@@ -292,7 +302,7 @@ async def test_of_several_pictures_those_that_came_are_kept(google: Any, twin: T
     assert {type(error) for error in reply.missing} == {ContentRefusedError, RateLimitError}
 
 
-async def test_when_none_came_an_unknown_call_counts_most(google: Any, twin: Twin) -> None:
+async def test_without_any_picture_an_unknown_call_is_raised_first(google: Any, twin: Twin) -> None:
     twin.script(call="submit", what="http", status=429, times=1)
     twin.script(call="submit", what="drop", times=1)
     twin.script(call="run", what="no_image", times=-1)
@@ -307,14 +317,14 @@ async def test_when_none_came_an_unknown_call_counts_most(google: Any, twin: Twi
     assert isinstance(one_ran, RunFailure) and one_ran.error.kind == "no_image"
 
 
-async def test_pictures_that_did_not_come_are_billed_together(google: Any, twin: Twin) -> None:
+async def test_the_tokens_of_failed_pictures_are_added_up(google: Any, twin: Twin) -> None:
     twin.script(call="run", what="no_image", times=-1)
     one, two = [await google.submit(picture_call(num_images=number)) for number in (1, 2)]
 
     assert one.tokens and two.tokens == one.tokens + one.tokens
 
 
-async def test_a_seed_larger_than_googles_begins_again(google: Any, twin: Twin) -> None:
+async def test_a_seed_is_taken_modulo_googles_range(google: Any, twin: Twin) -> None:
     await google.submit(picture_call(seed=2**31 + 4))
 
     assert sent(twin)[0]["input"]["generationConfig"]["seed"] == 4
@@ -326,25 +336,23 @@ async def test_a_seed_larger_than_googles_begins_again(google: Any, twin: Twin) 
         (picture_call(resolution="8K"), "resolution"),
         (picture_call(loras=["x"]), "loras"),
         (picture_call(prompt=""), "prompt"),
-        (words_call(schema="no"), "schema"),
+        (text_call(schema="no"), "schema"),
     ],
 )
-async def test_arguments_that_google_does_not_have_are_refused_in_words(
-    google: Any, twin: Twin, call: Call, field: str
-) -> None:
+async def test_invalid_arguments_are_refused_by_name(google: Any, twin: Twin, call: Call, field: str) -> None:
     with pytest.raises(RequestRefusedError, match=f"{field}: "):
         await google.submit(call)
     assert twin.count == 0
 
 
-async def test_what_the_sdk_refuses_itself_is_the_request_s_fault(google: Any, twin: Twin) -> None:
+async def test_an_error_of_the_sdk_before_sending_is_a_refused_request(google: Any, twin: Twin) -> None:
     with pytest.raises(RequestRefusedError, match="invalid model"):
         await google.submit(Call("job-1", "gemini..flash", {"prompt": "x"}))
     assert twin.count == 0
 
 
 @both
-async def test_nobody_there_is_said_before_anything_was_sent(name: str) -> None:
+async def test_a_refused_connection_means_that_nothing_was_sent(name: str) -> None:
     google = await opened(name, Twin("http://127.0.0.1:1"))
     with pytest.raises(ServiceUnavailableError):
         await google.submit(picture_call(num_images=2))
@@ -352,20 +360,22 @@ async def test_nobody_there_is_said_before_anything_was_sent(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "access"), [("vertex", VertexAccess), ("gemini", GeminiAccess)])
-async def test_a_bad_key_is_not_bad_input_and_is_not_told(name: str, access: Any, twin: Twin) -> None:
+async def test_a_bad_key_is_an_authentication_error_that_does_not_show_it(name: str, access: Any, twin: Twin) -> None:
     google = await opened(name, twin, access=access("a test", key=SecretStr("bad-4711")))
     with pytest.raises(AuthenticationError) as refused:
-        await google.submit(words_call())
+        await google.submit(text_call())
     assert refused.value.kind == "API_KEY_INVALID" and "4711" not in f"{refused.value!r} {google!r} {vars(google)}"
     await google.aclose()
 
 
 @both
-async def test_silence_ends_as_unknown_and_pictures_go_one_by_one_where_memory_is_small(name: str, twin: Twin) -> None:
+async def test_a_timeout_is_unknown_and_with_little_memory_pictures_are_made_one_at_a_time(
+    name: str, twin: Twin
+) -> None:
     google = await opened(name, twin, timeout_s=0.3, memory=MemoryBudget(16 * MB))  # one picture of 1K at a time
     twin.script(call="submit", provider="google", times=2, what="hang", seconds=3)
     with pytest.raises(SubmitUnknownError):
-        await google.submit(words_call())
+        await google.submit(text_call())
     task = asyncio.create_task(google.submit(picture_call(num_images=3)))
     async with asyncio.timeout(5):
         while twin.count < 2:
@@ -375,11 +385,11 @@ async def test_silence_ends_as_unknown_and_pictures_go_one_by_one_where_memory_i
         await task
     twin.pace(seconds=0)
     async with asyncio.timeout(5):
-        assert isinstance(await google.submit(words_call()), Reply)
+        assert isinstance(await google.submit(text_call()), Reply)
     await google.aclose()
 
-    assert twin.count == 3  # two of the three pictures waited for their turn, and were never sent
+    assert twin.count == 3  # two of the three pictures waited, and were never sent
 
 
-async def test_what_is_asked_at_once_is_never_listed(google: Any) -> None:
+async def test_there_is_no_list_of_requests(google: Any) -> None:
     assert await google.find(LostSubmission(PRO, {"prompt": "a kiln"}, 0.0)) is None

@@ -1,4 +1,4 @@
-"""The language tasks through the providers that serve them: one schema, answers that can be handed on, one repair round."""
+"""The language tasks through their providers: one schema, valid answers, one repair round."""
 
 import base64
 import io
@@ -61,7 +61,7 @@ def asked(task: str) -> tuple[LanguageRequest, Step]:
 
 
 def call(step: Step, **changed: Any) -> Call:
-    """The step on the route of Anthropic, first or second."""
+    """The step on the route of Anthropic."""
     (route,) = (route for route in CATALOGUE.find(step.model).routes if route.provider == "anthropic")
     return Call("job-1", route.endpoint, arguments_for(route, {**step.arguments, **changed}, {}), files=FILES)
 
@@ -69,7 +69,7 @@ def call(step: Step, **changed: Any) -> Call:
 @pytest.mark.parametrize(
     ("task", "kind"), [("language.caption", Captions), ("language.style", Outfits), ("language.analyse", Analysis)]
 )
-async def test_every_task_is_answered_with_what_can_be_handed_on(claude: Anthropic, task: str, kind: type) -> None:
+async def test_every_task_gets_a_valid_answer(claude: Anthropic, task: str, kind: type) -> None:
     request, step = asked(task)
     reply = await claude.submit(call(step))
     assert isinstance(reply, Reply)
@@ -104,7 +104,7 @@ def test_the_other_vendor_takes_the_same_schema(twin: Twin, task: str) -> None:
     assert isinstance(checked_answer(request.answer, {"json": value}, request.asked), request.answer)
 
 
-async def test_an_answer_that_breaks_its_schema_is_mended_by_one_repair_round(claude: Anthropic, twin: Twin) -> None:
+async def test_an_answer_that_breaks_its_schema_is_repaired_in_one_round(claude: Anthropic, twin: Twin) -> None:
     twin.script(endpoint="*", what="bad_schema", times=1)
     request, step = asked("language.caption")
     reply = await claude.submit(call(step))

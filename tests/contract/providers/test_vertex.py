@@ -1,4 +1,4 @@
-"""What only Vertex AI has, over the wire: try-on, video as a long operation, its fields, its ways in."""
+"""What only Vertex AI has, over HTTP: try-on, video as a long operation, its fields and its credentials."""
 
 import asyncio
 import base64
@@ -18,7 +18,17 @@ from pydantic import SecretStr
 from config.keys.google import VERTEX_HOW_TO_SET, VertexAccess
 from config.settings import GoogleSettings
 from tests.contract.providers.conftest import Twin
-from tests.contract.providers.google import PRO, TRY_ON, VEO, look, opened, picture_call, sent, shown, words_call
+from tests.contract.providers.google import (
+    PRO,
+    TRY_ON,
+    VEO,
+    colour_picture,
+    look,
+    opened,
+    picture_call,
+    sent,
+    text_call,
+)
 from worker.errors import (
     AuthenticationError,
     BrokenPieceError,
@@ -32,15 +42,18 @@ from worker.errors import (
 )
 from worker.jobs.job import Ticket
 from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, Running
-from worker.providers.google.large_files import LARGE, Cargo
+from worker.providers.google.large_files import LARGE_BYTES, LargeFiles
 from worker.providers.google.sdk import GoogleSdk
 from worker.providers.google.vertex import Vertex, open_vertex
 from worker.providers.google.video import _fetch
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-WORN = (shown("red"), shown("blue", (64, 48)))
+WORN = (colour_picture("red"), colour_picture("blue", (64, 48)))
 FILM = Call(
-    "job-1", VEO, {"prompt": "a kiln", "duration_s": 4, "aspect_ratio": "16:9", "seed": 1}, files=(shown("red"),)
+    "job-1",
+    VEO,
+    {"prompt": "a kiln", "duration_s": 4, "aspect_ratio": "16:9", "seed": 1},
+    files=(colour_picture("red"),),
 )
 
 
@@ -83,7 +96,7 @@ async def test_try_on_puts_the_garment_on_the_person_in_a_region(vertex: Vertex,
         ({"what": "no_image"}, BrokenPieceError, "no_image"),
     ],
 )
-async def test_a_try_on_that_was_filtered_is_a_fault(
+async def test_a_filtered_try_on_is_a_failure(
     vertex: Vertex, twin: Twin, fault: Any, cls: type[ExternalServiceError], kind: str
 ) -> None:
     twin.script(call="run", times=1, **fault)
@@ -92,7 +105,7 @@ async def test_a_try_on_that_was_filtered_is_a_fault(
     assert isinstance(outcome, RunFailure) and type(outcome.error) is cls and outcome.error.kind == kind
 
 
-async def test_of_a_try_on_those_that_came_are_kept(vertex: Vertex, twin: Twin) -> None:
+async def test_pictures_of_a_try_on_that_came_are_kept(vertex: Vertex, twin: Twin) -> None:
     body = {"predictions": [{"mimeType": "image/png", "bytesBase64Encoded": "AQ=="}, {"raiFilteredReason": "No."}]}
     twin.script(call="submit", what="http", status=200, body=body, accepted=True)
     reply = await vertex.submit(Call("job-1", TRY_ON, {"num_images": 3}, files=WORN))
@@ -101,15 +114,15 @@ async def test_of_a_try_on_those_that_came_are_kept(vertex: Vertex, twin: Twin) 
     assert [type(error) for error in reply.missing] == [ContentRefusedError, BrokenPieceError]
 
 
-async def test_large_files_of_a_try_on_arrive_whole_both_ways(vertex: Vertex, twin: Twin) -> None:
-    noise, garment = shown(None, (512, 512)), shown(None, (400, 400))
+async def test_large_files_of_a_try_on_arrive_unchanged_in_both_directions(vertex: Vertex, twin: Twin) -> None:
+    noise, garment = colour_picture(None, (512, 512)), colour_picture(None, (400, 400))
     worn = await vertex.submit(Call("job-1", TRY_ON, {}, files=(noise, garment)))
     picture = os.urandom(1_000_000)
     body = {"predictions": [{"mimeType": "image/png", "bytesBase64Encoded": base64.b64encode(picture).decode()}]}
     twin.script(call="submit", what="http", status=200, body=body, accepted=True)
     reply = await vertex.submit(Call("job-1", TRY_ON, {}, files=(noise, garment)))
 
-    assert len(garment.data) > LARGE and isinstance(worn, Reply) and look(worn.files[0])[1] == (512, 512)
+    assert len(garment.data) > LARGE_BYTES and isinstance(worn, Reply) and look(worn.files[0])[1] == (512, 512)
     assert isinstance(reply, Reply) and reply.files == (picture,)
 
 
@@ -124,14 +137,14 @@ async def test_large_files_of_a_try_on_arrive_whole_both_ways(vertex: Vertex, tw
     ],
     ids=str,
 )
-async def test_a_lost_answer_is_never_asked_for_again(vertex: Vertex, twin: Twin, call: Call, fault: Any) -> None:
+async def test_a_post_with_a_lost_answer_is_never_repeated(vertex: Vertex, twin: Twin, call: Call, fault: Any) -> None:
     twin.script(call="submit", times=-1, **fault)
     with pytest.raises(SubmitUnknownError):
         await vertex.submit(call)
     assert twin.count == 1
 
 
-async def test_a_video_is_found_by_its_name_alone_in_another_process(vertex: Vertex, twin: Twin) -> None:
+async def test_another_process_polls_a_video_by_its_name(vertex: Vertex, twin: Twin) -> None:
     twin.pace(seconds=0.3)
     ticket = await vertex.submit(FILM)
     assert isinstance(ticket, Ticket) and "/locations/us-central1/" in ticket.request_id and not ticket.urls
@@ -165,7 +178,7 @@ async def test_a_video_is_found_by_its_name_alone_in_another_process(vertex: Ver
     ],
     ids=lambda row: f"{row['what']}-{row.get('status')}" if isinstance(row, dict) else "",
 )  # fmt: skip
-async def test_a_video_that_did_not_come_says_why(
+async def test_a_failed_video_gives_the_reason(
     vertex: Vertex, twin: Twin, fault: Any, cls: type[ExternalServiceError], kind: str | None
 ) -> None:
     twin.script(call="run", times=1, **fault)
@@ -183,7 +196,7 @@ async def test_a_video_that_did_not_come_says_why(
      {"what": "http", "status": 200, "body": {}}],
     ids=str,
 )  # fmt: skip
-async def test_a_look_that_fails_says_nothing_about_the_run(vertex: Vertex, twin: Twin, fault: Any) -> None:
+async def test_a_failed_poll_says_nothing_about_the_run(vertex: Vertex, twin: Twin, fault: Any) -> None:
     ticket = await vertex.submit(FILM)
     assert isinstance(ticket, Ticket)
     twin.script(call="status", times=2, **fault)
@@ -194,7 +207,7 @@ async def test_a_look_that_fails_says_nothing_about_the_run(vertex: Vertex, twin
     await ended(vertex, ticket)
 
 
-async def test_an_operation_that_google_does_not_know_is_forgotten(vertex: Vertex) -> None:
+async def test_an_operation_that_google_does_not_know_is_not_found(vertex: Vertex) -> None:
     ticket = vertex.ticket_of(VEO, f"projects/local/locations/us-central1/publishers/google/models/{VEO}/operations/no")
     with pytest.raises(RequestRefusedError) as unknown:
         await vertex.poll(VEO, ticket)
@@ -213,15 +226,15 @@ async def test_the_profile_and_the_fields_of_vertex_are_sent(vertex: Vertex, twi
         "personGeneration": "ALLOW_ADULT",
         "imageOutputOptions": {"mimeType": "image/jpeg"},
     }
-    said = {
+    thresholds = {
         item["category"].removeprefix("HARM_CATEGORY_"): item["threshold"] for item in record["input"]["safetySettings"]
     }
-    assert said.pop("SEXUALLY_EXPLICIT") == "BLOCK_NONE"
-    assert said == dict.fromkeys(("HARASSMENT", "HATE_SPEECH", "DANGEROUS_CONTENT"), "BLOCK_ONLY_HIGH")
+    assert thresholds.pop("SEXUALLY_EXPLICIT") == "BLOCK_NONE"
+    assert thresholds == dict.fromkeys(("HARASSMENT", "HATE_SPEECH", "DANGEROUS_CONTENT"), "BLOCK_ONLY_HIGH")
     assert record["headers"]["x-server-timeout"] == "10"  # seconds, as set
 
 
-async def test_with_googles_own_profile_nothing_is_sent_of_it(twin: Twin) -> None:
+async def test_the_default_profile_sends_no_settings(twin: Twin) -> None:
     plain = await open_vertex(GoogleSettings(google_base_url=f"{twin.url}/google", google_safety="default"))
     await plain.submit(picture_call())
     await plain.aclose()
@@ -231,21 +244,21 @@ async def test_with_googles_own_profile_nothing_is_sent_of_it(twin: Twin) -> Non
 
 
 @pytest.mark.parametrize("model", ["gemini-3-pro-image-preview", "imagen-4.0-generate-001", "veo-3.0-generate-001"])
-async def test_a_retired_model_is_told_as_such(vertex: Vertex, twin: Twin, model: str) -> None:
+async def test_a_retired_model_has_a_kind_of_its_own(vertex: Vertex, twin: Twin, model: str) -> None:
     with pytest.raises(RequestRefusedError) as refused:
         await vertex.submit(Call("job-1", model, {"prompt": "a kiln"}))
     assert refused.value.kind == "model_retired" and twin.count == 0
 
 
-class Elsewhere(GoogleSdk):
-    """Tells only where it is asked."""
+class LocationSdk(GoogleSdk):
+    """Returns an operation whose name is the location of the call."""
 
-    async def ask(self, use: Any, location: str | None = None) -> Any:
-        return types.GenerateVideosOperation.model_validate({"name": location}), Cargo()
+    async def call(self, use: Any, location: str | None = None) -> Any:
+        return types.GenerateVideosOperation.model_validate({"name": location}), LargeFiles()
 
 
-async def test_an_operation_is_asked_for_where_its_name_says(_twin: Twin) -> None:
-    sdk = Elsewhere("vertex", GoogleSettings(), VertexAccess("a test"), None)
+async def test_an_operation_is_polled_in_the_region_of_its_name(_twin: Twin) -> None:
+    sdk = LocationSdk("vertex", GoogleSettings(), VertexAccess("a test"), None)
     operation, _ = await _fetch(
         sdk, Ticket("projects/p/locations/europe-west4/publishers/google/models/m/operations/1")
     )
@@ -253,7 +266,7 @@ async def test_an_operation_is_asked_for_where_its_name_says(_twin: Twin) -> Non
     assert operation.name == "europe-west4"
 
 
-async def test_too_few_and_too_many_files_are_refused_in_words(vertex: Vertex, twin: Twin) -> None:
+async def test_a_wrong_number_of_files_is_refused(vertex: Vertex, twin: Twin) -> None:
     for call in (Call("j", TRY_ON, {}, files=WORN[:1]), Call("j", VEO, {"prompt": "x"}, files=WORN)):
         with pytest.raises(RequestRefusedError, match=r"takes (two files|one file)"):
             await vertex.submit(call)
@@ -272,9 +285,9 @@ def key_file(folder: Path, twin: Twin, **more: str) -> Path:
 
 async def test_a_service_account_signs_in_once_and_names_its_project(twin: Twin, tmp_path: Path) -> None:
     vertex = await opened("vertex", twin, access=VertexAccess("a test", file=key_file(tmp_path, twin)))
-    assert isinstance(await vertex.submit(words_call()), Reply)
-    twin.script(call="auth", what="http", status=500, times=-1)  # the token is kept
-    assert isinstance(await vertex.submit(words_call()), Reply)
+    assert isinstance(await vertex.submit(text_call()), Reply)
+    twin.script(call="auth", what="http", status=500, times=-1)  # the token is cached
+    assert isinstance(await vertex.submit(text_call()), Reply)
     ticket = await vertex.submit(FILM)
     await vertex.aclose()
 
@@ -288,13 +301,13 @@ async def test_a_service_account_signs_in_once_and_names_its_project(twin: Twin,
         (401, {"error": "deleted_client"}, AuthenticationError),
     ],
 )
-async def test_a_refused_token_is_no_bad_input_and_nothing_was_sent(
+async def test_a_refused_token_is_not_a_refused_request_and_nothing_is_sent(
     twin: Twin, tmp_path: Path, status: int, body: Any, cls: type[ExternalServiceError]
 ) -> None:
     vertex = await opened("vertex", twin, access=VertexAccess("a test", file=key_file(tmp_path, twin)))
     twin.script(call="auth", what="http", status=status, body=body, times=-1)
     with pytest.raises(cls, match="no access token"):
-        await vertex.submit(words_call())
+        await vertex.submit(text_call())
     await vertex.aclose()
     assert twin.count == 0
 
@@ -302,7 +315,7 @@ async def test_a_refused_token_is_no_bad_input_and_nothing_was_sent(
 @pytest.mark.parametrize(
     "text", ["", "{", '{"type": "service_account"}', '{"type": "service_account", "private_key": "secret"}']
 )
-async def test_a_broken_key_file_is_told_by_its_variable(twin: Twin, tmp_path: Path, text: str) -> None:
+async def test_the_error_of_a_broken_key_file_names_its_variable(twin: Twin, tmp_path: Path, text: str) -> None:
     (tmp_path / "key.json").write_text(text)
     access = VertexAccess("GOOGLE_APPLICATION_CREDENTIALS", file=tmp_path / "key.json")
     vertex = await opened("vertex", twin, access=access)
@@ -319,7 +332,7 @@ async def test_an_express_key_needs_no_project(twin: Twin) -> None:
     await vertex.aclose()
 
 
-async def test_without_access_it_does_not_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_opening_without_credentials_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -328,7 +341,7 @@ async def test_without_access_it_does_not_open(monkeypatch: pytest.MonkeyPatch, 
     assert disabled.value.message == VERTEX_HOW_TO_SET
 
 
-async def test_only_a_call_for_a_model_that_draws_is_read_as_one(vertex: Vertex) -> None:
+async def test_arguments_for_pictures_are_refused_by_a_text_model(vertex: Vertex) -> None:
     with pytest.raises(RequestRefusedError, match="aspect_ratio"):
         await vertex.submit(Call("job-1", "gemini-3.8-flash", {"prompt": "a kiln", "aspect_ratio": "1:1"}))
     assert isinstance(await vertex.submit(Call("job-1", PRO, {"prompt": "a kiln", "aspect_ratio": "1:1"})), Reply)

@@ -1,4 +1,4 @@
-"""Files that mean harm: small on the wire, large in memory or on a disk."""
+"""Malicious files: small on the wire, large in memory or on a disk."""
 
 import gzip
 import io
@@ -17,7 +17,7 @@ ZEROS = bytes(16 << 20)
 
 
 def pictures() -> dict[str, bytes]:
-    """Pictures that declare more pixels than are decoded, each of another format; and one that says so in its middle."""
+    """Pictures with more pixels than are decoded, in each format; one declares them only in its middle."""
     gif = (
         b"GIF89a"
         + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0)
@@ -38,14 +38,14 @@ def pictures() -> dict[str, bytes]:
 
 
 def _real() -> bytes:
-    """A true picture of 25 megapixels in 25 kB."""
+    """A valid picture of 25 megapixels in 25 kB."""
     file = io.BytesIO()
     Image.new("1", (5000, 5000)).save(file, "PNG")
     return file.getvalue()
 
 
 def archives() -> dict[str, bytes]:
-    """Archives that hold too much, lie about it, or lead out of themselves."""
+    """Archives that hold too much, declare a wrong size, or have paths outside of the archive."""
     zeros = gzip.compress(ZEROS, 9)
     return {
         "bomb.zip": _zip({"a.txt": ZEROS}),
@@ -80,7 +80,7 @@ def _zip(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def _overlapping() -> bytes:
-    """Five hundred names for the same packed kilobytes."""
+    """Five hundred entries that share the same compressed data."""
     whole = _zip({"a": ZEROS[: 8 << 20]})
     at = whole.index(b"PK\x01\x02")
     entry, end = whole[at : whole.index(b"PK\x05\x06")], bytearray(whole[whole.index(b"PK\x05\x06") :])
@@ -89,7 +89,7 @@ def _overlapping() -> bytes:
 
 
 def _lying() -> bytes:
-    """Its headers say ten bytes, its data are eight megabytes."""
+    """Declares ten bytes, but unpacks to eight megabytes."""
     whole = bytearray(_zip({"a": ZEROS[: 8 << 20]}))
     for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         struct.pack_into("<I", whole, whole.index(signature) + offset, 10)
@@ -104,7 +104,7 @@ def _encrypted() -> bytes:
 
 
 def _directory() -> bytes:
-    """A directory of nothing but a comment too large to be read."""
+    """A directory with a comment that is too large to be read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file = io.BytesIO()
@@ -133,7 +133,7 @@ def _tar_of(kind: bytes) -> bytes:
 
 
 def _declared() -> bytes:
-    """A header that promises a terabyte."""
+    """A header that declares a terabyte."""
     info = tarfile.TarInfo("a")
     info.size = 1 << 40
     return gzip.compress(info.tobuf(tarfile.GNU_FORMAT))

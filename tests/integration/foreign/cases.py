@@ -1,4 +1,4 @@
-"""What somebody who means harm would give as a reference, and the kinds of refusal that are right."""
+"""Malicious references to files, and the kinds of refusal that are correct for each."""
 
 import asyncio
 import base64
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.integration.foreign.bombs import ZEROS, archives, pictures, text_chunk
-from tests.integration.foreign.world import HOST, SECRET, Outside
+from tests.integration.foreign.world import HOST, SECRET, PublicServer
 from tests.unit.files.files import picture
-from tests.unit.net.test_public import INSIDE
+from tests.unit.net.test_public import NOT_PUBLIC
 from worker.files.signing import sign
 
 MOST_BYTES = 1 << 20
 KEY = "a secret of the tests"
 PUBLIC_URL = "https://kiln.example/base"
 
-LOOPBACK = [  # 127.0.0.1 and ::1, as they can be spelt
+LOOPBACK = [  # spellings of 127.0.0.1 and ::1
     "127.0.0.1", "127.0.0.1.", "127.1", "127.0.1", "127.000.000.001", "0177.0.0.1", "0177.1", "0x7f.0.0.1", "0x7f.1", "0X7F000001",
     "0x7f000001", "2130706433", "017700000001", "127.0.0.1%00", "127%2e0%2e0%2e1", "%31%32%37.0.0.1", "127。0。0。1", "127．0．0．1",
     "１２７.0.0.1", "①②⑦.⓪.⓪.①", "١٢٧.0.0.1", "127.0.0.1%0d%0a", "127.0x0.0.01", "127.255.255.254", "0", "0.0.0.0", "00000000",
@@ -27,7 +27,7 @@ LOOPBACK = [  # 127.0.0.1 and ::1, as they can be spelt
     "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:7f00:0001]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b::127.0.0.1]",
     "[2002:7f00:1::]", "[2001:0:7f00:1::80ff:fffe]", "[::1%25lo]", "[::1%lo]", "[fe80::1%25eth0]", "[::ffff:2130706433]", "[127.0.0.1]", "::1",
 ]  # fmt: skip
-NAMES = [  # never even resolved
+NAMES = [  # names that are never resolved
     "redis", "metadata", "instance-data", "metadata.google.internal", "kubernetes.default.svc", "api.svc.cluster.local", "printer.lan",
     "router.home", "nas.home.arpa", "git.corp", "wiki.intranet", "x.test", "x.invalid", "x.private", "x.onion", "1.0.0.127.in-addr.arpa",
     "a..example", "-a.example", "a" * 64 + ".example", "a." * 130 + "example", "*.example", "a,b.example", "ex ample.example", "example",
@@ -48,19 +48,19 @@ DATA = [
 
 @dataclass(frozen=True)
 class Case:
-    """A reference, and the kinds of refusal that are right. `passing`: another try could help, and nothing was taken."""
+    """A reference, and the kinds of refusal that are correct; None is a passing error, after which a retry may help."""
 
     ref: str
     kinds: frozenset[str | None]
     of: Literal["image", "file"] = "image"
-    hasty: bool = False  # given little time
+    short_timeout: bool = False  # fetched with a short timeout
 
 
 Add = Callable[..., None]
 
 
-def addresses(add: Add, outside: Outside, port: int) -> None:
-    """Straight inside."""
+def addresses(add: Add, public_server: PublicServer, port: int) -> None:
+    """URLs of private addresses."""
     for host in LOOPBACK:
         add(f"http://{host}:{port}/a.png?t={SECRET}", "inside", "address")
     for host in ("127.0.0.1", "[::1]", "localhost"):
@@ -68,49 +68,49 @@ def addresses(add: Add, outside: Outside, port: int) -> None:
         add(f"HTTP://{host}:{port}/#@{HOST}", "inside")
     for host in NAMES:
         add(f"http://{host}:{port}/a.png", "inside", "address")
-    for n, address in enumerate(INSIDE):
+    for n, address in enumerate(NOT_PUBLIC):
         host = f"[{address.replace('%', '%25')}]" if ":" in address else address
         add(f"http://{host}:{port}/latest/meta-data/{n}", "inside", "address")
 
 
-def spellings(add: Add, outside: Outside, port: int) -> None:
-    """No plain http(s) URL, or one that two readers read differently."""
+def spellings(add: Add, public_server: PublicServer, port: int) -> None:
+    """No plain http(s) URL, or one that two parsers read differently."""
     for ref in (*SCHEMES, *DATA):
         add(ref, "address", "wrong_type", "broken", "too_large")
-    own = f"{HOST}:{outside.port}"
+    own = f"{HOST}:{public_server.port}"
     for ref in (
         f"http://user:{SECRET}@{own}/a", f"http://{SECRET}@{own}/a", f"http://@{own}/a", f"http://{own}@127.0.0.1:{port}/",
         f"http://127.0.0.1:{port}@{own}/", f"http://{own}#@127.0.0.1:{port}/", f"http://127.0.0.1:{port}\\@{own}/",
         f"http://{own}\\@127.0.0.1:{port}/", f"http:\\\\127.0.0.1:{port}\\", f"http://127.0.0.1:{port}#{own}",
         f"http://127.0.0.1:{port}?@{own}/", f"http://127.0.0.1:{port};{own}/", f"http://{own}/\r\nHost: 127.0.0.1", f"http://{own}/a\nb",
         f"http://{own}\t/a", f" http://{own}/a", f"http://{own}/\x00", f"http://{own}/\u202egnp.exe", f"http://{HOST}:0/a",
-        f"http://{HOST}:65536/a", f"http://{HOST}:-1/a", f"http://{HOST}:{outside.port}:{port}/", f"http://{HOST}:6e1/", f"http://{HOST}:٨٠/",
+        f"http://{HOST}:65536/a", f"http://{HOST}:-1/a", f"http://{HOST}:{public_server.port}:{port}/", f"http://{HOST}:6e1/", f"http://{HOST}:٨٠/",
         f"http://[{HOST}]/a", "http://[::1/a", f"http://[]:{port}/", "http://xn--/", "http://xn--a-ecp.ru:1/", f"http://{HOST}%3a{port}/",
         f"http://{HOST}%40127.0.0.1:{port}/", f"http://127.0.0.1:{port} {own}/", f"http://{own}/" + "a" * 5000, f"http://{HOST}%00.evil.example/",
     ):  # fmt: skip
         add(ref, "address", "inside", "status", None)
 
 
-def resolutions(add: Add, outside: Outside, port: int) -> None:
-    """Names that lead inside, with all or one of their addresses: see `dns`."""
+def resolutions(add: Add, public_server: PublicServer, port: int) -> None:
+    """Names that resolve to private addresses only, or to one among public ones: see `dns`."""
     for name in dns():
         if name.endswith("evil.example"):
             add(f"http://{name}:{port}/a.png", "inside")
-    add(f"http://changes.example:{port}/a.png", None)  # public at the first look: connected there, and refused there
+    add(f"http://changes.example:{port}/a.png", None)  # public at the first lookup; the connection is refused
     add(f"http://changes.example.:{port}/a.png", None, "inside")
     add(f"http://back.example:{port}/a.png", "inside")
     add(f"http://nowhere.example:{port}/a.png", None)
 
 
 def dns() -> dict[str, list[list[str]]]:
-    """What each name resolves to, look by look."""
+    """The addresses of each name, by lookup."""
     table = {
         HOST: [["127.0.0.1"]],
         "changes.example": [["93.184.216.34"], ["127.0.0.1"]],
         "back.example": [["127.0.0.1"], ["93.184.216.34"]],
     }
     table["changes.example."] = [["93.184.216.34"], ["127.0.0.1"]]
-    for n, address in enumerate(INSIDE):
+    for n, address in enumerate(NOT_PUBLIC):
         table[f"all{n}.evil.example"] = [[address.partition("%")[0]]]
     for n, address in enumerate(("127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:127.0.0.1")):
         table[f"first{n}.evil.example"] = [[address, "93.184.216.34"]]
@@ -119,28 +119,34 @@ def dns() -> dict[str, list[list[str]]]:
     return table
 
 
-def redirects(add: Add, outside: Outside, port: int) -> None:
-    """From outside to inside, to other schemes, round and round."""
+def redirects(add: Add, public_server: PublicServer, port: int) -> None:
+    """Redirects to private addresses, to other schemes, and in a loop."""
     for n, host in enumerate(("127.0.0.1", "127.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "redis",
                               "169.254.169.254", "10.0.0.1", "[fd00::1]", "all0.evil.example", "last0.evil.example", "back.example")):  # fmt: skip
-        passing = (None,) if host == "back.example" else ()  # by now it may be what it says at its second look
-        add(outside.redirect(f"http://{host}:{port}/?t={SECRET}", (301, 302, 303, 307, 308)[n % 5]), "inside", *passing)
+        passing = (None,) if host == "back.example" else ()  # this may be its second, public lookup
+        add(
+            public_server.redirect(f"http://{host}:{port}/?t={SECRET}", (301, 302, 303, 307, 308)[n % 5]),
+            "inside",
+            *passing,
+        )
     for target in (f"//127.0.0.1:{port}/", f"///127.0.0.1:{port}/", f"https://localhost:{port}/", f"http:/\\127.0.0.1:{port}/", f"\\\\127.0.0.1:{port}/",
                    "file:///etc/passwd", "FILE:/etc/passwd", "ftp://cdn.example/", "data:image/png;base64,AAAA", "gopher://127.0.0.1:6379/_x",
                    "javascript:alert(1)", f"http://u:{SECRET}@{HOST}/", f"http://{HOST}:99999/", "http://[::1", "http://", f"http://{HOST}:0/"):  # fmt: skip
-        add(outside.redirect(target), "inside", "address", "status", "redirects", None)
-    add(outside.redirect(outside.redirect(outside.redirect(f"http://127.0.0.1:{port}/"))), "inside")
-    outside.pages["loop"] = b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    add(outside.url("loop"), "redirects")
-    long = outside.answer("end.png", picture())
+        add(public_server.redirect(target), "inside", "address", "status", "redirects", None)
+    add(public_server.redirect(public_server.redirect(public_server.redirect(f"http://127.0.0.1:{port}/"))), "inside")
+    public_server.pages["loop"] = (
+        b"HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    add(public_server.url("loop"), "redirects")
+    long = public_server.answer("end.png", picture())
     for _ in range(6):
-        long = outside.redirect(long)
+        long = public_server.redirect(long)
     add(long, "redirects")
-    add(outside.answer("no-location", b"", status="302 Found"), "status")
+    add(public_server.answer("no-location", b"", status="302 Found"), "status")
 
 
-def sizes(add: Add, outside: Outside, port: int) -> None:
-    """Too much, too slowly, or not what was announced."""
+def sizes(add: Add, public_server: PublicServer, port: int) -> None:
+    """Files that are too large, too slow, or not as announced."""
 
     async def endless(writer: asyncio.StreamWriter, head: str = "", chunk: bytes = b"x" * 65536) -> None:
         writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n".encode())
@@ -167,7 +173,7 @@ def sizes(add: Add, outside: Outside, port: int) -> None:
         )
 
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
-    outside.pages |= {
+    public_server.pages |= {
         "endless": lambda writer: endless(writer),
         "endless-chunks": lambda writer: endless(writer, "Transfer-Encoding: chunked\r\n", chunk),
         "endless-picture": lambda writer: endless(writer, "", picture() + b"x" * 65536),
@@ -179,47 +185,50 @@ def sizes(add: Add, outside: Outside, port: int) -> None:
         "slow-redirect": slow_redirect,
     }
     for name in ("endless", "endless-chunks", "endless-picture"):
-        add(outside.url(name), "too_large")
-    add(outside.url("endless-headers"), None, "too_large")
+        add(public_server.url(name), "too_large")
+    add(public_server.url("endless-headers"), None, "too_large")
     for name in ("drip", "drip-head", "drip-chunks", "silent", "slow-redirect"):
-        add(outside.url(name), "too_slow", None, hasty=True)
+        add(public_server.url(name), "too_slow", None, short_timeout=True)
     for length in (MOST_BYTES + 1, 10**12, 2**63 - 1):
-        add(outside.answer(f"announces-{length}", b"x", length=length), "too_large")
+        add(public_server.answer(f"announces-{length}", b"x", length=length), "too_large")
     add(
-        outside.answer("announces-absurdly", b"x", "Content-Length: " + "9" * 5000, length=-1),
+        public_server.answer("announces-absurdly", b"x", "Content-Length: " + "9" * 5000, length=-1),
         None,
         "too_large",
         "wrong_type",
     )
-    add(outside.answer("announces-less", b"x" * (MOST_BYTES * 2), length=10), "wrong_type", None)
-    add(outside.answer("announces-more", picture(), length=100_000), None)
-    add(outside.answer("announces-twice", picture(), "Content-Length: 1"), None)
-    add(outside.answer("announces-below-zero", picture(), length=-5), None)
-    add(outside.answer("both-lengths", picture(), "Transfer-Encoding: chunked"), None)
-    add(outside.answer("large", b"x" * (MOST_BYTES + 1), length=-1), "too_large")
+    add(public_server.answer("announces-less", b"x" * (MOST_BYTES * 2), length=10), "wrong_type", None)
+    add(public_server.answer("announces-more", picture(), length=100_000), None)
+    add(public_server.answer("announces-twice", picture(), "Content-Length: 1"), None)
+    add(public_server.answer("announces-below-zero", picture(), length=-5), None)
+    add(public_server.answer("both-lengths", picture(), "Transfer-Encoding: chunked"), None)
+    add(public_server.answer("large", b"x" * (MOST_BYTES + 1), length=-1), "too_large")
 
 
-def contents(add: Add, outside: Outside, port: int) -> None:
-    """Bombs, and what is no picture at all."""
+def contents(add: Add, public_server: PublicServer, port: int) -> None:
+    """Decompression bombs, and files that are not pictures."""
     for coding in ("gzip", "deflate", "br", "zstd", "x-gzip", "GZIP", "identity, gzip", "gzip, gzip", "compress"):
-        add(outside.answer(f"coded-{coding}", gzip.compress(ZEROS), f"Content-Encoding: {coding}"), "encoding")
-    add(outside.answer("transfer-coded", gzip.compress(picture()), "Transfer-Encoding: gzip, chunked", length=-1), None)
+        add(public_server.answer(f"coded-{coding}", gzip.compress(ZEROS), f"Content-Encoding: {coding}"), "encoding")
+    add(
+        public_server.answer("transfer-coded", gzip.compress(picture()), "Transfer-Encoding: gzip, chunked", length=-1),
+        None,
+    )
     for name, data in pictures().items():
-        add(outside.answer(name, data, "Content-Type: image/png"), "too_many_pixels", "broken")
-    add(outside.answer("text.png", text_chunk()), "broken")
+        add(public_server.answer(name, data, "Content-Type: image/png"), "too_many_pixels", "broken")
+    add(public_server.answer("text.png", text_chunk()), "broken")
     for name, data in archives().items():
-        add(outside.answer(name, data), "bomb", "broken", of="file")
+        add(public_server.answer(name, data), "bomb", "broken", of="file")
     whole = picture("PNG")
     for name, data in {
         "empty": b"", "half.png": whole[: len(whole) // 2], "page.html": f"<html>{SECRET}".encode(), "drawing.svg": b"<svg onload='x'/>",
         "old.tiff": picture("TIFF"), "old.bmp": picture("BMP"), "paper.pdf": b"%PDF-1.7", "a.ps": b"%!PS-Adobe\n", "fits.png": whole[:8], "text": SECRET.encode(),
         "movie.mp4": b"\0\0\0\x18ftypisom" + bytes(100), "swapped.png": b"\xff\xd8\xff" + whole,
     }.items():  # fmt: skip
-        add(outside.answer(name, data, "Content-Type: image/png"), "wrong_type", "broken")
+        add(public_server.answer(name, data, "Content-Type: image/png"), "wrong_type", "broken")
 
 
-def answers(add: Add, outside: Outside, port: int) -> None:
-    """Answers that are no file, with words that must not be repeated."""
+def answers(add: Add, public_server: PublicServer, port: int) -> None:
+    """Answers without a file, with a secret that must not be repeated."""
     for status in (
         "204 No Content",
         "206 Partial Content",
@@ -233,19 +242,23 @@ def answers(add: Add, outside: Outside, port: int) -> None:
         "410 Gone",
         "451 Law",
     ):
-        add(outside.answer(status[:3], SECRET.encode(), f"WWW-Authenticate: {SECRET}", status=status), "status", None)
+        add(
+            public_server.answer(status[:3], SECRET.encode(), f"WWW-Authenticate: {SECRET}", status=status),
+            "status",
+            None,
+        )
     for status in (f"500 {SECRET}", f"503 {SECRET}", f"429 {SECRET}"):
-        add(outside.answer(status[:3], SECRET.encode(), "Retry-After: 99999999999", status=status), None)
+        add(public_server.answer(status[:3], SECRET.encode(), "Retry-After: 99999999999", status=status), None)
     for n, raw in enumerate((f"-ERR {SECRET}\r\n", f"SSH-2.0-{SECRET}\r\n", f"HTTP/9.9 {SECRET}\r\n\r\n", f"HTTP/1.1 200 OK\r\n{SECRET}\r\n\r\n", "\0" * 100, "",
                              f"HTTP/1.1 200 OK\r\nA: \0{SECRET}\r\n\r\n", f"HTTP/1.1 101 {SECRET}\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n{SECRET}",
                              f"HTTP/1.1 99999 {SECRET}\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n" * 3)):  # fmt: skip
-        outside.pages[f"raw-{n}"] = raw.encode()
-        add(outside.url(f"raw-{n}"), None, "wrong_type", "status")
-    add(f"https://{HOST}:{outside.port}/a", None, "too_slow", hasty=True)  # speaks no TLS
+        public_server.pages[f"raw-{n}"] = raw.encode()
+        add(public_server.url(f"raw-{n}"), None, "wrong_type", "status")
+    add(f"https://{HOST}:{public_server.port}/a", None, "too_slow", short_timeout=True)  # the server has no TLS
 
 
-def own_files(add: Add, outside: Outside, port: int) -> None:
-    """References to files of ours that are not, or not for this caller."""
+def own_files(add: Add, public_server: PublicServer, port: int) -> None:
+    """URLs of our own files that do not exist, or whose signature is wrong."""
     good = sign(KEY, "jobs/a/images-0.png", time.time() + 100)
     base = f"{PUBLIC_URL}/files"
     for ref in (f"{base}/jobs/a/images-0.png", f"{base}/jobs/a/images-0.png?{good}x", f"{base}/jobs/b/images-0.png?{good}",

@@ -1,4 +1,4 @@
-"""The world of these tests: a server outside that does what its path says, traps inside that count, and a DNS of lies."""
+"""A server that plays the public internet, listeners that play private addresses, and a fake DNS."""
 
 import asyncio
 import contextlib
@@ -9,21 +9,21 @@ from urllib.parse import unquote
 
 import pytest
 
-from worker.net import public as inside
+from worker.net import public
 
-SECRET = "s3cr3t"  # in queries, logins, bodies, headers: in no message
+SECRET = "s3cr3t"  # in queries, logins, bodies and headers; must not be in any message
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-HOST = "cdn.example"  # the name that is opened, and so plays the outside
+HOST = "cdn.example"  # the name that is allowed, so it plays a public host
 
 
-class Traps:
-    """Listeners on loopback, v4 and v6, on one port. Nobody should ever come."""
+class PrivateListeners:
+    """Listeners on loopback, IPv4 and IPv6, on one port. They count connections; there should be none."""
 
     def __init__(self) -> None:
         self.connections = self.bytes = 0
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["Traps"]:
+    async def open(self) -> AsyncIterator["PrivateListeners"]:
         first = await asyncio.start_server(self._count, "127.0.0.1", 0)
         self.port = first.sockets[0].getsockname()[1]
         servers = [first]
@@ -40,8 +40,8 @@ class Traps:
         writer.close()
 
 
-class Outside:
-    """A server that answers `GET /<name>` with what is under that name, bytes or a coroutine that writes."""
+class PublicServer:
+    """A server that answers `GET /<name>` with `pages[name]`: bytes, or a coroutine that writes the answer."""
 
     def __init__(self) -> None:
         self.pages: dict[str, bytes | Callable[[asyncio.StreamWriter], object]] = {}
@@ -49,7 +49,7 @@ class Outside:
         self._answering: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["Outside"]:
+    async def open(self) -> AsyncIterator["PublicServer"]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         yield self
@@ -102,27 +102,27 @@ class Outside:
 
 
 def resolve_as(patch: pytest.MonkeyPatch, table: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
-    """Have names resolve to what the table says, look by look, the last for ever. Returns the names asked for."""
+    """Makes names resolve as in the table: an entry per lookup; the last one repeats. Returns the names looked up."""
     asked: list[str] = []
 
     async def resolve(self: object, host: str, port: int = 0, family: object = None) -> list[dict[str, object]]:
         asked.append(host)
         if host not in table:
             raise OSError(socket.EAI_NONAME, "Name or service not known")
-        looks = table[host]
-        addresses = looks[min(asked.count(host), len(looks)) - 1]
+        lookups = table[host]
+        addresses = lookups[min(asked.count(host), len(lookups)) - 1]
         return [
             {"hostname": host, "host": each, "port": port, "proto": 6, "flags": 0,
              "family": socket.AF_INET6 if ":" in each else socket.AF_INET}
             for each in addresses
         ]  # fmt: skip
 
-    patch.setattr(inside.ThreadedResolver, "resolve", resolve)
+    patch.setattr(public.ThreadedResolver, "resolve", resolve)
     return asked
 
 
 def watch_connects(patch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Every address that a socket is connected to; those that are not loopback are refused by this test's machine."""
+    """Returns a list of every address that a socket connects to. Connections beyond loopback are refused."""
     asked: list[tuple[str, int]] = []
     real = socket.socket.connect
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from config.keys.google import GeminiAccess, NoAccess, VertexAccess, find_gemini, find_vertex
+from config.keys.google import GeminiAccess, MissingAccess, VertexAccess, find_gemini, find_vertex
 from config.settings import GoogleSettings
 
 SETTINGS = GoogleSettings(_env_file=None)  # type: ignore[call-arg]
@@ -16,7 +16,7 @@ TWIN = SETTINGS.model_copy(update={"google_base_url": "http://127.0.0.1:9100/goo
 EXPRESS = {"GOOGLE_API_KEY": "AQ.secret", "GOOGLE_GENAI_USE_VERTEXAI": "True"}
 
 
-def vertex(folder: Path, **env: str) -> VertexAccess | NoAccess:
+def vertex(folder: Path, **env: str) -> VertexAccess | MissingAccess:
     return find_vertex(SETTINGS, folder, env)
 
 
@@ -55,7 +55,7 @@ def test_the_gemini_api_takes_its_own_key_or_one_that_is_not_meant_for_vertex(
     found = find_gemini(SETTINGS, tmp_path, env)
 
     assert (found.source if isinstance(found, GeminiAccess) else None) == source
-    if isinstance(found, NoAccess):
+    if isinstance(found, MissingAccess):
         assert "GEMINI_API_KEY" in found.how_to_set and "two words" not in found.how_to_set
     else:
         assert found.key.get_secret_value() not in repr(found)
@@ -65,8 +65,8 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
     nothing = vertex(tmp_path)
     gone = vertex(tmp_path, GOOGLE_APPLICATION_CREDENTIALS="gone.json", GOOGLE_CLOUD_PROJECT="kilns")
 
-    assert isinstance(nothing, NoAccess) and "GOOGLE_APPLICATION_CREDENTIALS" in nothing.how_to_set
-    assert gone == NoAccess("GOOGLE_APPLICATION_CREDENTIALS names gone.json, which is no file")
+    assert isinstance(nothing, MissingAccess) and "GOOGLE_APPLICATION_CREDENTIALS" in nothing.how_to_set
+    assert gone == MissingAccess("GOOGLE_APPLICATION_CREDENTIALS names gone.json, which is not a file")
 
 
 def test_a_dotenv_file_is_read_and_the_environment_counts_more(tmp_path: Path) -> None:

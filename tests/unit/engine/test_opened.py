@@ -7,7 +7,7 @@ import pytest
 
 from config.settings import FalSettings, ForeignSettings, Settings
 from worker.files.input_refs import may_be_handed_on
-from worker.services import _fetched_from, _handed_on
+from worker.services import _download_policy, _hand_on_policy
 
 CODE = """
 import asyncio, sys
@@ -49,12 +49,12 @@ def test_what_is_opened_to_us_is_not_handed_on_to_a_provider() -> None:
     foreign = ForeignSettings(allow_inside="minio:9000", _env_file=None)  # type: ignore[call-arg]
     settings = Settings(foreign=foreign, fal=FalSettings(fal_base_url="http://127.0.0.1:9100"))
     bucket, twin = "http://minio:9000/b/weights-0.safetensors?sig=x", "http://127.0.0.1:9100/cdn/files/a"
-    assert [may_be_handed_on(url, _fetched_from(settings)) for url in (bucket, twin)] == [True, True]
-    assert [may_be_handed_on(url, _handed_on(settings)) for url in (bucket, twin)] == [False, True]
+    assert [may_be_handed_on(url, _download_policy(settings)) for url in (bucket, twin)] == [True, True]
+    assert [may_be_handed_on(url, _hand_on_policy(settings)) for url in (bucket, twin)] == [False, True]
 
 
 def test_what_is_opened_to_us_is_not_handed_on_even_where_its_name_looks_public() -> None:
     foreign = ForeignSettings(allow_inside="files.example.com:9000,8.8.8.0/24", _env_file=None)  # type: ignore[call-arg]
-    gate = _handed_on(Settings(foreign=foreign, fal=FalSettings(fal_base_url="http://127.0.0.1:9100")))
+    policy = _hand_on_policy(Settings(foreign=foreign, fal=FalSettings(fal_base_url="http://127.0.0.1:9100")))
     hosts = ("files.example.com:9000", "8.8.8.8", "files.example.com", "1.1.1.1")
-    assert [may_be_handed_on(f"http://{host}/a.zip", gate) for host in hosts] == [False, False, True, True]
+    assert [may_be_handed_on(f"http://{host}/a.zip", policy) for host in hosts] == [False, False, True, True]

@@ -7,12 +7,12 @@ import httpx
 import pytest
 
 from config.settings import FalSettings, GatewaySettings, Settings
-from tests.unit.net.test_public import INSIDE, OUTSIDE
+from tests.unit.net.test_public import NOT_PUBLIC, PUBLIC
 from worker.cli.commands.doctor_checks import check_gateway
 from worker.files.signing import sign
 from worker.jobs.signals import WebhookReport
 from worker.net.public import AddressPolicy, PrivateAddressError
-from worker.net.webhook_url import WebhookSecretMissingError, attempt_of, webhook_url, webhooks_wanted
+from worker.net.webhook_url import WebhookSecretMissingError, are_webhooks_requested, attempt_of, webhook_url
 
 SECRET = "a secret of the tests"
 ODD_IDS = [
@@ -59,7 +59,7 @@ def test_a_token_is_valid_for_its_own_attempt_only() -> None:
         assert attempt_of(SECRET, "fal", job, wrong) is None, wrong
 
 
-def test_an_attempt_cannot_be_moved_into_the_job_or_out_of_it() -> None:
+def test_job_and_attempt_cannot_be_shifted_into_each_other() -> None:
     ids = {parts_of(webhook_url("https://gateway.example.com", SECRET, "fal", job, n))[1][-24:]
            for job, n in [("a", 1), ("a", 11), ("1\na", 1), ("a\n1", 1), ("1\n1", 1)]}  # fmt: skip
     assert len(ids) == 5
@@ -102,8 +102,8 @@ def settings(
      "https://GATEWAY.Example.COM.", "https://localhost.example.com"],
 )  # fmt: skip
 def test_auto_asks_for_webhooks_at_a_public_host(url: str) -> None:
-    assert webhooks_wanted(settings(public_url=url))
-    assert not webhooks_wanted(settings(public_url=url, secret=None))
+    assert are_webhooks_requested(settings(public_url=url))
+    assert not are_webhooks_requested(settings(public_url=url, secret=None))
 
 
 def test_auto_asks_for_no_webhook_at_a_host_that_fal_cannot_reach(subtests: pytest.Subtests) -> None:
@@ -140,9 +140,9 @@ def test_auto_asks_for_no_webhook_at_a_host_that_fal_cannot_reach(subtests: pyte
         )
     ]:
         with subtests.test(url=url):
-            assert not webhooks_wanted(settings(public_url=url))
-            assert webhooks_wanted(settings(public_url=url, twin="http://127.0.0.1:9")), "the twin is inside, too"
-            assert webhooks_wanted(settings("on", public_url=url))
+            assert not are_webhooks_requested(settings(public_url=url))
+            assert are_webhooks_requested(settings(public_url=url, twin="http://127.0.0.1:9")), "the twin can"
+            assert are_webhooks_requested(settings("on", public_url=url))
 
 
 def test_what_is_public_for_webhooks_is_public_for_downloads(subtests: pytest.Subtests) -> None:
@@ -169,8 +169,8 @@ def test_what_is_public_for_webhooks_is_public_for_downloads(subtests: pytest.Su
         "example.com",
         "svc.example.com",
         "gw.example.com.",
-        *INSIDE,
-        *OUTSIDE,
+        *NOT_PUBLIC,
+        *PUBLIC,
     ]:
         with subtests.test(host=host):
             url = f"http://[{host}]" if ":" in host else f"http://{host}"
@@ -180,7 +180,7 @@ def test_what_is_public_for_webhooks_is_public_for_downloads(subtests: pytest.Su
             except PrivateAddressError:
                 may_be_fetched = False
 
-            assert webhooks_wanted(settings(public_url=url)) == may_be_fetched
+            assert are_webhooks_requested(settings(public_url=url)) == may_be_fetched
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "[::1]", "gateway:8080", "10.0.0.7", "gw.svc"])
@@ -194,8 +194,8 @@ def test_the_doctor_warns_of_a_gateway_that_fal_cannot_reach(host: str, monkeypa
 
 
 def test_webhooks_can_be_turned_off_and_need_a_secret_when_on() -> None:
-    assert not webhooks_wanted(settings("off"))
-    assert webhooks_wanted(settings("on"))
-    assert not webhooks_wanted(settings(secret=None, twin="http://127.0.0.1:9"))
+    assert not are_webhooks_requested(settings("off"))
+    assert are_webhooks_requested(settings("on"))
+    assert not are_webhooks_requested(settings(secret=None, twin="http://127.0.0.1:9"))
     with pytest.raises(WebhookSecretMissingError, match="KILNHAND_SECRET"):
-        webhooks_wanted(settings("on", secret=None))
+        are_webhooks_requested(settings("on", secret=None))

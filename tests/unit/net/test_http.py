@@ -1,4 +1,4 @@
-"""What the transport says when the wire fails: "nothing was sent" or "maybe sent". A wrong word is a job paid twice."""
+"""Which errors the transport raises: "nothing was sent" or "maybe sent". A wrong one means a job paid twice."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ BRIEF = httpx.Timeout(0.3)
 
 
 class Wire:
-    """A server that counts the requests it read, and then does what their path says."""
+    """A server that counts the requests it has read, and then behaves as their path says."""
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
@@ -138,7 +138,7 @@ async def failure(asked: Awaitable[httpx.Response]) -> httpx.TransportError:
     ],
 )
 @pytest.mark.parametrize("reused", [False, True])
-async def test_a_post_that_was_taken_is_sent_once_and_never_called_unsent(
+async def test_a_post_that_was_read_is_sent_once_and_never_reported_as_unsent(
     wire: Wire, client: httpx.AsyncClient, fault: str, error: type[Exception], reused: bool
 ) -> None:
     if reused:
@@ -155,23 +155,25 @@ async def test_a_body_that_the_server_does_not_read_ends_in_a_timeout(wire: Wire
     assert type(raised) is httpx.ReadTimeout
 
 
-async def test_a_refused_connection_is_called_unsent(client: httpx.AsyncClient) -> None:
+async def test_a_refused_connection_is_reported_as_unsent(client: httpx.AsyncClient) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         raised = await failure(client.post(f"http://127.0.0.1:{taken.getsockname()[1]}/", json={}))
     assert type(raised) is httpx.ConnectError
 
 
-async def test_an_unknown_host_is_called_unsent(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_host_is_reported_as_unsent(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    # no resolver answers in the tests' closed network: the loop's own lookup is the narrowest place to say so
+    # patched because the tests have no network; this is the smallest part to patch
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     assert type(await failure(client.post("http://nowhere.invalid/", json={}))) is httpx.ConnectError
 
 
-async def test_a_connection_that_is_not_taken_in_time_is_called_unsent(client: httpx.AsyncClient) -> None:
+async def test_a_connection_timeout_is_reported_as_unsent(client: httpx.AsyncClient) -> None:
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
@@ -184,7 +186,7 @@ async def test_a_connection_that_is_not_taken_in_time_is_called_unsent(client: h
     assert type(raised) is httpx.ConnectTimeout
 
 
-async def test_a_server_that_does_not_speak_tls_is_called_unsent(client: httpx.AsyncClient) -> None:
+async def test_a_server_without_tls_is_reported_as_unsent(client: httpx.AsyncClient) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -196,7 +198,7 @@ async def test_a_server_that_does_not_speak_tls_is_called_unsent(client: httpx.A
     assert type(raised) is httpx.ConnectError
 
 
-async def test_waiting_in_vain_for_a_free_connection_is_called_unsent(wire: Wire) -> None:
+async def test_a_timeout_for_a_free_connection_is_reported_as_unsent(wire: Wire) -> None:
     async with httpx.AsyncClient(transport=open_transport(1), timeout=httpx.Timeout(5, pool=0.1)) as client:
         first = asyncio.create_task(client.post(f"{wire.url}/silent"))
         while not wire.seen:
@@ -213,7 +215,7 @@ async def test_a_post_after_the_server_hung_up_goes_over_a_new_connection(
 ) -> None:
     await client.get(f"{wire.url}/ok_and_hang_up")
     await wire.hung_up.wait()
-    for _ in range(10):  # turns of the loop in which the client learns of it
+    for _ in range(10):  # gives the client time to notice it
         await asyncio.sleep(0)
     assert (await client.post(f"{wire.url}/ok", json={})).status_code == 200
     assert (wire.connections, wire.seen["POST /ok"]) == (2, 1)
@@ -226,10 +228,8 @@ async def test_no_more_connections_than_the_limit_are_opened(wire: Wire) -> None
     assert wire.connections == 3
 
 
-async def test_redirects_cookies_and_encodings_are_left_to_those_above(wire: Wire, client: httpx.AsyncClient) -> None:
-    by_name = wire.url.replace(
-        "127.0.0.1", "localhost"
-    )  # aiohttp's own jar would not keep the cookie of a bare address
+async def test_redirects_cookies_and_encodings_are_left_to_the_caller(wire: Wire, client: httpx.AsyncClient) -> None:
+    by_name = wire.url.replace("127.0.0.1", "localhost")  # aiohttp's own jar ignores cookies of IP addresses
     assert (await client.get(f"{by_name}/moved")).status_code == 302
     client.cookies.clear()
     async with client.stream("GET", f"{by_name}/twice") as answer:
@@ -239,7 +239,7 @@ async def test_redirects_cookies_and_encodings_are_left_to_those_above(wire: Wir
     assert b"cookie" not in wire.heads[-1].lower()
 
 
-async def test_the_request_goes_out_as_httpx_made_it(wire: Wire, client: httpx.AsyncClient) -> None:
+async def test_the_request_is_sent_as_httpx_built_it(wire: Wire, client: httpx.AsyncClient) -> None:
     await client.post(f"{wire.url}/ok?a=%2F%20b&c=%C3%A4", headers=[("x-one", "1"), ("x-one", "2")], json={"a": 1})
     head = wire.heads[-1].decode().lower()
     assert head.startswith("post /ok?a=%2f%20b&c=%c3%a4 http/1.1")
@@ -247,7 +247,7 @@ async def test_the_request_goes_out_as_httpx_made_it(wire: Wire, client: httpx.A
     assert head.count("user-agent: ") == head.count("content-type: ") == head.count("accept: ") == 1
 
 
-async def test_a_body_that_is_streamed_arrives_whole(wire: Wire, client: httpx.AsyncClient) -> None:
+async def test_a_streamed_body_arrives_complete(wire: Wire, client: httpx.AsyncClient) -> None:
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(10):
             yield b"x" * 100_000
@@ -256,7 +256,7 @@ async def test_a_body_that_is_streamed_arrives_whole(wire: Wire, client: httpx.A
     assert answer.status_code == 200
 
 
-async def test_a_request_given_up_leaves_the_client_usable(wire: Wire, client: httpx.AsyncClient) -> None:
+async def test_the_client_works_after_a_cancelled_request(wire: Wire, client: httpx.AsyncClient) -> None:
     given_up = asyncio.create_task(client.post(f"{wire.url}/silent"))
     while not wire.seen:
         await asyncio.sleep(0.001)
@@ -266,7 +266,7 @@ async def test_a_request_given_up_leaves_the_client_usable(wire: Wire, client: h
     assert (await client.post(f"{wire.url}/ok")).status_code == 200
 
 
-async def test_a_download_keeps_no_cookies_and_stops_at_a_silent_body(wire: Wire) -> None:
+async def test_a_download_keeps_no_cookies_and_times_out_at_a_silent_body(wire: Wire) -> None:
     async with open_downloads(4, read_s=0.2) as client:
         await client.get(f"{wire.url}/moved")
         assert len(client.cookies) == 0

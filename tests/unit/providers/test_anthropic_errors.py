@@ -1,4 +1,4 @@
-"""Which error an answer of Anthropic stands for."""
+"""Which of our errors an answer of Anthropic becomes."""
 
 import pickle
 from typing import Any
@@ -14,43 +14,43 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.providers.anthropic.errors import anthropic_error, unanswered
+from worker.providers.anthropic.errors import anthropic_error, no_answer_error
 
 PAGE = "<html><title>502 Bad Gateway</title></html>"
 
 
-def word(kind: str, message: str = "said") -> dict[str, Any]:
+def error_body(kind: str, message: str = "said") -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}
 
 
 TABLE: list[tuple[int, Any, type[ExternalServiceError], str | None]] = [
-    (400, word("invalid_request_error"), RequestRefusedError, "invalid_request_error"),
-    (400, word("invalid_request_error", "Your credit balance is too low to access the API."), AccountLockedError, "invalid_request_error"),
-    (401, word("authentication_error"), AuthenticationError, "authentication_error"),
+    (400, error_body("invalid_request_error"), RequestRefusedError, "invalid_request_error"),
+    (400, error_body("invalid_request_error", "Your credit balance is too low to access the API."), AccountLockedError, "invalid_request_error"),
+    (401, error_body("authentication_error"), AuthenticationError, "authentication_error"),
     (401, PAGE, AuthenticationError, None),
-    (402, word("billing_error"), AccountLockedError, "billing_error"),
-    (403, word("permission_error"), AccountLockedError, "permission_error"),
-    (404, word("not_found_error", "model: claude-2"), RequestRefusedError, "model_retired"),
-    (404, word("not_found_error", "Not Found"), RequestRefusedError, "not_found_error"),
+    (402, error_body("billing_error"), AccountLockedError, "billing_error"),
+    (403, error_body("permission_error"), AccountLockedError, "permission_error"),
+    (404, error_body("not_found_error", "model: claude-2"), RequestRefusedError, "model_retired"),
+    (404, error_body("not_found_error", "Not Found"), RequestRefusedError, "not_found_error"),
     (404, PAGE, RequestRefusedError, None),
     (408, PAGE, SubmitUnknownError, None),
-    (408, word("timeout_error"), ServiceUnavailableError, "timeout_error"),
+    (408, error_body("timeout_error"), ServiceUnavailableError, "timeout_error"),
     (409, None, SubmitUnknownError, None),
-    (409, word("conflict_error"), ServiceUnavailableError, "conflict_error"),
-    (413, word("request_too_large"), RequestRefusedError, "request_too_large"),
+    (409, error_body("conflict_error"), ServiceUnavailableError, "conflict_error"),
+    (413, error_body("request_too_large"), RequestRefusedError, "request_too_large"),
     (413, PAGE, RequestRefusedError, None),
-    (422, word("invalid_request_error"), RequestRefusedError, "invalid_request_error"),
-    (429, word("rate_limit_error"), RateLimitError, "rate_limit_error"),
+    (422, error_body("invalid_request_error"), RequestRefusedError, "invalid_request_error"),
+    (429, error_body("rate_limit_error"), RateLimitError, "rate_limit_error"),
     (429, PAGE, RateLimitError, None),
-    (500, word("api_error"), ServiceUnavailableError, "api_error"),
+    (500, error_body("api_error"), ServiceUnavailableError, "api_error"),
     (500, {"error": "x"}, SubmitUnknownError, None),
     (500, {"type": "error", "error": "x"}, SubmitUnknownError, None),
     (502, PAGE, SubmitUnknownError, None),
-    (503, word("api_error"), ServiceUnavailableError, "api_error"),
+    (503, error_body("api_error"), ServiceUnavailableError, "api_error"),
     (503, "", SubmitUnknownError, None),
-    (504, word("timeout_error"), ServiceUnavailableError, "timeout_error"),
+    (504, error_body("timeout_error"), ServiceUnavailableError, "timeout_error"),
     (520, PAGE, SubmitUnknownError, None),
-    (529, word("overloaded_error"), ServiceUnavailableError, "overloaded_error"),
+    (529, error_body("overloaded_error"), ServiceUnavailableError, "overloaded_error"),
     (307, PAGE, SubmitUnknownError, None),
 ]  # fmt: skip
 
@@ -58,9 +58,7 @@ TABLE: list[tuple[int, Any, type[ExternalServiceError], str | None]] = [
 @pytest.mark.parametrize(
     ("status", "body", "cls", "kind"), TABLE, ids=[f"{r[0]}-{r[3]}-{i}" for i, r in enumerate(TABLE)]
 )
-def test_an_answer_is_told_by_the_reaction_it_asks_for(
-    status: int, body: Any, cls: type[ExternalServiceError], kind: str | None
-) -> None:
+def test_an_answer_becomes_our_error(status: int, body: Any, cls: type[ExternalServiceError], kind: str | None) -> None:
     error = anthropic_error(status, body, {})
 
     assert (type(error), error.kind, error.status, error.provider) == (cls, kind, status, "anthropic")
@@ -73,17 +71,17 @@ def test_an_answer_is_told_by_the_reaction_it_asks_for(
     ("header", "seconds"),
     [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("inf", None), ("nan", None), ("soon", None), ("4294967295", 4294967295.0)],
 )
-def test_a_pause_is_kept_as_it_was_asked_for_when_it_is_one(header: str, seconds: float | None) -> None:
-    assert anthropic_error(429, word("rate_limit_error"), {"retry-after": header}).retry_after_s == seconds
+def test_retry_after_is_kept_if_it_is_a_number(header: str, seconds: float | None) -> None:
+    assert anthropic_error(429, error_body("rate_limit_error"), {"retry-after": header}).retry_after_s == seconds
 
 
-def test_words_of_theirs_become_one_line_that_can_be_stored() -> None:
-    error = anthropic_error(400, word("invalid_request_error", "a\n  b \ud800 " + "x" * 9000), {})
+def test_the_vendors_message_becomes_one_line_of_utf_8() -> None:
+    error = anthropic_error(400, error_body("invalid_request_error", "a\n  b \ud800 " + "x" * 9000), {})
 
     assert "\n" not in error.message and len(error.message) < 700
     error.message.encode()
 
 
-def test_what_never_left_is_no_lost_message() -> None:
-    assert type(unanswered("refused", sent=False)) is ServiceUnavailableError
-    assert type(unanswered("cut", sent=True)) is SubmitUnknownError
+def test_a_request_that_was_not_sent_is_not_unknown() -> None:
+    assert type(no_answer_error("refused", sent=False)) is ServiceUnavailableError
+    assert type(no_answer_error("cut", sent=True)) is SubmitUnknownError

@@ -1,4 +1,4 @@
-"""What fal's answers mean: its documented errors, and what its users have seen."""
+"""Which of our errors an answer of fal becomes: documented errors, and some that users reported."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -64,7 +64,7 @@ TABLE: list[tuple[int, Any, dict[str, str], type[ExternalServiceError]]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "headers", "cls"), TABLE)
-def test_an_answer_is_the_error_of_its_reaction(
+def test_an_answer_becomes_our_error(
     status: int, body: Any, headers: dict[str, str], cls: type[ExternalServiceError]
 ) -> None:
     error = fal_error(status, body, headers)
@@ -78,7 +78,7 @@ def test_a_cancelled_run_has_one_kind_whatever_the_body_says(body: Any) -> None:
     assert fal_error(499, body, {}).kind == RUN_CANCELLED
 
 
-def test_a_locked_account_is_not_called_a_bad_key() -> None:
+def test_the_message_of_a_locked_account_gives_the_reason() -> None:
     assert "Exhausted balance" in fal_error(403, LOCKED, {}).message
 
 
@@ -91,7 +91,7 @@ def test_a_422_names_each_field_and_keeps_fals_own_type() -> None:
     assert error.kind == "missing"
 
 
-def test_what_fal_says_at_length_is_cut() -> None:
+def test_a_long_message_of_fal_is_cut() -> None:
     assert len(fal_error(500, {"detail": "x" * 10_000}, {}).message) < 600
 
 

@@ -1,4 +1,4 @@
-"""The guard lets one request of a call through, whatever the SDK above it would like."""
+"""The guard sends one request per call, even if the SDK tries more."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from worker.errors import InternalError, ServiceUnavailableError, SubmitUnknownError
-from worker.providers.google.guard import GoogleGuard, Passage, passage
+from worker.providers.google.guard import GoogleGuard, WireCall, current_call
 
 URL = "http://127.0.0.1/v1/models/m:generateContent"
 
@@ -23,7 +23,7 @@ async def test_a_second_request_of_one_call_is_never_sent() -> None:
         seen.append(request)
         return httpx.Response(200, json={})
 
-    passage.set(now := Passage())
+    current_call.set(now := WireCall())
     async with client(httpx.MockTransport(answer)) as http:
         await http.post(URL)
         assert now.is_paid and now.is_sent and now.is_answered
@@ -33,7 +33,7 @@ async def test_a_second_request_of_one_call_is_never_sent() -> None:
 
 
 class Drip(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
-    """An answer that goes on for ever, a byte at a time."""
+    """An endless answer, a byte at a time."""
 
     async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
         return httpx.Response(200, stream=self)
@@ -44,9 +44,9 @@ class Drip(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
             await asyncio.sleep(0.01)
 
 
-async def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.providers.google.guard.CONNECT_S", 0.05)  # the bound is the sum of both waits
-    passage.set(Passage())
+async def test_an_answer_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.providers.google.guard.CONNECT_S", 0.05)  # the timeout is the sum of both
+    current_call.set(WireCall())
     async with httpx.AsyncClient(transport=GoogleGuard(Drip(), "vertex", 0.05)) as http, asyncio.timeout(5):
         with pytest.raises(SubmitUnknownError):
             await http.post(URL)
@@ -67,13 +67,13 @@ async def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyP
     ],
     ids=lambda row: type(row).__name__ if isinstance(row, Exception) else "",
 )
-async def test_only_what_was_surely_not_sent_may_be_sent_again(error: Exception, cls: type) -> None:
+async def test_only_errors_before_sending_are_safe_to_repeat(error: Exception, cls: type) -> None:
     def fail(_: httpx.Request) -> httpx.Response:
         raise error
 
     for url, expected in ((URL, cls), (f"{URL.rpartition(':')[0]}:fetchPredictOperation", ServiceUnavailableError)):
-        passage.set(Passage())
+        current_call.set(WireCall())
         async with client(httpx.MockTransport(fail)) as http:
-            with pytest.raises(expected) as told:
+            with pytest.raises(expected) as raised:
                 await http.post(url)
-        assert type(told.value) is expected and "vertex" in told.value.message
+        assert type(raised.value) is expected and "vertex" in raised.value.message

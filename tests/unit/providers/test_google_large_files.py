@@ -1,4 +1,4 @@
-"""Large files go round the SDK and arrive whole; what is no file stays as it is."""
+"""Large files pass the SDK as placeholders and arrive unchanged; other values stay as they are."""
 
 import base64
 import json
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from worker.providers.google.large_files import LARGE, Cargo
+from worker.providers.google.large_files import LARGE_BYTES, LargeFiles
 
-SMALL, BIG, BIGGER = os.urandom(300), os.urandom(LARGE + 1), os.urandom(3 * LARGE + 2)
+SMALL, BIG, BIGGER = os.urandom(300), os.urandom(LARGE_BYTES + 1), os.urandom(3 * LARGE_BYTES + 2)
 
 
 def as_sdk_writes(*files: bytes) -> bytes:
@@ -17,13 +17,13 @@ def as_sdk_writes(*files: bytes) -> bytes:
     return json.dumps({"contents": [{"parts": [*parts, {"text": 'a "data": "x"'}]}]}).encode()
 
 
-def test_a_request_carries_the_files_in_their_order() -> None:
-    cargo = Cargo()
-    stowed = [cargo.stow(file) for file in (BIG, SMALL, BIGGER, BIG)]
-    body = as_sdk_writes(*stowed)
-    found = json.loads(cargo.load(body))["contents"][0]["parts"]
+def test_a_request_contains_the_files_in_order() -> None:
+    large = LargeFiles()
+    placeholders = [large.placeholder_for(file) for file in (BIG, SMALL, BIGGER, BIG)]
+    body = as_sdk_writes(*placeholders)
+    found = json.loads(large.insert_into(body))["contents"][0]["parts"]
 
-    assert stowed[1] == SMALL and len(body) < 2000
+    assert placeholders[1] == SMALL and len(body) < 2000
     assert [base64.urlsafe_b64decode(part["inlineData"]["data"].translate({43: 45, 47: 95})) for part in found[:4]] == [
         BIG,
         SMALL,
@@ -33,48 +33,48 @@ def test_a_request_carries_the_files_in_their_order() -> None:
     assert found[4] == {"text": 'a "data": "x"'}
 
 
-def test_a_file_that_the_sdk_left_out_is_noticed() -> None:
-    cargo = Cargo()
-    cargo.stow(BIG)
+def test_a_placeholder_that_the_sdk_left_out_raises() -> None:
+    large = LargeFiles()
+    large.placeholder_for(BIG)
     with pytest.raises(ValueError, match="not found"):
-        cargo.load(b"{}")
+        large.insert_into(b"{}")
 
 
 @pytest.mark.parametrize(
     "encode", [base64.b64encode, base64.urlsafe_b64encode, lambda data: base64.b64encode(data).rstrip(b"=")]
 )
 @pytest.mark.parametrize("spaces", [(",", ":"), (" , ", " :  ")])
-def test_an_answer_is_read_with_its_files_aside(encode: Any, spaces: tuple[str, str]) -> None:
-    cargo = Cargo()
+def test_an_answer_has_placeholders_for_its_files(encode: Any, spaces: tuple[str, str]) -> None:
+    large = LargeFiles()
     answer = {
         "data": [{"data": encode(BIGGER).decode(), "x": "data"}, {"data": encode(SMALL).decode()}],
-        "text": f'"data": "{"A" * LARGE}"',
+        "text": f'"data": "{"A" * LARGE_BYTES}"',
         "more": {"data": encode(BIG).decode()},
     }
     body = json.dumps(answer, separators=spaces).encode()
-    light = cargo.unload(body, b"data")
+    light = large.extract_from(body, b"data")
     read = json.loads(light)
 
-    assert [cargo.unstow(base64.b64decode(item["data"])) for item in (read["data"][0], read["more"])] == [BIGGER, BIG]
+    assert [large.original(base64.b64decode(item["data"])) for item in (read["data"][0], read["more"])] == [BIGGER, BIG]
     assert read["data"][1] == answer["data"][1] and read["text"] == answer["text"]
-    assert len(light) < LARGE + 5000
+    assert len(light) < LARGE_BYTES + 5000
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"data": "' + b"A" * LARGE * 2,  # cut short
-        b'{"data": "' + b"A" * (LARGE - 1) + b"=" + b"A" * LARGE + b'"}',  # the end of a step
-        b'{"data": "' + b"A" * LARGE + b"=" + b"A" * LARGE * 2 + b'"}',
-        b'{"data": "' + b"A" * LARGE + rb"\u003d" + b'"}',
-        b'{"data": "' + b"A" * LARGE + b"A" + b'"}',  # no length that base64 has
-        b'{"data": ' + b"1" * LARGE + b"}",
-        b'{"other": "' + b"A" * LARGE * 2 + b'"}',
-        b'"data"' * LARGE,
+        b'{"data": "' + b"A" * LARGE_BYTES * 2,  # cut short
+        b'{"data": "' + b"A" * (LARGE_BYTES - 1) + b"=" + b"A" * LARGE_BYTES + b'"}',  # the end of a step
+        b'{"data": "' + b"A" * LARGE_BYTES + b"=" + b"A" * LARGE_BYTES * 2 + b'"}',
+        b'{"data": "' + b"A" * LARGE_BYTES + rb"\u003d" + b'"}',
+        b'{"data": "' + b"A" * LARGE_BYTES + b"A" + b'"}',  # an impossible length for base64
+        b'{"data": ' + b"1" * LARGE_BYTES + b"}",
+        b'{"other": "' + b"A" * LARGE_BYTES * 2 + b'"}',
+        b'"data"' * LARGE_BYTES,
     ],
     ids=range(8),
 )
-def test_what_is_no_plain_base64_is_left_as_it_is(body: bytes) -> None:
-    cargo = Cargo()
+def test_a_value_that_is_not_plain_base64_is_unchanged(body: bytes) -> None:
+    large = LargeFiles()
 
-    assert cargo.unload(body, b"data") == body and cargo.is_empty
+    assert large.extract_from(body, b"data") == body and large.is_empty

@@ -1,4 +1,4 @@
-"""What a call to Google is taken to need in memory: by what it makes, how large, how many, with which files."""
+"""The memory that is reserved for a call to Google: by kind, size and number of results, and by files."""
 
 import pytest
 
@@ -24,12 +24,12 @@ PRO, TRY_ON, VEO, FLASH = "gemini-3-pro-image", "virtual-try-on-001", "veo-3.1-l
         (FLASH, {}, 10, 41),
     ],
 )
-def test_a_larger_answer_more_of_them_and_their_files_take_more(
+def test_memory_grows_with_size_number_and_files(
     endpoint: str, arguments: dict[str, object], file_mb: int, mb: int
 ) -> None:
     assert call_bytes(endpoint, arguments, file_mb * MB) == mb * MB
 
 
-def test_a_picture_is_1k_unless_it_says_otherwise() -> None:
+def test_the_default_size_of_a_picture_is_1k() -> None:
     sizes = [picture_bytes(resolution, 0) for resolution in ("512", None, "1K", "2K", "4K")]
     assert sizes[1] == sizes[2] and sizes == sorted(sizes) and len(set(sizes)) == 4

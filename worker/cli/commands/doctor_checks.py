@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from config.keys.anthropic import anthropic_disabled_why
 from config.keys.fal import HOW_TO_SET, find_fal_key
-from config.keys.google import NoAccess, find_gemini, find_vertex
+from config.keys.google import MissingAccess, find_gemini, find_vertex
 from config.logging import mask_text
 from config.settings import (
     AnthropicSettings,
@@ -170,7 +170,7 @@ def check_fal(settings: FalSettings) -> Check:
 def check_google(settings: GoogleSettings) -> Iterator[Check]:
     """Vertex AI and the Gemini API, as configured in this environment."""
     for name, found in (("vertex", find_vertex(settings)), ("gemini", find_gemini(settings))):
-        if isinstance(found, NoAccess):
+        if isinstance(found, MissingAccess):
             yield Check(name, "off", "disabled here: its jobs use another provider, or fail", found.how_to_set)
         elif settings.google_base_url:
             yield _simulated(name, settings.google_base_url, "KILNHAND_GOOGLE_BASE_URL")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.keys.anthropic import anthropic_disabled_why
 from config.keys.fal import find_fal_key
-from config.keys.google import NoAccess, find_gemini, find_vertex
+from config.keys.google import MissingAccess, find_gemini, find_vertex
 from config.settings import Settings
 from worker.cli.processes.ports import free_port
 from worker.cli.processes.specs import Addresses
@@ -81,7 +81,7 @@ def _other_vendors(addresses: Addresses, settings: Settings) -> dict[str, dict[s
     """The vendors without a key or a URL in the settings, and the variables that send their calls to the twin."""
     found = {}
     google = settings.google
-    if all(isinstance(access, NoAccess) for access in (find_vertex(google), find_gemini(google))):
+    if all(isinstance(access, MissingAccess) for access in (find_vertex(google), find_gemini(google))):
         found["Google"] = _google_variables(addresses)
     if anthropic_disabled_why(settings.anthropic):
         found["Anthropic"] = _anthropic_variables(addresses)

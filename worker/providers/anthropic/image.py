@@ -1,4 +1,4 @@
-"""A picture as Anthropic takes it: as it is where it fits, else scaled down, which is the vendor's own advice.
+"""Fits a picture to Anthropic's limits: unchanged if it is within them, otherwise scaled down.
 
 Anthropic scales a large picture down before its model sees it (to 1568 pixels on the long side), and advises to do so
 before sending (platform.claude.com/docs/en/build-with-claude/vision). Its limits: JPEG, PNG, GIF or WebP; 8000 pixels a
@@ -16,14 +16,14 @@ from worker.providers.anthropic.errors import NAME
 TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 MAX_BYTES = 5 * 1024 * 1024 * 3 // 4  # 5 MB as base64
 MAX_SIDE, MAX_SIDE_OF_MANY, MANY = 8000, 2000, 20  # pixels
-SENT_SIDE = 2000  # pixels, of what has to be scaled
-MAX_MEGAPIXELS = 64  # decoded only up to here, some 200 MB
+SENT_SIDE = 2000  # pixels; the longer side after scaling
+MAX_MEGAPIXELS = 64  # larger ones are not decoded; this much takes about 200 MB
 
 
-def fitted(file: Media, number: int, *, many: int) -> Media:
-    """This picture, or a smaller one of the same view. Raises `RequestRefusedError` for what cannot be one.
+def fit_image(file: Media, number: int, *, many: int) -> Media:
+    """The picture, scaled down if it is over a limit. Raises `RequestRefusedError` if it cannot be sent.
 
-    Blocks while it scales: call it in a thread.
+    Scaling blocks: call it in a thread. `number` is its number in the prompt, `many` the number of pictures.
     """
     if file.content_type not in TYPES:
         raise _refused(number, f"is {file.content_type}; allowed: {', '.join(sorted(TYPES))}")
@@ -40,14 +40,14 @@ def fitted(file: Media, number: int, *, many: int) -> Media:
 
 
 def _scaled(picture: Image.Image) -> bytes:
-    """As JPEG, upright, transparency on white; of an animation the first frame."""
-    picture.draft("RGB", (SENT_SIDE, SENT_SIDE))  # lets a JPEG be decoded small: an eighth of the memory
+    """A JPEG, turned upright, with transparency on white; the first frame of an animation."""
+    picture.draft("RGB", (SENT_SIDE, SENT_SIDE))  # decodes a JPEG at a smaller size: an eighth of the memory
     picture.thumbnail((SENT_SIDE, SENT_SIDE))
     upright = ImageOps.exif_transpose(picture)
     if upright.has_transparency_data:
-        see_through = upright.convert("RGBA")
+        transparent = upright.convert("RGBA")
         upright = Image.new("RGB", upright.size, "white")
-        upright.paste(see_through, mask=see_through)
+        upright.paste(transparent, mask=transparent)
     spool = io.BytesIO()
     upright.convert("RGB").save(spool, "JPEG", quality=90)
     return spool.getvalue()

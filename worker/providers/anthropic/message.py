@@ -1,7 +1,7 @@
-"""A call as Anthropic's message, and its answer as ours. Pure, and without the SDK.
+"""Builds the request body of a call, and reads the answer. Pure, and without the SDK.
 
-Sent are our neutral arguments (`system`, `prompt`, `schema`, `max_tokens`) and whatever else the caller's `extra`
-brought, as it is. Wire facts: platform.claude.com/docs/en/api/messages; `output_config.format` holds a JSON Schema.
+The body has our arguments (`system`, `prompt`, `schema`, `max_tokens`) in Anthropic's form, and the caller's `extra`
+unchanged. Wire facts: platform.claude.com/docs/en/api/messages; `output_config.format` holds a JSON Schema.
 """
 
 import base64
@@ -15,13 +15,13 @@ from pydantic_core import to_json
 from worker.errors import BrokenPieceError, ContentRefusedError, RequestRefusedError, SubmitUnknownError
 from worker.files.media import Media
 from worker.providers.anthropic.errors import NAME
-from worker.providers.anthropic.image import fitted
+from worker.providers.anthropic.image import fit_image
 from worker.providers.base import Call, Reply, RunFailure, Tokens
 
-MAX_TOKENS = 4096  # written, where the caller leaves it open; thoughts count
+MAX_TOKENS = 4096  # default limit of written tokens, thinking tokens included
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _OURS = frozenset({"system", "prompt", "schema", "max_tokens"})
-_NEVER = frozenset({"model", "messages", "stream"})  # they would change what is paid for, or how it is answered
+_FORBIDDEN = frozenset({"model", "messages", "stream"})  # would change what is paid for, or the form of the answer
 
 
 class _Block(BaseModel):
@@ -51,9 +51,9 @@ class _Message(BaseModel):
 
 
 def body_of(call: Call) -> bytes:
-    """The body of the POST. Raises `RequestRefusedError` for what can only be refused. Blocks where pictures come."""
+    """The body of the POST. Raises `RequestRefusedError` for an invalid call. Blocking if there are pictures."""
     given, rest = dict(call.arguments), {k: v for k, v in call.arguments.items() if k not in _OURS}
-    if wrong := _NEVER & rest.keys():
+    if wrong := _FORBIDDEN & rest.keys():
         raise _refused(f"{', '.join(sorted(wrong))} cannot be set through extra")
     body: dict[str, Any] = {
         "model": call.endpoint,
@@ -71,11 +71,11 @@ def body_of(call: Call) -> bytes:
 
 
 def _pictures(files: tuple[Media, ...]) -> list[dict[str, Any]]:
-    """Each with its number before it, so that a prompt can speak of "Image 2"; pictures come before the words."""
+    """A block for each picture, after a block with its number, so that a prompt can refer to "Image 2"."""
     blocks: list[dict[str, Any]] = []
     total = 0
     for number, file in enumerate(files, 1):
-        picture = fitted(file, number, many=len(files))
+        picture = fit_image(file, number, many=len(files))
         data = base64.b64encode(picture.data).decode()
         total += len(data)
         if total > MAX_BODY_BYTES:
@@ -90,15 +90,15 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def answer_of(content: bytes, *, as_json: bool) -> Reply | RunFailure:
-    """What a 200 brought. Raises `SubmitUnknownError` when it is no message: it may have been made all the same."""
+    """Read the body of a 200. Raises `SubmitUnknownError` if it is no message: one may have been made and billed."""
     try:
         message = _Message.model_validate(json.loads(content))
     except (ValidationError, ValueError, RecursionError) as error:
         raise SubmitUnknownError(
             "anthropic: the answer cannot be read; the message may have been made", provider=NAME
         ) from error
-    if (fault := _stopped(message)) is not None:
-        return fault
+    if (failure := _failure_of(message)) is not None:
+        return failure
     text = "".join(block.text for block in message.content if block.type == "text")
     output = _parsed(text) if as_json else {"text": _clean(text)}
     if output is None:
@@ -108,8 +108,8 @@ def answer_of(content: bytes, *, as_json: bool) -> Reply | RunFailure:
     return Reply(output, tokens=_tokens(message.usage), version=message.model)
 
 
-def _stopped(message: _Message) -> RunFailure | None:
-    """Why there is no whole answer, or None: a refusal is a 200 too."""
+def _failure_of(message: _Message) -> RunFailure | None:
+    """The error of an answer that is refused or cut short, which is a 200, too; None for a complete one."""
     match message.stop_reason:
         case "end_turn" | "stop_sequence":
             return None
@@ -139,18 +139,18 @@ def _tokens(usage: _Usage) -> Tokens:
 
 def _parsed(text: str) -> Mapping[str, Any] | None:
     try:
-        parsed = json.loads(text, parse_constant=_no_number)
+        parsed = json.loads(text, parse_constant=_refuse_constant)
         return {"json": json.loads(_clean(json.dumps(parsed, ensure_ascii=False)))}
     except (ValueError, RecursionError):
         return None
 
 
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _clean(text: str) -> str:
-    """Half a surrogate pair, which JSON can spell and UTF-8 cannot hold, becomes a question mark."""
+    """Replace half a surrogate pair, which JSON can express but UTF-8 cannot, by a question mark."""
     return text.encode("utf-8", "replace").decode()
 
 

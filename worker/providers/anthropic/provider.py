@@ -1,10 +1,9 @@
-"""Claude through Anthropic's official SDK: one client a process, every message asked for once.
+"""Claude through Anthropic's official SDK: one client per process, every POST sent once.
 
-The API has no idempotency key, and the SDK's own retries (two by default) would pay again after a lost answer, or sleep
-for as long as a Retry-After says: they are off, and so are redirects, which would send a POST on. The body is written
-in a thread and given to the SDK as bytes: `messages.create` would write 24 MB of pictures on the event loop, for 0.4 s.
-What is sent and what an answer says is `anthropic_message`; what an error means, `anthropic_errors`. A message is
-answered by the call that asks for it, so there is never a ticket.
+The API has no idempotency key. The SDK's retries (two by default) would pay again after a lost answer, and would sleep
+as long as Retry-After says, so they are off; so are redirects, which would repeat a POST. The body is built in a thread
+and given to the SDK as bytes: `messages.create` would encode 24 MB of pictures on the event loop, for 0.4 s. `message`
+builds requests and reads answers, `errors` maps error answers. Every call returns its result; there are no tickets.
 """
 
 import asyncio
@@ -20,14 +19,14 @@ from worker.errors import InternalError, RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
-from worker.providers.anthropic.errors import anthropic_error, unanswered
+from worker.providers.anthropic.errors import anthropic_error, no_answer_error
 from worker.providers.anthropic.message import answer_of, body_of
 from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
 
-BASE_URL = "https://api.anthropic.com"  # given, so that no variable of the SDK's own sends the key elsewhere
-TWIN_KEY = "twin"  # the stand-in asks for a key, and any will do
+BASE_URL = "https://api.anthropic.com"  # set, so that no variable of the SDK sends the key elsewhere
+TWIN_KEY = "twin"  # the twin accepts any key
 CONNECT_S = 10.0
-WORDS_MB = 1
+TEXT_MB = 1
 _JSON = {"Content-Type": "application/json"}
 _NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
@@ -38,7 +37,7 @@ async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
 
 
 async def open_anthropic(settings: AnthropicSettings) -> "Anthropic":
-    """Anthropic, or its stand-in. Without a key only that one can be talked to."""
+    """Open Anthropic, or the twin in its place. Without a key, only the twin can be called."""
     key = settings.anthropic_api_key
     timeout = httpx2.Timeout(settings.anthropic_timeout_s, connect=CONNECT_S, pool=CONNECT_S)
     client = AsyncAnthropic(
@@ -59,16 +58,16 @@ class Anthropic:
     result_bytes = 0
 
     def __init__(self, client: AsyncAnthropic, deadline_s: float) -> None:
-        """`deadline_s` bounds a whole call: the client's own timeout starts anew with every byte that comes."""
+        """`deadline_s` limits a whole call: the client's own timeout starts again with every byte received."""
         self.call_s = deadline_s
         self._client, self._deadline_s = client, deadline_s
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
-        """The pictures, their base64, and the body with it."""
-        return WORDS_MB * MB + 4 * file_bytes
+        """The pictures, their base64, and the body that contains it."""
+        return TEXT_MB * MB + 4 * file_bytes
 
     async def submit(self, call: Call) -> Reply | RunFailure:
-        """One POST, and what came of it."""
+        """One POST."""
         body = await asyncio.to_thread(body_of, call) if call.files else body_of(call)
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -80,33 +79,33 @@ class Anthropic:
         except APIConnectionError as error:
             cause = error.__cause__
             what = f"no answer ({type(cause or error).__name__})"
-            raise unanswered(what, sent=not isinstance(cause, _NOTHING_SENT)) from error
+            raise no_answer_error(what, sent=not isinstance(cause, _NOTHING_SENT)) from error
         except TimeoutError as error:
-            raise unanswered(f"no whole answer in {self._deadline_s:g} s", sent=True) from error
+            raise no_answer_error(f"no whole answer in {self._deadline_s:g} s", sent=True) from error
         return answer_of(response.content, as_json=bool(call.arguments.get("schema")))
 
     async def upload(self, media: Media | Path) -> str:
-        """Never asked: files go inside the call."""
+        """Not supported: files go inside the call."""
         raise RequestRefusedError("anthropic takes files inside the call", provider="anthropic")
 
     async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
-        """Never asked: no ticket is given out."""
-        raise InternalError("anthropic gives out no tickets: there is nothing to look at")
+        """Never called: no call returns a ticket."""
+        raise InternalError("anthropic has no tickets: there is nothing to poll")
 
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
-        """Never asked, as `look`."""
-        raise InternalError("anthropic gives out no tickets: there is no result to ask for")
+        """Never called: no call returns a ticket."""
+        raise InternalError("anthropic has no tickets: there is no result to get")
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """A message is over when its call is."""
+        """Every call has ended when it is answered."""
         return CancelResult.TOO_LATE
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
-        """The id alone; nothing can be asked by it."""
+        """A ticket that nothing can be done with."""
         return Ticket(request_id)
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
-        """Anthropic lists no messages: it cannot be told."""
+    async def find(self, lost: LostSubmission) -> Ticket | None:
+        """Anthropic has no list of messages."""
         return None
 
     async def aclose(self) -> None:

@@ -1,7 +1,7 @@
-"""What an answer of fal means: HTTP status, body and headers to one of our errors. Pure.
+"""Maps an error answer of fal (HTTP status, body and headers) to one of our errors. Pure.
 
-Sources: fal's documentation of model errors and of request errors (docs.fal.ai/errors), and its users' threads about
-locked accounts: switch on `type`, never on `msg`; an unknown type is a final 422; 5xx are not billed.
+Sources: fal's documentation of model errors and request errors (docs.fal.ai/errors), and threads of users about locked
+accounts. fal asks clients to switch on `type`, never on `msg`. A 422 of an unknown type is final; 5xx are not billed.
 """
 
 import math
@@ -23,7 +23,7 @@ from worker.providers.base import RUN_CANCELLED
 
 _CANCELLED_STATUS = 499  # the result of a cancelled request (docs.fal.ai/errors: `client_cancelled`)
 _CONTENT = frozenset({"content_policy_violation"})
-_PERHAPS = frozenset(
+_RETRYABLE_IF_TOLD = frozenset(
     {"internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable"}
 )
 _INFRASTRUCTURE = frozenset(
@@ -43,7 +43,7 @@ _INFRASTRUCTURE = frozenset(
 
 
 def fal_error(status: int, body: Any, headers: Mapping[str, str]) -> ExternalServiceError:
-    """The error that this answer stands for. `headers` with lower-case names."""
+    """The error for this answer. `headers` have lower-case names."""
     detail = body.get("detail") if isinstance(body, dict) else body
     kind = _kind(body, detail, headers)
     text = f"fal: {_text(detail) or 'no detail'} (HTTP {status}{', ' + kind if kind else ''})"
@@ -62,16 +62,16 @@ def _class(status: int, kind: str | None, text: str, headers: Mapping[str, str])
         return RateLimitError
     if kind in _CONTENT:
         return ContentRefusedError
-    if kind in _PERHAPS:
-        return ServiceUnavailableError if _may_be_repeated(headers, default=status >= 500) else RequestRefusedError
+    if kind in _RETRYABLE_IF_TOLD:
+        return ServiceUnavailableError if _is_retryable(headers, default=status >= 500) else RequestRefusedError
     if kind in _INFRASTRUCTURE and headers.get("x-fal-request-timeout-type") != "user":
         return ServiceUnavailableError
     return ServiceUnavailableError if status >= 500 else RequestRefusedError
 
 
-def _may_be_repeated(headers: Mapping[str, str], *, default: bool) -> bool:
-    says = headers.get("x-fal-needs-retry") or headers.get("x-fal-retryable")
-    return default if says is None else says.lower() in {"1", "true", "yes"}
+def _is_retryable(headers: Mapping[str, str], *, default: bool) -> bool:
+    value = headers.get("x-fal-needs-retry") or headers.get("x-fal-retryable")
+    return default if value is None else value.lower() in {"1", "true", "yes"}
 
 
 def _kind(body: Any, detail: Any, headers: Mapping[str, str]) -> str | None:
@@ -82,7 +82,7 @@ def _kind(body: Any, detail: Any, headers: Mapping[str, str]) -> str | None:
 
 
 def _text(detail: Any) -> str:
-    """One line: the message, or a `field: message` for each item of a 422's list."""
+    """One line: the message, or `field: message` for each item of a 422."""
     if isinstance(detail, list):
         return "; ".join(_item(item) for item in detail[:8])
     return " ".join(str(detail or "").split())[:500]
@@ -96,18 +96,18 @@ def _item(item: Any) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by Retry-After, given as seconds or as a date; None when it says nothing usable."""
+    """Retry-After in seconds, from seconds or a date; None if it is missing or cannot be read."""
     value = headers.get("retry-after")
     if not value:
         return None
     try:
         seconds = float(value)
     except ValueError:
-        return _until(value)
+        return _seconds_until(value)
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _until(value: str) -> float | None:
+def _seconds_until(value: str) -> float | None:
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):

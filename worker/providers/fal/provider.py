@@ -1,6 +1,6 @@
-"""fal.ai through its official SDK: one shared client a process, every request sent once (`fal_guard`).
+"""fal.ai through its official SDK: one client per process, every request sent once (`guard`).
 
-What an answer means is `fal_errors`. When to look again, and whether to try again, is decided above.
+`errors` maps error answers. When to poll and whether to retry is decided by the engine.
 """
 
 import asyncio
@@ -43,14 +43,14 @@ from worker.providers.base import (
     RunStatus,
 )
 from worker.providers.fal.errors import fal_error
-from worker.providers.fal.guard import FalGuard, said_by_fal
+from worker.providers.fal.guard import FalGuard, is_from_fal
 from worker.providers.fal.request_list import find_request
 from worker.providers.fal.upload import upload_file
 
 YEAR_S = 31_536_000  # no run takes longer
-TWIN_KEY = "twin:twin"  # the stand-in asks for a key, and any will do
+TWIN_KEY = "twin:twin"  # the twin accepts any key
 PLATFORM_URL = "https://api.fal.ai"
-UPLOAD_S = 1800.0  # the longest for one file
+UPLOAD_S = 1800.0  # timeout of one file
 _TAG = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
@@ -60,7 +60,7 @@ async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
 
 
 async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.AsyncBaseTransport) -> "Fal":
-    """fal over this transport, which it closes in the end. Without a key only the stand-in can be talked to."""
+    """fal over this transport, which `aclose` closes. Without a key, only the twin can be called."""
     if settings.fal_base_url:
         point_sdk_at(settings.fal_base_url)
     secret = key.value.get_secret_value() if key and key.value else None
@@ -75,7 +75,7 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
 
 
 def point_sdk_at(base: str) -> None:
-    """fal-client has no setting for its hosts; these module constants are read at each call (fal-client 1.0.3)."""
+    """Set the hosts of fal-client, which has no setting for them: it reads these constants at each call (1.0.3)."""
     sdk.RUN_URL_FORMAT, sdk.QUEUE_URL_FORMAT = f"{base}/run/", f"{base}/queue/"
     sdk.REALTIME_URL_FORMAT = sdk.RUN_URL_FORMAT.replace("http", "ws", 1)
     sdk.REST_URL, sdk.CDN_URL = f"{base}/rest", f"{base}/cdn"
@@ -95,14 +95,14 @@ class Fal:
         self._client, self._http, self._platform_url = client, http, platform_url
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
-        """What is uploaded for it; the call itself and its answer are words and URLs."""
+        """The files that are uploaded; the call and its answer are text and URLs."""
         return file_bytes
 
     async def submit(self, call: Call) -> Ticket:
-        """One POST to the queue.
+        """One POST to fal's queue.
 
-        Low priority is sent only where the settings allow it: fal has one queue per endpoint for all its customers, and
-        low requests wait behind the normal ones of all of them.
+        Low priority is sent only if `KILNHAND_FAL_LOW_PRIORITY` is set: fal has one queue per endpoint for all its
+        customers, and a low request waits behind the normal requests of all of them.
         """
         is_low = self._sends_low and call.priority == "low"
         try:
@@ -115,23 +115,23 @@ class Fal:
             )
         except FalClientHTTPError as error:
             raise _sdk_error(error) from error
-        except (KeyError, TypeError, ValueError) as error:  # taken, but the answer cannot be read
+        except (KeyError, TypeError, ValueError) as error:  # accepted, but the answer cannot be read
             raise SubmitUnknownError(
-                "fal: the answer to the submit cannot be read; the job may have been taken", provider="fal"
+                "fal: the answer to the submit cannot be read; the job may have been accepted", provider="fal"
             ) from error
         return _ticket(handle)
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
-        """The URLs are made from the endpoint's app and the id, as the SDK does."""
+        """The ticket, with URLs that the SDK builds from the app and the id."""
         return _ticket(AsyncRequestHandle.from_request_id(self._http, endpoint, request_id))
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
-        """Asks fal's platform for the requests of this endpoint. It lists what has ended, if payloads are kept."""
-        request_id = await find_request(self._http, self._platform_url, sought)
-        return self.ticket_of(sought.endpoint, request_id) if request_id else None
+    async def find(self, lost: LostSubmission) -> Ticket | None:
+        """Searches the list of this endpoint's ended requests. It has inputs only if the account stores payloads."""
+        request_id = await find_request(self._http, self._platform_url, lost)
+        return self.ticket_of(lost.endpoint, request_id) if request_id else None
 
     async def upload(self, media: Media | Path) -> str:
-        """Into fal's own file store, through the SDK's own connections. Nothing is billed for it."""
+        """Upload to fal's file store, over the SDK's own connections. Uploads are not billed."""
         try:
             async with asyncio.timeout(UPLOAD_S):
                 if isinstance(media, Path):
@@ -139,7 +139,7 @@ class Fal:
                 return str(await self._client.upload(media.data, media.content_type))
         except FalClientHTTPError as error:
             raise _sdk_error(error) from error
-        except httpx.HTTPStatusError as error:  # to the token, for which the SDK has a client of its own
+        except httpx.HTTPStatusError as error:  # for the token, which the SDK requests with another client
             raise fal_error(error.response.status_code, _json(error.response), error.response.headers) from error
         except (httpx.HTTPError, SubmitUnknownError, TimeoutError, KeyError, TypeError, ValueError) as error:
             text = f"fal: a file could not be uploaded ({type(error).__name__})"
@@ -150,7 +150,7 @@ class Fal:
         try:
             status = await self._handle(ticket).status(with_logs=True)
         except FalClientHTTPError as error:
-            raise _look_error(error) from error
+            raise _poll_error(error) from error
         except (KeyError, TypeError, ValueError) as error:
             raise ServiceUnavailableError("fal: the status cannot be read", provider="fal") from error
         match status:
@@ -163,22 +163,22 @@ class Fal:
         raise ServiceUnavailableError(f"fal: a status of an unknown kind, {type(status).__name__}", provider="fal")
 
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
-        """The model's output, or the error that the run ended with. Asked up to three times: a GET costs nothing."""
+        """The model's output, or the error that the run ended with. Up to three GETs: they are free."""
         again = three_attempts(ServiceUnavailableError)
         response: httpx.Response = await again(self._http.get, ticket.urls["response"])
         output, units = _json(response), _number(response.headers.get("x-fal-billable-units"))
         if response.status_code >= 400:
             return RunFailure(_run_error(response, output), units)
         if not isinstance(output, dict):
-            if not said_by_fal("GET", response):  # a page in the result's place
+            if not is_from_fal("GET", response):  # a proxy's page instead of the result
                 raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
             return RunFailure(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
         return Reply(output, units, inference_s=_seconds(output.get("timings"), "inference"))
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """One PUT: 200 for one that had not begun, 202 for one that runs, 400 when it had ended, 404 when forgotten.
+        """One PUT. fal answers 200 for a queued run, 202 for a running, 400 for an ended, 404 for an unknown one.
 
-        The SDK keeps the two good answers to itself, so the request is made with its client.
+        The SDK's `cancel` does not return which of 200 and 202 it was, so the request is sent with its client.
         """
         again = three_attempts(ServiceUnavailableError)
         response: httpx.Response = await again(self._http.put, ticket.urls["cancel"])
@@ -190,12 +190,12 @@ class Fal:
                 return CancelResult.TOO_LATE
             case dict() if status < 300:
                 return CancelResult.ASKED
-        if status < 300 or status in {400, 404}:  # a page in the answer's place
+        if status < 300 or status in {400, 404}:  # a proxy's page instead of the answer
             raise ServiceUnavailableError(f"fal: HTTP {status} to a cancel", provider="fal", status=status)
         raise fal_error(status, body, response.headers)
 
     async def aclose(self) -> None:
-        """Close connections; the SDK has no public way to (fal-client 1.0.3)."""
+        """Close connections. The SDK has no public method for it (fal-client 1.0.3)."""
         await self._http.aclose()
 
     def _handle(self, ticket: Ticket) -> AsyncRequestHandle:
@@ -211,7 +211,7 @@ def _ticket(handle: AsyncRequestHandle) -> Ticket:
 
 
 def _tag(job_id: str) -> str:
-    """The job's id as fal's dashboard can show it."""
+    """The job's id, or its hash where fal does not allow its characters in a tag."""
     return job_id if _TAG.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()
 
 
@@ -219,24 +219,24 @@ def _sdk_error(error: FalClientHTTPError) -> ExternalServiceError:
     return fal_error(error.status_code, _json(error.response), error.response_headers)
 
 
-def _look_error(error: FalClientHTTPError) -> ExternalServiceError:
-    """A status that cannot be had says nothing about the job, unless fal says that it knows no such request."""
+def _poll_error(error: FalClientHTTPError) -> ExternalServiceError:
+    """The error of a failed poll. It says nothing about the run, unless fal does not know the request."""
     body = _json(error.response)
     if error.status_code == 404 and _is_unknown(body):
-        return _forgotten()
+        return _not_found()
     if error.status_code in {401, 403}:
         return _sdk_error(error)
-    return ServiceUnavailableError(f"fal: HTTP {error.status_code} to a look", provider="fal", status=error.status_code)
+    return ServiceUnavailableError(f"fal: HTTP {error.status_code} to a poll", provider="fal", status=error.status_code)
 
 
 def _run_error(response: httpx.Response, body: object) -> ExternalServiceError:
-    """The error that a run ended with. What is not fal's own word about the run is raised: it says nothing of it."""
+    """The error that a run ended with. Raises an error where the answer is not about the run."""
     status = response.status_code
     if status == 404 and _is_unknown(body):
-        return _forgotten()
+        return _not_found()
     if status in {401, 403}:
         raise fal_error(status, body, response.headers)
-    if not said_by_fal("GET", response) or (status == 400 and "in progress" in response.text):
+    if not is_from_fal("GET", response) or (status == 400 and "in progress" in response.text):
         raise ServiceUnavailableError(f"fal: HTTP {status} instead of the result", provider="fal", status=status)
     return fal_error(status, body, response.headers)
 
@@ -245,14 +245,14 @@ def _is_unknown(body: object) -> bool:
     return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
 
 
-def _forgotten() -> ExternalServiceError:
+def _not_found() -> ExternalServiceError:
     return RequestRefusedError("fal: the request is not known any more", provider="fal", status=404, kind="not_found")
 
 
 def _json(response: httpx.Response) -> object:
     try:
         found: object = response.json()
-        if b"\\ud" in response.content:  # half a surrogate pair, which no UTF-8 can hold
+        if b"\\ud" in response.content:  # half a surrogate pair, which UTF-8 cannot encode
             found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
         return found
     except ValueError:
@@ -264,8 +264,8 @@ def _lines(logs: list[dict[str, object]] | None) -> tuple[str, ...]:
     return tuple(line.encode("utf-8", "replace").decode() for line in lines)
 
 
-def _seconds(told: object, name: str) -> float | None:
-    value = told.get(name) if isinstance(told, dict) else None
+def _seconds(metrics: object, name: str) -> float | None:
+    value = metrics.get(name) if isinstance(metrics, dict) else None
     return float(value) if isinstance(value, int | float) and 0 <= value < YEAR_S else None
 
 

@@ -1,9 +1,9 @@
-"""A file of this disk into fal's store, through the SDK: a small one whole, a larger one in parts, two at a time.
+"""Uploads a file from this disk to fal's store: a small file in one request, a larger one in parts, two at a time.
 
-The SDK's own `upload_file` reads up to 100 MB whole. Above that it has ten parts of 10 MB in memory, holds parts that
-were sent until the garbage collector comes, and leaves the others running when one fails (fal-client 1.0.3). So an
-upload is begun and completed by the SDK, and its parts are sent from here. Measured with 400 MB: 30 MB of memory, from
-the store on; 170 MB with the SDK's parts, two at a time.
+The SDK's own `upload_file` reads up to 100 MB into memory. Above that it holds ten parts of 10 MB, keeps sent parts
+until the garbage collector runs, and leaves the other uploads running when one fails (fal-client 1.0.3). So the SDK
+starts and completes an upload, and this module sends the parts. Measured with 400 MB, including the download from our
+store: 30 MB of memory; with the SDK's parts, two at a time: 170 MB.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from worker.net.repeat import three_attempts
 
 WHOLE_MOST_BYTES = 10 << 20
 AT_ONCE = 2
-PART_S = 300.0  # the longest for one part
+PART_S = 300.0  # timeout of one part
 _CHUNK_BYTES = 1 << 20
 
 
 async def upload_file(client: fal_client.AsyncClient, path: Path) -> str:
-    """Its URL there. Raises what the SDK raises, and `TimeoutError`."""
+    """Upload the file and return its URL. Raises the SDK's errors and `TimeoutError`."""
     size = (await asyncio.to_thread(path.stat)).st_size
     if size <= WHOLE_MOST_BYTES:
         return str(await client.upload_file(path))
@@ -44,12 +44,12 @@ async def upload_file(client: fal_client.AsyncClient, path: Path) -> str:
 async def _send_parts(http: httpx.AsyncClient, upload: sdk.AsyncMultipartUpload, path: Path, size: int) -> None:
     starts = iter(range(0, size, upload.chunk_size))
 
-    async def some() -> None:
+    async def send_next() -> None:
         for start in starts:
-            again = three_attempts(httpx.TransportError)  # a part that is sent again replaces itself
+            again = three_attempts(httpx.TransportError)  # a repeated part replaces the first one
             await again(_send_part, http, upload, path, start, min(upload.chunk_size, size - start))
 
-    sending = [asyncio.ensure_future(some()) for _ in range(AT_ONCE)]
+    sending = [asyncio.ensure_future(send_next()) for _ in range(AT_ONCE)]
     try:
         await asyncio.gather(*sending)
     finally:
@@ -61,7 +61,7 @@ async def _send_parts(http: httpx.AsyncClient, upload: sdk.AsyncMultipartUpload,
 async def _send_part(
     http: httpx.AsyncClient, upload: sdk.AsyncMultipartUpload, path: Path, start: int, size: int
 ) -> None:
-    """As `AsyncMultipartUpload.upload_part` does it, which wants the whole part."""
+    """Does what `AsyncMultipartUpload.upload_part` does, but without the whole part in memory."""
     number = start // upload.chunk_size + 1
     headers = {
         **await upload.get_auth_headers(),
@@ -71,13 +71,18 @@ async def _send_part(
     }
     url = f"{upload.access_url}/multipart/{upload.upload_id}/{number}"
     async with asyncio.timeout(PART_S):
-        response = await http.put(url, headers=headers, content=_piece(path, start, size), timeout=None)
+        response = await http.put(url, headers=headers, content=_chunks(path, start, size), timeout=None)
     sdk._raise_for_status(response)
     upload._parts.append({"partNumber": number, "etag": response.headers["etag"]})
 
 
-async def _piece(path: Path, start: int, size: int) -> AsyncIterator[bytes]:
-    with await asyncio.to_thread(path.open, "rb") as file:
-        file.seek(start)
-        for at in range(0, size, _CHUNK_BYTES):
-            yield await asyncio.to_thread(file.read, min(_CHUNK_BYTES, size - at))
+async def _chunks(path: Path, start: int, size: int) -> AsyncIterator[bytes]:
+    for at in range(start, start + size, _CHUNK_BYTES):
+        yield await asyncio.to_thread(_read, path, at, min(_CHUNK_BYTES, start + size - at))
+
+
+def _read(path: Path, at: int, size: int) -> bytes:
+    """Opens the file for each chunk: one that stays open between threads would stay open after a timeout."""
+    with path.open("rb") as file:
+        file.seek(at)
+        return file.read(size)

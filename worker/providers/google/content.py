@@ -1,6 +1,6 @@
-"""What Gemini's models are asked with and what they answer: refusals, words, pictures. Reading is pure.
+"""Builds requests to Gemini's models, and reads their answers: text, pictures, refusals. Reading is pure.
 
-Every refusal is a 200 (`finishReason`, `blockReason`), so an answer is good only when what was asked for is in it.
+A refusal is a 200 with a `finishReason` or `blockReason`, so an answer is good only if it has what was asked for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from worker.errors import (
 from worker.files.media import Media
 from worker.providers.base import Tokens
 from worker.providers.google.errors import one_line
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 
 M = TypeVar("M", bound=BaseModel)
 _CONTENT = frozenset(
@@ -41,13 +41,13 @@ _CUT = frozenset({"MAX_TOKENS", "CONTINUATION"})
 
 
 class Arguments(BaseModel):
-    """What a call may hold; a name that is not known is refused, not dropped."""
+    """The arguments of a call. An unknown name is refused, not dropped."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def read_arguments(provider: str, kind: type[M], arguments: Mapping[str, Any]) -> M:
-    """Checked arguments; raises `RequestRefusedError` with a line for each field."""
+    """Validate the arguments. Raises `RequestRefusedError` that names each wrong field."""
     try:
         return kind.model_validate(dict(arguments))
     except ValidationError as error:
@@ -55,38 +55,40 @@ def read_arguments(provider: str, kind: type[M], arguments: Mapping[str, Any]) -
         raise RequestRefusedError(f"{provider}: {'; '.join(lines)}", provider=provider, kind="arguments") from error
 
 
-def parts_of(files: Sequence[Media], prompt: str, cargo: Cargo) -> list[types.Part]:
-    """The files in the order in which the prompt counts them, then the prompt."""
-    shown = [types.Part.from_bytes(data=cargo.stow(file.data), mime_type=file.content_type) for file in files]
-    return [*shown, types.Part.from_text(text=prompt)]
+def parts_of(files: Sequence[Media], prompt: str, large: LargeFiles) -> list[types.Part]:
+    """The files in the order in which the prompt numbers them, then the prompt."""
+    pictures = [
+        types.Part.from_bytes(data=large.placeholder_for(file.data), mime_type=file.content_type) for file in files
+    ]
+    return [*pictures, types.Part.from_text(text=prompt)]
 
 
 def check_answer(response: types.GenerateContentResponse) -> None:
-    """Raises ValueError for JSON that is none of Google's answers."""
+    """Raise `ValueError` for JSON that is not an answer of Google."""
     if not (response.candidates or response.prompt_feedback or response.usage_metadata):
         raise ValueError("an answer without candidates, feedback and usage")
 
 
-def pictures_of(response: types.GenerateContentResponse, cargo: Cargo) -> list[bytes]:
-    """The pictures that are no interim thoughts, in order."""
+def pictures_of(response: types.GenerateContentResponse, large: LargeFiles) -> list[bytes]:
+    """The pictures in the answer, in order, without those of its thoughts."""
     found = [part.inline_data for part in _parts(response) if not part.thought and part.inline_data]
     pictures = [blob.data for blob in found if blob.data and (blob.mime_type or "image/").startswith("image/")]
-    return [cargo.unstow(data) for data in pictures]
+    return [large.original(data) for data in pictures]
 
 
-def words_of(response: types.GenerateContentResponse) -> str:
-    """What the model says, without its thoughts."""
+def text_of(response: types.GenerateContentResponse) -> str:
+    """The text of the answer, without its thoughts."""
     return "".join(part.text for part in _parts(response) if part.text and not part.thought)
 
 
 def refusal_of(provider: str, response: types.GenerateContentResponse, missing: str) -> ExternalServiceError:
-    """Why an answer does not hold what was asked for; `missing` is the kind of one that does not say why."""
+    """The error of an answer without what was asked for. `missing` is its `kind` if the answer gives no reason."""
     reason = _reason(response)
     candidate = response.candidates[0] if response.candidates else None
     feedback = response.prompt_feedback
-    words = (candidate and candidate.finish_message) or (feedback and feedback.block_reason_message)
-    said = one_line(words_of(response) or words)
-    text = f"{provider}: {reason or 'no reason given'}{': ' + said if said else ''}"
+    vendor_message = (candidate and candidate.finish_message) or (feedback and feedback.block_reason_message)
+    details = one_line(text_of(response) or vendor_message)
+    text = f"{provider}: {reason or 'no reason given'}{': ' + details if details else ''}"
     if reason == "PUP_LIMITED_DISABLED":
         return AccountLockedError(text, provider=provider, status=200, kind=reason)
     if reason in _CONTENT or (feedback and feedback.block_reason):
@@ -97,7 +99,7 @@ def refusal_of(provider: str, response: types.GenerateContentResponse, missing: 
 
 
 def tokens_of(response: types.GenerateContentResponse) -> Tokens | None:
-    """What it read and wrote, as it is billed: a refusal says so, too. None where it says nothing of it."""
+    """The billed tokens; refusals report them, too. None if the answer has no usage data."""
     usage = response.usage_metadata
     if usage is None or usage.prompt_token_count is None:
         return None
@@ -105,12 +107,12 @@ def tokens_of(response: types.GenerateContentResponse) -> Tokens | None:
 
 
 def is_whole(response: types.GenerateContentResponse) -> bool:
-    """Whether the model came to the end of what it had to say."""
+    """Whether the model finished its answer."""
     return _reason(response) in {"STOP", ""}
 
 
 def _reason(response: types.GenerateContentResponse) -> str:
-    """Google's word for how it ended; one that is newer than the SDK comes as it is."""
+    """The finish or block reason. The SDK passes on reasons that are newer than itself."""
     if response.candidates and (reason := response.candidates[0].finish_reason):
         return reason.value
     feedback = response.prompt_feedback

@@ -1,8 +1,8 @@
-"""What Google's answer means: HTTP status, body and headers, or an operation's error, to one of our errors. Pure.
+"""Maps an error answer of Google, or the error of an operation, to one of our errors. Pure.
 
 Sources: the reference of google.rpc.Status with ErrorInfo and RetryInfo; Google's page on 429 ("no charge for a failed
-400 or 500"); threads about the Gemini API's 400 for a bad key. Only Google's own body says that nothing was made: any
-other 5xx, and a deadline that passed, leave open whether the piece was made and paid.
+400 or 500"); threads about the Gemini API's 400 for a bad key. Only an error body of Google proves that nothing was
+made. After any other 5xx, and after a timeout, the piece may have been made and billed.
 """
 
 import re
@@ -23,9 +23,9 @@ from worker.errors import (
 from worker.providers.base import RUN_CANCELLED
 from worker.providers.fal.errors import retry_after_s
 
-LONGEST = 300  # characters of a vendor's words in a message
-_FAILED_FOR_SURE = frozenset({500, 501, 503})
-_LEAVES_OPEN = frozenset({408, 409, 499})
+MAX_CHARS = 300  # characters of a vendor's text in a message
+_NOTHING_MADE = frozenset({500, 501, 503})
+_AMBIGUOUS = frozenset({408, 409, 499})
 _LOCKED = re.compile(r"billing|suspended|account (?:is )?(?:disabled|closed)", re.IGNORECASE)
 _LOCKED_REASONS = frozenset({"BILLING_DISABLED", "CONSUMER_SUSPENDED"})
 _NOT_FOR_US = re.compile(r"billing|location is not supported", re.IGNORECASE)
@@ -51,8 +51,8 @@ _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
 @dataclass(frozen=True)
-class Said:
-    """Google's own words in an error body."""
+class ErrorBody:
+    """The parts of Google's error body that are used here."""
 
     message: str
     status: str
@@ -61,24 +61,24 @@ class Said:
 
     @property
     def kind(self) -> str | None:
-        """The most precise word: an ErrorInfo's reason, else the status."""
+        """The reason in an ErrorInfo, which is more precise, else the status."""
         return min(self.reasons, default=None) or self.status or None
 
 
 def google_error(
     provider: str, status: int, body: Any, headers: Mapping[str, str], *, is_paid: bool = True
 ) -> ExternalServiceError:
-    """The error that an answer other than 200 stands for. `is_paid`: the call could have made a piece."""
-    said = _said(body)
-    cls, kind = _class(status, said, is_paid)
-    words = said.message if said else "not in Google's words"
-    text = f"{provider}: {words} (HTTP {status}{', ' + kind if kind else ''})"
-    pause = retry_after_s(headers) if said is None or said.retry_s is None else said.retry_s
+    """The error for an answer other than 200. `is_paid`: the call may have made a piece."""
+    found = _error_body(body)
+    cls, kind = _class(status, found, is_paid)
+    message = found.message if found else "no error body of Google's"
+    text = f"{provider}: {message} (HTTP {status}{', ' + kind if kind else ''})"
+    pause = retry_after_s(headers) if found is None or found.retry_s is None else found.retry_s
     return cls(text, provider=provider, status=status, kind=kind, retry_after_s=pause)
 
 
 def operation_error(provider: str, error: Mapping[str, Any]) -> ExternalServiceError:
-    """The error that a long operation ended with: a gRPC code and a message. It ran, so nothing is unknown."""
+    """The error of a long operation, from its gRPC code and message. It ran, so never `SubmitUnknownError`."""
     code = error.get("code")
     status = _HTTP_OF_GRPC.get(code, 500) if isinstance(code, int) else 500
     found = google_error(provider, status, {"error": {**error, "code": status}}, {})
@@ -88,47 +88,47 @@ def operation_error(provider: str, error: Mapping[str, Any]) -> ExternalServiceE
     return found
 
 
-def _class(status: int, said: Said | None, is_paid: bool) -> tuple[type[ExternalServiceError], str | None]:
-    kind = said.kind if said else None
-    open_ended: type[ExternalServiceError] = SubmitUnknownError if is_paid else ServiceUnavailableError
+def _class(status: int, found: ErrorBody | None, is_paid: bool) -> tuple[type[ExternalServiceError], str | None]:
+    kind = found.kind if found else None
+    unknown: type[ExternalServiceError] = SubmitUnknownError if is_paid else ServiceUnavailableError
     if status == 429:
         return RateLimitError, kind
-    if said is None:
+    if found is None:
         if status in {401, 403}:
             return AuthenticationError, kind
-        refused = 400 <= status < 500 and status not in _LEAVES_OPEN
-        return (RequestRefusedError if refused and is_paid else open_ended), kind
-    if said.reasons & _BAD_KEY:
+        refused = 400 <= status < 500 and status not in _AMBIGUOUS
+        return (RequestRefusedError if refused and is_paid else unknown), kind
+    if found.reasons & _BAD_KEY:
         return AuthenticationError, kind
-    if status in {401, 403} or (said.status == "FAILED_PRECONDITION" and _NOT_FOR_US.search(said.message)):
-        is_locked = bool(said.reasons & _LOCKED_REASONS or _LOCKED.search(said.message))
+    if status in {401, 403} or (found.status == "FAILED_PRECONDITION" and _NOT_FOR_US.search(found.message)):
+        is_locked = bool(found.reasons & _LOCKED_REASONS or _LOCKED.search(found.message))
         return (AccountLockedError if is_locked else AuthenticationError), kind
     if status == 404:
         return RequestRefusedError, "model_retired" if is_paid else "not_found"
-    if status in _FAILED_FOR_SURE:
+    if status in _NOTHING_MADE:
         return ServiceUnavailableError, kind
-    if status >= 500 or status in _LEAVES_OPEN or status < 400:
-        return open_ended, kind
-    if _CONTENT.search(said.message):
+    if status >= 500 or status in _AMBIGUOUS or status < 400:
+        return unknown, kind
+    if _CONTENT.search(found.message):
         return ContentRefusedError, kind
     return RequestRefusedError, kind
 
 
-def _said(body: Any) -> Said | None:
-    """Google's own error; a list of one is how some of its services wrap it."""
+def _error_body(body: Any) -> ErrorBody | None:
+    """The error in a body; None if it is not Google's. Some of its services wrap it in a list."""
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict) or "message" not in error or "code" not in error:
         return None
     details = error.get("details")
-    found = [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
-    reasons = frozenset(str(detail["reason"])[:LONGEST] for detail in found if detail.get("reason"))
-    pauses = [match for detail in found if (match := _SECONDS.fullmatch(str(detail.get("retryDelay", ""))))]
-    words = one_line(error.get("message"))
-    return Said(words, one_line(error.get("status")), reasons, float(pauses[0][1]) if pauses else None)
+    dicts = [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+    reasons = frozenset(str(detail["reason"])[:MAX_CHARS] for detail in dicts if detail.get("reason"))
+    pauses = [match for detail in dicts if (match := _SECONDS.fullmatch(str(detail.get("retryDelay", ""))))]
+    retry_s = float(pauses[0][1]) if pauses else None
+    return ErrorBody(one_line(error.get("message")), one_line(error.get("status")), reasons, retry_s)
 
 
-def one_line(words: object) -> str:
-    """A vendor's words for a message: one line, cut."""
-    return " ".join(str(words or "").split())[:LONGEST]
+def one_line(text: object) -> str:
+    """A vendor's text for a message: on one line, cut to `MAX_CHARS`."""
+    return " ".join(str(text or "").split())[:MAX_CHARS]

@@ -1,23 +1,23 @@
-"""The Gemini API through google-genai: words and pictures, each answered by the call itself.
+"""The Gemini API through google-genai: text and pictures. Every call returns its result; there are no tickets.
 
-The same calls as `vertex`, without the fields that only Vertex AI knows. Importing this module imports the SDK: only
-whoever opens the provider does.
+The same calls as in `vertex`, without the fields that only Vertex AI has. Importing this module imports the SDK, so
+`worker.providers.table` does it only for an enabled provider.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from config.keys.google import GeminiAccess, NoAccess, find_gemini
+from config.keys.google import GeminiAccess, MissingAccess, find_gemini
 from config.settings import GoogleSettings, Settings
 from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
 from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
-from worker.providers.google.language import write_words
+from worker.providers.google.language import generate_text
 from worker.providers.google.memory import call_bytes
-from worker.providers.google.models import Makes, made_by
+from worker.providers.google.models import ModelKind, kind_of
 from worker.providers.google.pictures import make_pictures
 from worker.providers.google.safety import PROFILES, Safety
 from worker.providers.google.sdk import GoogleSdk
@@ -33,9 +33,9 @@ async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
 async def open_gemini(
     settings: GoogleSettings, access: GeminiAccess | None = None, memory: MemoryBudget | None = None
 ) -> "Gemini":
-    """The Gemini API; nothing is connected before the first call. Without a key raises `ProviderDisabledError`."""
+    """Open the Gemini API. It connects at the first call. Raises `ProviderDisabledError` without a key."""
     found = access or find_gemini(settings)
-    if isinstance(found, NoAccess):
+    if isinstance(found, MissingAccess):
         raise ProviderDisabledError(found.how_to_set)
     return Gemini(GoogleSdk(NAME, settings, found, memory), PROFILES[settings.google_safety])
 
@@ -52,41 +52,41 @@ class Gemini:
         self._sdk, self._safety = sdk, safety
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
-        """By what the model makes."""
+        """See `memory.call_bytes`."""
         return call_bytes(endpoint, arguments, file_bytes)
 
     async def submit(self, call: Call) -> Reply | RunFailure:
-        """One POST, or one for each picture."""
-        match made_by(call.endpoint):
-            case Makes.PICTURE:
+        """One POST for text, and one for each picture."""
+        match kind_of(call.endpoint):
+            case ModelKind.PICTURE:
                 return await make_pictures(self._sdk, call, self._safety, is_vertex=False)
-            case Makes.WORDS:
-                return await write_words(self._sdk, call, self._safety)
+            case ModelKind.TEXT:
+                return await generate_text(self._sdk, call, self._safety)
         text = f"{NAME}: {call.endpoint} runs on Vertex AI only"
         raise RequestRefusedError(text, provider=NAME, kind="endpoint")
 
     async def upload(self, media: Media | Path) -> str:
-        """Never asked: files go inside the call."""
+        """Not supported: files go inside the call."""
         raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
 
     async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
-        """There is never a ticket."""
+        """Never called: no call returns a ticket."""
         raise InternalError(f"{NAME}: {endpoint} answers at once")
 
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
-        """There is never a ticket."""
+        """Never called: no call returns a ticket."""
         raise InternalError(f"{NAME}: {endpoint} answers at once")
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """A call is over when it is answered."""
+        """Every call has ended when it is answered."""
         return CancelResult.TOO_LATE
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
-        """A request that cannot be asked for again."""
+        """A ticket that nothing can be done with."""
         return Ticket(request_id)
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
-        """Google does not list what was asked."""
+    async def find(self, lost: LostSubmission) -> Ticket | None:
+        """Google has no list of requests."""
         return None
 
     async def aclose(self) -> None:

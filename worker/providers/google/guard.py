@@ -1,8 +1,8 @@
-"""The transport under google-genai: one POST for one call, and every answer but a good one leaves it as our own error.
+"""The transport under google-genai: one request per call, and our own error for every answer but a 200.
 
-Left to itself the SDK takes aiohttp when that can be imported, and repeats a POST whose connection was lost, up to
-ten seconds later (google-genai 3.4, `_async_request_once`): two paid pictures. A client of ours, given to it,
-switches that off; should it try again all the same, or continue an answer by itself, the guard refuses.
+By default the SDK uses aiohttp if it can be imported, and then repeats a POST whose connection was lost, up to ten
+seconds later (google-genai 3.4, `_async_request_once`): two paid pictures. Giving it an httpx client of ours switches
+that off. If the SDK sends a second request for one call anyway, as a retry or to continue an answer, the guard refuses.
 """
 
 import asyncio
@@ -15,52 +15,52 @@ import httpx
 
 from worker.errors import ExternalServiceError, InternalError, ServiceUnavailableError, SubmitUnknownError
 from worker.providers.google.errors import google_error
-from worker.providers.google.large_files import LARGE, Cargo
+from worker.providers.google.large_files import LARGE_BYTES, LargeFiles
 
 CONNECT_S = 10.0
-LOOK = ":fetchPredictOperation"  # the one POST that costs nothing
+POLL_PATH = ":fetchPredictOperation"  # the only POST that is free
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 @dataclass
-class Passage:
-    """What became of one call on the wire."""
+class WireCall:
+    """The state of one call: what was sent and answered, and its large files."""
 
     is_paid: bool = True
     is_sent: bool = False
     is_answered: bool = False
-    cargo: Cargo = field(default_factory=Cargo)
+    large_files: LargeFiles = field(default_factory=LargeFiles)
 
 
-passage: ContextVar[Passage] = ContextVar("passage")
+current_call: ContextVar[WireCall] = ContextVar("current_call")
 
 
 class GoogleGuard(httpx.AsyncBaseTransport):
-    """Lets one request of a call through and says plainly what became of it."""
+    """Sends one request per call. Raises our errors for every answer but a 200."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, provider: str, timeout_s: float) -> None:
-        """`timeout_s` bounds the wait for the whole answer; a connection has `CONNECT_S` to be made."""
+        """`timeout_s` limits the time until the answer is complete; connecting may take `CONNECT_S` more."""
         self._inner, self._provider, self._timeout_s = inner, provider, timeout_s
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """A 200, read to its end; or one of our errors."""
-        now = passage.get()
-        if now.is_sent:
-            raise InternalError(f"{self._provider}: the SDK would have sent one call twice")
-        now.is_sent, now.is_paid = True, not request.url.path.endswith(LOOK)
-        response = await self._answer(await _loaded(request, now.cargo, self._timeouts()), now)
+        """A complete answer with status 200. Raises one of our errors for any other."""
+        call = current_call.get()
+        if call.is_sent:
+            raise InternalError(f"{self._provider}: the SDK tried to send one call twice")
+        call.is_sent, call.is_paid = True, not request.url.path.endswith(POLL_PATH)
+        response = await self._answer(await _with_files(request, call.large_files, self._timeouts()), call)
         if response.status_code != 200:
             raise google_error(
-                self._provider, response.status_code, _json(response), response.headers, is_paid=now.is_paid
+                self._provider, response.status_code, _json(response), response.headers, is_paid=call.is_paid
             )
-        now.is_answered = True
-        return await _unloaded(request, response, now.cargo)
+        call.is_answered = True
+        return await _without_files(request, response, call.large_files)
 
     async def aclose(self) -> None:
-        """Close what it guards."""
+        """Close the inner transport."""
         await self._inner.aclose()
 
-    async def _answer(self, request: httpx.Request, now: Passage) -> httpx.Response:
+    async def _answer(self, request: httpx.Request, call: WireCall) -> httpx.Response:
         try:
             async with asyncio.timeout(CONNECT_S + self._timeout_s):
                 response = await self._inner.handle_async_request(request)
@@ -70,39 +70,39 @@ class GoogleGuard(httpx.AsyncBaseTransport):
                     await response.aclose()
                     raise
         except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
-            self._not_answered(error, now)
+            self._raise_no_answer(error, call)
         return response
 
     def _timeouts(self) -> dict[str, float]:
         return {"connect": CONNECT_S, "pool": CONNECT_S, "read": self._timeout_s, "write": self._timeout_s}
 
-    def _not_answered(self, error: Exception, now: Passage) -> NoReturn:
+    def _raise_no_answer(self, error: Exception, call: WireCall) -> NoReturn:
         what = f"{self._provider}: no answer ({type(error).__name__})"
-        if now.is_paid and not isinstance(error, _NOTHING_SENT):
+        if call.is_paid and not isinstance(error, _NOTHING_SENT):
             raise SubmitUnknownError(f"{what}; the piece may have been made", provider=self._provider) from error
         raise ServiceUnavailableError(what, provider=self._provider) from error
 
 
-def unreadable(provider: str, now: Passage) -> ExternalServiceError:
-    """The error of a 200 that nobody can read: a piece may have been made, unless it was only looked for."""
-    cls = SubmitUnknownError if now.is_paid else ServiceUnavailableError
+def unreadable_answer(provider: str, call: WireCall) -> ExternalServiceError:
+    """The error of a 200 that cannot be read. Unless the call was a poll, a piece may have been made."""
+    cls = SubmitUnknownError if call.is_paid else ServiceUnavailableError
     return cls(f"{provider}: the answer cannot be read", provider=provider, status=200)
 
 
-async def _loaded(request: httpx.Request, cargo: Cargo, timeouts: dict[str, float]) -> httpx.Request:
+async def _with_files(request: httpx.Request, large: LargeFiles, timeouts: dict[str, float]) -> httpx.Request:
     content = request.content
-    if not cargo.is_empty:
-        content = await asyncio.to_thread(cargo.load, content)
+    if not large.is_empty:
+        content = await asyncio.to_thread(large.insert_into, content)
     headers = [(name, value) for name, value in request.headers.multi_items() if name != "content-length"]
     more = {**request.extensions, "timeout": timeouts}
     return httpx.Request(request.method, request.url, headers=headers, content=content, extensions=more)
 
 
-async def _unloaded(request: httpx.Request, response: httpx.Response, cargo: Cargo) -> httpx.Response:
-    if len(response.content) < LARGE:
+async def _without_files(request: httpx.Request, response: httpx.Response, large: LargeFiles) -> httpx.Response:
+    if len(response.content) < LARGE_BYTES:
         return response
     field_name = b"data" if request.url.path.endswith(":generateContent") else b"bytesBase64Encoded"
-    content = await asyncio.to_thread(cargo.unload, response.content, field_name)
+    content = await asyncio.to_thread(large.extract_from, response.content, field_name)
     return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
 
 

@@ -1,4 +1,4 @@
-"""Words by Gemini's language models, about pictures too: text, or JSON of a schema, which is checked again above."""
+"""Text and JSON by Gemini's language models, with or without pictures. The caller checks JSON against the schema."""
 
 import json
 from typing import Any
@@ -16,19 +16,19 @@ from worker.providers.google.content import (
     parts_of,
     read_arguments,
     refusal_of,
+    text_of,
     tokens_of,
-    words_of,
 )
 from worker.providers.google.errors import one_line
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 from worker.providers.google.safety import Safety
 from worker.providers.google.sdk import GoogleSdk
 
-LEAST_TOKENS = 1024  # thoughts count against the limit; with less, nothing may be left to say
+LEAST_TOKENS = 1024  # thinking tokens count; with a lower limit the answer may be empty
 
 
-class WordsArguments(Arguments):
-    """What words are asked for with. `json_schema` is plain JSON Schema, named `schema` in a call."""
+class TextArguments(Arguments):
+    """Arguments of a call for text. `json_schema` is plain JSON Schema; its name in a call is `schema`."""
 
     prompt: str = Field(min_length=1)
     system: str | None = None
@@ -36,20 +36,20 @@ class WordsArguments(Arguments):
     max_tokens: int | None = Field(None, ge=1)
 
 
-async def write_words(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | RunFailure:
-    """Text, or parsed JSON where a schema was given."""
-    asked = read_arguments(sdk.name, WordsArguments, call.arguments)
+async def generate_text(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | RunFailure:
+    """One POST. The output has `text`, or parsed `json` if a schema was given."""
+    asked = read_arguments(sdk.name, TextArguments, call.arguments)
 
-    async def use(client: AsyncClient, cargo: Cargo) -> Reply | RunFailure:
-        contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
+    async def use(client: AsyncClient, large: LargeFiles) -> Reply | RunFailure:
+        contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, large))
         config = _config(asked, safety)
         response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
         return _read(sdk.name, response, is_json=asked.json_schema is not None)
 
-    return await sdk.ask(use)
+    return await sdk.call(use)
 
 
-def _config(asked: WordsArguments, safety: Safety) -> types.GenerateContentConfig:
+def _config(asked: TextArguments, safety: Safety) -> types.GenerateContentConfig:
     return types.GenerateContentConfig(
         system_instruction=asked.system,
         max_output_tokens=None if asked.max_tokens is None else max(asked.max_tokens, LEAST_TOKENS),
@@ -63,15 +63,15 @@ def _config(asked: WordsArguments, safety: Safety) -> types.GenerateContentConfi
 
 def _read(provider: str, response: types.GenerateContentResponse, is_json: bool) -> Reply | RunFailure:
     check_answer(response)
-    words = words_of(response)
-    if not words or not is_whole(response):
+    answer = text_of(response)
+    if not answer or not is_whole(response):
         return RunFailure(refusal_of(provider, response, missing="no_text"), tokens=tokens_of(response))
-    output: dict[str, Any] = {"text": words}
+    output: dict[str, Any] = {"text": answer}
     if is_json:
         try:
-            output = {"json": json.loads(words)}
+            output = {"json": json.loads(answer)}
         except (ValueError, RecursionError):
-            text = f"{provider}: no JSON: {one_line(words)}"
+            text = f"{provider}: no JSON: {one_line(answer)}"
             broken = BrokenPieceError(text, provider=provider, status=200, kind="bad_json")
             return RunFailure(broken, tokens=tokens_of(response))
     return Reply(output, tokens=tokens_of(response), version=response.model_version)

@@ -1,8 +1,8 @@
-"""Large files go around the SDK: it reads and writes JSON in one breath, and would stall the loop with all of them.
+"""Keeps large files out of the SDK, which encodes and decodes JSON on the event loop and would block it.
 
-To the SDK a file is a short stand-in. The guard puts the file in its place on the way out, and takes files out of
-an answer on the way in; both are done in a thread and in small steps, since one step holds the interpreter's lock.
-Measured: an answer of 20 MB stalls the loop for 70 to 90 ms by the SDK alone, and for 18 to 30 ms this way.
+The SDK gets a short placeholder for a file. The guard replaces placeholders by the files in a request, and files by
+placeholders in an answer. Both run in a thread and in small steps, because each step holds the GIL. Measured: an answer
+of 20 MB blocks the loop for 70 to 90 ms with the SDK alone, and for 18 to 30 ms with placeholders.
 """
 
 import binascii
@@ -10,61 +10,62 @@ import secrets
 from collections.abc import Iterator
 from io import BytesIO
 
-LARGE = 1 << 18  # smaller ones the SDK reads in under a millisecond
+LARGE_BYTES = 1 << 18  # bytes; the SDK reads a smaller file in less than a millisecond
 _STEP = 3 << 16  # bytes; four thirds of it in base64
 _PLAIN = bytes.maketrans(b"-_", b"+/")
 
 
-class Cargo:
-    """The large files of one call, by their stand-ins."""
+class LargeFiles:
+    """The large files of one call, by their placeholders."""
 
     def __init__(self) -> None:
         self._files: dict[bytes, bytes] = {}
 
-    def stow(self, data: bytes) -> bytes:
-        """What the SDK is to be given for these bytes."""
-        if len(data) < LARGE:
+    def placeholder_for(self, data: bytes) -> bytes:
+        """The bytes to give to the SDK: a placeholder for a large file, or the file itself."""
+        if len(data) < LARGE_BYTES:
             return data
-        stand_in = f"kilnhand{secrets.token_hex(20)}".encode()  # 48 letters and digits: the same in either base64
-        self._files[stand_in] = data
-        return stand_in
+        placeholder = f"kilnhand{secrets.token_hex(20)}".encode()  # the same in both base64 alphabets
+        self._files[placeholder] = data
+        return placeholder
 
-    def unstow(self, data: bytes) -> bytes:
-        """The bytes that the SDK was given this for."""
+    def original(self, data: bytes) -> bytes:
+        """The file behind a placeholder; any other bytes are returned unchanged."""
         return self._files.get(data, data)
 
-    def load(self, body: bytes) -> bytes:
-        """A request with the files in the place of their stand-ins. Blocks: for a thread."""
+    def insert_into(self, body: bytes) -> bytes:
+        """The request body with the files in place of their placeholders. Blocking: call it in a thread."""
         names = {binascii.b2a_base64(name, newline=False): name for name in self._files}
         whole, at = BytesIO(), 0
         for place, written in sorted((body.index(written), written) for written in names):
             whole.write(body[at:place])
-            _encode(self._files[names[written]], whole)
+            _write_base64(self._files[names[written]], whole)
             at = place + len(written)
         whole.write(body[at:])
         return whole.getvalue()
 
-    def unload(self, body: bytes, field: bytes) -> bytes:
-        """An answer with stand-ins in the place of large files; `field` holds them. Blocks: for a thread.
+    def extract_from(self, body: bytes, field: bytes) -> bytes:
+        """The answer body with placeholders in place of large files. Blocking: call it in a thread.
 
-        What is not plain base64 is left to the SDK. An unescaped name in quotes is never a part of a text in JSON.
+        `field` is the JSON key of files. Values that are not plain base64 are left to the SDK. The search for the key
+        includes its quotes, which would be escaped within a JSON string.
         """
         parts, at = list[bytes](), 0
-        for start, end in _values(body, b'"%b"' % field):
-            if end - start < LARGE or (data := _decoded(body, start, end)) is None:
+        for start, end in _find_values(body, b'"%b"' % field):
+            if end - start < LARGE_BYTES or (data := _decode(body, start, end)) is None:
                 continue
-            parts += [body[at:start], binascii.b2a_base64(self.stow(data), newline=False)]
+            parts += [body[at:start], binascii.b2a_base64(self.placeholder_for(data), newline=False)]
             at = end
         return b"".join([*parts, body[at:]])
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is stowed."""
+        """Whether no placeholder was made."""
         return not self._files
 
 
-def _values(body: bytes, name: bytes) -> Iterator[tuple[int, int]]:
-    """Where the texts that follow this name begin and end."""
+def _find_values(body: bytes, name: bytes) -> Iterator[tuple[int, int]]:
+    """The start and end of each JSON string that is the value of this key."""
     at = body.find(name)
     while at >= 0:
         at += len(name)
@@ -79,14 +80,14 @@ def _values(body: bytes, name: bytes) -> Iterator[tuple[int, int]]:
         at = body.find(name, at)
 
 
-def _encode(data: bytes, whole: BytesIO) -> None:
+def _write_base64(data: bytes, whole: BytesIO) -> None:
     for at in range(0, len(data), _STEP):
         whole.write(binascii.b2a_base64(data[at : at + _STEP], newline=False))
 
 
-def _decoded(body: bytes, start: int, end: int) -> bytes | None:
-    """The bytes behind base64 of either alphabet, padded or not; None when it is something else."""
-    step, whole = _STEP // 3 * 4, BytesIO()  # it hands over what it holds without a copy
+def _decode(body: bytes, start: int, end: int) -> bytes | None:
+    """Decode base64 of either alphabet, padded or not; None for anything else."""
+    step, whole = _STEP // 3 * 4, BytesIO()  # `getvalue` makes no copy
     for at in range(start, end, step):
         text = body[at : min(at + step, end)].translate(_PLAIN)
         if b"=" in text and at + step < end:

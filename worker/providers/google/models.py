@@ -1,21 +1,21 @@
-"""What a model of Google's makes, told by its id: Google's ids name it, and each kind is asked for in its own way."""
+"""The kind of a Google model, read from its id. Each kind has its own form of request."""
 
 from enum import Enum
 
 
-class Makes(Enum):
-    """The kinds of call."""
+class ModelKind(Enum):
+    """What a model makes."""
 
     PICTURE = "picture"
     TRY_ON = "try_on"
     VIDEO = "video"
-    WORDS = "words"
+    TEXT = "text"
 
 
-def made_by(endpoint: str) -> Makes:
-    """`gemini-3-pro-image` and `gemini-nano-banana-2.1` draw, `veo-…` films; what says nothing of the kind writes."""
+def kind_of(endpoint: str) -> ModelKind:
+    """`gemini-3-pro-image` and `gemini-nano-banana-2.1` make pictures, `veo-…` videos; any other model makes text."""
     if endpoint.startswith("virtual-try-on"):
-        return Makes.TRY_ON
+        return ModelKind.TRY_ON
     if endpoint.startswith("veo-"):
-        return Makes.VIDEO
-    return Makes.PICTURE if "-image" in endpoint or "nano-banana" in endpoint else Makes.WORDS
+        return ModelKind.VIDEO
+    return ModelKind.PICTURE if "-image" in endpoint or "nano-banana" in endpoint else ModelKind.TEXT

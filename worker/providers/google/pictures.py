@@ -1,7 +1,7 @@
-"""Pictures by Gemini's image models: made from words, from reference pictures, or edited.
+"""Pictures by Gemini's image models: from a prompt, from reference pictures, or edited.
 
-A call gives one picture, so several are several calls, each billed: at once, as far as memory reaches. What came is
-kept when others did not.
+A POST returns one picture, so several pictures are several POSTs, each billed. They run concurrently, as far as memory
+allows. If some fail, the other pictures are kept.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from worker.providers.google.content import (
     pictures_of,
     read_arguments,
     refusal_of,
+    text_of,
     tokens_of,
-    words_of,
 )
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 from worker.providers.google.memory import picture_bytes
 from worker.providers.google.safety import Safety
 from worker.providers.google.sdk import GoogleSdk
 
-SEEDS = 2**31  # Google's seed is an int32; a larger one begins again at 0
+SEEDS = 2**31  # Google's seed is an int32; larger ones are taken modulo this
 
 
 class PictureArguments(Arguments):
-    """What a picture is asked for with."""
+    """Arguments of a call for pictures."""
 
     prompt: str = Field(min_length=1)
     aspect_ratio: str | None = None
@@ -46,10 +46,10 @@ class PictureArguments(Arguments):
 
 @dataclass(frozen=True)
 class Picture:
-    """One good answer."""
+    """An answer with a picture."""
 
     data: bytes
-    words: str
+    text: str
     version: str | None
 
 
@@ -57,25 +57,25 @@ Outcome = Picture | RunFailure | ExternalServiceError
 
 
 async def make_pictures(sdk: GoogleSdk, call: Call, safety: Safety, *, is_vertex: bool) -> Reply | RunFailure:
-    """As many pictures as were asked for, or what there is of them. Raises when no call is known to have run."""
+    """One POST for each picture; returns those that came. Raises when no POST is known to have been executed."""
     asked = read_arguments(sdk.name, PictureArguments, call.arguments)
     one_bytes = picture_bytes(asked.resolution, sum(len(file.data) for file in call.files))
     turns = asyncio.Semaphore(max(1, sdk.memory.total_bytes // one_bytes))
 
     async def one(number: int) -> Outcome:
-        async def use(client: AsyncClient, cargo: Cargo) -> Picture | RunFailure:
+        async def use(client: AsyncClient, large: LargeFiles) -> Picture | RunFailure:
             config = _config(asked, number, safety, is_vertex)
-            contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, cargo))
+            contents = types.Content(role="user", parts=parts_of(call.files, asked.prompt, large))
             response = await client.models.generate_content(model=call.endpoint, contents=contents, config=config)
-            return _read(sdk.name, response, cargo)
+            return _read(sdk.name, response, large)
 
         try:
             async with turns:
-                return await sdk.ask(use)
+                return await sdk.call(use)
         except ExternalServiceError as error:
             return error
 
-    return _together(await asyncio.gather(*(one(number) for number in range(asked.num_images))))
+    return _combine(await asyncio.gather(*(one(number) for number in range(asked.num_images))))
 
 
 def _config(asked: PictureArguments, number: int, safety: Safety, is_vertex: bool) -> types.GenerateContentConfig:
@@ -84,7 +84,7 @@ def _config(asked: PictureArguments, number: int, safety: Safety, is_vertex: boo
         image.person_generation = safety.people.value if safety.people else None
         image.output_mime_type = f"image/{asked.output_format}" if asked.output_format else None
     return types.GenerateContentConfig(
-        response_modalities=["TEXT", "IMAGE"],  # words tell why no picture came
+        response_modalities=["TEXT", "IMAGE"],  # a text explains a missing picture
         seed=None if asked.seed is None else (asked.seed + number) % SEEDS,
         safety_settings=list(safety.settings) if safety.settings else None,
         image_config=image if image.model_dump(exclude_none=True) else None,
@@ -93,31 +93,31 @@ def _config(asked: PictureArguments, number: int, safety: Safety, is_vertex: boo
     )
 
 
-def _read(provider: str, response: types.GenerateContentResponse, cargo: Cargo) -> Picture | RunFailure:
-    """The last picture; those before it are drafts."""
+def _read(provider: str, response: types.GenerateContentResponse, large: LargeFiles) -> Picture | RunFailure:
+    """The last picture of the answer; earlier ones are drafts."""
     check_answer(response)
-    found = pictures_of(response, cargo)
+    found = pictures_of(response, large)
     if not found:
         return RunFailure(refusal_of(provider, response, missing="no_image"), tokens=tokens_of(response))
-    return Picture(found[-1], words_of(response), response.model_version)
+    return Picture(found[-1], text_of(response), response.model_version)
 
 
-def _together(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
+def _combine(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
     pictures = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
-    faults = [outcome for outcome in outcomes if isinstance(outcome, RunFailure)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, RunFailure)]
     raised = [outcome for outcome in outcomes if isinstance(outcome, ExternalServiceError)]
     if not pictures:
         if unknown := next((error for error in raised if isinstance(error, SubmitUnknownError)), None):
             raise unknown
-        if faults:
-            return replace(faults[0], tokens=_billed(faults))
+        if failures:
+            return replace(failures[0], tokens=_tokens_of(failures))
         raise raised[0]
     missing = [
         item.error if isinstance(item, RunFailure) else item for item in outcomes if not isinstance(item, Picture)
     ]
-    words = "\n".join(dict.fromkeys(picture.words for picture in pictures if picture.words))
+    text = "\n".join(dict.fromkeys(picture.text for picture in pictures if picture.text))
     return Reply(
-        {"text": words, "images": len(pictures)},
+        {"text": text, "images": len(pictures)},
         billed_units=float(len(pictures)),
         files=tuple(picture.data for picture in pictures),
         missing=tuple(missing),
@@ -125,7 +125,7 @@ def _together(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
     )
 
 
-def _billed(faults: Sequence[RunFailure]) -> Tokens | None:
-    """What all of them read and wrote."""
-    counts = [fault.tokens for fault in faults if fault.tokens]
+def _tokens_of(failures: Sequence[RunFailure]) -> Tokens | None:
+    """The tokens of all of them together."""
+    counts = [failure.tokens for failure in failures if failure.tokens]
     return sum(counts[1:], counts[0]) if counts else None

@@ -1,7 +1,8 @@
-"""What Google's filters are asked to let through: profiles by name. Its filters against child abuse cannot be set.
+"""Named profiles for Google's content filters. Its filters against child abuse cannot be set.
 
-`strict` blocks from a low probability on, `default` sends nothing, `fashion` blocks only what is highly probable and
-leaves bare skin to the caller (swimwear, lingerie), on adults; `open` blocks nothing that can be set.
+`strict` blocks content of low probability and above. `default` sends no settings. `fashion` blocks only content of high
+probability, does not filter bare skin (swimwear, lingerie), and allows adults only. `open` turns off every filter that
+can be set.
 """
 
 from collections.abc import Mapping
@@ -18,23 +19,21 @@ _ADJUSTABLE = (
     types.HarmCategory.HARM_CATEGORY_HATE_SPEECH,
     types.HarmCategory.HARM_CATEGORY_DANGEROUS_CONTENT,
 )
-_BODY = types.HarmCategory.HARM_CATEGORY_SEXUALLY_EXPLICIT
+_SEXUAL = types.HarmCategory.HARM_CATEGORY_SEXUALLY_EXPLICIT
 
 
 @dataclass(frozen=True)
 class Safety:
-    """A profile in the words of each call; None where Google's own default holds."""
+    """A profile as the settings of each kind of call. None means Google's default."""
 
     settings: tuple[types.SafetySetting, ...] | None = None
     people: types.PersonGeneration | None = None  # Vertex AI only
-    filter_level: types.SafetyFilterLevel | None = None  # predict's one setting for all categories
+    filter_level: types.SafetyFilterLevel | None = None  # predict has one setting for all categories
 
 
-def _thresholds(
-    all_but_body: types.HarmBlockThreshold, body: types.HarmBlockThreshold
-) -> tuple[types.SafetySetting, ...]:
-    rest = [types.SafetySetting(category=category, threshold=all_but_body) for category in _ADJUSTABLE]
-    return (*rest, types.SafetySetting(category=_BODY, threshold=body))
+def _thresholds(others: types.HarmBlockThreshold, sexual: types.HarmBlockThreshold) -> tuple[types.SafetySetting, ...]:
+    rest = [types.SafetySetting(category=category, threshold=others) for category in _ADJUSTABLE]
+    return (*rest, types.SafetySetting(category=_SEXUAL, threshold=sexual))
 
 
 PROFILES: Mapping[Profile, Safety] = {

@@ -1,7 +1,7 @@
-"""google-genai as both of Google's providers use it: a client for each location, one POST a call, our errors alone.
+"""google-genai for both of Google's providers: a client for each location, one POST per call, only our own errors.
 
-Clients are built at the first call, in a thread: building reads certificates and key files. Where access is found is
-`config.keys.google`; what a good answer says is read by those who ask.
+A client is built at its first call, in a thread, because that reads certificates and key files. `config.keys.google`
+finds the credentials. The callers read good answers.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ from worker.errors import (
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.net.http import open_transport
 from worker.providers.google.errors import google_error, one_line
-from worker.providers.google.guard import CONNECT_S, GoogleGuard, Passage, passage, unreadable
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.guard import CONNECT_S, GoogleGuard, WireCall, current_call, unreadable_answer
+from worker.providers.google.large_files import LargeFiles
 
 T = TypeVar("T")
-Use = Callable[[genai.client.AsyncClient, Cargo], Awaitable[T]]
-_CONNECTIONS = 1000  # memory and the dispatcher's claims bound them sooner
+SdkCall = Callable[[genai.client.AsyncClient, LargeFiles], Awaitable[T]]
+_CONNECTIONS = 1000  # memory and the number of claims are lower limits
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 
 class GoogleSdk:
-    """Clients of one provider. `ask` is the only way to Google."""
+    """The clients of one provider. Every request to Google goes through `call`."""
 
     def __init__(
         self, name: str, settings: GoogleSettings, access: VertexAccess | GeminiAccess, memory: MemoryBudget | None
@@ -52,40 +52,40 @@ class GoogleSdk:
         self._opened = AsyncExitStack()
         self._building = asyncio.Lock()
         self._http: httpx.AsyncClient | None = None
-        self._entry: tuple[Credentials | None, str | None] | None = None
+        self._login: tuple[Credentials | None, str | None] | None = None
 
-    async def ask(self, use: Use[T], location: str | None = None) -> T:
-        """What `use` makes of the client, with one POST; large files go by the cargo. What it raises is ours."""
-        return await self._ask(use, await self._client(location))
+    async def call(self, use: SdkCall[T], location: str | None = None) -> T:
+        """Run `use` with a client and the call's `LargeFiles`; it may send one POST. Raises only our errors."""
+        return await self._call(use, await self._client(location))
 
     async def aclose(self) -> None:
         """Close connections."""
         await self._opened.aclose()
 
-    async def _ask(self, use: Use[T], client: genai.Client) -> T:
-        now = Passage()
-        mark = passage.set(now)
+    async def _call(self, use: SdkCall[T], client: genai.Client) -> T:
+        call = WireCall()
+        token = current_call.set(call)
         try:
-            return await use(client.aio, now.cargo)
+            return await use(client.aio, call.large_files)
         except errors.APIError as error:
-            raise self._of_api(error, now) from error
+            raise self._api_error(error, call) from error
         except auth.GoogleAuthError as error:
-            self._not_let_in(error)
+            self._raise_token_error(error)
         except _UNREADABLE as error:
-            if now.is_answered:
-                raise unreadable(self.name, now) from error
+            if call.is_answered:
+                raise unreadable_answer(self.name, call) from error
             raise RequestRefusedError(f"{self.name}: {one_line(error)}", provider=self.name) from error
         finally:
-            passage.reset(mark)
+            current_call.reset(token)
 
-    def _of_api(self, error: errors.APIError, now: Passage) -> ExternalServiceError:
-        """Where the SDK finds an error in a good answer."""
-        if now.is_answered:
-            return unreadable(self.name, now)
-        return google_error(self.name, error.code, error.details, {}, is_paid=now.is_paid)
+    def _api_error(self, error: errors.APIError, call: WireCall) -> ExternalServiceError:
+        """The error for an `APIError`, which the SDK raises when it finds an error in a 200."""
+        if call.is_answered:
+            return unreadable_answer(self.name, call)
+        return google_error(self.name, error.code, error.details, {}, is_paid=call.is_paid)
 
-    def _not_let_in(self, error: auth.GoogleAuthError) -> NoReturn:
-        """A token could not be had, so nothing was sent."""
+    def _raise_token_error(self, error: auth.GoogleAuthError) -> NoReturn:
+        """Raise our error for a failure to get an access token. Nothing was sent."""
         text = f"{self.name}: no access token ({type(error).__name__}: {one_line(error)})"
         if isinstance(error, auth.TransportError) or error.retryable:
             raise ServiceUnavailableError(text, provider=self.name) from error
@@ -94,19 +94,19 @@ class GoogleSdk:
     async def _client(self, location: str | None) -> genai.Client:
         async with self._building:
             if location not in self._clients:
-                client = await asyncio.to_thread(self._let_in, location)
+                client = await asyncio.to_thread(self._build_client, location)
                 self._opened.callback(client.close)
                 self._clients[location] = client
             return self._clients[location]
 
-    def _let_in(self, location: str | None) -> genai.Client:
+    def _build_client(self, location: str | None) -> genai.Client:
         try:
             return self._open(location)
-        except (OSError, ValueError) as error:  # among them google-auth's MalformedError
+        except (OSError, ValueError) as error:  # google-auth's MalformedError is a ValueError
             text = f"{self.name}: {self._access.source} cannot be used: {one_line(error)}"
             raise AuthenticationError(text, provider=self.name) from error
         except auth.GoogleAuthError as error:
-            self._not_let_in(error)
+            self._raise_token_error(error)
 
     def _open(self, location: str | None) -> genai.Client:
         match self._access:
@@ -114,7 +114,7 @@ class GoogleSdk:
                 is_vertex = isinstance(self._access, VertexAccess)
                 return genai.Client(enterprise=is_vertex, api_key=key.get_secret_value(), http_options=self._options())
             case VertexAccess() as access:
-                credentials, project = self._entry = self._entry or self._credentials(access)
+                credentials, project = self._login = self._login or self._credentials(access)
                 return genai.Client(
                     enterprise=True,
                     project=project,
@@ -125,7 +125,10 @@ class GoogleSdk:
         raise AuthenticationError(f"{self.name}: no access", provider=self.name)
 
     def _credentials(self, access: VertexAccess) -> tuple[Credentials | None, str | None]:
-        """A service account's are read here, since `.env` may name their file; any other way in, the SDK knows."""
+        """The credentials of a service account, and the project. Without credentials, the SDK looks for some.
+
+        The key file is read here because `.env` may name it, and the SDK does not read `.env`.
+        """
         if access.file is not None and _is_service_account(text := access.file.read_text(encoding="utf-8")):
             read = service_account.Credentials.from_service_account_info
             account = read(json.loads(text), scopes=[_SCOPE])  # type: ignore[no-untyped-call]
@@ -151,6 +154,6 @@ class GoogleSdk:
 
 
 def _is_service_account(text: str) -> bool:
-    """Raises ValueError when it is no JSON."""
+    """Whether a key file is that of a service account. Raises `ValueError` for anything but JSON."""
     found = json.loads(text)
     return isinstance(found, dict) and found.get("type") == "service_account"

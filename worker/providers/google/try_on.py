@@ -1,4 +1,4 @@
-"""Virtual try-on by Vertex AI: a person and a garment in; out come pictures as large as the person's."""
+"""Virtual try-on by Vertex AI: from the pictures of a person and a garment, pictures of the person's size."""
 
 from typing import Literal
 
@@ -11,13 +11,13 @@ from worker.files.media import Media
 from worker.providers.base import Call, Reply, RunFailure
 from worker.providers.google.content import Arguments, read_arguments
 from worker.providers.google.errors import one_line
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 from worker.providers.google.safety import Safety
 from worker.providers.google.sdk import GoogleSdk
 
 
 class TryOnArguments(Arguments):
-    """How it is to be made."""
+    """Arguments of a try-on."""
 
     num_images: int = Field(1, ge=1, le=4)
     seed: int | None = Field(None, ge=0, lt=2**32)
@@ -26,35 +26,35 @@ class TryOnArguments(Arguments):
 
 
 async def try_on(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None) -> Reply | RunFailure:
-    """One call for all pictures. `call.files` are the person and the garment."""
+    """One POST for all pictures. `call.files` are the person and the garment."""
     asked = read_arguments(sdk.name, TryOnArguments, call.arguments)
     if len(call.files) != 2:
         text = f"{sdk.name}: {call.endpoint} takes two files, the person and the garment; there are {len(call.files)}"
         raise RequestRefusedError(text, provider=sdk.name, kind="arguments")
 
-    async def use(client: AsyncClient, cargo: Cargo) -> Reply | RunFailure:
-        person, garment = (image_of(file, cargo) for file in call.files)
+    async def use(client: AsyncClient, large: LargeFiles) -> Reply | RunFailure:
+        person, garment = (image_of(file, large) for file in call.files)
         worn = types.ProductImage(product_image=garment)
         response = await client.models.recontext_image(
             model=call.endpoint,
             source=types.RecontextImageSource(person_image=person, product_images=[worn]),
             config=_config(asked, safety),
         )
-        return _read(sdk.name, response, asked.num_images, cargo)
+        return _read(sdk.name, response, asked.num_images, large)
 
-    return await sdk.ask(use, region)
+    return await sdk.call(use, region)
 
 
-def image_of(file: Media, cargo: Cargo) -> types.Image:
-    """A file as predict takes it."""
-    return types.Image(image_bytes=cargo.stow(file.data), mime_type=file.content_type)
+def image_of(file: Media, large: LargeFiles) -> types.Image:
+    """A file in the form that predict takes."""
+    return types.Image(image_bytes=large.placeholder_for(file.data), mime_type=file.content_type)
 
 
 def _config(asked: TryOnArguments, safety: Safety) -> types.RecontextImageConfig:
     return types.RecontextImageConfig(
         number_of_images=asked.num_images,
         seed=asked.seed,
-        add_watermark=None if asked.seed is None else False,  # a seed is refused with a watermark
+        add_watermark=None if asked.seed is None else False,  # Google refuses a seed together with a watermark
         base_steps=asked.base_steps,
         safety_filter_level=safety.filter_level,
         person_generation=safety.people,
@@ -62,14 +62,14 @@ def _config(asked: TryOnArguments, safety: Safety) -> types.RecontextImageConfig
     )
 
 
-def _read(provider: str, response: types.RecontextImageResponse, wanted: int, cargo: Cargo) -> Reply | RunFailure:
+def _read(provider: str, response: types.RecontextImageResponse, wanted: int, large: LargeFiles) -> Reply | RunFailure:
     if response.generated_images is None:
         raise ValueError("an answer without predictions")
     made = response.generated_images
-    files = tuple(cargo.unstow(item.image.image_bytes) for item in made if item.image and item.image.image_bytes)
+    files = tuple(large.original(item.image.image_bytes) for item in made if item.image and item.image.image_bytes)
     reasons = [item.rai_filtered_reason for item in made if item.rai_filtered_reason]
-    lacking = max(0, wanted - len(files))
-    missing = tuple(_missing(provider, reason) for reason in [*reasons, *[None] * lacking][:lacking])
+    missing_count = max(0, wanted - len(files))
+    missing = tuple(_missing(provider, reason) for reason in [*reasons, *[None] * missing_count][:missing_count])
     if not files:
         return RunFailure(missing[0])
     return Reply({"images": len(files)}, billed_units=float(len(files)), files=files, missing=missing)

@@ -1,23 +1,23 @@
-"""Vertex AI through google-genai: pictures, editing, try-on and words at once, video as a long operation.
+"""Vertex AI through google-genai: pictures, editing, try-on and text in one call, video as a long operation.
 
-One POST a call (`google_guard`), files past the SDK (`google_cargo`). Importing this module
-imports the SDK: only whoever opens the provider does.
+`guard` sends one POST per call, and `large_files` keeps files out of the SDK. Importing this module imports the SDK, so
+`worker.providers.table` does it only for an enabled provider.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from config.keys.google import NoAccess, VertexAccess, find_vertex
+from config.keys.google import MissingAccess, VertexAccess, find_vertex
 from config.settings import GoogleSettings, Settings
 from worker.errors import ProviderDisabledError, RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
 from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
-from worker.providers.google.language import write_words
+from worker.providers.google.language import generate_text
 from worker.providers.google.memory import VIDEO_MB, call_bytes
-from worker.providers.google.models import Makes, made_by
+from worker.providers.google.models import ModelKind, kind_of
 from worker.providers.google.pictures import make_pictures
 from worker.providers.google.safety import PROFILES, Safety
 from worker.providers.google.sdk import GoogleSdk
@@ -35,12 +35,12 @@ async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
 async def open_vertex(
     settings: GoogleSettings, access: VertexAccess | None = None, memory: MemoryBudget | None = None
 ) -> "Vertex":
-    """Vertex AI; nothing is connected before the first call. Without access raises `ProviderDisabledError`.
+    """Open Vertex AI. It connects at the first call. Raises `ProviderDisabledError` without credentials.
 
-    `memory` is the process's, for looks at operations; without one it has its own.
+    `memory` is the memory budget of the process, which polls of operations take from; by default a budget of its own.
     """
     found = access or find_vertex(settings)
-    if isinstance(found, NoAccess):
+    if isinstance(found, MissingAccess):
         raise ProviderDisabledError(found.how_to_set)
     sdk = GoogleSdk(NAME, settings, found, memory)
     return Vertex(sdk, PROFILES[settings.google_safety], None if found.key else settings.google_region)
@@ -54,51 +54,51 @@ class Vertex:
     result_bytes = VIDEO_MB * MB
 
     def __init__(self, sdk: GoogleSdk, safety: Safety, region: str | None) -> None:
-        """`region` is where try-on and video run; an express key has none."""
+        """`region` is where try-on and video run; None for an express key, which has no region."""
         self.call_s = sdk.call_s
         self._sdk, self._safety, self._region = sdk, safety, region
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
-        """By what the model makes."""
+        """See `memory.call_bytes`."""
         return call_bytes(endpoint, arguments, file_bytes)
 
     async def submit(self, call: Call) -> Ticket | Reply | RunFailure:
-        """One POST a picture; a ticket for a video."""
-        match made_by(call.endpoint):
-            case Makes.PICTURE:
+        """One POST, or one for each picture. Returns a ticket for a video."""
+        match kind_of(call.endpoint):
+            case ModelKind.PICTURE:
                 return await make_pictures(self._sdk, call, self._safety, is_vertex=True)
-            case Makes.TRY_ON:
+            case ModelKind.TRY_ON:
                 return await try_on(self._sdk, call, self._safety, self._region)
-            case Makes.VIDEO:
+            case ModelKind.VIDEO:
                 return await start_video(self._sdk, call, self._safety, self._region)
-            case Makes.WORDS:
-                return await write_words(self._sdk, call, self._safety)
+            case ModelKind.TEXT:
+                return await generate_text(self._sdk, call, self._safety)
 
     async def upload(self, media: Media | Path) -> str:
-        """Never asked: files go inside the call."""
+        """Not supported: files go inside the call."""
         raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
 
     async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
-        """Whether an operation is done."""
+        """The status of an operation."""
         return await poll_video(self._sdk, ticket)
 
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
-        """What came of an operation."""
+        """The result of an operation."""
         try:
             return await video_of(self._sdk, ticket)
-        except RequestRefusedError as error:  # Google's own word that there is no such operation
+        except RequestRefusedError as error:  # Google answered that there is no such operation
             return RunFailure(error)
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """Google stops no operation: it goes on, and is billed."""
+        """Cancels nothing: Google has no call for it, so the operation goes on and is billed."""
         return await stop_video(self._sdk, ticket)
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
-        """The name is all that is needed."""
+        """A ticket needs only the operation's name."""
         return Ticket(request_id)
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
-        """Google lists no operations of its own models."""
+    async def find(self, lost: LostSubmission) -> Ticket | None:
+        """Google has no list of the operations of its models."""
         return None
 
     async def aclose(self) -> None:

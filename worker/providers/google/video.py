@@ -1,6 +1,7 @@
-"""Video by Veo on Vertex AI: an operation, asked for by its name alone until it is done; its bytes come inside.
+"""Video by Veo on Vertex AI: a long operation, polled by its name. The video comes inside its answer.
 
-The name says where it runs, so a change of region strands nothing. Google has no way to stop one.
+The name contains the region, so operations survive a change of `KILNHAND_GOOGLE_REGION`. An operation cannot be
+cancelled.
 """
 
 import re
@@ -22,7 +23,7 @@ from worker.jobs.job import Ticket
 from worker.providers.base import Call, CancelResult, Ended, Reply, RunFailure, Running, RunStatus
 from worker.providers.google.content import Arguments, read_arguments
 from worker.providers.google.errors import one_line, operation_error
-from worker.providers.google.large_files import Cargo
+from worker.providers.google.large_files import LargeFiles
 from worker.providers.google.memory import VIDEO_MB
 from worker.providers.google.safety import Safety
 from worker.providers.google.sdk import GoogleSdk
@@ -32,7 +33,7 @@ _LOCATION = re.compile(r"/locations/([a-z0-9-]+)/")
 
 
 class VideoArguments(Arguments):
-    """What a video is asked for with. `files[0]` of the call is its first frame."""
+    """Arguments of a call for a video. `files[0]` of the call is its first frame."""
 
     prompt: str = Field(min_length=1)
     aspect_ratio: Literal["16:9", "9:16"] | None = None
@@ -50,11 +51,11 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
         text = f"{sdk.name}: {call.endpoint} takes one file, its first frame; there are {len(call.files)}"
         raise RequestRefusedError(text, provider=sdk.name, kind="arguments")
 
-    async def use(client: AsyncClient, cargo: Cargo) -> Ticket:
+    async def use(client: AsyncClient, large: LargeFiles) -> Ticket:
         operation = await client.models.generate_videos(
             model=call.endpoint,
             source=types.GenerateVideosSource(
-                prompt=asked.prompt, image=image_of(call.files[0], cargo) if call.files else None
+                prompt=asked.prompt, image=image_of(call.files[0], large) if call.files else None
             ),
             config=_config(asked, safety),
         )
@@ -62,50 +63,50 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
             raise ValueError("an operation without a name")
         return Ticket(operation.name)
 
-    return await sdk.ask(use, region)
+    return await sdk.call(use, region)
 
 
 async def poll_video(sdk: GoogleSdk, ticket: Ticket) -> RunStatus:
-    """Whether it is done. An operation that is done brings its bytes along each time."""
-    room = await sdk.memory.take(VIDEO_MB * MB)
-    if room is None:
+    """The status of an operation. Polling a finished one returns the whole video, so memory is reserved first."""
+    reservation = await sdk.memory.take(VIDEO_MB * MB)
+    if reservation is None:
         raise ServiceUnavailableError(f"{sdk.name}: no memory for an operation's answer now", provider=sdk.name)
     try:
         operation, _ = await _fetch(sdk, ticket)
     finally:
-        room.give_back()
+        reservation.give_back()
     return Ended() if operation.done else Running()
 
 
 async def video_of(sdk: GoogleSdk, ticket: Ticket) -> Reply | RunFailure:
-    """The video, or what it ended with. The caller has room for it."""
-    operation, cargo = await _fetch(sdk, ticket)
+    """The video, or the error that the operation ended with. The caller has reserved the memory."""
+    operation, large = await _fetch(sdk, ticket)
     if operation.error:
         return RunFailure(operation_error(sdk.name, operation.error))
     response = operation.response or types.GenerateVideosResponse()
     videos = [made.video for made in response.generated_videos or [] if made.video]
-    files = tuple(cargo.unstow(video.video_bytes) for video in videos if video.video_bytes)
+    files = tuple(large.original(video.video_bytes) for video in videos if video.video_bytes)
     if files:
         return Reply({"videos": len(files)}, files=files)
     return RunFailure(_refusal(sdk.name, response))
 
 
 async def stop_video(sdk: GoogleSdk, ticket: Ticket) -> CancelResult:
-    """It cannot be stopped: it had ended, or goes on to its end."""
+    """Answer a cancel: an operation cannot be cancelled, so it has ended or goes on."""
     return CancelResult.TOO_LATE if isinstance(await poll_video(sdk, ticket), Ended) else CancelResult.ASKED
 
 
-async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOperation, Cargo]:
-    where = _LOCATION.search(ticket.request_id)
+async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOperation, LargeFiles]:
+    location = _LOCATION.search(ticket.request_id)
 
-    async def use(client: AsyncClient, cargo: Cargo) -> tuple[types.GenerateVideosOperation, Cargo]:
+    async def use(client: AsyncClient, large: LargeFiles) -> tuple[types.GenerateVideosOperation, LargeFiles]:
         asked = types.GenerateVideosOperation.model_validate({"name": ticket.request_id})
         found = await client.operations.get(asked)
         if found.name is None:
             raise ValueError("an operation without a name")
-        return found, cargo
+        return found, large
 
-    return await sdk.ask(use, where[1] if where else None)
+    return await sdk.call(use, location[1] if location else None)
 
 
 def _config(asked: VideoArguments, safety: Safety) -> types.GenerateVideosConfig:

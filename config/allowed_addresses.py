@@ -1,6 +1,6 @@
-"""Addresses inside the network that foreign URLs may lead to after all: how an operator writes them down.
+"""Addresses that are not public but from which files may be fetched: how an operator writes them in a setting.
 
-What is refused without them is the idea of `worker.net.public`.
+Which addresses are public: `worker.net.public`.
 """
 
 import ipaddress
@@ -14,38 +14,38 @@ _NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
 @dataclass(frozen=True)
-class Opening:
-    """A host name or a network that is opened, on one port or on every port."""
+class AllowedAddress:
+    """A host name or a network, on one port or on every port."""
 
     host: str | Network
     port: int | None = None
 
 
-def read_openings(text: str) -> tuple[Opening, ...]:
-    """`host`, `host:port`, `[address]:port` or `network/bits`, parted by commas. Raises `ValueError` for any other."""
+def read_allowed(text: str) -> tuple[AllowedAddress, ...]:
+    """Read `host`, `host:port`, `[address]:port` or `network/bits`, separated by commas. Raises `ValueError`."""
     return tuple(_read(entry) for entry in _entries(text))
 
 
-def opening_of(url: str) -> Opening:
-    """Exactly the host and port of a URL that an operator has set: a stand-in's files come from there."""
+def allowed_address(url: str) -> AllowedAddress:
+    """The host and port of a URL that an operator has set, such as the twin's, which serves the files it makes."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    return Opening(_host(url, host), parts.port or (443 if parts.scheme == "https" else 80))
+    return AllowedAddress(_host(url, host), parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def _entries(text: str) -> Iterator[str]:
     return (entry.strip().lower() for entry in text.split(",") if entry.strip())
 
 
-def _read(entry: str) -> Opening:
+def _read(entry: str) -> AllowedAddress:
     network = _network(entry)
     if network is not None:
-        return Opening(network)
+        return AllowedAddress(network)
     host, colon, port = entry.rpartition(":")
     host = host if colon else entry
     if colon and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(f"{entry!r} is not host[:port] or network/bits")
-    return Opening(_host(entry, host), int(port) if colon else None)
+    return AllowedAddress(_host(entry, host), int(port) if colon else None)
 
 
 def _host(entry: str, host: str) -> str | Network:
