@@ -6,17 +6,19 @@ file reference are changed, at any depth, so a prompt may begin with `@`.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import AfterValidator, BaseModel
 
 from worker.cli.errors import CliError
 from worker.files.archive import TAR_GZ, ZIP, is_archive
 from worker.files.formats import ANYTHING, HEAD_BYTES, Format, by_ending, sniff
+from worker.jobs.file_arguments import annotation_parts
 from worker.jobs.file_keys import key_of
-from worker.jobs.file_refs import file_ref, image_ref
+from worker.jobs.file_refs import FileType
+from worker.jobs.job import FileKind
 from worker.jobs.request import MAX_BYTES, file_url
 
 _RESERVED_BYTES = 8 << 10  # of a request, for everything that is not a file
@@ -36,20 +38,14 @@ def attach_files(
 
     `max_bytes` is the limit for weights and archives. Without `store_file`, files go only into the request.
     """
-    limits: Mapping[Any, int] = {file_url: 0, image_ref: MAX_STORED_IMAGE_BYTES, file_ref: max_bytes}
-    if store_file is None:
-        limits = dict.fromkeys(_FILE_VALIDATORS, 0)
-    return _Attachment(store_file, limits).of_model(request_type, fields)
-
-
-_FILE_VALIDATORS = (file_url, image_ref, file_ref)  # a field with one of these validators takes a file
+    return _Attachment(store_file, max_bytes).of_model(request_type, fields)
 
 
 class _Attachment:
-    """Attaches files to one request. `limits`: the largest stored file in bytes, by the validator of its field."""
+    """Attaches files to one request."""
 
-    def __init__(self, store_file: StoreFile | None, limits: Mapping[Any, int]) -> None:
-        self._store_file, self._limits, self._left = store_file, limits, MAX_INLINE_BYTES
+    def __init__(self, store_file: StoreFile | None, max_bytes: int) -> None:
+        self._store_file, self._max_bytes, self._left = store_file, max_bytes, MAX_INLINE_BYTES
 
     def of_model(self, request_type: type[BaseModel], fields: Mapping[str, Any], at: str = "") -> dict[str, Any]:
         found = dict(fields)
@@ -61,19 +57,25 @@ class _Attachment:
     def _value(self, label: str, value: Any, annotations: list[Any]) -> Any:
         if isinstance(value, list):
             return [self._value(f"{label}.{n}", each, annotations) for n, each in enumerate(value)]
-        nested = list(_nested(annotations))
+        nested = list(annotation_parts(annotations))
         if isinstance(value, Mapping):
             model = next((part for part in nested if _is_model(part)), None)
             return self.of_model(model, value, f"{label}.") if model else value
-        validators = [part.func for part in nested if isinstance(part, AfterValidator)]
-        found = [validator for validator in validators if validator in _FILE_VALIDATORS]
-        if not found or not isinstance(value, str) or not value.startswith("@"):
+        kind = next((part.kind for part in nested if isinstance(part, FileType)), None)
+        takes_url = any(isinstance(part, AfterValidator) and part.func is file_url for part in nested)
+        if not (kind or takes_url) or not isinstance(value, str) or not value.startswith("@"):
             return value
         path = Path(value[1:]).expanduser()
         try:
-            return self._file(label, path, self._limits[found[0]])
+            return self._file(label, path, self._max_stored(kind))
         except OSError as error:
             raise CliError(f"{label}: {path} cannot be read ({error.strerror})", status=2) from error
+
+    def _max_stored(self, kind: FileKind | None) -> int:
+        """The largest file of this kind that goes through the store, in bytes. A bare URL field takes none of ours."""
+        if self._store_file is None or kind is None:
+            return 0
+        return MAX_STORED_IMAGE_BYTES if kind in {"image", "mask"} else self._max_bytes
 
     def _file(self, label: str, path: Path, max_stored: int) -> str:
         size = path.stat().st_size
@@ -87,13 +89,6 @@ class _Attachment:
     def _allowed(self, max_stored: int) -> str:
         together = "" if self._left == MAX_INLINE_BYTES else " with the files before it"
         return f"{_size(max(max_stored, MAX_INLINE_BYTES))}{'' if max_stored else together}, or a URL of it"
-
-
-def _nested(annotations: Any) -> Iterator[Any]:
-    """Each part of an annotation, at any depth."""
-    for part in annotations:
-        yield part
-        yield from _nested(get_args(part))
 
 
 def _is_model(part: Any) -> bool:

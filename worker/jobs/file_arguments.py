@@ -58,7 +58,7 @@ def _names_files(parts: list[Any]) -> bool:
     """Whether a field of this annotation may hold files."""
     return any(
         isinstance(part, FileType) or (_is_model(part) and any(map(_names_files, _all_parts(part))))
-        for part in _inside(parts)
+        for part in annotation_parts(parts)
     )
 
 
@@ -79,7 +79,7 @@ def _refs(parts: list[Any], value: Any) -> Iterator[tuple[str, FileKind]]:
         for each in value:
             yield from _refs(parts, each)
     elif isinstance(value, str):
-        yield from ((value, part.kind) for part in _inside(parts) if isinstance(part, FileType))
+        yield from ((value, part.kind) for part in annotation_parts(parts) if isinstance(part, FileType))
 
 
 def _parts(model: BaseModel, name: str) -> list[Any]:
@@ -87,11 +87,11 @@ def _parts(model: BaseModel, name: str) -> list[Any]:
     return [field.annotation, *field.metadata]
 
 
-def _inside(parts: Any) -> Iterator[Any]:
-    """The parts of an annotation, and theirs."""
+def annotation_parts(parts: Any) -> Iterator[Any]:
+    """Each part of an annotation, at any depth."""
     for part in parts:
         yield part
-        yield from _inside(get_args(part))
+        yield from annotation_parts(get_args(part))
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

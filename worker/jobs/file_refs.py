@@ -34,11 +34,6 @@ def file_ref(ref: str) -> str:
     return file_url(ref)
 
 
-def image_ref(ref: str) -> str:
-    """The same of a picture: what is brought of one is bounded more narrowly."""
-    return file_ref(ref)
-
-
 def _name_of(given: Any) -> Any:
     """A file as a result has it goes by its key: that opens it for as long as our store has it, its URL does not."""
     if isinstance(given, Mapping) and {"key", "url"} & given.keys():
@@ -51,9 +46,9 @@ def _all_of(given: Any) -> Any:
     return [_name_of(each) for each in given] if isinstance(given, list) else [_name_of(given)]
 
 
-Image = Annotated[str, AfterValidator(image_ref), BeforeValidator(_name_of), FileType("image")]
-Images = Annotated[list[Annotated[str, AfterValidator(image_ref), FileType("image")]], BeforeValidator(_all_of)]
-Mask = Annotated[str, AfterValidator(image_ref), BeforeValidator(_name_of), FileType("mask")]
+Image = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("image")]
+Images = Annotated[list[Annotated[str, AfterValidator(file_ref), FileType("image")]], BeforeValidator(_all_of)]
+Mask = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("mask")]
 Video = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("video")]
 Audio = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("audio")]
 Weights = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("weights")]
