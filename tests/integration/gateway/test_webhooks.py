@@ -266,7 +266,7 @@ def test_without_a_secret_there_is_no_endpoint_and_webhooks_on_fails_with_a_mess
     process = start(**bucket, KILNHAND_WEBHOOKS="on")
     _, err = process.communicate(timeout=20)
     assert process.returncode != 0
-    assert "KILNHAND_WEBHOOKS is on and KILNHAND_SECRET is not set" in err
+    assert "KILNHAND_WEBHOOKS is on, but KILNHAND_SECRET is not set" in err
 
 
 def test_with_webhooks_off_there_is_no_endpoint(start: Start, published: str) -> None:
