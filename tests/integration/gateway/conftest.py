@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from config.settings import GatewaySettings, StoreSettings
+from tests.conftest import RedisServer
 from worker.files.base import Store
 from worker.files.store import open_store
 
@@ -18,14 +20,9 @@ COMMAND = "from config.settings import Settings; from worker.gateway.serve impor
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "files"
-
-
-@pytest.fixture
-def start(folder: Path, redis_url: str, tmp_path: Path) -> Iterator[Start]:
-    """Start a gateway process, with environment variables by keyword."""
+@contextmanager
+def starting(folder: Path, redis_url: str) -> Iterator[Start]:
+    """Starts gateway processes on this folder and Redis, with environment variables by keyword, and ends them."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(**environment: str) -> "subprocess.Popen[str]":
@@ -38,7 +35,7 @@ def start(folder: Path, redis_url: str, tmp_path: Path) -> Iterator[Start]:
         process = subprocess.Popen(
             [sys.executable, "-c", COMMAND],
             env={**os.environ, "PYTHONPATH": str(Path.cwd()), **ours, **environment},
-            cwd=tmp_path,
+            cwd=folder.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -46,10 +43,19 @@ def start(folder: Path, redis_url: str, tmp_path: Path) -> Iterator[Start]:
         started.append(process)
         return process
 
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
+    try:
+        yield begin
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def start(tmp_path: Path, redis_url: str) -> Iterator[Start]:
+    """Start gateways of the test's own, over `tmp_path / "files"`."""
+    with starting(tmp_path / "files", redis_url) as begin:
+        yield begin
 
 
 def address_of(process: "subprocess.Popen[str]") -> str:
@@ -60,10 +66,25 @@ def address_of(process: "subprocess.Popen[str]") -> str:
     return line.split()[-1]
 
 
-@pytest.fixture
-def gateway(start: Start) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=address_of(start()), trust_env=False) as client:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the module's gateway has its files."""
+    return tmp_path_factory.mktemp("gateway") / "files"
+
+
+@pytest.fixture(scope="module")
+def _gateway(folder: Path, redis_server: RedisServer) -> Iterator[httpx.Client]:
+    with (
+        starting(folder, redis_server.url) as begin,
+        httpx.Client(base_url=address_of(begin()), trust_env=False) as client,
+    ):
         yield client
+
+
+@pytest.fixture
+def gateway(_gateway: httpx.Client, redis_url: str) -> httpx.Client:
+    """The module's gateway, over an empty Redis."""
+    return _gateway
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from tests.integration.gateway.conftest import SECRET, Start, address_of
 from worker.files.base import Store
 from worker.files.signing import sign
 
+pytestmark = pytest.mark.xdist_group("gateway")  # they share a process
+
 KEY = "jobs/j1/images-0.png"
 CONTENT = bytes(range(256)) * 4096  # 1 MB
 
@@ -158,9 +160,11 @@ def test_a_check_of_a_redis_that_never_answers_ends_after_a_second(start: Start)
     assert (answer.status_code, answer.json()["parts"]["ledger"]) == (503, "no answer within 1 s")
 
 
-def test_a_gateway_whose_folder_vanished_is_not_ready(gateway: httpx.Client, folder: Path) -> None:
-    folder.rmdir()
-    answer = gateway.get("/readyz")
+def test_a_gateway_whose_folder_vanished_is_not_ready(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    with httpx.Client(base_url=address_of(start()), trust_env=False) as client:
+        folder.rmdir()
+        answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["parts"]) == (503, {"ledger": "ok", "store": "out of reach"})
     assert str(folder) not in answer.text
 

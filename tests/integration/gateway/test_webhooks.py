@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tests.conftest import RedisServer, wait_until
-from tests.integration.gateway.conftest import SECRET, Start, address_of
+from tests.integration.gateway.conftest import SECRET, Start, address_of, starting
 from twin.app import create_app
 from twin.fal.webhooks import Signer
 from twin.server import in_thread
@@ -29,6 +29,8 @@ from worker.jobs.signals import WebhookReport
 from worker.ledger.base import Ledger, Row
 from worker.ledger.redis import open_redis_ledger
 from worker.net.webhook_url import webhook_url
+
+pytestmark = pytest.mark.xdist_group("webhooks")  # they share a process
 
 SIGNER = Signer()
 DUE_S = 60.0
@@ -81,6 +83,9 @@ class Fal:
 
     gateway: httpx.Client
 
+    def __post_init__(self) -> None:
+        self._before = self._all()
+
     def url(self, job_id: str = "a", attempt: int = 1) -> str:
         return webhook_url(str(self.gateway.base_url).rstrip("/"), SECRET, "fal", job_id, attempt)
 
@@ -101,15 +106,30 @@ class Fal:
         return answer.status_code, reply["heard"] if "heard" in reply else reply["error"]["code"]
 
     def counts(self) -> dict[str, int]:
+        """Webhooks by kind since this object was made."""
+        return {
+            kind: count for kind, all_of_it in self._all().items() if (count := all_of_it - self._before.get(kind, 0))
+        }
+
+    def _all(self) -> dict[str, int]:
         families = text_string_to_metric_families(self.gateway.get("/metrics").text)
         samples = [each for family in families for each in family.samples if each.name == "kilnhand_webhooks_total"]
         return {each.labels["kind"]: int(each.value) for each in samples if each.value}
 
 
+@pytest.fixture(scope="module")
+def _fal(folder: Path, redis_server: RedisServer, published: str) -> Iterator[httpx.Client]:
+    with (
+        starting(folder, redis_server.url) as begin,
+        httpx.Client(base_url=address_of(begin(KILNHAND_FAL_BASE_URL=published)), trust_env=False) as client,
+    ):
+        yield client
+
+
 @pytest.fixture
-def fal(start: Start, published: str) -> Iterator[Fal]:
-    with httpx.Client(base_url=address_of(start(KILNHAND_FAL_BASE_URL=published)), trust_env=False) as client:
-        yield Fal(client)
+def fal(_fal: httpx.Client, redis_url: str) -> Fal:
+    """The module's gateway, over an empty Redis."""
+    return Fal(_fal)
 
 
 async def test_metrics_show_the_health_of_providers_from_redis(fal: Fal, redis_url: str) -> None:

@@ -57,6 +57,7 @@ def test_a_taken_port_is_replaced_by_a_free_one() -> None:
         taken = holder.getsockname()[1]
         assert free_port(taken) not in {0, taken}
     assert free_port(taken) == taken
+    assert free_port(taken) not in {0, taken}, "it has been given to somebody who may not have bound it yet"
 
 
 def test_a_port_is_given_to_one_process_only() -> None:

@@ -9,14 +9,13 @@ TRIES = 100
 
 
 def free_port(preferred: int = 0) -> int:
-    """The preferred port when nobody listens there, else a free one that no other caller gets.
+    """The preferred port, else any other, that nobody listens on and no other caller has been given.
 
     The port of the same number is held for UDP until this process ends: two processes that start a stack at the same
     time never choose the same port, although neither has bound it yet. Raises `OSError` when none is free.
     """
-    if preferred and _is_free(preferred):
-        return preferred
-    for port in random.sample(OURS, TRIES):
+    wanted = [preferred] if preferred else []
+    for port in (*wanted, *random.sample(OURS, TRIES)):
         if _is_free(port) and _hold(port):
             return port
     raise OSError(f"no free port on {HOST}")
