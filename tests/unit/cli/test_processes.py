@@ -69,7 +69,7 @@ def test_a_port_is_given_to_one_process_only() -> None:
         for one in asking:
             one.communicate("end\n")
     assert len(given) == len(set(given)) == 400
-    assert max(given) < 32_768, "no outgoing connection takes one of these"
+    assert max(given) < 32_768, "Linux does not use these for outgoing connections"
 
 
 def test_only_new_complete_lines_of_a_log_are_shown(tmp_path: Path) -> None:

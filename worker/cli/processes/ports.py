@@ -1,21 +1,21 @@
-"""Free ports on the loopback address, for processes that bind them later."""
+"""Finds free ports on loopback for processes that bind them later."""
 
 import random
 import socket
 
 HOST = "127.0.0.1"
-OURS = range(20_000, 32_768)  # Linux takes the ports of outgoing connections from 32768 on, so not one of these
+PORTS = range(20_000, 32_768)  # Linux uses ports from 32768 on for outgoing connections, so it takes none of these
 TRIES = 100
 
 
 def free_port(preferred: int = 0) -> int:
-    """The preferred port, else any other, that nobody listens on and no other caller has been given.
+    """The preferred port if it is free, else a free port. No other caller gets the same one.
 
-    The port of the same number is held for UDP until this process ends: two processes that start a stack at the same
-    time never choose the same port, although neither has bound it yet. Raises `OSError` when none is free.
+    This process holds the UDP port of the same number until it ends. So two processes that start a stack at the same
+    time never choose the same port, although neither has bound it yet. Raises `OSError` if no port is free.
     """
     wanted = [preferred] if preferred else []
-    for port in (*wanted, *random.sample(OURS, TRIES)):
+    for port in (*wanted, *random.sample(PORTS, TRIES)):
         if _is_free(port) and _hold(port):
             return port
     raise OSError(f"no free port on {HOST}")
