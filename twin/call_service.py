@@ -39,19 +39,19 @@ class CallService:
         details: CallDetails,
         category: str,
         make: Callable[[PaidCall], Awaitable[Answer]],
-        form: FaultFormatter,
+        add_error_body: FaultFormatter,
     ) -> Response:
         """Accept a checked call, make its answer, and send it when the pace's time has passed."""
         fault = self.script.take(Call.SUBMIT, details.endpoint, provider=details.provider)
         if fault and not fault.accepts_job:
-            return await apply_fault(form(fault), Response(), request)
+            return await apply_fault(add_error_body(fault), Response(), request)
         call = self.accept(details, category)
         if call.is_stuck:
             return await apply_fault(Fault(call=Call.SUBMIT, what=FaultKind.HANG), Response(), request)
         answer = await make(call)
         await asyncio.sleep(max(0.0, call.accepted_at + call.seconds - self.clock()))
         self.call_store.end(call, answer, self.clock())
-        return await apply_fault(form(fault), _response(answer), request)
+        return await apply_fault(add_error_body(fault), _response(answer), request)
 
     def accept(self, details: CallDetails, category: str) -> PaidCall:
         """Store a call; a fault of its run is taken from the script now."""

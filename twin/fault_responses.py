@@ -53,7 +53,7 @@ class TruncatedResponse(Response):
 
 
 async def apply_fault(fault: Fault | None, response: Response, request: Request) -> Response:
-    """Return the response that the fault makes of a good one; without a fault, the good one."""
+    """Return the response that the fault causes; without a fault, `response`."""
     match fault.what if fault else None:
         case FaultKind.DROP:
             return DroppedConnection()
