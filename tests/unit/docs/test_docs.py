@@ -74,8 +74,8 @@ def test_every_command_exists(subtests: pytest.Subtests) -> None:
             used = re.findall(r"(?:^|[\s/])kilnhand ([a-z]+)((?: [^\n`]*)?)", code, re.MULTILINE)
 
             for name, rest in used:
-                assert name in commands or name == "runs", name  # "kilnhand runs on the threads pool" is a message
-                if name in {"worker", "twin", "flower", "runs"}:
+                assert name in commands or name == "needs", name  # "kilnhand needs the threads pool" is a message
+                if name in {"worker", "twin", "flower", "needs"}:
                     continue
                 command = commands[name]
                 if hasattr(command, "commands") and rest.strip():  # a command with commands of its own
