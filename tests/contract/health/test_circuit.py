@@ -53,7 +53,7 @@ async def test_one_of_fifty_simultaneous_callers_probes_a_half_open_circuit(benc
 async def test_one_of_many_models_probes_a_half_open_provider(bench: Bench) -> None:
     await bench.health.record("fal", "m", LOCKED, None)
     await bench.passes(POLICY.lock_s + 0.02)
-    answers = await asyncio.gather(*(bench.health.acquire("fal", str(model), LEASE_S) for model in range(50)))
+    answers = await asyncio.gather(*(bench.health.acquire("fal", str(model), 60.0) for model in range(50)))
     assert sum(isinstance(answer, Permit) for answer in answers) == 1
 
 

@@ -93,7 +93,7 @@ def picture(colour: Any, size: tuple[int, int] = (64, 48), kind: str = "png", **
     return Media(spool.getvalue(), f"image/{kind}")
 
 
-async def opened(url: str, key: str = "sk-ant", timeout_s: float = 1.0) -> Anthropic:
+async def opened(url: str, key: str = "sk-ant", timeout_s: float = 10.0) -> Anthropic:
     settings = AnthropicSettings(anthropic_base_url=url, anthropic_timeout_s=timeout_s, anthropic_api_key=key)
     return await open_anthropic(settings)
 
@@ -164,7 +164,7 @@ AMBIGUOUS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault['what']}-{fault.get('status', '')}")
 async def test_a_post_with_a_lost_answer_is_never_repeated(twin: Twin, fault: dict[str, Any]) -> None:
-    claude = await opened(f"{twin.url}/anthropic", timeout_s=0.8)
+    claude = await opened(f"{twin.url}/anthropic", timeout_s=2.0)
     assert isinstance(
         await claude.submit(CALL), Reply
     )  # opens the connection; on a reused one, transports tend to retry

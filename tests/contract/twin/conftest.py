@@ -5,18 +5,18 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx
 import pytest
-from google import genai
-from google.genai import types
-from google.oauth2.credentials import Credentials
 from PIL import Image
 
 from twin.app import create_app
 from twin.server import TwinServer, in_thread
+
+if TYPE_CHECKING:  # an SDK takes a second to import: only those who use it do
+    from google import genai
+    from google.genai import types
 
 KEY = {"Authorization": "Key test:secret"}
 SCHNELL = "fal-ai/flux/schnell"
@@ -130,12 +130,14 @@ class Sdk:
         return await method(*args, **arguments)
 
 
-def google_options(url: str, **more: Any) -> types.HttpOptions:
+def google_options(url: str, **more: Any) -> "types.HttpOptions":
+    from google.genai import types
+
     retry = types.HttpRetryOptions(attempts=1)
     return types.HttpOptions(base_url=f"{url}/google", timeout=20_000, retry_options=retry, **more)
 
 
-def google_sdk(client: genai.Client, kind: str) -> Iterator[Sdk]:
+def google_sdk(client: "genai.Client", kind: str) -> Iterator[Sdk]:
     with asyncio.Runner() as runner:
         try:
             yield Sdk(client.aio, runner) if kind == "async" else Sdk(client, None)
@@ -146,6 +148,9 @@ def google_sdk(client: genai.Client, kind: str) -> Iterator[Sdk]:
 
 @pytest.fixture(scope="session", params=["sync", "async"])
 def vertex_client(twin_server: TwinServer, request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    from google import genai
+    from google.oauth2.credentials import Credentials
+
     credentials = Credentials("local")  # type: ignore[no-untyped-call]
     options = google_options(twin_server.url, api_version="v1")
     where = {"project": "local", "location": "us-central1", "credentials": credentials}
@@ -160,6 +165,8 @@ def vertex(twin: Handle, vertex_client: Sdk) -> Sdk:
 
 @pytest.fixture(scope="session", params=["sync", "async"])
 def gemini_client(twin_server: TwinServer, request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    from google import genai
+
     yield from google_sdk(genai.Client(api_key="local", http_options=google_options(twin_server.url)), request.param)
 
 
@@ -171,6 +178,8 @@ def gemini(twin: Handle, gemini_client: Sdk) -> Sdk:
 
 @pytest.fixture(scope="session", params=["sync", "async"])
 def claude_client(twin_server: TwinServer, request: pytest.FixtureRequest) -> Iterator[Sdk]:
+    import anthropic
+
     options: dict[str, Any] = {"api_key": "local", "max_retries": 0, "timeout": 20}
     options["base_url"] = f"{twin_server.url}/anthropic"
     if request.param == "sync":

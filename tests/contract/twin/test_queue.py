@@ -151,11 +151,13 @@ def test_accounts_do_not_wait_for_each_other(twin: Any, until: Any) -> None:
 
 
 def test_low_priority_waits_for_all_normal_ones(twin: Any) -> None:
-    twin.pace(seconds=0.1, concurrency=1)
+    twin.pace(seconds=60, concurrency=1)
     first = twin.submit()
+    twin.pace(seconds=0.02)
     low = twin.submit(headers={"X-Fal-Queue-Priority": "low"})
     normal = twin.submit()
     assert [twin.status(t).json()["queue_position"] for t in (normal, low)] == [0, 1]
+    twin.http.put(first["cancel_url"])
     twin.wait(low)
     started = sorted(twin.requests(), key=lambda record: record["started_at"])
     assert [record["request_id"] for record in started] == [t["request_id"] for t in (first, normal, low)]
