@@ -1,1 +1,1 @@
-"""Settings and the catalogue of models: what an operator may change without touching code. Imports nothing of ours."""
+"""Settings, keys, logging, and the catalogue of models. Imports none of our other packages."""

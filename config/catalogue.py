@@ -1,7 +1,6 @@
-"""Models by the names people use. The data is `catalogue.toml`, one stanza a model.
+"""Finds models by name. The data is in `catalogue.toml`, one stanza for each model.
 
-How arguments are written for an endpoint is the one idea of `config.mapping`; which route is taken, of
-`worker.routing.routes`.
+`config.mapping` writes the arguments for an endpoint; `worker.routing.routes` selects the route.
 """
 
 import difflib
@@ -26,7 +25,7 @@ _ENDPOINT = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{1,5}}")
 
 
 class CatalogueError(ValueError):
-    """The catalogue's file cannot be used."""
+    """The catalogue's file is invalid."""
 
 
 class UnknownModelError(ValueError):
@@ -34,16 +33,16 @@ class UnknownModelError(ValueError):
 
 
 class Catalogue(BaseModel):
-    """All models that we know by name."""
+    """All known models."""
 
     model_config = ConfigDict(frozen=True)
 
     models: tuple[Model, ...]
 
     def find(self, name: str) -> Model:
-        """The model of this name, alias or endpoint id; an unknown endpoint id is passed through as it is.
+        """The model with this name, alias or endpoint id. An unknown endpoint id is passed through unchanged.
 
-        Raises `UnknownModelError`, whose message names the nearest models.
+        Raises `UnknownModelError`; its message names similar models.
         """
         wanted = name.strip()
         for names in (self._names, self._endpoints):
@@ -58,7 +57,7 @@ class Catalogue(BaseModel):
         return tuple(model for model in self.models if task in model.task)
 
     def problems(self, model: Model, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """What this model cannot do with these arguments (by our names): pairs of a parameter and a message."""
+        """Arguments (by our names) that this model does not support: pairs of parameter and message."""
         found = ((name, self._problem(model, name, value)) for name, value in arguments.items())
         return [(name, message) for name, message in found if message]
 
@@ -68,7 +67,7 @@ class Catalogue(BaseModel):
         if (limit := model.limits.get(name)) and (message := limit.problem(value)):
             return f"{message} ({model.name})"
         if name == "image_size":
-            message = model.own.shape_problem(value)
+            message = model.first_route.shape_problem(value)
             return f"{message} ({model.name})" if message else None
         return None
 
@@ -82,12 +81,12 @@ class Catalogue(BaseModel):
 
     @cached_property
     def _endpoints(self) -> dict[str, Model]:
-        return {model.own.endpoint.casefold(): model for model in self.models}
+        return {model.first_route.endpoint.casefold(): model for model in self.models}
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name.strip().casefold(), self._names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(m.name for m in self.models)};"
-        return f"no model {name[:200]!r}: {hint} an endpoint id like owner/name is passed through as it is"
+        return f"no model {name[:200]!r}: {hint} an endpoint id like owner/name is passed through unchanged"
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Catalogue":
@@ -106,7 +105,7 @@ class Catalogue(BaseModel):
 
 
 def load_catalogue(path: Path | None = None) -> Catalogue:
-    """The catalogue from its file, ours by default. Raises `CatalogueError` naming the model and the field."""
+    """The catalogue from a file, ours by default. Raises `CatalogueError`, which names the model and the field."""
     path = path or Path(__file__).with_name("catalogue.toml")
     try:
         file = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -131,7 +130,7 @@ def _model(path: Path, name: str, stanza: Mapping[str, Any], shared: Mapping[str
 
 
 def _route(given: Any, shared: Mapping[str, Any]) -> Any:
-    """A route with what it takes over from the shared one that it is `like`; its own words win."""
+    """A route with the values of the shared route that it names in `like`; its own values win."""
     if not isinstance(given, dict) or "like" not in given:
         return given
     if given["like"] not in shared:

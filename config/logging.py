@@ -1,6 +1,6 @@
-"""What logs look like: constant events with fields, from our loggers and from libraries, in one stream on stderr.
+"""Configures logs: constant events with fields, from our loggers and from libraries, in one stream on stderr.
 
-Called by entry points only. Secrets are secret types and never reach a logger; `mask` is the last line of defence.
+Only entry points call it. Secrets have secret types and should never reach a logger; `mask` hides what does.
 """
 
 import logging
@@ -15,7 +15,7 @@ Format = Literal["auto", "json", "console"]
 
 _QUIET = (
     "httpx", "httpx2", "httpcore", "aiohttp", "asyncio", "websockets", "PIL", "uvicorn.access", "tornado.access",
-    "celery.worker.strategy", "celery.app.trace",  # a line for every message; our own events say it once a job
+    "celery.worker.strategy", "celery.app.trace",  # one line for every message; our own events are one per job
 )  # fmt: skip
 
 _SECRET_FIELD = re.compile(r"(?i)authorization|password|secret|credential|api_?key|fal_key|^(auth|(.+_)?token)$")
@@ -34,7 +34,7 @@ _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def configure(format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:  # noqa: A002
-    """Send every logger's records to `stream` (stderr). `auto` is console on a terminal and JSON elsewhere."""
+    """Send all log records to `stream` (stderr by default). `auto`: console on a terminal, otherwise JSON."""
     stream = stream or sys.stderr
     console = format == "console" or (format == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
@@ -57,14 +57,14 @@ def configure(format: Format = "auto", level: str = "info", stream: TextIO | Non
 
 
 def mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Put *** where something looks like a key, a token or a password."""
+    """Replace text that looks like a key, a token or a password by ***."""
     return {name: _masked(value, name) for name, value in event.items()}
 
 
 def mask_text(text: str) -> str:
-    """The text without what looks like a key, a token or a password."""
-    for pattern, instead in _SECRET_TEXT:
-        text = pattern.sub(instead, text)
+    """The text with *** instead of what looks like a key, a token or a password."""
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
     return text
 
 
@@ -81,7 +81,7 @@ def _masked(value: Any, name: str = "") -> Any:
 
 
 def _shared() -> list[Processor]:
-    """What a record goes through, whoever wrote it."""
+    """The processors of all records, ours and those of libraries."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -91,7 +91,7 @@ def _shared() -> list[Processor]:
 
 
 def _formatter(console: bool, colors: bool) -> logging.Formatter:
-    """Renders our records and, after the same processors, those of libraries."""
+    """The formatter of our records and, after the same processors, of those of libraries."""
     renderer: Processor = structlog.processors.JSONRenderer()
     if console:
         renderer = structlog.dev.ConsoleRenderer(

@@ -1,4 +1,4 @@
-"""Our neutral arguments as an endpoint wants them. Pure; what a model cannot do is refused before, by the catalogue."""
+"""Writes our neutral arguments for an endpoint. Pure. The catalogue has refused unsupported arguments before."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,41 +8,41 @@ from config.shape import ratio_for, resolution_for
 
 
 def arguments_for(route: Route, arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The endpoint's arguments: the route's constants, then ours by the endpoint's names, then `extra` as it is.
+    """The endpoint's arguments: the route's constants, then ours by the endpoint's names, then `extra` unchanged.
 
-    `extra` is in the words of the model's first endpoint, so a fallback is not told it. What the route cannot be told
-    is left out: see `left_out`. Parameters whose files go inside the call (`route.files`) are left out, too.
+    `extra` belongs to the model's first endpoint, so a fallback does not get it. Parameters that the route cannot take
+    are omitted: see `left_out`. Parameters whose files are sent inside the call (`route.files`) are omitted too.
     """
-    told = {name: value for name, value in arguments.items() if not route.problem(name, value)}
+    accepted = {name: value for name, value in arguments.items() if not route.problem(name, value)}
     ours: dict[str, Any] = {}
-    for name, value in told.items():
-        if name not in route.files and not said_in(route, name):
+    for name, value in accepted.items():
+        if name not in route.files and not appended_to(route, name):
             ours |= _written(route, name, value)
-    for name, value in told.items():
-        if into := said_in(route, name):
-            ours[into] = "\n\n".join(filter(None, [ours.get(into), sentence(route, name, value)]))
+    for name, value in accepted.items():
+        if into := appended_to(route, name):
+            ours[into] = "\n\n".join(filter(None, [ours.get(into), appended_text(route, name, value)]))
     return {**_joined(route.sends, ours), **(extra if route.equivalence is None else {})}
 
 
 def left_out(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """The parameters that this route would not be told."""
+    """The parameters that this route cannot take."""
     return tuple(name for name, value in arguments.items() if route.problem(name, value))
 
 
-def said_in(route: Route, parameter: str) -> str | None:
-    """The parameter at whose end this one is said, where the endpoint has no place of its own for it."""
+def appended_to(route: Route, parameter: str) -> str | None:
+    """The parameter to whose end this one is appended, if the endpoint has no parameter for it."""
     spelling = route.write.get(parameter)
     return spelling.into if spelling else None
 
 
-def sentence(route: Route, parameter: str, value: Any) -> str:
-    """How such a parameter is said; nothing where it says nothing."""
-    said = str(value).strip()
-    return route.write[parameter].text(said) if said else ""
+def appended_text(route: Route, parameter: str, value: Any) -> str:
+    """The text that is appended for such a parameter; empty if the value is empty."""
+    text = str(value).strip()
+    return route.write[parameter].text(text) if text else ""
 
 
 def shape_of(route: Route, size: Any) -> dict[str, str]:
-    """The ratio and the resolution that the endpoint is told for a size; empty where it is told the size itself."""
+    """The ratio and the resolution that the endpoint gets for a size; empty if it gets the size itself."""
     return _shaped(route, size) if route.shape else {}
 
 
@@ -69,7 +69,7 @@ def _spelt(spelling: Spelling, value: Any) -> Any:
 
 
 def _joined(constants: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
-    """Ours win, but a list of constants stays and ours follows it: a model's own LoRA is not lost to the caller's."""
+    """Constants with ours over them. A constant list stays and ours follows it, so a model's own LoRA is not lost."""
     lists = {
         name: [*constants[name], *value]
         for name, value in ours.items()

@@ -1,4 +1,4 @@
-"""What the catalogue says of a model: price, limits, routes and how parameters are spelt there. Frozen values."""
+"""The catalogue's values: models, routes, prices, limits, and how a route writes parameters. Frozen."""
 
 import math
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ class _Frozen(BaseModel):
 
 
 class Price(_Frozen):
-    """What one unit costs. An estimate: the units that the provider billed settle it.
+    """The price of one unit. Before a run it gives an estimate; the cost comes from the units that the provider billed.
 
-    Of tokens `usd` is the price of a million that are read, `usd_out` of a million that are written; `picture_tokens`
-    are the most that a picture counts when it is read.
+    For tokens, `usd` is the price of a million input tokens, `usd_out` of a million output tokens, and
+    `picture_tokens` is the largest number of input tokens for one picture. `usd_at` has prices by resolution.
     """
 
     usd: float = Field(ge=0)
@@ -29,24 +29,24 @@ class Price(_Frozen):
     picture_tokens: int | None = Field(None, ge=1)
 
     def usd_for(self, resolution: str | None) -> float:
-        """Dollars for a unit at this resolution ("4K"), as the endpoint is told it; None is the endpoint's own."""
+        """US dollars for a unit at this resolution ("4K"), as the endpoint calls it. None: the endpoint's default."""
         return self.usd_at.get(resolution or "", self.usd)
 
     def usd_of_tokens(self, read: int, wrote: int) -> float | None:
-        """Dollars for tokens; None where the price is not one of tokens."""
+        """US dollars for tokens, or None if the price is not per token."""
         return round((read * self.usd + wrote * self.usd_out) / 1_000_000, 9) if self.usd_out is not None else None
 
     @model_validator(mode="after")
     def _tokens_have_two_prices(self) -> "Price":
         if (self.per == "token") != (self.usd_out is not None):
-            raise ValueError("usd_out belongs to a price per token, and to no other")
+            raise ValueError("usd_out is required for a price per token, and allowed for no other")
         if self.picture_tokens is not None and self.per != "token":
-            raise ValueError("picture_tokens belongs to a price per token, and to no other")
+            raise ValueError("picture_tokens is allowed only for a price per token")
         return self
 
 
 class Limit(_Frozen):
-    """What a parameter may be, by our name. `max_length` counts characters."""
+    """The allowed values of a parameter. `max_length` counts characters."""
 
     min: float | None = None
     max: float | None = None
@@ -54,7 +54,7 @@ class Limit(_Frozen):
     max_length: int | None = None
 
     def problem(self, value: Any) -> str | None:
-        """What is wrong with the value and what is allowed, or None."""
+        """What is wrong with the value and what is allowed, or None if it is allowed."""
         if self.one_of is not None and (isinstance(value, bool) or value not in self.one_of):
             return f"is {value!r}; allowed: {', '.join(map(str, self.one_of))}"
         if self.max_length is not None and len(str(value)) > self.max_length:
@@ -76,10 +76,11 @@ class Limit(_Frozen):
 
 
 class Spelling(_Frozen):
-    """How a parameter of ours is written for an endpoint: its name, the text around it, their words for ours.
+    """How one of our parameters is written for an endpoint.
 
-    `into`: it has no place of its own there, and is said as a paragraph at the end of another one. An empty word of
-    theirs leaves the parameter out: the endpoint does by itself what ours says.
+    `to`: the endpoint's name for it. `template`: the text around the value. `values`: the endpoint's words for ours;
+    an empty word omits the parameter, because it is the endpoint's default. `into`: the endpoint has no such
+    parameter, so the value becomes a paragraph at the end of this other parameter.
     """
 
     to: str | None = None
@@ -88,24 +89,24 @@ class Spelling(_Frozen):
     values: Mapping[str, str] = {}
 
     def text(self, value: Any) -> str:
-        """The value inside the text around it."""
+        """The value inside its template."""
         word = str(value).lower() if isinstance(value, bool) else str(value)
         return self.template.replace("{}", word) if self.template else word
 
     @model_validator(mode="after")
     def _has_one_place(self) -> "Spelling":
         if self.to and self.into:
-            raise ValueError("to and into exclude each other")
+            raise ValueError("to and into cannot be used together")
         return self
 
 
 class Route(_Frozen):
-    """A provider's endpoint that serves a model, and how a request maps onto it.
+    """A provider's endpoint that serves a model, and how a request is written for it.
 
-    `sends` are constants that the caller's `extra` overrides; a list among them is put before the caller's own list.
-    `equivalence` is what a route after the first says: how near it comes to the model, which is what its first route
-    serves. `limits` are the endpoint's own where they are narrower than the model's. `files` are parameters whose files
-    go inside the call. `price` differs from the model's.
+    `takes` are our parameters that the endpoint has. `sends` are constants; the caller's `extra` overrides them, and a
+    constant list is put before the caller's list. `equivalence` is required on every route after the first: how near
+    the route comes to the first one, which defines the model. `limits` are narrower than the model's. `files` are the
+    parameters whose files are sent inside the call. `price` is set if it differs from the model's.
     """
 
     provider: str
@@ -122,11 +123,11 @@ class Route(_Frozen):
     price: Price | None = None
 
     def understands(self, parameter: str) -> bool:
-        """Whether the endpoint has this parameter of ours."""
+        """Whether the endpoint has this parameter (by our name)."""
         return parameter in self.takes or ANYTHING in self.takes
 
     def problem(self, parameter: str, value: Any) -> str | None:
-        """Why this route cannot be told the value of a parameter of ours, or None."""
+        """Why this route cannot take this value of a parameter (by our name), or None if it can."""
         if not self.understands(parameter):
             return "is not taken"
         if (limit := self.limits.get(parameter)) and (message := limit.problem(value)):
@@ -134,7 +135,7 @@ class Route(_Frozen):
         return self.shape_problem(value) if parameter == "image_size" else None
 
     def shape_problem(self, size: Any) -> str | None:
-        """Why this route cannot draw a picture of this size, or None."""
+        """Why this route cannot draw a picture of this size, or None if it can."""
         if self.shape is None:
             return None
         if ratio_for(size, self.ratios) is None:
@@ -146,20 +147,22 @@ class Route(_Frozen):
     @model_validator(mode="after")
     def _is_consistent(self) -> "Route":
         for key, names in (("write", self.write), ("limits", self.limits), ("files", self.files)):
-            if strangers := [name for name in names if not self.understands(name)]:
-                raise ValueError(f"{key} names what takes does not: {', '.join(strangers)}")
-        if homeless := [say.into for say in self.write.values() if say.into and not self.understands(say.into)]:
-            raise ValueError(f"write says something in what takes does not name: {', '.join(homeless)}")
+            if unknown := [name for name in names if not self.understands(name)]:
+                raise ValueError(f"{key} has parameters that are not in takes: {', '.join(unknown)}")
+        targets = [spelling.into for spelling in self.write.values() if spelling.into]
+        if unknown := [name for name in targets if not self.understands(name)]:
+            raise ValueError(f"into names parameters that are not in takes: {', '.join(unknown)}")
         if bool(self.shape) != bool(self.ratios) or bool(self.resolutions) != (self.shape == "aspect_ratio+resolution"):
             raise ValueError("shape, ratios and resolutions belong together")
         return self
 
 
 class Model(_Frozen):
-    """A model: its names, the tasks it serves, its routes in the order in which they are tried.
+    """A model: its names, its tasks, and its routes in the order in which they are tried.
 
-    Its first route says what the model is: which parameters it has, in which sizes it draws. The others stand in for
-    it. `retired` are ids that their owner no longer answers; they find this model all the same.
+    The first route defines the model: its parameters and its picture sizes. The other routes are fallbacks.
+    `usual_s` is its usual duration in seconds. `retired` are former endpoint ids; they still find this model.
+    `passthrough`: it is not in the catalogue, only an endpoint id.
     """
 
     name: str
@@ -175,37 +178,37 @@ class Model(_Frozen):
     passthrough: bool = False
 
     def serves(self, task: str) -> bool:
-        """Whether it can be asked for by this task; a passed-through endpoint by any."""
+        """Whether this task may use the model. Every task may use a passed-through endpoint."""
         return self.passthrough or task in self.task
 
     @property
-    def own(self) -> Route:
-        """The route that says what the model is."""
+    def first_route(self) -> Route:
+        """The first route, which defines the model."""
         return self.routes[0]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that finds it."""
+        """All names that find the model."""
         return (self.name, *self.aliases, *self.retired)
 
     def takes(self, parameter: str) -> bool:
-        """Whether the model has this parameter of ours. What a fallback could do besides does not count."""
-        return self.own.understands(parameter)
+        """Whether the model has this parameter (by our name). Parameters that only a fallback has do not count."""
+        return self.first_route.understands(parameter)
 
     def price_on(self, route: Route) -> Price | None:
-        """What a unit costs on this route; None where nobody says, as of a fallback without a price of its own."""
+        """The price of a unit on this route, or None if it is unknown. A fallback does not inherit the model's."""
         return route.price or (self.price if route.equivalence is None else None)
 
     @model_validator(mode="after")
     def _limits_what_it_takes(self) -> "Model":
-        if strangers := [name for name in self.limits if not self.takes(name)]:
-            raise ValueError(f"limits names what the first route does not take: {', '.join(strangers)}")
+        if unknown := [name for name in self.limits if not self.takes(name)]:
+            raise ValueError(f"limits has parameters that the first route does not take: {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")
     def _fallbacks_say_how_near_they_come(self) -> "Model":
-        if self.own.equivalence is not None:
-            raise ValueError("the first route is the model itself and has no equivalence")
-        if silent := [route.endpoint for route in self.routes[1:] if route.equivalence is None]:
-            raise ValueError(f"a route after the first needs equivalence, exact or close: {', '.join(silent)}")
+        if self.first_route.equivalence is not None:
+            raise ValueError("the first route defines the model and must not have equivalence")
+        if unrated := [route.endpoint for route in self.routes[1:] if route.equivalence is None]:
+            raise ValueError(f"a route after the first needs equivalence, exact or close: {', '.join(unrated)}")
         return self

@@ -1,8 +1,8 @@
-"""Everything an operator may set, read once by an entry point and handed down in parts.
+"""All settings. An entry point reads them once and passes each part to the code that needs it.
 
-Ours start with `KILNHAND_`; vendors keep their own names. A `.env` file in the working directory counts less than the
-environment. Where fal's key is looked for is the one idea of `config.keys.fal`; what logs look like, of
-`config.logging`.
+Our variables start with `KILNHAND_`; variables of vendors keep their names. A value in the environment wins over one
+in the `.env` file of the working directory. `config.keys` finds the vendors' keys, and `config.logging` configures the
+logs.
 """
 
 import re
@@ -19,7 +19,7 @@ _OURS = SettingsConfigDict(
     env_prefix="KILNHAND_",
     env_file=".env",
     env_file_encoding="utf-8",
-    env_ignore_empty=True,  # docker compose hands over an unset variable as an empty one
+    env_ignore_empty=True,  # docker compose passes an unset variable as an empty one
     frozen=True,
     extra="ignore",
     hide_input_in_errors=True,
@@ -27,14 +27,16 @@ _OURS = SettingsConfigDict(
 
 
 class RedisSettings(BaseSettings):
-    """Where the broker, the result backend and the ledger live: one Redis unless told otherwise."""
+    """The broker, the result backend and the ledger: one Redis for all three by default."""
 
     model_config = _OURS
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis for broker, result backend and ledger")
-    broker_url: str | None = Field(None, description="Celery's broker, when it is another Redis")
-    result_backend: str | None = Field(None, description="Celery's result backend, when it is another Redis")
-    ledger_url: str | None = Field(None, description="the ledger of jobs, when it is another Redis")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="Redis for the broker, the result backend and the ledger"
+    )
+    broker_url: str | None = Field(None, description="Celery's broker, if it is another Redis")
+    result_backend: str | None = Field(None, description="Celery's result backend, if it is another Redis")
+    ledger_url: str | None = Field(None, description="the ledger of jobs, if it is another Redis")
 
     @property
     def broker(self) -> str:
@@ -60,15 +62,15 @@ class RedisSettings(BaseSettings):
 
 
 class StoreSettings(BaseSettings):
-    """Where finished files go, and how large they may be."""
+    """The store of finished files, and limits for files."""
 
     model_config = _OURS
 
     store_url: str = Field(
-        ".kilnhand/files", description="file:///path, s3://bucket/prefix, gs://bucket/prefix or a folder"
+        ".kilnhand/files", description="a folder, file:///path, s3://bucket/prefix or gs://bucket/prefix"
     )
     max_file_mb: int = Field(
-        2048, gt=0, description="largest file fetched from a provider, or weights and archives for one, in MB"
+        2048, gt=0, description="largest file from a provider, and largest weights or archive for a provider, in MB"
     )
     max_megapixels: int = Field(120, gt=0, description="largest picture that is decoded, in megapixels")
     url_days: float = Field(7, gt=0, le=365, description="how long a file's URL works, in days")
@@ -82,18 +84,18 @@ class StoreSettings(BaseSettings):
 
 
 class ForeignSettings(BaseSettings):
-    """Files of foreign URLs: where they may be fetched from."""
+    """Addresses from which files of foreign URLs may be fetched."""
 
     model_config = _OURS
 
     allow_inside: str = Field(
         "",
-        description="not public, yet files may be fetched from there: host[:port] or network/bits, with commas",
+        description="private addresses that are allowed for files: host[:port] or network/bits, separated by commas",
     )
 
     @property
     def allowed(self) -> tuple[AllowedAddress, ...]:
-        """Addresses that are allowed although they are not public."""
+        """The allowed private addresses."""
         return read_allowed(self.allow_inside)
 
     @field_validator("allow_inside")
@@ -104,18 +106,18 @@ class ForeignSettings(BaseSettings):
 
 
 class GatewaySettings(BaseSettings):
-    """The gateway: where it listens, how the world reaches it, what it signs with."""
+    """The gateway: its address, its public URL and its secret."""
 
     model_config = _OURS
 
-    public_url: str = Field("http://127.0.0.1:8080", description="how the gateway is reached from outside")
+    public_url: str = Field("http://127.0.0.1:8080", description="the gateway's URL as clients and providers see it")
     gateway_host: str = Field("127.0.0.1", description="the address that the gateway listens on")
     gateway_port: int = Field(8080, ge=0, le=65535, description="the port that the gateway listens on")
     secret: SecretStr | None = Field(
-        None, min_length=16, description="signs URLs of files and webhooks; the same for worker and gateway"
+        None, min_length=16, description="signs URLs of files and webhooks; the same for workers and gateway"
     )
     webhooks: Literal["auto", "on", "off"] = Field(
-        "auto", description="auto (when the provider can reach the gateway and a secret is set), on or off"
+        "auto", description="on, off, or auto: on if a secret is set and the provider can reach the gateway"
     )
 
     @field_validator("public_url")
@@ -127,35 +129,37 @@ class GatewaySettings(BaseSettings):
 
 
 class WorkerSettings(BaseSettings):
-    """How a worker process minds its rows."""
+    """Worker processes: claims, stop, results, health, logs."""
 
     model_config = _OURS
 
-    lease_s: float = Field(8, ge=1, le=300, description="a worker silent for so long loses its claims, in seconds")
-    max_claims: int = Field(64, ge=1, le=1000, description="rows that one process advances at the same time")
+    lease_s: float = Field(8, ge=1, le=300, description="a claim that is not renewed ends after this, in seconds")
+    max_claims: int = Field(64, ge=1, le=1000, description="rows that one process advances at a time")
     stop_s: float = Field(
         30,
         ge=0,
         le=3600,
-        description="how long a stopping worker waits for a submission or an upload under way, in seconds",
+        description="how long a stopping worker waits for a running submission or upload, in seconds",
     )
     result_days: float = Field(7, gt=0, le=365, description="how long a finished job and its result are kept, in days")
-    heartbeat_file: Path | None = Field(None, description="touched every 2 s by a healthy worker, for health checks")
+    heartbeat_file: Path | None = Field(
+        None, description="a file that a healthy worker touches every 2 s, for health checks"
+    )
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="auto (console on a terminal, else json), json or console"
+        "auto", description="json, console, or auto: console on a terminal, otherwise json"
     )
 
 
 class FalSettings(BaseSettings):
-    """fal.ai. The key itself is found by `config.keys.fal`."""
+    """fal.ai. `config.keys.fal` finds the key."""
 
     model_config = _OURS
 
-    fal_base_url: str | None = Field(None, description="a stand-in for fal.ai (the twin), as http://host:port")
-    fal_timeout_s: float = Field(30, gt=0, le=600, description="longest wait for one answer of fal, in seconds")
+    fal_base_url: str | None = Field(None, description="the URL of the twin instead of fal.ai: http://host:port")
+    fal_timeout_s: float = Field(30, gt=0, le=600, description="timeout of one call to fal, in seconds")
     fal_low_priority: bool = Field(
         False,
-        description="pass priority low on to fal, where such a job waits behind all customers' normal ones",
+        description="send priority low to fal, where such a job waits behind the normal jobs of all customers",
     )
 
     @field_validator("fal_base_url")
@@ -167,7 +171,7 @@ class FalSettings(BaseSettings):
 
 
 class AnthropicSettings(BaseSettings):
-    """Anthropic. Without a key it is disabled, but for the twin."""
+    """Anthropic. Without a key it is disabled, unless the twin replaces it."""
 
     model_config = SettingsConfigDict(**{**_OURS, "populate_by_name": True})
 
@@ -175,11 +179,9 @@ class AnthropicSettings(BaseSettings):
         None, validation_alias="ANTHROPIC_API_KEY", description="Anthropic's key; without one, Anthropic is disabled"
     )
     anthropic_base_url: str | None = Field(
-        None, description="a stand-in for Anthropic (the twin), as http://host:port/anthropic"
+        None, description="the URL of the twin instead of Anthropic: http://host:port/anthropic"
     )
-    anthropic_timeout_s: float = Field(
-        120, gt=0, le=600, description="longest wait for one answer of Anthropic, in seconds"
-    )
+    anthropic_timeout_s: float = Field(120, gt=0, le=600, description="timeout of one call to Anthropic, in seconds")
 
     @field_validator("anthropic_api_key")
     @classmethod
@@ -198,22 +200,22 @@ class AnthropicSettings(BaseSettings):
 
 
 class GoogleSettings(BaseSettings):
-    """Google: Vertex AI and the Gemini API. Access itself is found by `config.keys.google`."""
+    """Google: Vertex AI and the Gemini API. `config.keys.google` finds the access."""
 
     model_config = _OURS
 
     google_base_url: str | None = Field(
-        None, description="a stand-in for Google (the twin), as http://host:port/google"
+        None, description="the URL of the twin instead of Google: http://host:port/google"
     )
-    google_timeout_s: float = Field(180, gt=0, le=900, description="longest wait for one answer of Google, in seconds")
+    google_timeout_s: float = Field(180, gt=0, le=900, description="timeout of one call to Google, in seconds")
     google_region: str = Field(
-        "us-central1", pattern=r"^[a-z]+(-[a-z]+\d+)?$", description="where Vertex AI runs try-on and video"
+        "us-central1", pattern=r"^[a-z]+(-[a-z]+\d+)?$", description="Vertex AI's region for try-on and video"
     )
     google_safety: Literal["strict", "default", "fashion", "open"] = Field(
-        "fashion", description="what Google's filters let through: strict, default (its own), fashion or open"
+        "fashion", description="Google's content filters: strict, default (Google's own), fashion or open"
     )
     google_memory_mb: int = Field(
-        256, ge=16, description="memory that calls under way may take in one process, with files and answers, in MB"
+        256, ge=16, description="memory for the running calls of one process, with their files and answers, in MB"
     )
 
     @field_validator("google_base_url")
@@ -225,28 +227,32 @@ class GoogleSettings(BaseSettings):
 
 
 class HealthSettings(BaseSettings):
-    """The health of providers: when a circuit opens, and how much a provider is given at a time."""
+    """The health of providers: circuit breakers, and limits for submissions."""
 
     model_config = _OURS
 
-    breaker_window_s: float = Field(10, ge=1, le=3600, description="failures are counted over so long, in seconds")
-    breaker_failures: int = Field(5, ge=1, le=1000, description="fewer failures than this open no circuit")
-    breaker_ratio: float = Field(0.5, gt=0, le=1, description="nor does a smaller part of the answers")
-    breaker_open_s: float = Field(5, gt=0, le=3600, description="how long a circuit opens the first time, in seconds")
-    breaker_open_max_s: float = Field(120, gt=0, le=3600, description="and at most, after probes that failed")
-    provider_concurrency: str = Field(
-        "", description="submissions under way at once, of all workers, by provider: fal=20,vertex=10"
+    breaker_window_s: float = Field(
+        10, ge=1, le=3600, description="the time over which failures are counted, in seconds"
     )
-    provider_rate_per_s: str = Field("", description="submissions a second, of all workers, by provider: fal=5")
+    breaker_failures: int = Field(5, ge=1, le=1000, description="a circuit opens only after this many failures")
+    breaker_ratio: float = Field(0.5, gt=0, le=1, description="and only if this part of the answers failed")
+    breaker_open_s: float = Field(5, gt=0, le=3600, description="how long a circuit is open the first time, in seconds")
+    breaker_open_max_s: float = Field(
+        120, gt=0, le=3600, description="how long it is open at most, after failed probes, in seconds"
+    )
+    provider_concurrency: str = Field(
+        "", description="running submissions of all workers together, by provider: fal=20,vertex=10"
+    )
+    provider_rate_per_s: str = Field("", description="submissions per second of all workers, by provider: fal=5")
 
     @property
     def concurrency(self) -> dict[str, float]:
-        """Submissions under way at once, by provider; those that are not named have no limit."""
+        """The most running submissions by provider; a provider that is not named has no limit."""
         return _limits(self.provider_concurrency, at_least=1)
 
     @property
     def rates(self) -> dict[str, float]:
-        """Submissions a second, by provider."""
+        """The most submissions per second by provider; a provider that is not named has no limit."""
         return _limits(self.provider_rate_per_s)
 
     @field_validator("provider_concurrency", "provider_rate_per_s")
@@ -257,12 +263,12 @@ class HealthSettings(BaseSettings):
 
 
 def _limits(text: str, at_least: int = 0) -> dict[str, float]:
-    """Numbers by provider, as in fal=20,vertex=10; 0 or no mention is no limit."""
+    """The numbers by provider in `fal=20,vertex=10`. 0 means no limit and is left out."""
     found = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, number = (piece.strip() for piece in part.partition("="))
         if not re.fullmatch(r"[a-z][a-z0-9_-]*", name) or not re.fullmatch(r"\d{1,6}(\.\d+)?", number):
-            raise ValueError("allowed: provider=number, with commas between")
+            raise ValueError("allowed: provider=number, separated by commas")
         if at_least and float(number) % 1:
             raise ValueError("allowed: whole numbers")
         found[name] = float(number)
@@ -270,7 +276,7 @@ def _limits(text: str, at_least: int = 0) -> dict[str, float]:
 
 
 class Settings(BaseModel):
-    """All settings, grouped by concern. Frozen: a change is a new process."""
+    """All settings, grouped by concern. Frozen: a change needs a new process."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -299,6 +305,6 @@ GROUPS: tuple[type[BaseSettings], ...] = (
 
 
 def variable(group: type[BaseSettings], name: str) -> str:
-    """The environment variable of a setting: its vendor's own name where it has one, else ours."""
-    vendors = group.model_fields[name].validation_alias
-    return vendors if isinstance(vendors, str) else f"{group.model_config.get('env_prefix', '')}{name}".upper()
+    """The environment variable of a setting: the vendor's name if it has one, otherwise ours."""
+    vendor_name = group.model_fields[name].validation_alias
+    return vendor_name if isinstance(vendor_name, str) else f"{group.model_config.get('env_prefix', '')}{name}".upper()

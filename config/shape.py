@@ -1,7 +1,7 @@
-"""The size of a picture as a ratio or a resolution, for endpoints that take those instead of width and height.
+"""Converts a picture's size to a ratio or a resolution, for endpoints that take those instead of width and height.
 
-The presets are fal's `image_size` enum. A ratio counts as the same within 3 %, which covers sizes rounded to what a
-model draws (1344x768 for 16:9) and keeps neighbours apart (4:3 and 5:4 differ by 6 %).
+The presets are fal's `image_size` enum. Two ratios are the same if they differ by at most 3 %. This covers sizes that
+are rounded to what a model draws (1344x768 for 16:9) and separates neighbours (4:3 and 5:4 differ by 6 %).
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ _TOLERANCE = 0.03
 
 
 def dimensions(size: ImageSize) -> tuple[int, int]:
-    """Width and height in pixels. Raises `ValueError` for a preset that nobody knows."""
+    """Width and height in pixels. Raises `ValueError` for an unknown preset."""
     if not isinstance(size, str):
         return size["width"], size["height"]
     if size not in PRESETS:
@@ -30,7 +30,7 @@ def dimensions(size: ImageSize) -> tuple[int, int]:
 
 
 def ratio_for(size: ImageSize, ratios: Iterable[str]) -> str | None:
-    """The ratio ("16:9") that this size has, or None when none of them is near enough."""
+    """The ratio ("16:9") of this size, or None if none of them is near enough."""
     width, height = dimensions(size)
     near = {ratio: abs(_number(ratio) / (width / height) - 1) for ratio in ratios}
     best = min(near, key=lambda ratio: near[ratio], default=None)
@@ -38,7 +38,7 @@ def ratio_for(size: ImageSize, ratios: Iterable[str]) -> str | None:
 
 
 def resolution_for(size: ImageSize, resolutions: Iterable[str]) -> str | None:
-    """The smallest resolution ("2K") that holds as many pixels, or None when even the largest is too small.
+    """The smallest resolution ("2K") with at least as many pixels, or None if even the largest is too small.
 
     1K means as many pixels as 1024x1024 in any ratio.
     """

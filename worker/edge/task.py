@@ -188,7 +188,7 @@ class JobTask(Task):
             raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
         step = type(self).order(request, model)
         step = replace(step, files=recorded_files(request, step.arguments))
-        decided = set(self.asks.model_fields) | {to for s in model.own.write.values() if (to := s.to)}
+        decided = set(self.asks.model_fields) | {to for s in model.first_route.write.values() if (to := s.to)}
         twice = [
             (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
         ]
@@ -239,7 +239,7 @@ def _order_problems(model: Model, options: JobOptions, step: Step) -> list[tuple
     except OrderError as error:
         return [(error.field, error.problem)]
     found = plan(model, first, step)
-    if first is model.own or found.may_follow(allow_degraded=options.allow_degraded):
+    if first is model.first_route or found.may_follow(allow_degraded=options.allow_degraded):
         return []
     leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded takes it all the same"
     return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]

@@ -1,4 +1,4 @@
-"""What a row's history says of a step: read from the row before and after it, so that no step has to tell. Pure."""
+"""Writes a row's history: compares the row before and after a step, so that no step has to report itself. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,28 +6,28 @@ from typing import assert_never
 
 from worker.jobs.job import Cost, HistoryEntry, Job, Receipt, Stage
 
-FIRST, LAST = 20, 40  # notes kept of a long history
+FIRST, LAST = 20, 40  # entries that a long history keeps from its start and from its end
 
 
 def with_history(before: Job, after: Job, at: float, why: str = "", signals: Iterable[str] = ()) -> Job:
-    """The row with what has happened since `before` in its history. `signals` are the names of those it carries."""
-    known = {note.text for note in after.history if note.what == "heard"}
-    notes = [HistoryEntry(at, "heard", name) for name in signals if name not in known]
-    if after.ending == Stage.COMPLETED and before.stage == Stage.FETCHED:  # it was stored on the way
-        notes.append(HistoryEntry(at, *_stored(after)))
+    """`after` with what has happened since `before` in its history. `signals`: names of the signals on the row."""
+    known = {entry.text for entry in after.history if entry.what == "heard"}
+    entries = [HistoryEntry(at, "heard", name) for name in signals if name not in known]
+    if after.ending == Stage.COMPLETED and before.stage == Stage.FETCHED:  # stored in the same write
+        entries.append(HistoryEntry(at, *_stored(after)))
     if step := _step(before, after, why):
-        notes.append(HistoryEntry(at, *step))
-    return replace(after, history=_with(after.history, notes)) if notes else after
+        entries.append(HistoryEntry(at, *step))
+    return replace(after, history=_with(after.history, entries)) if entries else after
 
 
-def _with(history: tuple[HistoryEntry, ...], notes: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
-    """The history and these; the same again is counted, and of a long one the middle is left out."""
-    for note in notes:
+def _with(history: tuple[HistoryEntry, ...], entries: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
+    """The history with these entries. A repeated entry is counted; the middle of a long history is dropped."""
+    for entry in entries:
         last = history[-1] if history else None
-        if last and (last.what, last.text) == (note.what, note.text):
-            history = (*history[:-1], replace(note, times=last.times + 1))
+        if last and (last.what, last.text) == (entry.what, entry.text):
+            history = (*history[:-1], replace(entry, times=last.times + 1))
         else:
-            history = (*history, note)
+            history = (*history, entry)
     return history if len(history) <= FIRST + LAST else (*history[:FIRST], *history[-LAST:])
 
 
@@ -38,7 +38,7 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
             return "message_sent_again", why
         case Stage.ACCEPTED:
             if before.stage != Stage.ACCEPTED:
-                return "again_later", why or _said(after)
+                return "again_later", why or _error_text(after)
             return ("held_back", why) if why else None
         case Stage.SUBMITTING:
             if attempt is None or len(before.attempts) == len(after.attempts):
@@ -46,7 +46,7 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
             risk = ", a possible duplicate" if attempt.possible_duplicate else ""
             return "submitting", f"attempt {attempt.number}: {attempt.provider} {attempt.endpoint}{risk}"
         case Stage.UNKNOWN:
-            return "unknown", why or _said(after) or "the worker that sent it is gone"
+            return "unknown", why or _error_text(after) or "the worker that submitted it has died"
         case Stage.WAITING:
             return _waiting(before, after, why)
         case Stage.FETCHED if before.stage == Stage.FETCHED:
@@ -57,7 +57,7 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
             return _stored(after)
         case Stage.CLOSING:
             return _closing(before, after)
-        case Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:  # the ledger notes that it is closed
+        case Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:  # the ledger writes `closed`
             return None
         case _:
             assert_never(after.stage)
@@ -70,39 +70,39 @@ def _waiting(before: Job, after: Job, why: str) -> tuple[str, str] | None:
     if why:
         return "waiting", why
     ahead = after.observed.queue_position
-    return "looked", "it runs" if after.observed.running else "in the queue" + (f", {ahead} ahead" if ahead else "")
+    return "looked", "running" if after.observed.running else "in the queue" + (f", {ahead} ahead" if ahead else "")
 
 
 def _stored(after: Job) -> tuple[str, str]:
     files = len(after.artefacts)
     if not after.step.pieces:
-        return "judged", "it answers what was asked"
+        return "judged", "valid"
     return "stored", f"{files} file{'s' if files != 1 else ''}, {sum(a.bytes for a in after.artefacts)} bytes"
 
 
 def _closing(before: Job, after: Job) -> tuple[str, str]:
     if before.stage == Stage.CLOSING:
         return "closing_message_again", ""
-    words = [after.ending.value if after.ending else ""]
-    words += [f"{after.error.code}: {after.error.message}"] if after.error else []
-    words += [receipt_text(after.receipt, has_files=bool(after.artefacts))] if after.receipt else []
-    return "ending", "; ".join(words)
+    parts = [after.ending.value if after.ending else ""]
+    parts += [f"{after.error.code}: {after.error.message}"] if after.error else []
+    parts += [receipt_text(after.receipt, has_files=bool(after.artefacts))] if after.receipt else []
+    return "ending", "; ".join(parts)
 
 
-def _said(job: Job) -> str:
-    trouble = job.attempt.error if job.attempt else None
-    return f"{trouble.code}: {trouble.message}" if trouble else ""
+def _error_text(job: Job) -> str:
+    error = job.attempt.error if job.attempt else None
+    return f"{error.code}: {error.message}" if error else ""
 
 
 def receipt_text(receipt: Receipt, has_files: bool = True) -> str:
-    """A cancel's receipt in words. `has_files`: whether a job that was cancelled too late brought any."""
+    """A cancel's receipt in words. `has_files`: whether the job has files, if it was cancelled too late."""
     paid = f"; {cost_text(receipt.cost)}" if receipt.cost else ""
     if receipt.in_time:
         return f"stopped in time{paid or '; nothing was billed'}"
     if receipt.in_time is False:
-        files = "its files are kept" if has_files else "it brought no files"
+        files = "its files are kept" if has_files else "there are no files"
         return f"cancelled too late{paid or '; it may have been billed'}; {files}"
-    return f"cancelled, but the provider never said whether it stopped{paid or '; it may have been billed'}"
+    return f"cancelled, but the provider never said whether the run stopped{paid or '; it may have been billed'}"
 
 
 def cost_text(cost: Cost | None) -> str:
@@ -117,5 +117,5 @@ def cost_text(cost: Cost | None) -> str:
 
 
 def usd_text(usd: float) -> str:
-    """Dollars in words; a caption costs a few hundred-thousandths."""
+    """US dollars with enough digits: a caption costs a few hundred-thousandths of a dollar."""
     return f"{usd:.4f} USD" if usd == 0 or usd >= 0.001 else f"{usd:.6f} USD"

@@ -1,6 +1,6 @@
-"""A row told to a person: how it came, every attempt, what was heard, what it cost, how it ended. Pure.
+"""A row as text for a person: its history, every attempt, its cost and its ending. Pure.
 
-What happens next is the idea of `worker.explain.next_step`.
+`worker.explain.next_step` says what happens next.
 """
 
 import time
@@ -13,24 +13,24 @@ from worker.jobs.status import state_of
 
 
 def story(job: Job) -> list[str]:
-    """The lines: what it is and since when, what happened and when, the attempts, the money, the receipt."""
+    """The lines: the job and its start, what happened and when, the attempts, the cost, the receipt."""
     start = began_at(job)
     return [*_head(job, start), *_events(job, start), *_attempts(job), f"money: {money(job)}", *_receipt(job)]
 
 
 def began_at(job: Job) -> float:
-    """When it was sent, or accepted if nobody wrote down its sending. Seconds since the epoch."""
+    """When it was sent, or accepted if it has no record of that. Seconds since the epoch."""
     return job.history[0].at if job.history else job.sent_at or job.created_at
 
 
 def money(job: Job) -> str:
-    """What all attempts cost, as far as anybody knows."""
+    """What all attempts cost, as far as it is known."""
     if not job.attempts:
         return "nothing was submitted, so nothing was billed"
     costs = [attempt.cost for attempt in job.attempts if attempt.cost and attempt.was_taken]
     known = [cost.usd for cost in costs if cost.usd is not None]
     about = "about " if any(cost.estimated for cost in costs) else ""
-    text = f"billed {about}{usd_text(sum(known))}" if known else "no bill has come"
+    text = f"billed {about}{usd_text(sum(known))}" if known else "no bill received"
     return "; ".join([text, *(f"attempt {one.number} {why}" for one in job.attempts if (why := _unsure(job, one)))])
 
 
@@ -42,43 +42,43 @@ def _head(job: Job, start: float) -> Iterator[str]:
 
 def _events(job: Job, start: float) -> Iterator[str]:
     if not job.history:
-        yield "  nothing is written down of it: an older version accepted it"
-    for place, note in enumerate(job.history):
+        yield "  no history: an older version accepted it"
+    for place, entry in enumerate(job.history):
         if place == FIRST and len(job.history) == FIRST + LAST:
-            yield f"  {'…':>9}  (of a long history the middle is left out)"
-        again = f" ({note.times} times up to then)" if note.times > 1 else ""
-        yield f"  {f'+{note.at - start:.1f} s':>9}  {_said(note)}{again}"
+            yield f"  {'…':>9}  (the middle of a long history is left out)"
+        repeated = f" ({entry.times} times until then)" if entry.times > 1 else ""
+        yield f"  {f'+{entry.at - start:.1f} s':>9}  {_entry_text(entry)}{repeated}"
 
 
-def _said(note: HistoryEntry) -> str:
-    if note.what == "heard":
-        name, _, attempt = note.text.partition(":")
-        return _HEARD[name].format(attempt) if name in _HEARD else f"heard {note.text}"
-    words = _WORDS.get(note.what, note.what.replace("_", " "))
+def _entry_text(entry: HistoryEntry) -> str:
+    if entry.what == "heard":
+        name, _, attempt = entry.text.partition(":")
+        return _SIGNALS[name].format(attempt) if name in _SIGNALS else f"signal {entry.text}"
+    words = _WORDS.get(entry.what, entry.what.replace("_", " "))
     if "{}" in words:
-        return words.format(note.text)
-    return f"{words}: {note.text}" if note.text else words
+        return words.format(entry.text)
+    return f"{words}: {entry.text}" if entry.text else words
 
 
 def _attempts(job: Job) -> Iterator[str]:
     for attempt in job.attempts:
         parts = [f"attempt {attempt.number}: {attempt.provider} {attempt.endpoint}", *_course(attempt)]
         if attempt.possible_duplicate:
-            parts.append("a possible duplicate of the one before, which may have been taken unseen")
+            parts.append("a possible duplicate: the provider may have taken the attempt before it")
         yield "; ".join(parts)
 
 
 def _course(attempt: Attempt) -> Iterator[str]:
-    """How it went: taken or not, how long, how it ended, what it cost."""
+    """Whether it was taken, how long it took, how it ended, what it cost."""
     since = attempt.submitted_at or attempt.started_at
     if attempt.ticket:
         yield f"request {attempt.ticket.request_id}"
         yield f"taken after {since - attempt.started_at:.1f} s"
     if attempt.ended_at is None:
-        yield "nobody knows of it yet" if attempt.error else "under way"
+        yield "not found yet" if attempt.error else "running"
     elif attempt.ticket:
-        model = f" ({attempt.inference_s:.1f} s of it the model)" if attempt.inference_s is not None else ""
-        yield f"over {attempt.ended_at - since:.1f} s later{model}"
+        model = f" (the model: {attempt.inference_s:.1f} s)" if attempt.inference_s is not None else ""
+        yield f"ended {attempt.ended_at - since:.1f} s later{model}"
     elif attempt.answered:
         yield f"answered after {attempt.ended_at - since:.1f} s"
     else:
@@ -90,7 +90,7 @@ def _course(attempt: Attempt) -> Iterator[str]:
 
 
 def _unsure(job: Job, attempt: Attempt) -> str:
-    """Why what this attempt cost is not known; empty when it is."""
+    """Why the cost of this attempt is not known; empty if it is."""
     if attempt.cost is not None and not attempt.was_taken:
         return _possibly(attempt.cost)
     if attempt.cost is not None:
@@ -99,13 +99,13 @@ def _unsure(job: Job, attempt: Attempt) -> str:
         lost = attempt.error is not None and attempt.error.code == SubmitUnknownError.code
         return "may have been taken and billed" if lost else ""
     if attempt.ended_at is None:
-        return "is not over"
+        return "has not ended"
     stopped = attempt is job.attempt and job.receipt is not None and job.receipt.in_time
-    return "" if stopped or attempt.error else "ended without a word of its price"
+    return "" if stopped or attempt.error else "ended without a bill"
 
 
 def _possibly(cost: Cost) -> str:
-    """The cost of a call that was lost: it is on the bill as the most that it may be."""
+    """The cost of a lost call: the most that it may be."""
     return f"may have been taken and {cost_text(cost)}"
 
 
@@ -116,25 +116,25 @@ def _receipt(job: Job) -> Iterator[str]:
 
 _WORDS: Mapping[str, str] = {
     "sent": "sent {}",
-    "message_sent_again": "no worker had accepted it: its message was sent again",
-    "accepted": "accepted by a worker: valid, and a row",
-    "submitting": "the intent to submit {}",
+    "message_sent_again": "no worker accepted it: its message was sent again",
+    "accepted": "accepted by a worker: the request is valid",
+    "submitting": "begins to submit {}",
     "ticket": "taken by the provider as request {}",
-    "unknown": "nobody can tell whether it was taken",
-    "again_later": "back to be tried again",
+    "unknown": "unknown whether the provider has taken it",
+    "again_later": "will be tried again",
     "held_back": "held back",
-    "waiting": "waits",
-    "looked": "looked at: {}",
+    "waiting": "waiting",
+    "looked": "polled: {}",
     "answered": "the provider's answer is saved: {}",
-    "fetch_again": "its files could not be had",
+    "fetch_again": "its files could not be fetched",
     "stored": "stored {}",
-    "judged": "judged: {}",
+    "judged": "the answer was checked: {}",
     "ending": "the ending is decided: {}",
-    "closing_message_again": "nobody had confirmed the ending: it was told again",
+    "closing_message_again": "the ending was not confirmed: it was sent again",
     "closed": "the ending has reached Celery",
 }
-_HEARD: Mapping[str, str] = {
-    "cancel": "a cancel was heard",
-    "webhook": "the provider's webhook of attempt {} was heard",
-    "ticket": "the ticket of attempt {} came late, from the worker that had sent it",
+_SIGNALS: Mapping[str, str] = {
+    "cancel": "a cancel arrived",
+    "webhook": "the provider's webhook for attempt {} arrived",
+    "ticket": "the ticket of attempt {} arrived late, from the worker that had submitted it",
 }

@@ -1,1 +1,1 @@
-"""What an attempt costs, or may cost at most. Pure."""
+"""What an attempt costs, and the most that it may cost. Pure."""

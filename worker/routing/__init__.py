@@ -1,1 +1,1 @@
-"""Which route serves a job, and what an error leads to. Pure."""
+"""Which route serves a job, and what follows an error. Pure."""

@@ -1,6 +1,6 @@
 """The routes that a job may take, in order, how its files reach each, and why others are refused. Pure.
 
-What an error leads to is in `retry`.
+`retry` says what follows an error.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,9 +19,9 @@ _IN_MEMORY: frozenset[FileKind] = frozenset({"image", "mask"})
 class CallFiles:
     """The files of a step on a route.
 
-    `in_call` go inside the call, in the order in which a prompt counts them: that of `route.files`. The provider
-    fetches the others. If it cannot, `pictures` (masks too) are brought in memory, and `large` files (videos, sounds,
-    weights, archives) by the disk.
+    `in_call` are sent inside the call, in the order of `route.files`, which is also the order in which a prompt counts
+    them. The provider fetches the others. Those that it cannot fetch are uploaded: `pictures` (masks too) through
+    memory, `large` files (videos, sounds, weights, archives) through the disk.
     """
 
     in_call: tuple[FileArgument, ...]
@@ -31,7 +31,7 @@ class CallFiles:
 
 @dataclass(frozen=True)
 class RouteOption:
-    """A route that the job may take, what becomes of the request on it, and how its files reach it."""
+    """A route that the job may take, with its plan, and how the job's files reach it."""
 
     route: Route
     plan: Plan
@@ -40,7 +40,7 @@ class RouteOption:
 
 @dataclass(frozen=True)
 class RouteOptions:
-    """The routes still open to a job, in order; why others are refused; what to set for those without a provider."""
+    """The routes still open to a job, in order; why others are refused; settings that would enable disabled ones."""
 
     open: tuple[RouteOption, ...]
     refused: tuple[str, ...] = ()
@@ -53,9 +53,10 @@ def name_of(route: Route | Attempt) -> str:
 
 
 def route_options(model: Model, job: Job, lacks: Callable[[str], str | None]) -> RouteOptions:
-    """Every route of the job's order that it has not given up, may take, and has a provider for.
+    """The routes in the job's order that it has not given up, may take, and whose provider is enabled.
 
-    `lacks` says of a provider what to set, or None. What the caller asked for itself, the first route, is no fallback.
+    `lacks` returns what to set to enable a provider, or None if it is enabled. The first route is no fallback: the
+    caller asked for it.
     """
     found, refused, what_to_set = list[RouteOption](), list[str](), list[str]()
     for n, route in enumerate(_order(model, job)):
@@ -75,13 +76,13 @@ def route_options(model: Model, job: Job, lacks: Callable[[str], str | None]) ->
 
 
 def no_route_error(model: Model, job: Job, found: RouteOptions) -> KilnhandError:
-    """The error of a job whose every route lacks a provider."""
+    """The error of a job if the providers of all its routes are disabled."""
     names = ", ".join(dict.fromkeys(route.provider for route in _order(model, job)))
     return ProviderDisabledError(f"{model.name} needs {names}: {'; '.join(found.what_to_set or found.refused)}")
 
 
 def _order(model: Model, job: Job) -> tuple[Route, ...]:
-    """The job's routes. A catalogue that has changed since it was accepted may not know its providers any more."""
+    """The job's routes. The catalogue may have changed since the job was accepted and lack its providers."""
     try:
         return order(model, job.options.provider, job.options.providers, job.options.fallback)
     except OrderError:
@@ -89,13 +90,13 @@ def _order(model: Model, job: Job) -> tuple[Route, ...]:
 
 
 def call_files(route: Route, step: Step) -> CallFiles:
-    """How the files of a step reach a route. A file of a parameter that the route does not take is left out."""
+    """How the files of a step reach a route. Files of parameters that the route does not take are omitted."""
     files = file_arguments(step)
     in_call = tuple(file for name in route.files for file in files if file.parameter == name)
-    told = {
+    as_urls = {
         name for name, value in step.arguments.items() if name not in route.files and not route.problem(name, value)
     }
-    fetched = [file for file in files if file.parameter in told]
+    fetched = [file for file in files if file.parameter in as_urls]
     return CallFiles(
         in_call,
         pictures=tuple(file for file in fetched if file.kind in _IN_MEMORY),
@@ -104,7 +105,7 @@ def call_files(route: Route, step: Step) -> CallFiles:
 
 
 class OrderError(ValueError):
-    """The caller's order cannot be kept. `field` is the option that says so."""
+    """The caller's order is invalid. `field` is the option at fault."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -115,13 +116,13 @@ class OrderError(ValueError):
 def order(
     model: Model, provider: str | None = None, providers: Sequence[str] | None = None, fallback: bool = True
 ) -> tuple[Route, ...]:
-    """The model's routes in the order in which they may be tried.
+    """The model's routes in the order in which they are tried.
 
-    `provider` comes first and the others after it; `providers` are the whole order, and nobody else is tried. Without
-    `fallback` the first route stands alone. Raises `OrderError`.
+    `provider` comes first and the others follow; `providers` is the whole order, and no other provider is tried.
+    Without `fallback` only the first route remains. Raises `OrderError`.
     """
     if provider is not None and providers is not None:
-        raise OrderError("provider", "provider and providers exclude each other")
+        raise OrderError("provider", "provider and providers cannot be used together")
     if providers is not None:
         found = tuple(
             route for name in _checked_names(model, providers) for route in _routes_to(model, "providers", name)
@@ -136,9 +137,9 @@ def order(
 
 def _checked_names(model: Model, providers: Sequence[str]) -> Sequence[str]:
     if not providers:
-        raise OrderError("providers", f"names nobody; {model.name} has routes to {_providers_of(model)}")
+        raise OrderError("providers", f"is empty; {model.name} has routes to {_providers_of(model)}")
     if len(set(providers)) < len(providers):
-        raise OrderError("providers", "names somebody twice")
+        raise OrderError("providers", "names a provider twice")
     return providers
 
 

@@ -1,7 +1,7 @@
-"""A job as the catalogue serves it now: its model, the route of its last attempt, and what that route promises.
+"""What the current catalogue says about a job: its model, the route of its last attempt, and that route's pieces.
 
-Worked out once a step, each part when it is first needed. A catalogue changes with a deploy; a job that was submitted
-before goes on where it is.
+Made once for each step; every part is computed when it is first needed. A deploy can change the catalogue; a job that
+was submitted before continues on its route.
 """
 
 from dataclasses import dataclass, replace
@@ -11,20 +11,20 @@ from config.catalogue import Catalogue, Model, Route, UnknownModelError
 from worker.jobs.job import Attempt, Job, Piece
 from worker.routing.plan import Plan, plan
 
-DEADLINE_MIN_S = 7200.0  # a job without a deadline of its own may take two hours,
-DEADLINE_USUALS = 60.0  # or this many times what its model usually takes, if that is more
+DEADLINE_MIN_S = 7200.0  # a job without its own deadline may take two hours,
+DEADLINE_USUALS = 60.0  # or this many times its model's usual duration, if that is longer
 
 
 @dataclass(frozen=True)
 class Served:
-    """A job beside its catalogue. The route, its plan and its pieces need an attempt."""
+    """A job with its catalogue. `route`, `plan` and `pieces` need an attempt."""
 
     catalogue: Catalogue
     job: Job
 
     @cached_property
     def model(self) -> Model:
-        """The job's model. One that has left the catalogue is passed through to the endpoint that has the job."""
+        """The job's model. If it has left the catalogue, the attempt's endpoint is passed through."""
         try:
             return self.catalogue.find(self.job.step.model)
         except UnknownModelError:
@@ -39,12 +39,12 @@ class Served:
 
     @cached_property
     def plan(self) -> Plan:
-        """What became of the request on that route."""
+        """What happened to the request on that route."""
         return plan(self.model, self.route, self.job.step)
 
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        """The pieces as that route can promise them: some draw by ratio; of a passed-through endpoint nobody knows."""
+        """The pieces that the route promises: by ratio if it draws by ratio; without a size if it is passed through."""
         pieces = self.job.step.pieces
         if self.model.passthrough:
             return tuple(replace(piece, width=None, height=None) for piece in pieces)
@@ -52,12 +52,12 @@ class Served:
 
     @cached_property
     def deadline_s(self) -> float:
-        """Seconds from acceptance within which the job has to end."""
+        """Seconds from acceptance to the job's deadline."""
         return self.job.options.deadline_s or max(DEADLINE_MIN_S, DEADLINE_USUALS * self.model.usual_s)
 
 
 def route_of(model: Model, attempt: Attempt) -> Route:
-    """The attempt's route; one that has left the catalogue is passed through."""
+    """The attempt's route. If it has left the catalogue, its endpoint is passed through."""
     for route in model.routes:
         if (route.provider, route.endpoint) == (attempt.provider, attempt.endpoint):
             return route

@@ -26,12 +26,12 @@ def test_the_story_of_a_job_with_two_attempts(kilnhand: Callable[..., Finished],
     assert re.fullmatch(r" +\+0\.0 s  sent to the queue generation", lines[2])
     times = [float(found[1]) for line in lines if (found := re.match(r" +\+([\d.]+) s  ", line))]
     assert times == sorted(times) and len(times) >= 8
-    assert [line for line in lines if "back to be tried again: rate_limited" in line]
+    assert [line for line in lines if "will be tried again: rate_limited" in line]
     assert f"taken by the provider as request {result['request_id']}" in ran.out
     (first, second) = (line for line in lines if line.startswith("attempt "))
     assert re.search(r"rate_limited: fal: .*\(HTTP 429\)", first) and result["request_id"] in second
     assert "money: billed 0.0030 USD" in lines
-    assert re.fullmatch(r"next: nothing: it ended as SUCCESS, and its row is forgotten in [67]\.\d days", lines[-1])
+    assert re.fullmatch(r"next: nothing: it ended as SUCCESS, and its row is deleted in [67]\.\d days", lines[-1])
 
 
 def test_the_story_of_a_running_job_has_its_next_poll(
@@ -47,5 +47,5 @@ def test_the_story_of_a_running_job_has_its_next_poll(
     )
     assert [note["what"] for note in answer["history"]][:4] == ["sent", "accepted", "submitting", "ticket"]
     assert answer["attempts"][0]["ticket"]["request_id"] == twin.requests()[0]["request_id"]
-    assert "it is looked at" in answer["next"]["text"] or "looks at it" in answer["next"]["text"]
+    assert "it is polled" in answer["next"]["text"] or "polls it" in answer["next"]["text"]
     assert answer["next"]["at"] > answer["began_at"]

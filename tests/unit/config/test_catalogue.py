@@ -173,10 +173,13 @@ takes = ["prompt"]
         (STANZA.replace('provider = "fal"', ""), "model kiln: routes.0.provider: Field required"),
         (STANZA + "size = 3", "model kiln: routes.0.size: Extra inputs are not permitted"),
         (STANZA + 'shape = "aspect_ratio"', "model kiln: routes.0: .*shape, ratios and resolutions belong together"),
-        (STANZA + 'write = { seed = { to = "s" } }', "model kiln: routes.0: .*write names what takes does not: seed"),
+        (
+            STANZA + 'write = { seed = { to = "s" } }',
+            "model kiln: routes.0: .*write has parameters that are not in takes: seed",
+        ),
         (
             STANZA + "[models.kiln.limits]\nseed = { min = 1 }",
-            "model kiln: as a whole: .*what the first route does not take: seed",
+            "model kiln: as a whole: .*that the first route does not take: seed",
         ),
         (STANZA + STANZA.replace("models.kiln", "models.KILN"), "as a whole: .*'KILN' names both kiln and KILN"),
         ("[models", "toml: "),

@@ -195,17 +195,23 @@ def test_an_endpoint_is_the_model_that_it_is_and_not_one_that_falls_back_to_it(t
         ),
         (
             FILE.replace('endpoint = "a/b"', 'endpoint = "a/b"\nequivalence = "exact"'),
-            "first route is the model itself",
+            "first route defines the model",
         ),
         (
             FILE.replace('endpoint = "c"', 'endpoint = "old-kiln"'),
             "as a whole: .*retired, but still on a route: old-kiln",
         ),
-        (FILE + "[models.kiln.limits]\nseed = { min = 1 }", "limits names what the first route does not take: seed"),
-        (FILE + 'files = ["image"]', "routes.1: .*files names what takes does not: image"),
-        (FILE + "limits = { seed = { min = 1 } }", "routes.1: .*limits names what takes does not: seed"),
-        (FILE + 'write = { prompt = { into = "text" } }', "routes.1: .*in what takes does not name: text"),
-        (FILE + 'write = { prompt = { into = "prompt", to = "t" } }', "to and into exclude each other"),
+        (
+            FILE + "[models.kiln.limits]\nseed = { min = 1 }",
+            "limits has parameters that the first route does not take: seed",
+        ),
+        (FILE + 'files = ["image"]', "routes.1: .*files has parameters that are not in takes: image"),
+        (FILE + "limits = { seed = { min = 1 } }", "routes.1: .*limits has parameters that are not in takes: seed"),
+        (
+            FILE + 'write = { prompt = { into = "text" } }',
+            "routes.1: .*into names parameters that are not in takes: text",
+        ),
+        (FILE + 'write = { prompt = { into = "prompt", to = "t" } }', "to and into cannot be used together"),
     ],
 )
 def test_a_wrong_fallback_is_refused_with_what_is_wrong(tmp_path: Path, wrong: str, message: str) -> None:

@@ -61,5 +61,5 @@ def test_tokens_have_a_price_for_reading_and_one_for_writing() -> None:
     assert price.usd_of_tokens(1000, 100) == pytest.approx(0.003)
     assert Price(usd=1, per="image").usd_of_tokens(1, 1) is None
     for wrong in ({"usd": 1, "per": "token"}, {"usd": 1, "usd_out": 1, "per": "image"}):
-        with pytest.raises(ValidationError, match="usd_out belongs to a price per token"):
+        with pytest.raises(ValidationError, match="usd_out is required for a price per token"):
             Price.model_validate(wrong)

@@ -75,7 +75,7 @@ async def test_a_run_that_had_failed_before_it_was_told_to_stop_was_not_stopped_
     world.fal.cancels, world.fal.results = [CancelResult.TOO_LATE], [refused]
     row = await cancel(world)
     assert (row.ending, row.artefacts, row.receipt and row.receipt.in_time) == (Stage.CANCELLED, (), False)
-    assert row.history[-1].text == "cancelled; cancelled too late; billed 0.0060 USD; it brought no files"
+    assert row.history[-1].text == "cancelled; cancelled too late; billed 0.0060 USD; there are no files"
 
 
 async def test_a_run_that_never_stops_is_left_after_a_while(world: World) -> None:

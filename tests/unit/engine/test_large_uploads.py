@@ -124,7 +124,7 @@ async def test_a_fallback_that_takes_no_weights_is_given_none() -> None:
 def test_only_what_the_route_is_told_is_uploaded() -> None:
     fal, vertex = CATALOGUE.find("flux-lora").routes
     loras = Step("flux-lora", {"prompt": "x", "loras": [{"path": "a"}, {"path": "b"}]}, ())
-    training = CATALOGUE.find("flux-lora-training").own
+    training = CATALOGUE.find("flux-lora-training").first_route
 
     assert kinds(fal, loras) == [("a", "weights"), ("b", "weights")]
     assert kinds(vertex, loras) == []

@@ -26,17 +26,17 @@ def row(stage: Stage, *, due_in: float | None = 2.1, held: float | None = None, 
 @pytest.mark.parametrize(
     ("stage", "changes", "said"),
     [
-        (Stage.SENT, {}, "its message is sent again, unless a worker accepts it before"),
+        (Stage.SENT, {}, "its message is sent again, unless a worker accepts it first"),
         (Stage.ACCEPTED, {}, "it is submitted"),
         (Stage.ACCEPTED, {"attempts": (FIRST,)}, "attempt 2 is made"),
-        (Stage.SUBMITTING, {}, "its sender is taken to be gone, and attempt 1 is looked for at fal"),
-        (Stage.UNKNOWN, {}, "fal is asked again whether it has taken attempt 1"),
-        (Stage.WAITING, {}, "it is looked at"),
+        (Stage.SUBMITTING, {}, "the worker that submitted it counts as dead, and attempt 1 is searched for at fal"),
+        (Stage.UNKNOWN, {}, "attempt 1 is searched for again at fal"),
+        (Stage.WAITING, {}, "it is polled"),
         (Stage.WAITING, {"receipt": Receipt(999.0)}, "fal is asked again to stop it"),
         (
             Stage.WAITING,
             {"receipt": Receipt(999.0, told=True)},
-            "it is looked at, to see whether it has stopped",
+            "it is polled, to see whether it has stopped",
         ),
         (Stage.FETCHED, {}, "its files are fetched"),
         (Stage.STORED, {}, "its ending is decided"),
@@ -48,7 +48,7 @@ def row(stage: Stage, *, due_in: float | None = 2.1, held: float | None = None, 
         (
             Stage.CLOSING,
             {"ending": Stage.CANCELLED},
-            "its ending is told again, unless it has arrived",
+            "its ending is published again, unless it has arrived",
         ),
     ],
 )
@@ -58,35 +58,35 @@ def test_a_row_that_waits_says_what_is_done_and_when(stage: Stage, changes: dict
 
 
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in FINAL])
-def test_a_row_that_is_held_says_until_when(stage: Stage) -> None:
+def test_a_held_row_says_until_when(stage: Stage) -> None:
     ending = Stage.COMPLETED if stage == Stage.CLOSING else None
     found = next_step(row(stage, due_in=5.2, held=5.2, claims_since_write=1, ending=ending), NOW)
     assert found.text.startswith("a worker ")
-    assert found.text.endswith("; should it die, another goes on in 5.2 s")
+    assert found.text.endswith("; if it dies, another worker continues in 5.2 s")
 
 
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in FINAL])
-def test_a_row_that_nobody_takes_asks_for_a_worker(stage: Stage) -> None:
+def test_an_overdue_row_asks_for_a_worker(stage: Stage) -> None:
     ending = Stage.COMPLETED if stage == Stage.CLOSING else None
     found = next_step(row(stage, due_in=-40.0, ending=ending), NOW).text
-    assert found.startswith("it is due, and the next worker that is free takes it: ")
-    assert found.endswith("It has waited for one for 40.0 s: does a worker take from the queue generation?")
+    assert found.startswith("it is due, and the next free worker takes it: ")
+    assert found.endswith("It has been due for 40.0 s: does a worker consume the queue generation?")
 
 
-def test_a_row_that_has_just_come_due_asks_for_nothing() -> None:
+def test_a_row_that_is_just_due_asks_for_nothing() -> None:
     assert next_step(row(Stage.WAITING, due_in=-0.2), NOW).text == (
-        "it is due, and the next worker that is free takes it: it is looked at"
+        "it is due, and the next free worker takes it: it is polled"
     )
 
 
-def test_a_cancel_that_nobody_has_seen_is_told() -> None:
+def test_a_cancel_that_no_worker_has_seen_is_shown() -> None:
     found = next_step(row(Stage.WAITING, due_in=3.0, held=3.0, claims_since_write=1, signals={"cancel": "1"}), NOW)
-    assert found.text.endswith("goes on in 3.0 s (a cancel waits on it)")
+    assert found.text.endswith("continues in 3.0 s (a cancel is on the row)")
     asked = row(Stage.WAITING, due_in=3.0, signals={"cancel": "1"}, receipt=Receipt(999.0, told=True))
-    assert next_step(asked, NOW).text == "in 3.0 s: it is looked at, to see whether it has stopped"
+    assert next_step(asked, NOW).text == "in 3.0 s: it is polled, to see whether it has stopped"
 
 
-def test_claims_that_came_to_nothing_are_told() -> None:
+def test_claims_without_a_write_are_shown() -> None:
     assert next_step(row(Stage.WAITING, claims_since_write=3), NOW).text.endswith(
         "(3 claims in a row ended without a write)"
     )
@@ -97,9 +97,9 @@ def test_claims_that_came_to_nothing_are_told() -> None:
 @pytest.mark.parametrize(
     ("stage", "state"), [(Stage.COMPLETED, "SUCCESS"), (Stage.FAILED, "FAILURE"), (Stage.CANCELLED, "REVOKED")]
 )
-def test_of_a_row_that_ended_nothing_comes_but_that_it_is_forgotten(stage: Stage, state: str) -> None:
+def test_an_ended_row_is_only_deleted(stage: Stage, state: str) -> None:
     ended = row(stage, due_in=None, ending=stage, forgotten_at=NOW + 6.9 * 86400)
-    assert next_step(ended, NOW).text == f"nothing: it ended as {state}, and its row is forgotten in 6.9 days"
+    assert next_step(ended, NOW).text == f"nothing: it ended as {state}, and its row is deleted in 6.9 days"
     kept = next_step(replace(ended, forgotten_at=None), NOW).text
     assert kept == f"nothing: it ended as {state}, and its row is kept for KILNHAND_RESULT_DAYS"
 
@@ -107,5 +107,5 @@ def test_of_a_row_that_ended_nothing_comes_but_that_it_is_forgotten(stage: Stage
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.04, "0.0 s"), (119.9, "119.9 s"), (150, "2.5 min"), (7200, "2.0 h"), (200_000, "2.3 days")]
 )
-def test_a_span_is_read_at_a_glance(seconds: float, said: str) -> None:
+def test_a_span_has_a_readable_unit(seconds: float, said: str) -> None:
     assert span(seconds) == said

@@ -1,4 +1,4 @@
-"""A row told to a person: made rows from the shortest life to the most troubled one."""
+"""The story of a row: from the shortest life to the one with the most errors."""
 
 from dataclasses import replace
 from typing import Any
@@ -51,7 +51,7 @@ def world() -> World:
 def test_a_good_life_is_told_from_the_sending_to_the_money() -> None:
     history = notes(
         (0.0, "sent", "to the queue generation"), (0.04, "accepted", ""),
-        (0.1, "submitting", "attempt 1: fal fal-ai/flux/schnell"), (0.3, "ticket", "r-1"), (1.2, "looked", "it runs"),
+        (0.1, "submitting", "attempt 1: fal fal-ai/flux/schnell"), (0.3, "ticket", "r-1"), (1.2, "looked", "running"),
         (2.7, "answered", "billed 0.0060 USD"), (2.9, "stored", "1 file, 84000 bytes"), (2.9, "ending", "completed"),
         (3.0, "closed", ""),
     )  # fmt: skip
@@ -61,15 +61,15 @@ def test_a_good_life_is_told_from_the_sending_to_the_money() -> None:
         "job a: generation.text_to_image with flux-schnell, SUCCESS (completed)",
         "2023-11-14 22:13:20 UTC",
         "     +0.0 s  sent to the queue generation",
-        "     +0.0 s  accepted by a worker: valid, and a row",
-        "     +0.1 s  the intent to submit attempt 1: fal fal-ai/flux/schnell",
+        "     +0.0 s  accepted by a worker: the request is valid",
+        "     +0.1 s  begins to submit attempt 1: fal fal-ai/flux/schnell",
         "     +0.3 s  taken by the provider as request r-1",
-        "     +1.2 s  looked at: it runs (3 times up to then)",
+        "     +1.2 s  polled: running (3 times until then)",
         "     +2.7 s  the provider's answer is saved: billed 0.0060 USD",
         "     +2.9 s  stored 1 file, 84000 bytes",
         "     +2.9 s  the ending is decided: completed",
         "     +3.0 s  the ending has reached Celery",
-        "attempt 1: fal fal-ai/flux/schnell; request r-1; taken after 0.2 s; over 2.4 s later (1.5 s of it the model); "
+        "attempt 1: fal fal-ai/flux/schnell; request r-1; taken after 0.2 s; ended 2.4 s later (the model: 1.5 s); "
         "billed 0.0060 USD",
         "money: billed 0.0060 USD",
     ]
@@ -99,10 +99,10 @@ def test_every_word_of_a_history_is_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("signal", "said"),
     [
-        ("cancel", "a cancel was heard"),
-        ("webhook:2", "the provider's webhook of attempt 2 was heard"),
-        ("ticket:1", "the ticket of attempt 1 came late, from the worker that had sent it"),
-        ("{x}", "heard {x}"),
+        ("cancel", "a cancel arrived"),
+        ("webhook:2", "the provider's webhook for attempt 2 arrived"),
+        ("ticket:1", "the ticket of attempt 1 arrived late, from the worker that had submitted it"),
+        ("{x}", "signal {x}"),
     ],
 )
 def test_what_was_heard_is_told(signal: str, said: str) -> None:
@@ -121,9 +121,9 @@ def test_an_attempt_that_was_refused_and_one_that_may_be_a_duplicate_say_so() ->
     told = story(job(Stage.WAITING, attempts=attempts))
     assert "attempt 1: fal fal-ai/flux/schnell; given up after 2.6 s; submit_unknown: the answer was lost" in told
     assert [line for line in told if "rate_limited: fal: slow down (HTTP 429); a possible duplicate" in line]
-    assert [line for line in told if "taken after 0.2 s; under way; a possible duplicate" in line]
+    assert [line for line in told if "taken after 0.2 s; running; a possible duplicate" in line]
     assert money(job(Stage.WAITING, attempts=attempts)) == (
-        "no bill has come; attempt 1 may have been taken and billed; attempt 3 is not over"
+        "no bill received; attempt 1 may have been taken and billed; attempt 3 has not ended"
     )
 
 
@@ -131,8 +131,8 @@ def test_money_is_the_sum_of_all_attempts() -> None:
     about = replace(COST, usd=0.01, estimated=True)
     assert money(job(attempts=(attempt(1, cost=COST), attempt(2, cost=about)))) == "billed about 0.0160 USD"
     unknown = replace(COST, usd=None)
-    assert money(job(attempts=(attempt(1, cost=unknown),))) == "no bill has come; attempt 1 has units of unknown price"
-    assert money(job(attempts=(attempt(1),))) == "no bill has come; attempt 1 ended without a word of its price"
+    assert money(job(attempts=(attempt(1, cost=unknown),))) == "no bill received; attempt 1 has units of unknown price"
+    assert money(job(attempts=(attempt(1),))) == "no bill received; attempt 1 ended without a bill"
     failed = attempt(1, error=ErrorRecord("service_unavailable", "x"))
     assert money(job(Stage.FAILED, attempts=(failed, attempt(2, cost=COST)))) == "billed 0.0060 USD"
 
@@ -142,7 +142,7 @@ def test_money_is_the_sum_of_all_attempts() -> None:
     [
         (Receipt(START, in_time=True), (), "stopped in time; nothing was billed"),
         (Receipt(START, in_time=False, cost=COST), ("x",), "cancelled too late; billed 0.0060 USD; its files are kept"),
-        (Receipt(START, in_time=False), (), "cancelled too late; it may have been billed; it brought no files"),
+        (Receipt(START, in_time=False), (), "cancelled too late; it may have been billed; there are no files"),
     ],
 )
 def test_the_receipt_is_the_last_word(receipt: Receipt, files: tuple[str, ...], said: str) -> None:
@@ -154,7 +154,7 @@ def test_the_receipt_is_the_last_word(receipt: Receipt, files: tuple[str, ...], 
 
 def test_of_a_long_history_the_gap_is_marked() -> None:
     told = story(job(history=tuple(HistoryEntry(START + n, "looked", str(n)) for n in range(FIRST + LAST))))
-    (gap,) = [place for place, line in enumerate(told) if "the middle is left out" in line]
+    (gap,) = [place for place, line in enumerate(told) if "the middle of a long history is left out" in line]
     assert gap == 2 + FIRST
     assert not [line for line in story(job(history=notes((0.0, "looked", "x")))) if "left out" in line]
 
@@ -164,8 +164,8 @@ async def test_the_life_of_a_lost_submission_can_be_read(world: World) -> None:
     world.fal.polls = [Running(), Ended(inference_s=1.0)]
     await world.accept()
     told = "\n".join(story(await world.until(Stage.CLOSING)))
-    assert "nobody can tell whether it was taken: not in the provider's list yet" in told
-    assert "back to be tried again: never found: it may have been taken, and paid for" in told
+    assert "unknown whether the provider has taken it: not in the provider's list yet" in told
+    assert "will be tried again: never found: it may have been taken, and paid for" in told
     assert "attempt 2: fal fal-ai/flux/schnell, a possible duplicate" in told
     assert told.endswith("money: billed 0.0060 USD; attempt 1 may have been taken and billed")
 
@@ -177,7 +177,7 @@ async def test_the_life_of_a_cancelled_job_can_be_read(world: World) -> None:
     await world.turn()
     await world.ledger.signal("a", "cancel")
     told = "\n".join(story(await world.until(Stage.CLOSING)))
-    assert "a cancel was heard" in told
-    assert "waits: the provider cannot be told to stop" in told
+    assert "a cancel arrived" in told
+    assert "waiting: the provider cannot be told to stop" in told
     assert "the ending is decided: cancelled; stopped in time; nothing was billed" in told
-    assert "money: no bill has come\n" in told
+    assert "money: no bill received\n" in told

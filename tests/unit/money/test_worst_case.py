@@ -159,7 +159,7 @@ async def test_words_that_are_lost_twice_are_on_the_bill_twice_and_the_story_say
     most = cost_of_sent(row)
     assert most and costs(row) == [most.usd] * 2
     told = money(row)
-    assert told.startswith("no bill has come; attempt 1 may have been taken and billed about 0.00")
+    assert told.startswith("no bill received; attempt 1 may have been taken and billed about 0.00")
     assert "attempt 2 may have been taken and billed about" in told
 
 

@@ -45,9 +45,9 @@ def test_routes_come_in_the_order_that_was_asked_for(
         ("anthropic", None, "provider", "kiln has no route to 'anthropic'; it has routes to fal, vertex, gemini"),
         ("", None, "provider", "kiln has no route to ''"),
         (None, ["fal", "moon"], "providers", "kiln has no route to 'moon'"),
-        (None, [], "providers", "names nobody; kiln has routes to fal, vertex, gemini"),
-        (None, ["fal", "fal"], "providers", "names somebody twice"),
-        ("fal", ["fal"], "provider", "provider and providers exclude each other"),
+        (None, [], "providers", "is empty; kiln has routes to fal, vertex, gemini"),
+        (None, ["fal", "fal"], "providers", "names a provider twice"),
+        ("fal", ["fal"], "provider", "provider and providers cannot be used together"),
     ],
 )
 def test_an_order_that_cannot_be_kept_is_refused_with_its_field(

@@ -61,7 +61,7 @@ def test_an_empty_negative_prompt_says_nothing() -> None:
 def test_a_seed_is_told_and_said_to_mean_another_picture() -> None:
     made, sent = planned("flux-dev", "gemini-nano-banana-2.1", seed=7)
 
-    assert made.approximated == {"seed": "told, but another model does not draw the same by it"}
+    assert made.approximated == {"seed": "sent, but another model draws another picture with the same seed"}
     assert sent == {"seed": 7}
 
 
@@ -72,14 +72,14 @@ def test_a_picture_goes_inside_the_call_and_its_form_is_left_to_it() -> None:
     assert arguments_for(route, arguments, {}) == {"generate_audio": False, "prompt": "it turns", "duration_s": 8}
     step = Step("veo-3.1-fast", arguments, ())
     assert [file.ref for file in call_files(route, step).in_call] == ["https://example.com/a.png"]
-    assert call_files(CATALOGUE.find("veo-3.1-fast").own, step).in_call == ()
+    assert call_files(CATALOGUE.find("veo-3.1-fast").first_route, step).in_call == ()
 
 
 def test_a_fallback_is_not_told_what_only_the_first_endpoint_knows() -> None:
     model = CATALOGUE.find("flux-pro")
     extra = {"safety_tolerance": "6"}
 
-    assert arguments_for(model.own, {"prompt": "a"}, extra) == {"prompt": "a", **extra}
+    assert arguments_for(model.first_route, {"prompt": "a"}, extra) == {"prompt": "a", **extra}
     assert arguments_for(fallback(model, "gemini-3-pro-image"), {"prompt": "a"}, extra) == {"prompt": "a"}
 
 
@@ -153,7 +153,7 @@ def test_the_models_own_route_is_exact_with_all_that_the_catalogue_accepts(
     refused = {name for name, _ in CATALOGUE.problems(model, arguments)}
     accepted = {name: value for name, value in arguments.items() if name not in refused}
 
-    made = plan(model, model.own, Step(model.name, accepted, (), extra))
+    made = plan(model, model.first_route, Step(model.name, accepted, (), extra))
 
     assert made == Plan(Equivalence.EXACT, mapped=(*accepted, *(f"extra.{name}" for name in extra)))
 
@@ -161,6 +161,6 @@ def test_the_models_own_route_is_exact_with_all_that_the_catalogue_accepts(
 def test_a_passed_through_endpoint_is_told_everything() -> None:
     model = Catalogue(models=()).find("somebody/model")
 
-    made = plan(model, model.own, Step(model.name, {"prompt": "a", "anything": 3}, (), {"more": 1}))
+    made = plan(model, model.first_route, Step(model.name, {"prompt": "a", "anything": 3}, (), {"more": 1}))
 
     assert made == Plan(Equivalence.EXACT, mapped=("prompt", "anything", "extra.more"))

@@ -1,4 +1,4 @@
-"""What becomes of a request on a route: one row a case, over the shipped catalogue. A prompt is asked in every row but the training's."""
+"""What happens to a request on a route: one row a case, over the shipped catalogue. Every row but the training's has a prompt."""
 
 import re
 from typing import Any
@@ -11,9 +11,9 @@ from worker.routing.plan import plan
 
 # the route: `own` is the model's first; the others are fallbacks by the end of their endpoint
 TABLE = """
-model               | asked beside the prompt                       | route           | equivalence | approximated               | dropped                            | why
+model               | asked besides the prompt                      | route           | equivalence | approximated               | dropped                            | why
 
-the model's own route is told everything that the catalogue accepts
+the model's first route gets everything that the catalogue accepts
 flux-schnell        |                                               | own             | exact       |                            |                                    |
 flux-schnell        | num_inference_steps=4 guidance_scale=3.5      | own             | exact       |                            |                                    |
 flux-schnell        | image_size=1000x300 seed=7 num_images=4       | own             | exact       |                            |                                    |
@@ -48,7 +48,7 @@ veo-3.1-lite        | image=i duration_s=8 aspect_ratio=9:16 seed=7 | veo-3.1-li
 veo-3.1-lite        | image=i aspect_ratio=auto                     | veo-3.1-lite    | exact       |                            |                                    |
 veo-3.1-lite        | image=i negative_prompt=fog                   | veo-3.1-lite    | close       | negative_prompt            |                                    | negative_prompt
 
-another model: what is only made otherwise is close
+another model: a parameter that is only changed is close
 flux-schnell        |                                               | nano-banana-2.1 | close       |                            |                                    | gemini-nano-banana-2.1 is another model
 flux-schnell        | num_images=4                                  | nano-banana-2.1 | close       |                            |                                    | gemini-nano-banana-2.1 is another model
 flux-schnell        | output_format=jpeg                            | nano-banana-2.1 | close       |                            |                                    | gemini-nano-banana-2.1 is another model
@@ -73,7 +73,7 @@ veo-3.1-fast        | image=i duration_s=8 aspect_ratio=9:16        | veo-3.1-li
 veo-3.1-fast-audio  | image=i negative_prompt=fog                   | veo-3.1-lite    | close       | negative_prompt            |                                    | negative_prompt
 seedance-2.0        | image=i duration_s=8 aspect_ratio=auto        | veo-3.1-lite    | close       |                            |                                    | veo-3.1-lite-generate-001 is another model
 
-what the caller counts on and does not get is degraded
+a dropped parameter that matters to the caller is degraded
 flux-schnell        | seed=7                                        | nano-banana-2.1 | degraded    | seed                       |                                    | seed
 flux-pro            | seed=7 image_size=square_hd                   | 3-pro-image     | degraded    | seed image_size            |                                    | seed
 flux-dev            | seed=9007199254740993                         | nano-banana-2.1 | degraded    |                            | seed                               | seed (is 9007199254740993; allowed: 0 to 2147483647)
@@ -93,7 +93,7 @@ flux-dev            | pose_url=p                                    | nano-banan
 veo-3.1-fast        | image=i seed=7                                | veo-3.1-lite    | degraded    | seed                       |                                    | seed
 veo-3.1-fast        | image=i extra.resolution=4k                   | veo-3.1-lite    | degraded    |                            | extra.resolution                   | extra.resolution
 
-what would come is not the piece that was asked for
+the result would not be the piece that was asked for
 flux-dev            | image_size=1000x300                           | nano-banana-2.1 | impossible  |                            | image_size                         | image_size (is drawn only in these ratios …
 flux-pro            | image_size=2048x256                           | 3-pro-image     | impossible  |                            | image_size                         | image_size (is drawn only in these ratios …
 flux-pro            | image_size=6000x6000                          | 3-pro-image     | impossible  |                            | image_size                         | image_size (is drawn only up to 4K (1K is 1024x1024 pixels))
@@ -129,7 +129,7 @@ def asked_of(written: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def route_of(model: Model, written: str) -> Route:
     if written == "own":
-        return model.own
+        return model.first_route
     (found,) = (
         route for route in model.routes[1:] if re.search(rf"{re.escape(written)}(-generate-\d+)?$", route.endpoint)
     )
@@ -141,7 +141,7 @@ def route_of(model: Model, written: str) -> Route:
     ROWS,
     ids=[f"{name} {asked} on {route}" for name, asked, route, *_ in ROWS],
 )
-def test_what_becomes_of_a_request_on_a_route(
+def test_what_happens_to_a_request_on_a_route(
     name: str, asked: str, route: str, equivalence: str, approximated: str, dropped: str, why: str
 ) -> None:
     model = CATALOGUE.find(name)

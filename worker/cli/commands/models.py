@@ -70,7 +70,7 @@ def takes(model: Model) -> list[str]:
     """The parameters it takes besides the prompt. For image models: only those in which the models differ."""
     if any(name.startswith("generation.") for name in model.task):
         return [word for name, word in IMAGE_PARAMETERS.items() if model.takes(name)]
-    return [name for name in model.own.takes if name not in COMMON_PARAMETERS]
+    return [name for name in model.first_route.takes if name not in COMMON_PARAMETERS]
 
 
 def _as_json(model: Model) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _as_json(model: Model) -> dict[str, Any]:
         "endpoints": [{"provider": route.provider, "endpoint": route.endpoint} for route in model.routes],
         "price": model.price.model_dump() if model.price else None,
         "usual_s": model.usual_s,
-        "takes": sorted(model.own.takes),
+        "takes": sorted(model.first_route.takes),
         "limits": {name: limit.model_dump(exclude_none=True) for name, limit in model.limits.items()},
         "note": model.note,
     }
