@@ -78,6 +78,14 @@ class RunningCommand:
             self.started |= set(psutil.Process(self.process.pid).children(recursive=True))
         return self.started
 
+    def child(self, word: str) -> psutil.Process:
+        """The running process with this word on its command line. Others may end at any moment."""
+        for process in self.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if word in process.cmdline():
+                    return process
+        raise AssertionError(f"no process {word}")
+
     def ended(self) -> bool:
         self.children()
         return self.process.poll() is not None

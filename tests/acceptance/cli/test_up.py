@@ -50,8 +50,7 @@ def test_up_runs_a_stack_for_its_folder_until_ctrl_c(
 def test_when_a_child_dies_its_log_is_shown_and_the_others_end(running: Callable[..., RunningCommand]) -> None:
     up = running("up")
     up.says(READY)
-    gateway = next(process for process in up.children() if "gateway" in process.cmdline())
-    gateway.kill()
+    up.child("gateway").kill()
     assert up.process.wait(30) == 1
     assert "gateway was ended by SIGKILL" in up.text()
     assert "gateway listening on" in up.text().partition("SIGKILL")[2]
