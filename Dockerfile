@@ -1,11 +1,11 @@
 # The image of every process: worker (the default), gateway, Flower, twin. Built from requirements.lock.
-# BASE may be pinned further: --build-arg BASE=python:3.13-slim-trixie@sha256:…
+# To pin BASE exactly: --build-arg BASE=python:3.13-slim-trixie@sha256:…
 ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CONSTRAINT=/dev/null
 WORKDIR /src
-# A lock is a closed set: --no-deps keeps pip from looking at any release that it does not name.
+# The lock names every package: with --no-deps pip installs nothing else.
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv --without-pip /opt/kilnhand
 RUN python -m pip --python /opt/kilnhand/bin/python install --no-deps --require-hashes --only-binary :all: -r requirements.lock \
@@ -24,7 +24,7 @@ RUN python -m pip --python /opt/kilnhand/bin/python install --no-index --no-deps
 FROM ${BASE}
 LABEL org.opencontainers.image.title="kilnhand" org.opencontainers.image.licenses="MIT"
 ENV PATH=/opt/kilnhand/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-# Folders that volumes are mounted on belong to the user, so new volumes do too.
+# These are mount points. They belong to the user, so new volumes belong to it too.
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin kilnhand \
     && install --directory --owner=kilnhand --group=kilnhand /data/files /data/flower /scratch
 COPY --from=build /opt/kilnhand /opt/kilnhand

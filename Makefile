@@ -1,4 +1,4 @@
-# Needs make and a Python of 3.11 to 3.14; everything else is fetched into .venv. No root, no Redis, no Docker.
+# Needs make and Python 3.11 to 3.14; everything else is installed into .venv. No root, no Redis, no Docker.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -15,13 +15,13 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  make %-11s %s\n' "$$name" "$$text"; done
 
-setup: ## fetch what the lock names into .venv; instant the second time
+setup: ## install the locked packages into .venv; does nothing if they are installed
 	@.ci/venv
 
-demo: setup ## everything in one terminal on the twin, no key needed; ONCE=1 ends when the jobs have
+demo: setup ## run everything in one terminal, with the twin, without a key; ONCE=1 exits when the jobs have ended
 	@$(BIN)/kilnhand up --demo $(if $(ONCE),--once)
 
-test: setup ## all tests that need neither a browser nor Node; ends with the slowest
+test: setup ## all tests that need no browser and no Node; lists the slowest at the end
 	$(BIN)/python -m pytest --numprocesses 3 $(SLOWEST) tests/unit tests/contract $(ARGS)
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(SLOWEST) tests/integration tests/acceptance $(ARGS)
 
@@ -38,26 +38,26 @@ test-peers: setup ## tests with Chromium and Node's fal client; installs both on
 	@.ci/peers
 	$(BIN)/python -m pytest tests/peers $(ARGS)
 
-test-image: setup ## the image's build steps, run in clean virtual environments
+test-image: setup ## run the image's build steps in clean virtual environments
 	$(BIN)/python -m pytest tests/image $(ARGS)
 
-chaos: setup ## processes killed, answers lost, messages stolen, and eight promises proven; SEED=1 JOBS=300 MINUTES=2 WORKERS=3
+chaos: setup ## kill processes, lose answers, steal messages, then check the eight promises; SEED=1 JOBS=300 MINUTES=2 WORKERS=3
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
-chaos-sweep: setup ## the same promises, after a crash at every point of worker/testing/crash.py
+chaos-sweep: setup ## check the same promises after a crash at every point of worker/testing/crash.py
 	@$(BIN)/python -m tests.chaos --sweep $(ARGS)
 
-format: setup ## format the code and mend what the linter can
+format: setup ## format the code and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: setup ## write the locks anew from pyproject.toml; UPGRADE=1 takes newer versions
+lock: setup ## write the locks again from pyproject.toml; UPGRADE=1 takes newer versions
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra demo --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) --group build --constraints requirements-dev.lock --output-file requirements-build.lock
 
-clean: ## remove .venv, caches and what the demo left
+clean: ## remove .venv, caches and the demo's files
 	rm -rf .venv .kilnhand build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf tests/peers/fal_js/node_modules

@@ -1,1 +1,1 @@
-"""The values of a job: what may be asked, how far it is, what the outside sees of it."""
+"""The values of a job: its request, its row, its public status and result."""

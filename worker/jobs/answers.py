@@ -1,6 +1,6 @@
-"""A task's own check of what a provider answered, where files alone are not the answer. Pure.
+"""A task's own check of a provider's answer, for tasks whose answer is not only files. Pure.
 
-The engine calls it and knows nothing of the task: language tasks bring theirs, and so may any other.
+The engine calls it and needs to know nothing about the task. Language tasks have one; other tasks may have one too.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class AnswerFaults:
-    """Why an answer cannot be used, one line a fault, and the answer itself as the next attempt may be shown it."""
+    """Why an answer cannot be used, one line for each fault. `answer` can be shown to the model in the next attempt."""
 
     lines: tuple[str, ...]
     answer: Any = None
@@ -25,7 +25,7 @@ class AnswerCheck(Protocol):
     """Given to `job_task` as `check`."""
 
     def check(self, request: Mapping[str, Any], output: Mapping[str, Any]) -> Mapping[str, Any] | AnswerFaults:
-        """The answer as the caller gets it, from the provider's output; or what is wrong with it."""
+        """The answer for the caller, from the provider's output; or what is wrong with it."""
 
     def repair(self, arguments: Mapping[str, Any], faults: AnswerFaults) -> dict[str, Any]:
-        """The arguments of the one attempt that follows a faulty answer."""
+        """The arguments of the attempt that follows a faulty answer. Only one attempt follows."""

@@ -1,6 +1,6 @@
-"""Which of a step's arguments are files, and of which kind: recorded on the step, from the types of the request.
+"""Which arguments of a step are files, and of which kind: recorded on the step, from the types of the request.
 
-Whatever finds, checks, uploads, brings or fits a file of a request reads it here, whatever its parameter is called.
+All code that checks, uploads, fetches or converts a request's files uses this; no code depends on parameter names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from worker.jobs.file_refs import FileType
 from worker.jobs.job import FileKind, Step
 
-# Rows of versions that did not record the files of a step.
+# For rows of older versions, which did not record the files of a step.
 _UNRECORDED = {"image": "image", "images": "image", "images_data_url": "archive", "loras": "weights"}
 
 
 @dataclass(frozen=True)
 class FileArgument:
-    """A file of a step: where it stands in the arguments (`images.0`, `loras.1.path`), its kind, its reference."""
+    """A file of a step: its path in the arguments (`images.0`, `loras.1.path`), its kind, its reference."""
 
     path: str
     kind: FileKind
@@ -26,7 +26,7 @@ class FileArgument:
 
     @property
     def parameter(self) -> str:
-        """The parameter that holds it."""
+        """The parameter that contains the file."""
         return self.path.partition(".")[0]
 
 
@@ -40,8 +40,8 @@ def file_arguments(step: Step) -> tuple[FileArgument, ...]:
 def recorded_files(request: BaseModel, arguments: Mapping[str, Any]) -> dict[str, FileKind]:
     """The files among a step's arguments: path -> kind.
 
-    An argument holds a file where it holds the reference of one: LoRAs are written as `loras.0.path`. An argument that
-    is called like a field of the request holds none if that field's type names none, whatever its words are.
+    An argument contains a file if it contains the reference of one: a LoRA is at `loras.0.path`. If an argument has the
+    name of a request's field and that field's type has no files, the argument has none either, whatever its text is.
     """
     by_field = {name: dict(_refs(_parts(request, name), getattr(request, name))) for name in type(request).model_fields}
     anywhere = {ref: kind for refs in by_field.values() for ref, kind in refs.items()}
@@ -55,7 +55,7 @@ def recorded_files(request: BaseModel, arguments: Mapping[str, Any]) -> dict[str
 
 
 def _names_files(parts: list[Any]) -> bool:
-    """Whether a field of this annotation may hold files."""
+    """Whether a field with this annotation may contain files."""
     return any(
         isinstance(part, FileType) or (_is_model(part) and any(map(_names_files, _all_parts(part))))
         for part in annotation_parts(parts)
@@ -71,7 +71,7 @@ def _all_parts(model: type[BaseModel]) -> Iterator[list[Any]]:
 
 
 def _refs(parts: list[Any], value: Any) -> Iterator[tuple[str, FileKind]]:
-    """The references in a field's value, by what its annotation says."""
+    """The references in a field's value, with the kinds from its annotation."""
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from _refs(_parts(value, name), getattr(value, name))
@@ -107,6 +107,6 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _unrecorded(leaves: Mapping[str, str]) -> dict[str, Any]:
-    """The files of a step whose row does not say them."""
+    """The files of a step whose row has no record of them, by parameter names."""
     found = {path: _UNRECORDED.get(path.partition(".")[0]) for path in leaves}
     return {path: kind for path, kind in found.items() if kind and (kind != "weights" or path.endswith(".path"))}

@@ -1,4 +1,4 @@
-"""The keys of our own files: how they are made, and which are well formed."""
+"""The keys of our own files: how they are made, and which are valid."""
 
 import hashlib
 import re
@@ -17,16 +17,16 @@ class BadKeyError(KilnhandError, ValueError):
 
 
 def checked(key: str) -> str:
-    """The key itself. `BadKeyError` for one that could leave its folder, hide, or mean something else in a URL."""
+    """The key. Raises `BadKeyError` if it could leave its folder, be a hidden file, or be misread in a URL."""
     if len(key) > _KEY_LENGTH or not _KEY.fullmatch(key):
         raise BadKeyError(f"not the key of a file: {key[:100]!r}")
     return key
 
 
 def key_of(job_id: str, name: str, n: int, ending: str) -> str:
-    """Where a job's file lies: `jobs/{job_id}/{name}-{n}.{ending}`, so that a second fetch replaces the first.
+    """The key of a job's file: `jobs/{job_id}/{name}-{n}.{ending}`, so that a second fetch replaces the first.
 
-    Celery lets a caller choose the job id; one that is no file name goes by its hash.
+    In Celery a caller may choose the job id. If the id is not a valid file name, its SHA-256 is used.
     """
     folder = job_id if _NAME.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()
     return checked(f"jobs/{folder}/{name}-{n}.{ending}")

@@ -1,7 +1,7 @@
-"""The types of a request's files: each a reference (a URL, a data: URI, or the key of a file of ours) with a kind.
+"""The types of a request's files: each is a reference (a URL, a data: URI, or the key of one of our files) and a kind.
 
-A field `mask: Mask` is all that a task says; `file_arguments` records it on the step. Only the form of a reference is
-checked here, at `delay()`. `worker.files` brings the file and checks it.
+A task only declares a field, such as `mask: Mask`; `file_arguments` records the file on the step. This module checks
+the form of a reference, at `delay()`. `worker.files` fetches the file and checks it.
 """
 
 from collections.abc import Mapping
@@ -14,42 +14,42 @@ from worker.jobs.file_keys import checked
 from worker.jobs.job import FileKind
 from worker.jobs.request import file_url
 
-OURS = "jobs/"  # how the key of every file in our store begins
+OURS = "jobs/"  # the prefix of every key in our store
 _SCHEMES = ("http://", "https://", "data:")
 
 
 @dataclass(frozen=True)
 class FileType:
-    """Marks the type of a request's field as the reference of a file of this kind."""
+    """Marks a field's type as the reference of a file of this kind."""
 
     kind: FileKind
 
 
 def file_ref(ref: str) -> str:
-    """The reference itself. Raises `ValueError` for what names no file, with what is allowed."""
+    """The reference. Raises `ValueError`, which says what is allowed, if it is not the form of one."""
     if ref.startswith(OURS):
         return checked(ref)
     if not ref.lower().startswith(_SCHEMES):
-        raise ValueError("must be an http:// or https:// URL, a data: URI, or the key of a file of ours (jobs/…)")
+        raise ValueError("must be an http:// or https:// URL, a data: URI, or the key of one of our files (jobs/…)")
     return file_url(ref)
 
 
-def _name_of(given: Any) -> Any:
-    """A file as a result has it goes by its key: that opens it for as long as our store has it, its URL does not."""
+def _ref_of(given: Any) -> Any:
+    """The key of a file that comes from a result: the key works while our store has the file, its URL expires."""
     if isinstance(given, Mapping) and {"key", "url"} & given.keys():
         return given.get("key") or given.get("url")
     return given
 
 
-def _all_of(given: Any) -> Any:
-    """One alone is a list of one."""
-    return [_name_of(each) for each in given] if isinstance(given, list) else [_name_of(given)]
+def _refs_of(given: Any) -> Any:
+    """The references in a list. A single file becomes a list of one."""
+    return [_ref_of(each) for each in given] if isinstance(given, list) else [_ref_of(given)]
 
 
-Image = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("image")]
-Images = Annotated[list[Annotated[str, AfterValidator(file_ref), FileType("image")]], BeforeValidator(_all_of)]
-Mask = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("mask")]
-Video = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("video")]
-Audio = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("audio")]
-Weights = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("weights")]
-Archive = Annotated[str, AfterValidator(file_ref), BeforeValidator(_name_of), FileType("archive")]
+Image = Annotated[str, AfterValidator(file_ref), BeforeValidator(_ref_of), FileType("image")]
+Images = Annotated[list[Annotated[str, AfterValidator(file_ref), FileType("image")]], BeforeValidator(_refs_of)]
+Mask = Annotated[str, AfterValidator(file_ref), BeforeValidator(_ref_of), FileType("mask")]
+Video = Annotated[str, AfterValidator(file_ref), BeforeValidator(_ref_of), FileType("video")]
+Audio = Annotated[str, AfterValidator(file_ref), BeforeValidator(_ref_of), FileType("audio")]
+Weights = Annotated[str, AfterValidator(file_ref), BeforeValidator(_ref_of), FileType("weights")]
+Archive = Annotated[str, AfterValidator(file_ref), BeforeValidator(_ref_of), FileType("archive")]

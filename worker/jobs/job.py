@@ -1,7 +1,7 @@
-"""The values of a job: what was asked, how far it is, and the one table of allowed moves.
+"""The values of a job: its request, its progress, and the one table of allowed moves.
 
-Frozen: the next state is a new value. An alias is the name that stored rows have: it never changes.
-Times are seconds since the epoch by the ledger's clock (Redis), never a worker's.
+Frozen: the next state is a new value. An alias is the field's name in stored rows, which never changes.
+Times are seconds since the epoch by the ledger's clock (Redis), never by a worker's.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, assert_never
 from pydantic import Field, TypeAdapter
 
 Kind = Literal["image", "video", "audio", "weights", "json", "file"]
-FileKind = Literal["image", "mask", "video", "audio", "weights", "archive"]  # of a file that a request names
+FileKind = Literal["image", "mask", "video", "audio", "weights", "archive"]  # of a file in a request
 Priority = Literal["low", "normal", "high"]
 
 
@@ -20,13 +20,13 @@ class Stage(StrEnum):
     """How far a job is. The last three are final."""
 
     SENT = "sent"  # written by the producer before its message; no worker has accepted it yet
-    ACCEPTED = "accepted"  # valid, nothing sent
-    SUBMITTING = "submitting"  # the intent is written, the POST may be out
+    ACCEPTED = "accepted"  # valid, nothing submitted
+    SUBMITTING = "submitting"  # the intent is written, the POST may have been sent
     UNKNOWN = "unknown"  # the provider may or may not have taken it
-    WAITING = "waiting"  # the ticket is saved, the provider works
+    WAITING = "waiting"  # the ticket is saved, polls follow
     FETCHED = "fetched"  # the provider's answer is saved
-    STORED = "stored"  # our store holds every piece
-    CLOSING = "closing"  # the ending is decided and on its way to Celery
+    STORED = "stored"  # every piece is in our store
+    CLOSING = "closing"  # the ending is decided and is being sent to Celery
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -66,7 +66,7 @@ MOVES: Mapping[Stage, frozenset[Stage]] = {stage: _moves(stage) for stage in Sta
 
 @dataclass(frozen=True)
 class Piece:
-    """A file that a request promises. `at` is its path in the provider's answer, `*` for each of a list."""
+    """A file that a request promises. `at` is its path in the provider's answer; `*` means each item of a list."""
 
     name: str
     kind: Kind
@@ -74,43 +74,43 @@ class Piece:
     count: int = 1
     width: int | None = None  # pixels
     height: int | None = None
-    ratio: float | None = None  # width / height, where only the shape is promised
+    ratio: float | None = None  # width / height, if only the ratio is promised
 
 
 @dataclass(frozen=True)
 class Step:
-    """One call for a result: a model by name, arguments by our names, and the pieces it must bring.
+    """One call for a result: a model's name, arguments by our names, and the promised pieces.
 
-    `files` is filled in from the types of the request (`worker.jobs.file_arguments`).
+    `worker.jobs.file_arguments` fills in `files` from the types of the request.
     """
 
     model: str
     arguments: Mapping[str, Any]
     pieces: tuple[Piece, ...]
-    extra: Mapping[str, Any] = field(default_factory=dict)  # sent to the endpoint as it is
-    files: Mapping[str, FileKind] | None = None  # which arguments are files: path -> kind; None: not recorded
+    extra: Mapping[str, Any] = field(default_factory=dict)  # sent to the endpoint unchanged
+    files: Mapping[str, FileKind] | None = None  # which arguments are files: path -> kind. None: not recorded
 
 
 @dataclass(frozen=True)
 class Options:
-    """What every task takes beside its request."""
+    """The options that every task takes besides its request."""
 
     tenant: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     deadline_s: float | None = None
     priority: Priority = "normal"
     idempotency_key: str | None = None
-    provider: str | None = None  # who is tried first
-    providers: tuple[str, ...] | None = None  # who is tried, and nobody else
+    provider: str | None = None  # this provider is tried first
+    providers: tuple[str, ...] | None = None  # only these providers are tried, in this order
     fallback: bool = True
     allow_degraded: bool = False
     fallback_on_policy: bool = False
-    max_queue_s: float | None = None  # in a provider's queue, before another route is tried
+    max_queue_s: float | None = None  # seconds in a provider's queue before another route is tried
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """What a provider hands back on submit, and all that is needed to ask again."""
+    """What a provider returns for a submission: all that is needed to poll it from any worker."""
 
     request_id: str
     urls: Mapping[str, str] = field(default_factory=dict)
@@ -118,7 +118,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class ErrorRecord:
-    """An error as a row keeps it: the code of its class (`worker.errors`), the message, the provider's own words."""
+    """An error as a row stores it: the code of its class (`worker.errors`), its message, and the provider's details."""
 
     code: str
     message: str
@@ -129,7 +129,7 @@ class ErrorRecord:
 
 @dataclass(frozen=True)
 class Cost:
-    """Billed units times the catalogue's price. `estimated` where `extra` may have changed it, or no price is known."""
+    """Billed units times the catalogue's price. `estimated`: `extra` may have changed the price, or it is unknown."""
 
     usd: float | None
     units: float | None
@@ -151,44 +151,44 @@ class Attempt:
     inference_s: float | None = None
     cost: Cost | None = None
     error: Annotated[ErrorRecord | None, Field(alias="trouble")] = None
-    seed: int | None = None  # of our choice, where the caller left it open: it makes the submission findable
-    possible_duplicate: bool = False  # the attempt before it may have been taken and paid for, unseen by us
-    equivalence: str = "exact"  # how near its route comes to what was asked (`worker.routing.plan`)
+    seed: int | None = None  # chosen by us if the caller left it open: it identifies a lost submission
+    possible_duplicate: bool = False  # an earlier attempt may have been taken and paid for without our knowledge
+    equivalence: str = "exact"  # how near its route comes to the request (`worker.routing.plan`)
     answered: bool = False  # the provider answered at once, without a ticket
-    leaving: bool = False  # it is asked to leave its provider's queue, for another route
+    leaving: bool = False  # a cancel was sent, so that it leaves its provider's queue for another route
 
     @property
     def was_taken(self) -> bool:
-        """Whether the provider has had it: it may be billed."""
+        """Whether the provider has taken it, so that it may be billed."""
         return self.ticket is not None or self.answered
 
-    version: str | None = None  # what ran, as the provider calls it
-    missing: tuple[ErrorRecord, ...] = ()  # why some of several pictures did not come
+    version: str | None = None  # the version that ran, by the provider's name
+    missing: tuple[ErrorRecord, ...] = ()  # why some of several pictures are missing
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a cancel. `in_time` is None when the provider never said."""
+    """The result of a cancel. `in_time` is None if the provider never said."""
 
     asked_at: float
-    told: bool = False  # whether the provider has been reached
+    told: bool = False  # whether the cancel has reached the provider
     in_time: bool | None = None
-    cost: Cost | None = None  # what was billed all the same, where it is known
+    cost: Cost | None = None  # what was billed nevertheless, if it is known
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """A line of a job's history."""
+    """An entry of a job's history."""
 
     at: float
-    what: str  # a constant, as in a log
+    what: str  # a constant, like a log event
     text: str = ""
-    times: int = 1  # the same again, `at` being the last time
+    times: int = 1  # how often it was repeated; `at` is the last time
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A file in our store. `key` is its place there; its URL is signed when it is handed out."""
+    """A file in our store under `key`. Its URL is signed when a result is made."""
 
     name: str
     key: str
@@ -203,7 +203,7 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Observation:
-    """What was last seen of a running job; published, never decided on."""
+    """What the last poll saw of a running job. It is published; no decision depends on it."""
 
     running: bool = False
     queue_position: int | None = None
@@ -215,7 +215,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Job:
-    """A row: what was asked for, and everything needed to go on from here on any worker."""
+    """A row: the request, and everything that any worker needs to continue."""
 
     id: str
     task: str
@@ -226,23 +226,23 @@ class Job:
     created_at: float
     stage: Stage = Stage.ACCEPTED
     attempts: tuple[Attempt, ...] = ()
-    tries: Annotated[int, Field(alias="looks")] = 0  # of the stage that it is in
-    defects: int = 0  # unexpected errors of ours in a row
+    tries: Annotated[int, Field(alias="looks")] = 0  # tries of the current stage
+    defects: int = 0  # our own unexpected errors, one after another
     observed: Annotated[Observation, Field(alias="sight")] = Observation()
-    given_up: tuple[str, ...] = ()  # routes that are not tried any more, as `worker.routing.routes` names them
-    held_back_at: float | None = None  # since when no provider may be asked
+    given_up: tuple[str, ...] = ()  # routes that are not tried again, by their names of `worker.routing.routes`
+    held_back_at: float | None = None  # the time since which no provider may be asked
     uploads: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # provider -> a file's reference -> URL
-    # A language model's answer that cannot be used, and what is wrong with it, for its next attempt.
+    # A language model's unusable answer and its faults, for the next attempt.
     bad_answer: Annotated[Mapping[str, Any] | None, Field(alias="bad")] = None
-    answer: Mapping[str, Any] | None = None  # the provider's, from FETCHED on
+    answer: Mapping[str, Any] | None = None  # the provider's, from stage FETCHED on
     artefacts: tuple[Artefact, ...] = ()
-    result: Mapping[str, Any] | None = None  # what the caller reads, once completed
-    ending: Stage | None = None  # decided when CLOSING, never changed after
+    result: Mapping[str, Any] | None = None  # what the caller gets, when it is completed
+    ending: Stage | None = None  # decided at stage CLOSING, then never changed
     error: Annotated[ErrorRecord | None, Field(alias="trouble")] = None  # why it failed
     closed_at: float | None = None
     published_at: Annotated[float | None, Field(alias="told_at")] = None  # when a status was last published
     sent_at: float | None = None  # when the producer wrote the row, if it did
-    receipt: Receipt | None = None  # of a cancel, from the moment that the provider was asked to stop
+    receipt: Receipt | None = None  # of a cancel, from the moment the provider is asked to stop
     history: tuple[HistoryEntry, ...] = ()
     message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues
 
@@ -253,12 +253,12 @@ class Job:
 
     @property
     def is_brief(self) -> bool:
-        """Whether it brings pictures or words alone: it runs, is fetched, and stored in moments."""
+        """Whether its pieces are only pictures or text, which are fetched and stored within moments."""
         return all(piece.kind == "image" for piece in self.step.pieces)
 
     @property
     def attempt(self) -> Attempt | None:
-        """The attempt under way, or the last one."""
+        """The current attempt, or the last one."""
         return self.attempts[-1] if self.attempts else None
 
     def move(self, stage: Stage, **changes: Any) -> "Job":
@@ -277,7 +277,7 @@ _TICKET = TypeAdapter(Ticket)
 
 
 def dump_job(job: Job) -> bytes:
-    """The job as JSON, as the ledger keeps it."""
+    """The job as the ledger's JSON."""
     return _JOB.dump_json(job, exclude_defaults=True, by_alias=True)
 
 

@@ -1,6 +1,6 @@
-"""What a caller may send: the base of every request, the options beside it, and the words in which it is refused.
+"""What a caller may send: the base class of requests, the options, and how a bad request is refused.
 
-A request is read as JSON and strictly: what arrives by `delay()` and by a bare `send_task` is judged alike.
+A request is read as JSON and strictly, so `delay()` and a bare `send_task` are checked in the same way.
 """
 
 import json
@@ -41,7 +41,7 @@ def _sendable(extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def file_url(url: str) -> str:
-    """A URL that a provider can fetch: http(s), or data: for what is small. Raises `ValueError` for any other."""
+    """The URL, if a provider can fetch it: http(s), or data: for small files. Raises `ValueError` for any other."""
     parts = urlsplit(url)
     if parts.scheme == "data" and "," in url:
         return url
@@ -59,7 +59,7 @@ Extra = Annotated[dict[Label, JsonValue], AfterValidator(_sendable)]
 
 
 class BaseRequest(BaseModel):
-    """A task's own parameters. `extra` is sent to the endpoint as it is and overrides what we would send."""
+    """A task's own parameters. `extra` is sent to the endpoint unchanged and overrides what we would send."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -67,11 +67,11 @@ class BaseRequest(BaseModel):
     extra: Extra = Field(default_factory=dict, max_length=50)
 
     follows: ClassVar[Mapping[str, str]] = {}
-    """Which field takes which piece of the job before it in a chain: field -> path in that job's result."""
+    """In a chain, the fields that take their value from the job before: field -> path in that job's result."""
 
 
 class JobOptions(BaseModel):
-    """What every task takes beside its request."""
+    """The options that every task takes besides its request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -88,24 +88,24 @@ class JobOptions(BaseModel):
     max_queue_s: Annotated[float, Field(gt=0, le=86400)] | None = None
 
     def values(self) -> Options:
-        """As the row keeps them."""
+        """The options as the row stores them."""
         given = self.model_dump()
         return Options(**{**given, "providers": tuple(self.providers) if self.providers else None})
 
 
 def read(task: str, asks: type[T], given: Mapping[str, Any]) -> tuple[T, JobOptions]:
-    """The request and the options in `given`. Raises `InvalidRequestError`: one line a field, and what it allows."""
+    """The request and the options in `given`. Raises `InvalidRequestError` with a line per field and what it allows."""
     raw = _as_json(task, given)
-    ours = {name: value for name, value in given.items() if name in JobOptions.model_fields}
-    theirs = {name: value for name, value in given.items() if name not in JobOptions.model_fields}
+    shared = {name: value for name, value in given.items() if name in JobOptions.model_fields}
+    own = {name: value for name, value in given.items() if name not in JobOptions.model_fields}
     problems: list[tuple[str, str]] = []
     if len(raw) > MAX_BYTES:
         problems.append(("request", f"is {len(raw)} bytes as JSON; allowed: {MAX_BYTES}"))
-    found = [_read(model, part, problems) for model, part in ((asks, theirs), (JobOptions, ours))]
+    found = [_read(model, part, problems) for model, part in ((asks, own), (JobOptions, shared))]
     if problems:
         raise refusal(task, problems)
     request, options = found
-    assert isinstance(request, asks) and isinstance(options, JobOptions)  # noqa: S101  # no problems, so both are read
+    assert isinstance(request, asks) and isinstance(options, JobOptions)  # noqa: S101  # without problems both are read
     return request, options
 
 
@@ -114,7 +114,7 @@ def _read(model: type[BaseModel], part: Mapping[str, Any], problems: list[tuple[
         return model.model_validate_json(to_json(part, inf_nan_mode="constants"), strict=True)
     except ValidationError as error:
         problems += [
-            (_where(item["loc"]), _said(item)) for item in error.errors(include_url=False, include_input=False)
+            (_field_name(item["loc"]), _message(item)) for item in error.errors(include_url=False, include_input=False)
         ]
         return None
 
@@ -129,20 +129,20 @@ def _as_json(task: str, given: Mapping[str, Any]) -> bytes:
 
 
 def refusal(task: str, problems: Iterable[tuple[str, str]]) -> InvalidRequestError:
-    """One error for all problems: (field, message)."""
+    """One error for all problems, which are pairs of field and message."""
     lines = dict.fromkeys(f"  {field}: {message}" for field, message in problems)
     return InvalidRequestError("\n".join([f"{task}: the request was refused", *lines]))
 
 
-def _where(loc: Sequence[int | str]) -> str:
-    """The field as a caller knows it; pydantic also names the branch of a union that it tried."""
+def _field_name(loc: Sequence[int | str]) -> str:
+    """The field's path as the caller knows it, without the branch of a union that pydantic also names."""
     known = [str(part) for part in loc if isinstance(part, int) or (part[:1].islower() and "[" not in part)]
     return ".".join(known) or "request"
 
 
-def _said(item: Any) -> str:
-    """Pydantic's own words, shorter where they are about Python."""
+def _message(item: Any) -> str:
+    """Pydantic's message, shortened if it is about Python."""
     if item["type"] == "extra_forbidden":
-        return "is not a parameter of this task; what the endpoint alone knows goes into extra"
+        return "is not a parameter of this task; put parameters of the endpoint into extra"
     message = str(item["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]

@@ -1,4 +1,4 @@
-"""What others leave on a row for its next step: a cancel, a provider's webhook, a ticket that came late."""
+"""Signals that other processes leave on a row for its next step: a cancel, a webhook report, a late ticket."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,33 +11,33 @@ CANCEL = "cancel"
 
 @dataclass(frozen=True)
 class WebhookReport:
-    """A provider's word that a run has ended."""
+    """A provider's report, by webhook, that a run has ended."""
 
     request_id: str
     status: Literal["OK", "ERROR"]
     at: float  # the gateway's clock, seconds since the epoch
     payload: Mapping[str, Any] | None = None
-    payload_error: str | None = None  # why the payload is missing; the answer can still be asked for
+    payload_error: str | None = None  # why the payload is missing; the answer can still be fetched
     error: str | None = None
 
     def dump(self) -> str:
-        """As JSON, the value of a signal."""
-        return _HEARD.dump_json(self).decode()
+        """The report as JSON, the value of a signal."""
+        return _REPORT.dump_json(self).decode()
 
     @classmethod
     def load(cls, raw: str) -> "WebhookReport":
-        """From its JSON."""
-        return _HEARD.validate_json(raw)
+        """The report from its JSON."""
+        return _REPORT.validate_json(raw)
 
 
-_HEARD = TypeAdapter(WebhookReport)
+_REPORT = TypeAdapter(WebhookReport)
 
 
 def webhook_signal(attempt: int) -> str:
-    """The signal that carries what was heard of an attempt."""
+    """The name of the signal with an attempt's webhook report."""
     return f"webhook:{attempt}"
 
 
 def ticket_signal(attempt: int) -> str:
-    """The signal that carries an attempt's ticket to a row whose writer came too late."""
+    """The name of the signal with an attempt's ticket, when the claim was lost before the ticket was written."""
     return f"ticket:{attempt}"

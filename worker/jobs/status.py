@@ -1,4 +1,4 @@
-"""What the outside sees of a job: its live status and its result. How they reach Celery is `worker.edge`."""
+"""The public values of a job: its live status and its result. `worker.edge` sends them to Celery."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, assert_never
@@ -17,7 +17,7 @@ _ENDED: Mapping[Stage, State] = {
 
 
 class JobStatus(BaseModel):
-    """The meta of a job that has not ended, and what `kilnhand status` shows. Times: seconds since the epoch."""
+    """The Celery meta of a job that has not ended; `kilnhand status` shows it. Times: seconds since the epoch."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,8 +27,10 @@ class JobStatus(BaseModel):
     stage: str
     model: str
     progress: float = Field(description="0 to 1")
-    progress_estimated: bool = Field(description="from time alone, because the provider has not said")
-    queue_position: int | None = Field(None, description="how many are ahead at the provider, when it says so")
+    progress_estimated: bool = Field(description="from the elapsed time, because the provider reports no progress")
+    queue_position: int | None = Field(
+        None, description="the number of requests ahead in the provider's queue, if known"
+    )
     logs: list[str] = Field(default_factory=list, description="the newest lines of the provider's log")
     provider: str | None = None
     endpoint: str | None = None
@@ -39,11 +41,13 @@ class JobStatus(BaseModel):
     created_at: float
     updated_at: float
     error: str | None = None
-    receipt: Receipt | None = Field(None, description="of a cancel: whether it came in time, and what was billed")
+    receipt: Receipt | None = Field(
+        None, description="the result of a cancel: whether it came in time, and what was billed"
+    )
 
 
 class FileOut(BaseModel):
-    """A finished file under our own URL."""
+    """A stored file, with our URL."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,11 +58,11 @@ class FileOut(BaseModel):
     width: int | None = None
     height: int | None = None
     duration_s: float | None = None
-    key: str = Field(description="its place in the store")
+    key: str = Field(description="its key in the store")
 
 
 class Timings(BaseModel):
-    """Seconds: before the provider took it, at the provider, the model alone when known, and from first to last."""
+    """Seconds: before the provider took it, at the provider, the model alone (if known), and in total."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,7 +73,7 @@ class Timings(BaseModel):
 
 
 class Tried(BaseModel):
-    """One attempt: on whom, how it failed (its error's code) if it did, how long it took, what it cost."""
+    """One attempt: provider, model, the code of its error if it failed, duration and cost."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,20 +85,20 @@ class Tried(BaseModel):
 
 
 class Provenance(BaseModel):
-    """Where the piece comes from: nothing is swapped in silence."""
+    """Where the piece comes from, so that no model or provider is replaced silently."""
 
     model_config = ConfigDict(frozen=True)
 
-    asked_for: str = Field(description="the model, in the caller's words")
-    provider: str = Field(description="who served it")
-    model: str = Field(description="the provider's name for what served it")
-    version: str | None = Field(None, description="what ran, as the provider says")
+    asked_for: str = Field(description="the model, as the caller named it")
+    provider: str = Field(description="the provider that served it")
+    model: str = Field(description="the provider's name of the model that served it")
+    version: str | None = Field(None, description="the version that ran, by the provider's name")
     equivalence: str = Field(description="exact, close or degraded")
-    approximated: dict[str, str] = Field(default_factory=dict, description="parameters told otherwise, and how")
-    dropped: list[str] = Field(default_factory=list, description="parameters that it was not told")
-    prompt: str | None = Field(None, description="as it was really sent")
-    missing: list[str] = Field(default_factory=list, description="why some of several pictures did not come")
-    tried: list[Tried] = Field(default_factory=list, description="every attempt, the last one brought the piece")
+    approximated: dict[str, str] = Field(default_factory=dict, description="parameters that were changed, and how")
+    dropped: list[str] = Field(default_factory=list, description="parameters that were not sent")
+    prompt: str | None = Field(None, description="the prompt as it was sent")
+    missing: list[str] = Field(default_factory=list, description="why some of several pictures are missing")
+    tried: list[Tried] = Field(default_factory=list, description="every attempt; the last one brought the piece")
 
 
 class JobResult(BaseModel):
@@ -112,16 +116,14 @@ class JobResult(BaseModel):
     cost: Cost | None = None
     timings: Timings
     attempts: int
-    possible_duplicate: bool = Field(
-        False, description="an earlier submission was lost from sight, and may be paid too"
-    )
+    possible_duplicate: bool = Field(False, description="an earlier submission was lost and may also be billed")
     provenance: Provenance
     tenant: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 
 
 def status_of(job: Job, now: float) -> JobStatus:
-    """The job as the outside may see it at this moment."""
+    """The job's public status at this moment."""
     attempt = job.attempt
     ticket = attempt.ticket if attempt else None
     ended = job.stage == Stage.CLOSING or job.is_final
@@ -164,7 +166,7 @@ def state_of(job: Job) -> State:
 
 
 def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: float) -> dict[str, Any]:
-    """The result of a job whose pieces are stored. `urls` by store key."""
+    """The result of a job whose pieces are stored. `urls`: store key -> URL."""
     attempt = job.attempts[-1]
     ticket, submitted = attempt.ticket, attempt.submitted_at or attempt.started_at
     seed = (job.answer or {}).get("seed")
@@ -193,7 +195,7 @@ def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: fl
 
 
 def _pieces(job: Job, urls: Mapping[str, str]) -> dict[str, Any]:
-    """The files by the names that the task promised: a list where there may be several, else the file itself."""
+    """The files by the names of the task's pieces: a list if there may be several, otherwise the file itself."""
     found: dict[str, Any] = {} if job.step.pieces else {"answer": dict(job.answer or {})}
     for piece in job.step.pieces:
         files = [_file(artefact, urls[artefact.key]) for artefact in job.artefacts if artefact.name == piece.name]

@@ -37,7 +37,7 @@ WRONG: list[tuple[JobTask, dict[str, Any], str]] = [
     (text_to_image, {"prompt": "a", "lora_url": "file:///etc/passwd"}, "lora_url: must be an http:// or https:// URL"),
     (text_to_image, {"prompt": "a", "loras": [{"url": "jobs/../../etc/passwd"}]}, "loras.0.url: not the key of a file"),
     (text_to_image, {"prompt": "a", "lora_url": "jobs/a/../b"}, "lora_url: not the key of a file"),
-    (text_to_image, {"prompt": "a", "lora_url": "JOBS/a/b"}, "lora_url: must be an http:// or https:// URL, a data: URI, or the key of a file of ours"),
+    (text_to_image, {"prompt": "a", "lora_url": "JOBS/a/b"}, "lora_url: must be an http:// or https:// URL, a data: URI, or the key of one of our files"),
     (text_to_image, {"prompt": "a", "lora_url": {"path": "jobs/a/b"}}, "lora_url: input should be a valid string"),
     (lora, {"images_data_url": "jobs//a.zip"}, "images_data_url: not the key of a file"),
     (text_to_image, {"prompt": "a", "lora_url": "https://u:p@example.com/x"}, "lora_url: must not carry a user name or password"),

@@ -37,7 +37,7 @@ def test_a_file_of_a_result_goes_by_its_key_which_does_not_expire() -> None:
 @pytest.mark.parametrize(
     ("ref", "says"),
     [
-        ("/etc/passwd", "images.0: must be an http:// or https:// URL, a data: URI, or the key of a file of ours"),
+        ("/etc/passwd", "images.0: must be an http:// or https:// URL, a data: URI, or the key of one of our files"),
         ("file:///etc/passwd", "images.0: must be an http:// or https:// URL, a data: URI, or the key"),
         ("gs://bucket/a.png", "images.0: must be an http:// or https:// URL, a data: URI, or the key"),
         ("@red.png", "images.0: must be an http:// or https:// URL, a data: URI, or the key"),
