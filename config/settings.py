@@ -2,7 +2,7 @@
 
 Our variables start with `KILNHAND_`; variables of vendors keep their names. A value in the environment wins over one
 in the `.env` file of the working directory. `config.keys` finds the vendors' keys, and `config.logging` configures the
-logs.
+logs. One file, although it is long: a reader looks for a setting in one place.
 """
 
 import re
