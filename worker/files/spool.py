@@ -53,7 +53,7 @@ class Spool:
 
     @property
     def file(self) -> BinaryIO:
-        """The bytes as a file, from their beginning; whoever reads it by its path finds all of them."""
+        """The bytes as a file, from their beginning. A file with a path is complete on the disk."""
         self._file.seek(0)
         return cast(BinaryIO, self._file)
 
