@@ -20,7 +20,7 @@ def test_the_key_is_read_under_its_vendors_name_and_never_shown(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("key", ["sk ant", "sk\nant", "clé"])
-def test_what_cannot_be_a_header_is_refused_without_being_told(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_a_key_that_cannot_be_a_header_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", key)
     with pytest.raises(ValidationError, match="one word of ASCII") as refused:
         AnthropicSettings()
@@ -28,7 +28,7 @@ def test_what_cannot_be_a_header_is_refused_without_being_told(monkeypatch: pyte
     assert key not in str(refused.value)
 
 
-def test_without_a_key_it_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_the_message_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ANTHROPIC_API_KEY", "KILNHAND_ANTHROPIC_BASE_URL"):
         monkeypatch.setenv(name, "")
 

@@ -61,7 +61,7 @@ def test_the_gemini_api_takes_its_own_key_or_one_that_is_not_meant_for_vertex(
         assert found.key.get_secret_value() not in repr(found)
 
 
-def test_what_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_missing_variable_is_named(tmp_path: Path) -> None:
     nothing = vertex(tmp_path)
     gone = vertex(tmp_path, GOOGLE_APPLICATION_CREDENTIALS="gone.json", GOOGLE_CLOUD_PROJECT="kilns")
 

@@ -1,4 +1,4 @@
-"""Language models: the brief's names, dead ones too, find what answers today, with the other vendor behind it."""
+"""Language models: required names, retired ones too, find a current model, with the other vendor as fallback."""
 
 import pytest
 from pydantic import ValidationError
@@ -45,7 +45,7 @@ def test_every_language_model_has_the_other_vendor_behind_it(catalogue: Catalogu
         assert all(model.price_on(route) for route in model.routes)
 
 
-def test_every_route_is_told_the_same_and_given_the_images_as_files(catalogue: Catalogue) -> None:
+def test_every_route_gets_the_same_arguments_and_the_images_as_files(catalogue: Catalogue) -> None:
     request = REQUESTS["language.caption"].model_validate({"images": ["https://a.b/1", "https://a.b/2"]})
     for model in catalogue.for_task("language.caption"):
         step = request.step(model)

@@ -1,4 +1,4 @@
-"""What a lost call may have cost: never less than it can have been billed, and never nothing where there is a price."""
+"""The possible cost of a lost call: never less than the bill can be, and never nothing if there is a price."""
 
 from dataclasses import replace
 from typing import Any
@@ -95,7 +95,7 @@ def test_words_that_were_lost_cost_what_was_sent_and_all_that_might_come(task: s
     assert cost.usd == pytest.approx((read * usd_read + 4096 * usd_wrote) / 1_000_000)
 
 
-def test_the_repair_round_is_the_dearer_for_the_bad_answer_that_it_is_told() -> None:
+def test_a_repair_costs_more_because_it_sends_the_bad_answer() -> None:
     job = words("language.caption", "claude-haiku-5-5")
     first = cost_of_sent(job)
     again = cost_of_sent(replace(job, bad_answer={"answer": "x" * 900, "complaint": ["captions: missing"]}))

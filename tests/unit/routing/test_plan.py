@@ -1,4 +1,4 @@
-"""A plan says how a parameter is told, accounts for every parameter, and agrees with what is really sent."""
+"""A plan says how a parameter is sent, covers every parameter, and agrees with what is sent."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def planned(name: str, endpoint: str, **arguments: Any) -> tuple[Plan, dict[str,
     return plan(model, route, Step(name, arguments, ())), arguments_for(route, arguments, {})
 
 
-def test_a_size_is_told_as_a_ratio_and_a_resolution() -> None:
+def test_a_size_is_sent_as_a_ratio_and_a_resolution() -> None:
     made, sent = planned("flux-dev", "gemini-nano-banana-2.1", image_size={"width": 1024, "height": 768})
 
     assert made.approximated == {"image_size": "1024x768 as 4:3 at 1K"}
@@ -58,7 +58,7 @@ def test_an_empty_negative_prompt_says_nothing() -> None:
     assert made.approximated == {} and sent == {"prompt": "a kiln"}
 
 
-def test_a_seed_is_told_and_said_to_mean_another_picture() -> None:
+def test_a_seed_is_sent_and_marked_as_another_picture() -> None:
     made, sent = planned("flux-dev", "gemini-nano-banana-2.1", seed=7)
 
     assert made.approximated == {"seed": "sent, but another model draws another picture with the same seed"}
@@ -75,7 +75,7 @@ def test_a_picture_goes_inside_the_call_and_its_form_is_left_to_it() -> None:
     assert call_files(CATALOGUE.find("veo-3.1-fast").first_route, step).in_call == ()
 
 
-def test_a_fallback_is_not_told_what_only_the_first_endpoint_knows() -> None:
+def test_a_fallback_does_not_get_extra() -> None:
     model = CATALOGUE.find("flux-pro")
     extra = {"safety_tolerance": "6"}
 
@@ -91,15 +91,15 @@ def test_a_value_beyond_the_endpoints_limits_is_neither_sent_nor_hidden() -> Non
 
 
 @pytest.mark.parametrize(
-    ("equivalence", "by_itself", "with_leave"),
+    ("equivalence", "by_itself", "with_permission"),
     [("exact", True, True), ("close", True, True), ("degraded", False, True), ("impossible", False, False)],
 )
-def test_only_degraded_needs_leave_and_impossible_never_gets_it(
-    equivalence: str, by_itself: bool, with_leave: bool
+def test_degraded_needs_permission_and_impossible_is_never_allowed(
+    equivalence: str, by_itself: bool, with_permission: bool
 ) -> None:
     made = Plan(Equivalence(equivalence))
 
-    assert (made.may_follow(), made.may_follow(allow_degraded=True)) == (by_itself, with_leave)
+    assert (made.may_follow(), made.may_follow(allow_degraded=True)) == (by_itself, with_permission)
 
 
 SIZES = st.one_of(
@@ -130,7 +130,7 @@ ROUTES = st.sampled_from([(model, route) for model in CATALOGUE.models for route
 
 @given(ROUTES, ARGUMENTS, EXTRA)
 @settings(max_examples=150, deadline=None, derandomize=True)
-def test_every_parameter_has_one_fate_and_exact_means_all_of_them_told(
+def test_every_parameter_is_in_one_group_and_exact_means_all_are_sent(
     where: tuple[Model, Route], arguments: dict[str, Any], extra: dict[str, Any]
 ) -> None:
     model, route = where
@@ -158,7 +158,7 @@ def test_the_models_own_route_is_exact_with_all_that_the_catalogue_accepts(
     assert made == Plan(Equivalence.EXACT, mapped=(*accepted, *(f"extra.{name}" for name in extra)))
 
 
-def test_a_passed_through_endpoint_is_told_everything() -> None:
+def test_a_passed_through_endpoint_gets_everything() -> None:
     model = Catalogue(models=()).find("somebody/model")
 
     made = plan(model, model.first_route, Step(model.name, {"prompt": "a", "anything": 3}, (), {"more": 1}))

@@ -121,7 +121,7 @@ def test_the_routes_that_are_left_to_a_job(
     assert list(found.refused) == refused
 
 
-def test_a_job_that_no_provider_can_serve_is_told_what_to_set() -> None:
+def test_a_job_that_no_provider_can_serve_says_what_to_set() -> None:
     model, job = load_catalogue().find("flux-dev"), job_of("flux-dev")
     error = no_route_error(model, job, route_options(model, job, lacks("fal", "vertex")))
     assert isinstance(error, ProviderDisabledError)
