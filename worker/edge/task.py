@@ -241,7 +241,7 @@ def _order_problems(model: Model, options: JobOptions, step: Step) -> list[tuple
     found = plan(model, first, step)
     if first is model.first_route or found.may_follow(allow_degraded=options.allow_degraded):
         return []
-    leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded takes it all the same"
+    leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded accepts that"
     return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
 
 
