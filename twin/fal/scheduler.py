@@ -117,7 +117,7 @@ class Scheduler:
         return was_waiting
 
     def finish(self) -> None:
-        """Declare the time of every request over: what runs ends now, what waits starts and ends as soon as it may."""
+        """End all runs now. A queued job starts when there is a slot, and ends at once; a stuck run stays stuck."""
         now = self._clock()
         for job in self._jobs.values():
             if job.stage is Stage.RUNNING:
@@ -125,8 +125,8 @@ class Scheduler:
             elif job.stage is Stage.QUEUED:
                 job.seconds, job.ready_at = 0.0, now
             job.hurried.set()
-        for account in list(self._lanes):
-            self._pump(account)
+        for account in list(self._queues):
+            self._start_ready(account)
 
     def clear(self) -> None:
         """Drop all jobs, at any stage, and all counts."""

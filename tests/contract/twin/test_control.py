@@ -103,7 +103,7 @@ def test_health_answers(twin: Any) -> None:
     assert twin.http.get("/_twin/health").json() == {"status": "ok"}
 
 
-def test_every_run_ends_when_its_time_is_declared_over(twin: Any, until: Any) -> None:
+def test_all_runs_end_on_demand(twin: Any, until: Any) -> None:
     twin.pace(seconds=600, concurrency=1)
     runs, waits = twin.submit("fal-ai/flux/dev"), twin.submit()
     until(lambda: twin.status(runs).json()["status"] == "IN_PROGRESS", "it runs")
