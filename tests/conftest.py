@@ -65,6 +65,29 @@ def wait_until(met, what: str, timeout_s: float = 20.0, every_s: float = 0.02): 
     return found
 
 
+TESTS = Path(__file__).parent
+LONGEST_FIRST = [
+    "acceptance/test_fallback.py",
+    "integration/install/test_setup.py",
+    "acceptance/cli/test_dead.py",
+    "acceptance/test_crash.py",
+    "acceptance/test_language.py",
+    "acceptance/cli/test_cancel.py",
+    "acceptance/cli/test_up.py",
+    "integration/install/test_closed_set.py",
+    "acceptance/cli/test_submit.py",
+    "acceptance/test_adding.py",
+    "acceptance/test_upkeep.py",
+    "acceptance/test_failover.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The modules that take longest begin first, so that the lanes of pytest-xdist end at about the same time."""
+    places = {TESTS / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(autouse=True)
 def _pillow_as_it_was() -> Iterator[None]:
     """A verifier tells Pillow, for its whole process, how large pictures may be."""

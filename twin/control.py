@@ -38,6 +38,7 @@ class Control:
             Route("/requests", self._requests),
             Route("/script", self._script, methods=["GET", "POST"]),
             Route("/pace", self._pace, methods=["GET", "POST"]),
+            Route("/finish", self._finish, methods=["POST"]),
             Route("/reset", self._reset, methods=["POST"]),
         ]
 
@@ -88,6 +89,10 @@ class Control:
         given = Pace.model_validate(body).model_dump(exclude_unset=True)
         self.fal.set_pace(self.fal.pace.model_copy(update=given))
         return self.fal.pace.model_dump()
+
+    async def _finish(self, request: Request) -> Response:
+        self.fal.scheduler.finish()
+        return JSONResponse({"status": "ok"})
 
     async def _reset(self, request: Request) -> Response:
         self.script.clear()

@@ -14,8 +14,6 @@ from PIL import Image
 
 from worker.cli.processes.stack import Stack, run_stack
 
-pytestmark = pytest.mark.xdist_group("adding")  # they share what a fixture of the module starts
-
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/adding.md").read_text(encoding="utf-8")
 PLACED = re.compile(r"^`([\w./]+)`, (a new file|at its end|a row of `(\w+)`):\n\n```\w+\n(.*?)^```$", re.M | re.S)

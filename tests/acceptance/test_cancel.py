@@ -108,11 +108,13 @@ def test_a_cancel_that_comes_too_late_keeps_the_file_and_says_what_it_cost(cance
 
 @both
 def test_a_cancel_that_the_provider_ignores_ends_as_cancelled_with_its_file(cancel: Cancel, twin: Twin) -> None:
-    twin.pace(seconds=4)
+    twin.pace(seconds=600)
     twin.script(endpoint="*", call="cancel", what="ignored")
     sent = text_to_image.delay(prompt="x")
     runs(sent, twin)
     cancel(sent)
+    wait_until(lambda: twin.requests()[0]["cancels"], "the provider was asked to stop")
+    twin.finish()
     seen = ended(sent)
     assert (seen.state, seen.receipt and seen.receipt.in_time) == ("REVOKED", False)
     assert paid(seen) == billed(twin) > 0

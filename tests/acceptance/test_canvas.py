@@ -15,8 +15,6 @@ from tests.conftest import wait_until
 from worker.cli.processes.stack import Child, Stack
 from worker.errors import ContentRefusedError, InvalidRequestError, KilnhandError
 
-pytestmark = pytest.mark.xdist_group("canvas")  # they share what a fixture of the module starts
-
 BLACK = {"endpoint": "*", "call": "result", "what": "black"}
 
 

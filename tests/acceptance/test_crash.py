@@ -34,11 +34,12 @@ def stages(stack: Stack) -> list[Stage]:
 
 def test_fifty_jobs_that_wait_when_their_worker_is_killed_are_ended_by_another(fresh: Stack) -> None:
     twin = Twin(fresh.twin_url)
-    twin.pace(seconds=6, concurrency=100)
+    twin.pace(seconds=600, concurrency=100)
     jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(50)]
     wait_until(lambda: stages(fresh) == [Stage.WAITING] * 50, "all wait")
     fresh["worker"].kill()
     fresh.start_worker("worker-2")
+    twin.finish()
     results = ResultSet(jobs).get(timeout=60)
     assert len({result["request_id"] for result in results}) == 50
     assert twin.count == 50
@@ -46,14 +47,14 @@ def test_fifty_jobs_that_wait_when_their_worker_is_killed_are_ended_by_another(f
 
 def test_a_worker_that_is_asked_to_stop_goes_at_once_and_its_jobs_go_on(fresh: Stack) -> None:
     twin = Twin(fresh.twin_url)
-    twin.pace(seconds=8, concurrency=100)
+    twin.pace(seconds=600, concurrency=100)
     jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(30)]
     wait_until(lambda: stages(fresh) == [Stage.WAITING] * 30, "all wait")
-    began = time.monotonic()
-    fresh["worker"].stop(grace_s=30)
-    assert fresh["worker"].returncode == 0
-    assert time.monotonic() - began < 8, "it did not wait for its jobs"
+    fresh["worker"].stop(grace_s=60)
+    assert fresh["worker"].returncode == 0, "it did not wait for its jobs, nor was it killed"
+    assert stages(fresh) == [Stage.WAITING] * 30
     fresh.start_worker("worker-2")
+    twin.finish()
     assert len(ResultSet(jobs).get(timeout=60)) == 30
     assert twin.count == 30
 
@@ -70,15 +71,17 @@ def test_a_worker_minds_only_the_queues_it_consumes(fresh: Stack) -> None:
 
 def test_a_redis_that_restarts_loses_no_job_and_no_worker(fresh: Stack) -> None:
     twin = Twin(fresh.twin_url)
-    twin.pace(seconds=5, concurrency=100)
+    twin.pace(seconds=600, concurrency=100)
     jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(20)]
     wait_until(lambda: stages(fresh) == [Stage.WAITING] * 20, "all wait")
     fresh["redis"].stop()
     fresh["redis"].start()
     fresh["redis"].wait_ready()
+    twin.finish()
     wait_until(lambda: all(job.state == "SUCCESS" for job in jobs), "all have ended", timeout_s=60)
     assert fresh["worker"].is_alive
     assert twin.count == 20
+    twin.pace(seconds=0.1)
     assert text_to_image.delay(prompt="after").get(timeout=60)["images"]
 
 

@@ -104,13 +104,15 @@ def test_jobs_in_flight_go_on_with_the_replica_and_are_paid_for_once(
     ):
         point_producer_at(stack, _patch)
         twin = Twin(stack.twin_url)
-        twin.pace(seconds=5, concurrency=100)
+        twin.pace(seconds=600, concurrency=100)
         jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(20)]
         wait_until(lambda: stages(second) == [Stage.WAITING] * 20, "the replica knows every ticket")
         hand_over(primary, replica, dies=how == "the primary dies")
         time.sleep(1.5)  # until the name leads to the new one, the old one answers that it is a replica, or not at all
         address.leads_to(replica.port)
         later = text_to_image.delay(prompt="after the failover", image_size="square")
+        wait_until(lambda: twin.count == 21, "the one after the failover was submitted")
+        twin.finish()
         results = ResultSet([*jobs, later]).get(timeout=60)
         assert len({result["request_id"] for result in results}) == twin.count == 21
         assert stack["worker"].is_alive, "the worker that began them ended them"

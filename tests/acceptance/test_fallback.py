@@ -27,8 +27,6 @@ from worker.cli.processes.stack import Stack, run_stack
 from worker.errors import ExternalServiceError, ServiceUnavailableError
 from worker.jobs.job import Stage, load_job
 
-pytestmark = pytest.mark.xdist_group("fallback")  # they share what a fixture of the module starts
-
 
 @dataclass(frozen=True)
 class Scene:

@@ -32,8 +32,6 @@ from worker.errors import (
 from worker.jobs.job import Job, load_job
 from worker.jobs.status import Tried
 
-pytestmark = pytest.mark.xdist_group("language")  # they share what a fixture of the module starts
-
 RED, BLUE = picture("PNG", colour="red"), picture("JPEG", colour="blue")
 CLAUDE, GEMINI = "anthropic", "google"
 IMPATIENT = "impatient"  # the queue of a worker that waits two seconds for an answer

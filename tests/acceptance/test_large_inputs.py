@@ -22,8 +22,6 @@ from worker.client import cancel
 from worker.errors import InvalidRequestError, RequestRefusedError
 from worker.jobs.job import Job, load_job
 
-pytestmark = pytest.mark.xdist_group("large_inputs")  # they share what a fixture of the module starts
-
 GENERATION = "fal-ai/flux-lora"
 MANY = 50
 ONE, TWO = {1, 3}, {2, 6}  # uploads, in calls: three where the twin has forgotten the token of a worker

@@ -94,6 +94,8 @@ class Job:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set and replaced at every change of stage, so that streams can wait for the next one."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    hurried: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the run is to end now."""
 
     @property
     def is_stuck(self) -> bool:

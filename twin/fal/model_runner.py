@@ -1,6 +1,7 @@
 """Runs a model: checks the input, reads its files, waits as long as the pace says, makes the output."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from twin.fal.errors import Refused, internal_error, refused
@@ -61,7 +62,9 @@ class ModelRunner:
         if job.is_stuck:
             await asyncio.Event().wait()
         passed = self._clock() - (job.started_at or 0)
-        await asyncio.sleep(max(0.0, job.seconds * share - passed))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, job.seconds * share - passed)):
+                await job.hurried.wait()
 
 
 def scripted_error(fault: Fault) -> Outcome:

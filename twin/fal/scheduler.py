@@ -116,6 +116,18 @@ class Scheduler:
         self._end(job, cancelled())
         return was_waiting
 
+    def finish(self) -> None:
+        """End all runs now. A queued job starts when there is a slot, and ends at once; a stuck run stays stuck."""
+        now = self._clock()
+        for job in self._jobs.values():
+            if job.stage is Stage.RUNNING:
+                job.seconds = min(job.seconds, now - (job.started_at or now))
+            elif job.stage is Stage.QUEUED:
+                job.seconds, job.ready_at = 0.0, now
+            job.hurried.set()
+        for account in list(self._queues):
+            self._start_ready(account)
+
     def clear(self) -> None:
         """Drop all jobs, at any stage, and all counts."""
         for task in self._tasks.values():

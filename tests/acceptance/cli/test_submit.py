@@ -125,7 +125,7 @@ def test_for_an_unknown_task_all_tasks_are_listed(kilnhand: Callable[..., Finish
 def test_a_job_can_be_sent_without_waiting_and_followed_later(
     kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
 ) -> None:
-    twin.pace(seconds=2)
+    twin.pace(seconds=600)
     sent = kilnhand("submit", PICTURE, "prompt=a fox", "--no-wait", env=stack.environment)
     job_id = sent.out.strip()
     assert f"kilnhand status {job_id} --follow" in sent.err
@@ -135,6 +135,7 @@ def test_a_job_can_be_sent_without_waiting_and_followed_later(
     assert json.loads(now.out)["result"] is None
     shown = kilnhand("status", job_id, env=stack.environment)
     assert re.search(r"^asked +flux-schnell of fal", shown.out, re.MULTILINE) and "served" not in shown.out
+    twin.finish()
     followed = kilnhand("status", job_id, "--follow", env=stack.environment)
     assert followed.status == 0, followed.err
     assert f"{stack.gateway_url}/files/" in followed.out
@@ -145,11 +146,12 @@ def test_a_job_can_be_sent_without_waiting_and_followed_later(
 def test_ctrl_c_while_waiting_leaves_the_job_running(
     running: Callable[..., RunningCommand], kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
 ) -> None:
-    twin.pace(seconds=8)
+    twin.pace(seconds=600)
     waiting = running("submit", PICTURE, "prompt=a fox", env=stack.environment)
     waiting.says("QUEUED")
     assert waiting.end(signal.SIGINT) == 130
     assert "The job continues" in waiting.text()
+    twin.finish()
     follow_on = waiting.text().partition("kilnhand status ")[2].split()[0]
     assert kilnhand("status", follow_on, "--follow", env=stack.environment).status == 0
 

@@ -1,6 +1,7 @@
 """The control calls: accepted and billed requests, and the pace."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -100,3 +101,15 @@ def test_the_page_shows_what_was_made(twin: Any) -> None:
 
 def test_health_answers(twin: Any) -> None:
     assert twin.http.get("/_twin/health").json() == {"status": "ok"}
+
+
+def test_all_runs_end_on_demand(twin: Any, until: Any) -> None:
+    twin.pace(seconds=600, concurrency=1)
+    runs, waits = twin.submit("fal-ai/flux/dev"), twin.submit()
+    until(lambda: twin.status(runs).json()["status"] == "IN_PROGRESS", "it runs")
+    assert twin.http.post("/_twin/finish").status_code == 200
+    assert [len(twin.wait(ticket).json()["images"]) for ticket in (runs, waits)] == [1, 1]
+    (record,) = [each for each in twin.requests() if each["request_id"] == runs["request_id"]]
+    lines = twin.status(runs, logs=True).json()["logs"]
+    assert max(line["timestamp"] for line in lines) <= datetime.now(UTC).isoformat(), "no line is of the future"
+    assert record["completed_at"] - record["started_at"] < 60

@@ -15,8 +15,6 @@ from tests.integration.gateway.conftest import SECRET, Start, address_of
 from worker.files.base import Store
 from worker.files.signing import sign
 
-pytestmark = pytest.mark.xdist_group("gateway")  # they share a process
-
 KEY = "jobs/j1/images-0.png"
 CONTENT = bytes(range(256)) * 4096  # 1 MB
 

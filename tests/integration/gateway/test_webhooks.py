@@ -30,8 +30,6 @@ from worker.ledger.base import Ledger, Row
 from worker.ledger.redis import open_redis_ledger
 from worker.net.webhook_url import webhook_url
 
-pytestmark = pytest.mark.xdist_group("webhooks")  # they share a process
-
 SIGNER = Signer()
 DUE_S = 60.0
 
