@@ -63,8 +63,9 @@ def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _patch() -> Iterator[pytest.MonkeyPatch]:
+    """Undone with the module: the variables of a stack do not reach tests that know nothing of it."""
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
