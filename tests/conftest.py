@@ -37,7 +37,14 @@ class RedisServer:
 
     def start(self) -> None:
         options = ["--port", str(self.port), "--dir", str(self.folder), "--save", "", "--appendonly", "yes"]
-        quiet = ["--bind", "127.0.0.1", "--loglevel", "warning"]
+        quiet = [
+            "--bind",
+            "127.0.0.1",
+            "--loglevel",
+            "warning",
+            "--repl-diskless-sync-delay",
+            "0",
+        ]  # a replica begins at once
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen([_server_binary(), *options, *quiet], stdout=log, stderr=log)
         wait_until(self._answers, "Redis answers")

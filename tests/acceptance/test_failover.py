@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,7 +107,8 @@ def test_jobs_in_flight_go_on_with_the_replica_and_are_paid_for_once(
         jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(20)]
         wait_until(lambda: stages(second) == [Stage.WAITING] * 20, "the replica knows every ticket")
         hand_over(primary, replica, dies=how == "the primary dies")
-        time.sleep(1.5)  # until the name leads to the new one, the old one answers that it is a replica, or not at all
+        # Until the name leads to the new one, the old one answers that it is a replica, or not at all.
+        wait_until(lambda: "claim_failed" in stack["worker"].log_text(), "the worker has noticed")
         address.leads_to(replica.port)
         later = text_to_image.delay(prompt="after the failover", image_size="square")
         wait_until(lambda: twin.count == 21, "the one after the failover was submitted")
