@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.allowed_addresses import AllowedAddress, read_allowed
 
 DUPLICATE_USD = 0.01
+MIN_RESULT_DAYS = 1.0
 
 _OURS = SettingsConfigDict(
     env_prefix="KILNHAND_",
@@ -149,7 +150,13 @@ class WorkerSettings(BaseSettings):
         description="a submission whose answer was lost, and that nobody can search for, is made again if it may cost "
         "at most so many US dollars; otherwise its job ends as SubmitUnknownError",
     )
-    result_days: float = Field(7, gt=0, le=365, description="how long a finished job and its result are kept, in days")
+    result_days: float = Field(
+        7,
+        ge=MIN_RESULT_DAYS,
+        le=365,
+        description="how long a finished job and its result are kept, in days. At least a day, so that a message which "
+        "the broker delivers again finds the row of its job",
+    )
     heartbeat_file: Path | None = Field(
         None, description="a file that a healthy worker touches every 2 s, for health checks"
     )

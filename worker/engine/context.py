@@ -103,6 +103,7 @@ class Context:
     memory: MemoryBudget | None = None  # None: calls may take whatever they want
     signals: Callable[[str], Awaitable[Mapping[str, str]]] | None = None  # on a job's row by now
     checks: Mapping[str, AnswerCheck] = field(default_factory=dict)  # of answers, by task
+    is_queued: Callable[[Job], Awaitable[bool]] | None = None  # whether the job's message still waits in its queue
     duplicate_usd: float = DUPLICATE_USD  # the most that a lost submission may cost to be made again without a proof
 
     def provider(self, name: str) -> Provider:

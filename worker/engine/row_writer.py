@@ -97,9 +97,10 @@ class RowWriter:
         try:
             if is_published:
                 await self._publisher.publish(held.job, status_of(held.job, now), is_milestone(before, job))
-            if job.stage == Stage.SENT:
+            is_sent_again = job.tries != before.tries
+            if job.stage == Stage.SENT and is_sent_again:
                 await self._publisher.send(job)
-            elif job.stage == Stage.CLOSING:
+            elif job.stage == Stage.CLOSING and (is_sent_again or before.stage != Stage.CLOSING):
                 await self._publisher.close(job)
         except Exception:  # the outer rim: published with the next change, closed when the row comes due again
             log.warning("not_told", job=job.id, stage=job.stage, exc_info=True)

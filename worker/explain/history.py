@@ -35,7 +35,7 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
     attempt = after.attempt
     match after.stage:
         case Stage.SENT:
-            return "message_sent_again", why
+            return ("message_sent_again", why) if after.tries != before.tries else None
         case Stage.ACCEPTED:
             if before.stage != Stage.ACCEPTED:
                 return "again_later", why or _error_text(after)
@@ -85,9 +85,9 @@ def _stored(after: Job) -> tuple[str, str]:
     return "stored", f"{files} file{'s' if files != 1 else ''}, {sum(a.bytes for a in after.artefacts)} bytes"
 
 
-def _closing(before: Job, after: Job) -> tuple[str, str]:
+def _closing(before: Job, after: Job) -> tuple[str, str] | None:
     if before.stage == Stage.CLOSING:
-        return "closing_message_again", ""
+        return ("closing_message_again", "") if after.tries != before.tries else None
     parts = [after.ending.value if after.ending else ""]
     parts += [f"{after.error.code}: {after.error.message}"] if after.error else []
     parts += [receipt_text(after.receipt, has_files=bool(after.artefacts))] if after.receipt else []

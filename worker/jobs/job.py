@@ -245,6 +245,7 @@ class Job:
     closed_at: float | None = None
     published_at: Annotated[float | None, Field(alias="told_at")] = None  # when a status was last published
     sent_at: float | None = None  # when the producer wrote the row, if it did
+    resent_at: float | None = None  # when a worker last sent its message again
     receipt: Receipt | None = None  # of a cancel, from the moment the provider is asked to stop
     history: tuple[HistoryEntry, ...] = ()
     message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues

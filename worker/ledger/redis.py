@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -20,8 +21,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, dump_job, load_job
 from worker.jobs.signals import CANCEL
-from worker.ledger.base import Claim, IdempotencyKey, Row
+from worker.ledger.base import Claim, IdempotencyKey, Row, is_forgotten
 from worker.ledger.hash import Keys, accepted_job, read_claim, read_row
+
+log = structlog.get_logger(__name__)
 
 _SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "confirm")
 
@@ -53,6 +56,9 @@ class RedisLedger:
     async def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
         """Write the row unless a row of this id is past *sent*."""
         now, sent = await self._time_and_doc(job.id)
+        if sent is None and is_forgotten(job, now):
+            log.warning("forgotten_job_not_accepted", job=job.id, sent_at=job.sent_at)
+            return False, job
         job = accepted_job(job, sent, now)
         args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix]
         args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
