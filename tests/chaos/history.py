@@ -21,6 +21,8 @@ class ExpectedJob:
     count: int = 1
     sent: bool = True  # delay() returned
     other_ids: tuple[str, ...] = ()  # of a second delay() with the same idempotency key
+    provider: str = "fal"
+    duplicates: str | None = None  # the option of this name; None: the default
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ class FetchedFile:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Death:
+    """A worker that was killed."""
+
+    at: float
+    worker: str
+
+
 @dataclass
 class History:
     """All records of a run."""
@@ -76,6 +86,8 @@ class History:
     files: list[FetchedFile] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)  # where a secret was found
     fetched_forged: list[str] = field(default_factory=list)  # paths that only a forged webhook names
+    deaths: list[Death] = field(default_factory=list)
+    noted_cancels: dict[str, float] = field(default_factory=dict)  # id without a row -> when its cancel was noted
     leftovers: list[str] = field(default_factory=list)  # keys, due entries and processes that should be gone
 
 

@@ -15,7 +15,7 @@ from celery import Celery, chain, chord, group
 from celery.result import AsyncResult
 
 from tests.chaos.history import ExpectedJob
-from tests.chaos.load import JobSpec, LoadItem
+from tests.chaos.load import REVOKED_EARLY, JobSpec, LoadItem
 from worker.cli.processes.stack import Stack
 from worker.client import cancel
 from worker.edge.app import app, celery_config
@@ -45,6 +45,7 @@ class Producer:
         self.expected_jobs: list[ExpectedJob] = []
         self.problems: list[str] = []
         self.cancelled = 0
+        self.noted_cancels: dict[str, float] = {}
 
     def ids(self) -> list[str]:
         """Return the ids of all jobs until now."""
@@ -72,7 +73,7 @@ class Producer:
         again = self._send_with_retries(item, MAX_SENDS) if item.key and results else None
         self._add_expected(item, results, again or [])
         if item.stop_after_s is not None and results:
-            timer = threading.Timer(item.stop_after_s, self._cancel, (item, results[0]))
+            timer = threading.Timer(item.stop_after_s, self._cancel, (item, results[-1]))
             timer.start()
             self._timers.append(timer)
 
@@ -92,12 +93,13 @@ class Producer:
             case "bare" | "invalid":
                 part = item.parts[0]
                 return [self._bare.send_task(part.task, kwargs=part.fields)]
-            case "chain":
-                last = chain(*calls).apply_async()
+            case "chain" | "next revoked":
+                first, then = calls
+                last = chain(first, then.clone(immutable=item.kind != "chain")).apply_async()
                 return [last.parent, last]
             case "group":
                 return list(group(calls).apply_async().results)
-            case "chord":
+            case "chord" | "body revoked":
                 body = chord(calls[:-1])(calls[-1].clone(immutable=True))
                 return [*body.parent.results, body]
         part = item.parts[0]
@@ -111,13 +113,18 @@ class Producer:
                 job = results[n].id if results else None
                 sent = results is not None
                 expected = ExpectedJob(
-                    item.number, n + 1, item.kind, job, part.model, part.piece, part.count, sent, others
-                )
+                    item.number, n + 1, item.kind, job, part.model, part.piece, part.count, sent, others,
+                    part.provider, part.fields.get("duplicates"),
+                )  # fmt: skip
                 self.expected_jobs.append(expected)
 
     def _cancel(self, item: LoadItem, result: AsyncResult) -> None:
+        """Cancel the last part, by Celery's `revoke` or by ours."""
+        by_celery = item.kind == "revoked" or (item.kind in REVOKED_EARLY and item.number % 2)
         try:
-            cancel(result.id) if item.kind == "cancelled" else result.revoke()
+            status = result.revoke() if by_celery else cancel(result.id)
+            if status is not None and status.stage == "cancel_noted":
+                self.noted_cancels[result.id] = time.time()
             self.cancelled += 1
         except Exception as error:  # noqa: BLE001  # a cancel that failed is not counted
             self.problems.append(f"cancel of {item.number}: {type(error).__name__}: {error}")
@@ -126,10 +133,11 @@ class Producer:
 def task_of(part: JobSpec) -> Any:
     """Return the task with this name."""
     from tasks.generation import text_to_image
+    from tasks.language import caption, style
     from tasks.training import lora
     from tasks.video import image_to_video
 
-    return {task.name: task for task in (text_to_image, image_to_video, lora)}[part.task]
+    return {task.name: task for task in (text_to_image, image_to_video, lora, caption, style)}[part.task]
 
 
 def signature(part: JobSpec) -> Any:

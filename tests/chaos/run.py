@@ -31,7 +31,16 @@ MAX_QUIET_WAIT_S = 600.0  # the longest wait for the last job
 STALLED_S = 130.0  # rows in reconcile or closing are claimed more often; a row that does not move for so long is lost
 REDELIVERED_S = 80.0  # Celery brings the message of a dead worker back after its visibility timeout of 60 s
 PROGRESS_EVERY_S = 5.0
-COUNTED_DISRUPTIONS = ("stop", "freeze", "restart", "forged", "stolen first", "stolen closing")
+COUNTED_DISRUPTIONS = (
+    "stop",
+    "freeze",
+    "freeze redis",
+    "restart redis",
+    "pace",
+    "forged",
+    "stolen first",
+    "stolen closing",
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,9 @@ def _kill_on_interrupt(stack: Stack) -> Iterator[None]:
 def _open_harness(
     stack: Stack, options: Options, items: list[load.LoadItem], disruptions: list[plan.Disruption]
 ) -> Iterator[Harness]:
+    stack.environment |= {
+        f"KILNHAND_{name.upper()}_BASE_URL": f"{stack.twin_url}/{name}" for name in ("google", "anthropic")
+    }
     for name in plan.worker_names(options.workers):
         stack.start_worker(name)
     use_stack(stack)
@@ -180,6 +192,8 @@ def _collect(harness: Harness) -> History:
         files=collector.fetch_files(results),
         leaks=collector.leaks(client, stack.folder, json.dumps(requests), SECRETS),
         fetched_forged=list(harness.forger.fetched),
+        deaths=list(harness.disruptor.deaths),
+        noted_cancels=dict(harness.producer.noted_cancels),
         leftovers=collector.leftovers(client, rows),
     )
 

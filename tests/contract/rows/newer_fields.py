@@ -6,4 +6,7 @@ again: how the field survives, or why nothing breaks without it.
 
 from collections.abc import Mapping
 
-NEWER: Mapping[str, str] = {}
+NEWER: Mapping[str, str] = {
+    "key cancelled": "A cancel that came before its row. It has an expiry. If the version before writes the row, it does "
+    "not read the note, and the job runs as it always did there; a producer or a worker of this version reads it.",
+}

@@ -28,14 +28,14 @@ def all_names() -> set[str]:
     root = Path(worker.__file__).parent
     scripts = "".join(path.read_text() for path in sorted((root / "ledger").glob("*.lua")))
     edge = "".join(path.read_text() for path in sorted((root / "edge").glob("*.py")))
-    prefixed = {match.rstrip(":") for match in re.findall(r"prefix\}([a-z]+:?)", (root / "ledger/hash.py").read_text())}
+    keys = {match.rstrip(":") for match in re.findall(r"prefix\}([a-z]+:?)", (root / "ledger/hash.py").read_text())}
     sent = message.message_to_send("t", "q", (), {}, dict.fromkeys(message._OPTIONS, "x") | {"expires": 1}, 0.0)
     return {
         *fields_of(job.Job),
         *fields_of(signals.WebhookReport),
         *(f"signal {name}" for name in signals_of(signals)),
         *(f"field {name} of a hash" for name in hash_fields_of(scripts)),
-        *(f"key {name}" for name in prefixed),
+        *(f"key {name}" for name in {*keys, *re.findall(r"\.\. '([a-z]+):'", scripts)}),
         *(f"field {name} of a message" for name in {*sent, *message._STORED_FIELDS}),
         *(f"header {name}" for name in re.findall(r'"(kilnhand_[a-z_]+)"', edge)),
     }
@@ -85,4 +85,5 @@ def signals_of(module: Any) -> set[str]:
 def hash_fields_of(scripts: str) -> set[str]:
     """Return the hash fields that Lua scripts read or write."""
     calls = HASH_CALL.findall(re.sub(r"--.*", "", scripts))
-    return {name for _, words in calls for name in QUOTED.findall(words)} - VALUES
+    found = {name for _, words in calls for name in QUOTED.findall(words)} - VALUES
+    return {"signal:" if name.startswith("signal:") else name for name in found}
