@@ -31,6 +31,7 @@ MAX_QUIET_WAIT_S = 600.0  # the longest wait for the last job
 STALLED_S = 130.0  # rows in reconcile or closing are claimed more often; a row that does not move for so long is lost
 REDELIVERED_S = 80.0  # Celery brings the message of a dead worker back after its visibility timeout of 60 s
 PROGRESS_EVERY_S = 5.0
+CALL_TIMEOUT_S = 20.0  # of a call that is answered at once; a lost one is known to be lost after this
 COUNTED_DISRUPTIONS = (
     "stop",
     "freeze",
@@ -111,9 +112,9 @@ def _kill_on_interrupt(stack: Stack) -> Iterator[None]:
 def _open_harness(
     stack: Stack, options: Options, items: list[load.LoadItem], disruptions: list[plan.Disruption]
 ) -> Iterator[Harness]:
-    stack.environment |= {
-        f"KILNHAND_{name.upper()}_BASE_URL": f"{stack.twin_url}/{name}" for name in ("google", "anthropic")
-    }
+    for name in ("google", "anthropic"):
+        stack.environment[f"KILNHAND_{name.upper()}_BASE_URL"] = f"{stack.twin_url}/{name}"
+        stack.environment[f"KILNHAND_{name.upper()}_TIMEOUT_S"] = f"{CALL_TIMEOUT_S:g}"
     for name in plan.worker_names(options.workers):
         stack.start_worker(name)
     use_stack(stack)
