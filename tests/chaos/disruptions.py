@@ -17,6 +17,7 @@ from tests.chaos.history import Death
 from tests.chaos.load import mark_of
 from tests.chaos.plan import Disruption
 from tests.chaos.recovery import RecoveryWatch
+from tests.chaos.versions import Versions
 from worker.cli.processes.stack import Child, Stack
 
 QUEUES = ("generation", "training", "video", "language", "celery")
@@ -28,10 +29,17 @@ class Disruptor:
     """Runs each disruption in a thread, so that disruptions can overlap."""
 
     def __init__(
-        self, stack: Stack, plan: list[Disruption], client: redis.Redis, forger: WebhookForger, bare: set[int]
+        self,
+        stack: Stack,
+        plan: list[Disruption],
+        client: redis.Redis,
+        forger: WebhookForger,
+        bare: set[int],
+        versions: Versions | None = None,
     ) -> None:
         """`bare` are the numbers of items whose first message has no row; only Celery guarantees its delivery."""
         self._stack, self._plan, self._client, self._forger, self._bare = stack, plan, client, forger, bare
+        self._versions = versions
         self._threads: list[threading.Thread] = []
         self._locks = {name: threading.Lock() for name in stack.children}
         self.counts: Counter[str] = Counter()
@@ -103,6 +111,12 @@ class Disruptor:
         with self._locks["redis"]:
             self._stack["redis"].stop(grace_s=30)
             _start_again(self._stack["redis"], disruption.seconds)
+
+    def _change(self, disruption: Disruption) -> None:
+        """Start a process with another version."""
+        assert self._versions
+        with self._locks.get(disruption.target, threading.Lock()):
+            self._versions.change(disruption.target, disruption.fault["version"])
 
     def _fault(self, disruption: Disruption) -> None:
         answer = httpx.post(f"{self._stack.twin_url}/_twin/script", json=disruption.fault)

@@ -29,7 +29,7 @@ class Disruption:
     """One disruption, `at_s` seconds after the first job was sent."""
 
     at_s: float
-    what: str  # kill, stop, freeze, restart, fault, pace, forge, steal
+    what: str  # kill, stop, freeze, restart, change, fault, pace, forge, steal
     target: str = ""
     seconds: float = 0.0  # the pause before the next start, or the duration of the freeze
     fault: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Scale:
 
     seconds: float
     workers: int = 3
-    kill_s: float = 4.5
+    kill_s: float = 3.5
     freeze_s: float = 22.0
     restart_s: float = 60.0
     redis_freeze_s: float = 80.0
@@ -60,15 +60,16 @@ class Scale:
     slow_at: tuple[str, ...] = ("submit", "status", "result", "file")  # the calls that are slow when a worker is killed
 
 
-def draw(random: Random, scale: Scale) -> list[Disruption]:
-    """Return the whole plan, in order of time."""
+def draw(random: Random, scale: Scale, changes: list[Disruption] | None = None) -> list[Disruption]:
+    """Return the whole plan, in order of time, with changes of the version of processes."""
+    changes = changes or []
     restarts = _redis_outages(random, scale)
-    kills = _kills(random, scale, restarts)
+    kills = _kills(random, scale, restarts, changes)
     slow = [_slow_before(random, scale, disruption) for disruption in kills if disruption.target.startswith("worker")]
     others = [*_faults(random, scale), *_evenly(random, scale, "forge", scale.forge_s)]
     others += _evenly(random, scale, "steal", scale.steal_s)
     others += [*_bad_lists(random, scale), *_errors_after_taking(random, scale)]
-    return sorted([*restarts, *kills, *slow, *others], key=lambda disruption: disruption.at_s)
+    return sorted([*restarts, *kills, *slow, *others, *changes], key=lambda disruption: disruption.at_s)
 
 
 def _evenly(random: Random, scale: Scale, what: str, every_s: float) -> list[Disruption]:
@@ -126,19 +127,24 @@ def _fault_at(at_s: float, **fault: Any) -> Disruption:
     return Disruption(at_s, "fault", "twin", 0.0, fault)
 
 
-def _kills(random: Random, scale: Scale, outages: list[Disruption]) -> list[Disruption]:
+def _kills(random: Random, scale: Scale, outages: list[Disruption], changes: list[Disruption]) -> list[Disruption]:
     """Return kills, stops and freezes of workers and of the gateway."""
     down_until: dict[str, float] = {}
     found: list[Disruption] = []
     at = 3.0
     while at < scale.seconds:
         up = [name for name in worker_names(scale.workers) if down_until.get(name, 0.0) <= at]
+        up = [name for name in up if not any(_is_changing(name, at, change) for change in changes)]
         disruption = _kill(random, scale, round(at, 1), up if is_clear(at, outages) else [])
         if disruption.target.startswith("worker"):
             down_until[disruption.target] = at + disruption.seconds + STARTING_S
         found.append(disruption)
         at += scale.kill_s * (0.5 + random.random())
     return found
+
+
+def _is_changing(name: str, at_s: float, change: Disruption) -> bool:
+    return change.target == name and at_s - STARTING_S < change.at_s < at_s + STARTING_S
 
 
 def _kill(random: Random, scale: Scale, at_s: float, up: list[str]) -> Disruption:

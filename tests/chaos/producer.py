@@ -9,17 +9,18 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
-from celery import Celery, chain, chord, group
+from celery import Celery
 from celery.result import AsyncResult
 
+from tests.chaos.caller import send
 from tests.chaos.history import ExpectedJob
-from tests.chaos.load import REVOKED_EARLY, JobSpec, LoadItem
+from tests.chaos.load import REVOKED_EARLY, LoadItem
 from worker.cli.processes.stack import Stack
 from worker.client import cancel
 from worker.edge.app import app, celery_config
 
+Sender = Callable[..., list[AsyncResult]]  # see `tests.chaos.caller.send`
 CALLERS = 6
 MAX_SENDS = 20
 
@@ -35,8 +36,9 @@ def use_stack(stack: Stack) -> None:
 class Producer:
     """Sends items from several threads, so that an item that waits does not delay others."""
 
-    def __init__(self, items: list[LoadItem], redis_url: str) -> None:
-        self._items = items
+    def __init__(self, items: list[LoadItem], redis_url: str, sender: Callable[[], Sender] = lambda: send) -> None:
+        """`sender` returns what sends the next item: another version may do it."""
+        self._items, self._sender = items, sender
         self._bare = Celery("backend", broker=redis_url, backend=redis_url, set_as_current=False)
         self._bare.conf.update(broker_connection_retry_on_startup=True)
         self._callers = ThreadPoolExecutor(CALLERS, thread_name_prefix="caller")
@@ -88,23 +90,10 @@ class Producer:
         return None
 
     def _send_once(self, item: LoadItem) -> list[AsyncResult]:
-        calls = [signature(part) for part in item.parts]
-        match item.kind:
-            case "bare" | "invalid":
-                part = item.parts[0]
-                return [self._bare.send_task(part.task, kwargs=part.fields)]
-            case "chain" | "next revoked":
-                first, then = calls
-                last = chain(first, then.clone(immutable=item.kind != "chain")).apply_async()
-                return [last.parent, last]
-            case "group":
-                return list(group(calls).apply_async().results)
-            case "chord" | "body revoked":
-                body = chord(calls[:-1])(calls[-1].clone(immutable=True))
-                return [*body.parent.results, body]
-        part = item.parts[0]
-        more = {"idempotency_key": item.key} if item.key else {}
-        return [task_of(part).delay(**part.fields, **more)]
+        if item.kind in {"bare", "invalid"}:
+            part = item.parts[0]
+            return [self._bare.send_task(part.task, kwargs=part.fields)]
+        return self._sender()(item.kind, [(part.task, part.fields) for part in item.parts], item.key)
 
     def _add_expected(self, item: LoadItem, results: list[AsyncResult] | None, again: list[AsyncResult]) -> None:
         others = tuple({result.id for result in again} - {result.id for result in results or ()})
@@ -128,18 +117,3 @@ class Producer:
             self.cancelled += 1
         except Exception as error:  # noqa: BLE001  # a cancel that failed is not counted
             self.problems.append(f"cancel of {item.number}: {type(error).__name__}: {error}")
-
-
-def task_of(part: JobSpec) -> Any:
-    """Return the task with this name."""
-    from tasks.generation import text_to_image
-    from tasks.language import caption, style
-    from tasks.training import lora
-    from tasks.video import image_to_video
-
-    return {task.name: task for task in (text_to_image, image_to_video, lora, caption, style)}[part.task]
-
-
-def signature(part: JobSpec) -> Any:
-    """Return the Celery signature of a job."""
-    return task_of(part).s(**part.fields)

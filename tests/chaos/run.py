@@ -16,6 +16,7 @@ import httpx
 import redis
 
 from tests.chaos import collector, load, plan, report
+from tests.chaos.caller import OldCaller, send
 from tests.chaos.checks import check
 from tests.chaos.collector import SECRETS
 from tests.chaos.disruptions import Disruptor
@@ -24,6 +25,7 @@ from tests.chaos.history import History
 from tests.chaos.producer import Producer, use_stack
 from tests.chaos.recorder import Recorder
 from tests.chaos.sabotage import BROKEN_PROMISE
+from tests.chaos.versions import LEFT_OUT_KINDS, NEW, OLD, OLD_SCALE, OLD_WEIGHTS, Versions, draw_changes
 from worker.cli.processes.stack import Stack, run_stack
 
 SENDING_SHARE = 0.75  # the share of the time with load and disruptions; in the rest open jobs can end
@@ -56,6 +58,8 @@ class Options:
     scale: plan.Scale
     keep: bool = False
     without: str | None = None  # the safety that was removed
+    old: str | None = None  # the commit of the old version that runs beside this one
+    old_folder: Path | None = None
 
     @property
     def seconds(self) -> float:
@@ -78,8 +82,10 @@ class Harness:
 
 def run(options: Options) -> bool:
     """Disrupt a stack and check the promises; True if all hold."""
-    items = load.draw(Random(f"load {options.seed}"), options.jobs, options.seconds)
-    disruptions = plan.draw(Random(f"plan {options.seed}"), options.scale)
+    weights = OLD_WEIGHTS if options.old else load.WEIGHTS
+    items = load.draw(Random(f"load {options.seed}"), options.jobs, options.seconds, weights)
+    changes = draw_changes(Random(f"versions {options.seed}"), options.seconds, options.workers) if options.old else []
+    disruptions = plan.draw(Random(f"plan {options.seed}"), options.scale, changes)
     _print(f"seed {options.seed}: {sum(len(item.parts) for item in items)} jobs in {options.seconds:.0f} s; the plan:")
     for disruption in disruptions:
         _print(f"  {disruption}")
@@ -115,22 +121,35 @@ def _open_harness(
     for name in ("google", "anthropic"):
         stack.environment[f"KILNHAND_{name.upper()}_BASE_URL"] = f"{stack.twin_url}/{name}"
         stack.environment[f"KILNHAND_{name.upper()}_TIMEOUT_S"] = f"{CALL_TIMEOUT_S:g}"
+    versions = _versions(stack, options)
     for name in plan.worker_names(options.workers):
-        stack.start_worker(name)
+        stack.start_worker(name, env=versions.environment(OLD) if versions else None)
+    if versions:
+        versions.change("gateway", OLD)
     use_stack(stack)
     httpx.post(f"{stack.twin_url}/_twin/pace", json={"endpoints": load.PACE}).raise_for_status()
     client = redis.Redis.from_url(stack.redis_url, socket_timeout=15)
-    producer = Producer(items, stack.redis_url)
+    caller = OldCaller(versions.old_folder, stack.environment) if versions else None
+    producer = Producer(items, stack.redis_url, lambda: caller.send if caller and versions.callers == OLD else send)
     recorder = Recorder(stack.redis_url, stack.folder / "files", producer.ids)
     forger = WebhookForger(stack.twin_url, stack.gateway_url, Random(options.seed), lambda job: is_open(client, job))
     bare = {item.number for item in items if item.kind in {"bare", "invalid"}}
-    disruptor = Disruptor(stack, disruptions, client, forger, bare)
+    disruptor = Disruptor(stack, disruptions, client, forger, bare, versions)
     try:
         yield Harness(stack, client, producer, recorder, disruptor, forger, {forger.catch_one()})
     finally:
         disruptor.resume_all()
         forger.close()
         recorder.stop()
+        if caller:
+            caller.close()
+
+
+def _versions(stack: Stack, options: Options) -> Versions | None:
+    """The two versions of a run with an old one. This process runs from the copy of the new one."""
+    if options.old_folder is None:
+        return None
+    return Versions(stack, {OLD: options.old_folder, NEW: options.folder / "source"})
 
 
 def is_open(client: redis.Redis, job: str) -> bool:
@@ -226,6 +245,8 @@ def _judge(
     if options.without:
         promise = BROKEN_PROMISE[options.without]
         summary |= {"without": options.without, "breaks": promise, "seen": promise in summary["violations"]}
+    if options.old:
+        summary |= {"old": options.old, "left_out": sorted(LEFT_OUT_KINDS | OLD_SCALE.keys())}
     _write(options.folder, history, recoveries, summary)
     _print(
         f"histories and logs: {options.folder}{'' if options.keep else ' (removed if the run succeeds, unless --keep is given)'}"

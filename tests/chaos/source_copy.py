@@ -38,6 +38,7 @@ def copy_to(folder: Path) -> Path:
 
 def archive_to(commit: str, folder: Path) -> Path:
     """Copy a commit's files; return the folder. Raises `WrongSourceError` if the git history does not have it."""
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run in the same folder
     folder.mkdir(parents=True)
     packed = subprocess.run(["git", "-C", ROOT, "archive", commit, *PACKAGES], capture_output=True, check=False)
     if packed.returncode != 0:
