@@ -25,7 +25,7 @@ def main(words: list[str]) -> int:
         sabotage.apply(copy, options.without)
     source_copy.check_imports(copy)
     if options.old:
-        source_copy.archive_to(options.old, folder / OLD_FOLDER)
+        source_copy.check_imports(source_copy.archive_to(options.old, folder / OLD_FOLDER))
     status = source_copy.run_from(copy, [*words, "--folder", str(folder)])
     if status == 0 and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)

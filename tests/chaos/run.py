@@ -121,6 +121,7 @@ def _open_harness(
     for name in ("google", "anthropic"):
         stack.environment[f"KILNHAND_{name.upper()}_BASE_URL"] = f"{stack.twin_url}/{name}"
         stack.environment[f"KILNHAND_{name.upper()}_TIMEOUT_S"] = f"{CALL_TIMEOUT_S:g}"
+    stack.environment["KILNHAND_BREAKER_OPEN_MAX_S"] = "5"  # else probes that meet ordered faults keep a circuit open
     versions = _versions(stack, options)
     for name in plan.worker_names(options.workers):
         stack.start_worker(name, env=versions.environment(OLD) if versions else None)
