@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests.chaos.audit import find_drift
 from tests.chaos.history import FINAL_STAGES, FINAL_STATES, STATE_OF, History, Violation
 from tests.chaos.load import mark_of
 from tests.chaos.payments import Payment, payments
@@ -184,7 +185,8 @@ def money_adds_up(history: History) -> list[Violation]:
         if attempt.get("ticket") or not attempt.get("answered")
         for text in _find_miscounted(row, attempt, billed.get((attempt.get("ticket") or {}).get("request_id"), {}))
     ]
-    return found + [Violation("money_adds_up", job, text) for job, text in _find_miscounted_answers(history)]
+    others = [*_find_miscounted_answers(history), *find_drift(history)]
+    return found + [Violation("money_adds_up", job, text) for job, text in others]
 
 
 def _find_miscounted_answers(history: History) -> Iterator[tuple[str, str]]:

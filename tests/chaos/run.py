@@ -1,7 +1,6 @@
 """One run: a stack, callers, disruptions and a recorder in parallel; then the wait, the collection, the checks, the report."""
 
 import contextlib
-import dataclasses
 import gc
 import json
 import threading
@@ -16,12 +15,13 @@ import httpx
 import redis
 
 from tests.chaos import collector, load, plan, report
+from tests.chaos.audit import run_audit
 from tests.chaos.caller import OldCaller, send
 from tests.chaos.checks import check
 from tests.chaos.collector import SECRETS
 from tests.chaos.disruptions import Disruptor
 from tests.chaos.forged_webhooks import WebhookForger
-from tests.chaos.history import History
+from tests.chaos.history import History, write
 from tests.chaos.producer import Producer, use_stack
 from tests.chaos.recorder import Recorder
 from tests.chaos.sabotage import BROKEN_PROMISE
@@ -216,6 +216,7 @@ def _collect(harness: Harness) -> History:
         deaths=list(harness.disruptor.deaths),
         noted_cancels=dict(harness.producer.noted_cancels),
         leftovers=collector.leftovers(client, rows),
+        audit=run_audit(stack.environment, stack.folder),
     )
 
 
@@ -248,28 +249,12 @@ def _judge(
         summary |= {"without": options.without, "breaks": promise, "seen": promise in summary["violations"]}
     if options.old:
         summary |= {"old": options.old, "left_out": sorted(LEFT_OUT_KINDS | OLD_SCALE.keys())}
-    _write(options.folder, history, recoveries, summary)
+    write(options.folder, history, recoveries, summary)
     _print(
         f"histories and logs: {options.folder}{'' if options.keep else ' (removed if the run succeeds, unless --keep is given)'}"
     )
     report.print_report(history, found, summary, _print)
     return report.is_successful(summary)
-
-
-def _write(folder: Path, history: History, recoveries: list[Any], summary: dict[str, Any]) -> None:
-    """Write the history as JSON lines, one file for each list."""
-    for name in ("expected_jobs", "requests", "files", "leftovers"):
-        _lines(folder / f"{name}.jsonl", getattr(history, name))
-    _lines(folder / "recoveries.jsonl", recoveries)
-    for name in ("rows", "row_versions", "states", "results"):
-        _lines(folder / f"{name}.jsonl", ({"id": key, name: value} for key, value in getattr(history, name).items()))
-    (folder / "summary.json").write_text(json.dumps(summary))
-
-
-def _lines(path: Path, values: Any) -> None:
-    with path.open("w") as file:
-        for value in values:
-            file.write(json.dumps(value, default=dataclasses.asdict) + "\n")
 
 
 def _progress(harness: Harness, began: float) -> None:
