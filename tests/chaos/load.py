@@ -16,9 +16,6 @@ from typing import Any
 
 from PIL import Image
 
-from worker.jobs.request import JobOptions
-
-MAY_ALLOW = "duplicates" in JobOptions.model_fields
 MARK = re.compile(r"chaos job (\d+)\.(\d+)")
 PACE = {  # seconds of a run at the twin
     "fal-ai/flux/schnell": 0.6,
@@ -143,9 +140,10 @@ def _parts(random: Random, kind: str, number: int) -> tuple[JobSpec, ...]:
 
 
 def _at_once(random: Random, kind: str, number: int) -> JobSpec:
-    """Return a job for a provider that answers inside the call; half of them may be paid for twice."""
+    """Return a job for a provider that answers inside the call; some say whether it may be paid for twice."""
     spec = {"vertex": vertex_picture, "gemini": outfit, "claude": caption}[kind](number)
-    return replace(spec, fields=spec.fields | {"duplicates": "allow"}) if random.random() < 0.5 and MAY_ALLOW else spec
+    said = random.choice([None, "allow", "allow", "never"])
+    return replace(spec, fields=spec.fields | {"duplicates": said}) if said else spec
 
 
 def picture(number: int, part: int = 1, count: int = 1, model: str = "flux-schnell", **fields: Any) -> JobSpec:

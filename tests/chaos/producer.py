@@ -15,7 +15,7 @@ from celery.result import AsyncResult
 
 from tests.chaos.caller import send
 from tests.chaos.history import ExpectedJob
-from tests.chaos.load import REVOKED_EARLY, LoadItem
+from tests.chaos.load import REVOKED_EARLY, LoadItem, picture
 from worker.cli.processes.stack import Stack
 from worker.client import cancel
 from worker.edge.app import app, celery_config
@@ -69,6 +69,10 @@ class Producer:
         for timer in self._timers:
             timer.join()
         self._timers.clear()  # they hold results, which connect to Redis when they are garbage-collected
+
+    def send_one_more(self, number: int) -> None:
+        """Send a picture after the load. A lost submission is known to be absent once the list shows a later request."""
+        self._send(LoadItem(number, 0.0, "picture", (picture(number),)))
 
     def _send(self, item: LoadItem) -> None:
         results = self._send_with_retries(item, MAX_SENDS if item.key else 1)

@@ -2,11 +2,13 @@
 
 A repeated submission is within the promise only if it is marked, and:
 * at fal, if the first answer was an error in fal's own words: a lost answer is found by the webhook or the list;
-* elsewhere, if a worker was killed during the first call and the caller allowed duplicates.
+* elsewhere, if a worker was killed during the first call, and the caller allowed duplicates or did not mind about a call
+  as cheap as this one (`KILNHAND_DUPLICATE_USD`).
 """
 
 from collections.abc import Iterator
 
+from config.settings import DUPLICATE_USD
 from tests.chaos.history import History
 from tests.chaos.payments import JobPayments, Payment, job_payments, payments
 
@@ -31,8 +33,8 @@ def _why_forbidden(history: History, each: JobPayments) -> str:
     first = each.paid[0]
     if first.provider == "fal":
         return "" if first.attempt and not _was_lost(history, first) else "fal's webhook and list show the first one"
-    allowed = {expected.id for expected in history.expected_jobs if expected.duplicates == "allow"}
-    if each.job not in allowed:
+    said = next((expected.duplicates for expected in history.expected_jobs if expected.id == each.job), None)
+    if said == "never" or (said is None and first.usd > DUPLICATE_USD):
         return "the caller did not allow duplicates"
     return "" if _worker_died_in(history, first) else "no worker was killed during the first call"
 

@@ -6,7 +6,8 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -33,6 +34,11 @@ MAX_QUIET_WAIT_S = 600.0  # the longest wait for the last job
 STALLED_S = 130.0  # rows in reconcile or closing are claimed more often; a row that does not move for so long is lost
 REDELIVERED_S = 80.0  # Celery brings the message of a dead worker back after its visibility timeout of 60 s
 PROGRESS_EVERY_S = 5.0
+BREAKER = {  # else ordered faults open fal's circuit, and jobs end that were never submitted
+    "KILNHAND_BREAKER_FAILURES": "30",
+    "KILNHAND_BREAKER_OPEN_MAX_S": "5",
+}
+LATER = 100_000  # the number of the first picture after the load
 CALL_TIMEOUT_S = 20.0  # of a call that is answered at once; a lost one is known to be lost after this
 COUNTED_DISRUPTIONS = (
     "stop",
@@ -78,6 +84,7 @@ class Harness:
     disruptor: Disruptor
     forger: WebhookForger
     own: set[str]  # ids of our own requests at the twin
+    later_numbers: Iterator[int] = field(default_factory=lambda: count(LATER))
 
 
 def run(options: Options) -> bool:
@@ -121,7 +128,7 @@ def _open_harness(
     for name in ("google", "anthropic"):
         stack.environment[f"KILNHAND_{name.upper()}_BASE_URL"] = f"{stack.twin_url}/{name}"
         stack.environment[f"KILNHAND_{name.upper()}_TIMEOUT_S"] = f"{CALL_TIMEOUT_S:g}"
-    stack.environment["KILNHAND_BREAKER_OPEN_MAX_S"] = "5"  # else probes that meet ordered faults keep a circuit open
+    stack.environment |= BREAKER
     versions = _versions(stack, options)
     for name in plan.worker_names(options.workers):
         stack.start_worker(name, env=versions.environment(OLD) if versions else None)
@@ -185,6 +192,7 @@ def _wait_until_quiet(harness: Harness) -> None:
             _print(f"nothing has moved for {STALLED_S:.0f} s")
             break
         _progress(harness, began)
+        harness.producer.send_one_more(next(harness.later_numbers))
         _wait(PROGRESS_EVERY_S, lambda: _has_ended(harness))
     while time.monotonic() < began + REDELIVERED_S + MAX_QUIET_WAIT_S and harness.client.zcard("unacked_index"):
         _progress(harness, began)

@@ -21,12 +21,13 @@ def paid_twice_at_fal(first: dict[str, Any], marked: bool = True) -> History:
     return history
 
 
-def paid_twice_at_vertex(duplicates: str | None, killed_at: float | None) -> History:
+def paid_twice_at_vertex(duplicates: str | None, killed_at: float | None, usd: float = 0.0355) -> History:
     history = good_history()
     at_vertex = {"provider": "vertex", "endpoint": "gemini", "answered": True}
     attempts = [attempt(1, None, **at_vertex, **LOST), attempt(2, None, **at_vertex, possible_duplicate=True)]
     set_row(history, "completed", doc=doc(*attempts))
     call = {
+        "billed": {"units": 1.0, "usd": usd},
         "endpoint": "gemini",
         "provider": "google",
         "headers": {},
@@ -59,6 +60,7 @@ def test_an_error_of_fal_after_it_took_the_job_may_be_paid_again_if_it_is_marked
         ("allow", None, "no worker was killed"),
         ("allow", 30.0, "no worker was killed"),
         (None, 12.0, "did not allow"),
+        ("never", 12.0, "did not allow"),
     ],
 )
 def test_elsewhere_only_a_death_inside_a_call_that_may_be_repeated(
@@ -66,6 +68,11 @@ def test_elsewhere_only_a_death_inside_a_call_that_may_be_repeated(
 ) -> None:
     found = dict(find_repeats(paid_twice_at_vertex(duplicates, killed_at)))
     assert (why in found[JOB]) if why else not found
+
+
+def test_a_cheap_call_may_be_repeated_unless_the_caller_says_never() -> None:
+    assert list(find_repeats(paid_twice_at_vertex(None, 12.0, usd=0.0004))) == []
+    assert list(find_repeats(paid_twice_at_vertex("never", 12.0, usd=0.0004))) != []
 
 
 def test_figures_are_counted_by_provider() -> None:
