@@ -41,9 +41,9 @@ test-peers: setup ## tests with Chromium and Node's fal client; installs both on
 test-image: setup ## run the image's build steps in clean virtual environments
 	$(BIN)/python -m pytest tests/image $(ARGS)
 
-chaos: setup ## kill processes, lose answers, steal messages, then check the eight promises; SEED=1 JOBS=300 MINUTES=2 WORKERS=3
+chaos: setup ## kill processes, lose answers, steal messages, then check the eight promises; SEED=1 JOBS=300 MINUTES=2 WORKERS=3 OLD=<commit>
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
-		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(OLD),--old $(OLD)) $(ARGS)
 
 chaos-sweep: setup ## check the same promises after a crash at every point of worker/testing/crash.py
 	@$(BIN)/python -m tests.chaos --sweep $(ARGS)
