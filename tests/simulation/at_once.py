@@ -1,0 +1,95 @@
+"""A provider that answers inside the call, as Vertex, Gemini and Anthropic do: no ticket, no list, no webhook."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from tests.simulation.decisions import CRASH, FREEZE, Decisions, Fault
+from tests.simulation.payments import Paid, Payments
+from tests.simulation.virtual_loop import CrashedError, Process
+from worker.errors import RateLimitError, ServiceUnavailableError, SubmitUnknownError
+from worker.jobs.job import Ticket
+from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, RunStatus
+
+CRASH_IN_CALL = Fault("crash in the call", weight=1.5)
+FREEZE_IN_CALL = Fault("freeze in the call", 1.0, 40.0, 1.5)
+ANSWER_LOST = Fault("answer lost")
+TOO_MANY = Fault("429, not taken")
+BUSY = Fault("503, not taken")
+FAULTS = (CRASH, FREEZE, CRASH_IN_CALL, FREEZE_IN_CALL, ANSWER_LOST, TOO_MANY, BUSY)
+USD = 0.0336
+
+
+class AtOnce:
+    """See `worker.providers.base.Provider`. One for each worker."""
+
+    call_s = 60.0
+    lists_requests = False
+    result_bytes = 0
+
+    def __init__(self, name: str, process: Process, decisions: Decisions, payments: Payments, before_take: Any) -> None:
+        self.name, self._process, self._decisions, self._payments = name, process, decisions, payments
+        self._before_take = before_take
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """None."""
+        return 0
+
+    async def submit(self, call: Call) -> Ticket | Reply | RunFailure:
+        """A picture after 1 to 15 s. It is billed once the provider has begun, whoever hears of it."""
+        process, label = self._process, f"{self._process.name} {self.name} submit"
+        process.check()
+        fault, seconds = self._decisions.fault(label, FAULTS)
+        if fault == CRASH.name:
+            process.crash()
+            raise CrashedError
+        if fault == FREEZE.name:
+            process.freeze(seconds)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        if fault == TOO_MANY.name:
+            raise RateLimitError("429", provider=self.name, status=429)
+        if fault == BUSY.name:
+            raise ServiceUnavailableError("503", provider=self.name, status=503)
+        self._before_take(call.job_id)
+        number = len(self._payments.taken) + 1
+        paid = Paid(self.name, call.job_id, call.attempt, process.loop.time(), f"{self.name}-{number}", fault, USD)
+        self._payments.taken.append(paid)
+        if fault == FREEZE_IN_CALL.name:
+            process.freeze(seconds)
+        run_s = self._decisions.between(label, 1.0, 15.0)
+        if fault == CRASH_IN_CALL.name:
+            await asyncio.sleep(run_s / 2)
+            process.crash()
+            raise CrashedError
+        await asyncio.sleep(run_s)
+        if fault == ANSWER_LOST.name:
+            raise SubmitUnknownError("no answer", provider=self.name)
+        return Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="1")
+
+    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
+        """Never called."""
+        return Ended()
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
+        """Never called."""
+        raise NotImplementedError
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
+        """Never called."""
+        return CancelResult.TOO_LATE
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """Never called."""
+        return Ticket(request_id)
+
+    async def upload(self, media: Any) -> str:
+        """Never called."""
+        raise NotImplementedError
+
+    async def find(self, lost: LostSubmission) -> Ticket | None:
+        """Nothing is listed."""
+        return None
+
+    async def aclose(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,91 @@
+"""The way from a worker to fal: httpx's transport, on which calls and answers get lost.
+
+With its faults it plays what is between: a connection that fails, a proxy's error page in place of fal's answer, a
+worker that dies or freezes in the call.
+"""
+
+import asyncio
+import json
+
+import httpx
+
+from tests.simulation.decisions import CRASH, FREEZE, Decisions, Fault
+from tests.simulation.fal import Answer, FalServer
+from tests.simulation.virtual_loop import CrashedError, Process
+
+CRASH_IN_CALL = Fault("crash in the call", weight=1.5)
+NO_CONNECTION = Fault("no connection")
+ANSWER_LOST = Fault("answer lost")
+PROXY_ERROR = Fault("503 of a proxy, taken")
+TOO_MANY_TAKEN = Fault("429 after it was taken", weight=0.5)
+OWN_ERROR_TAKEN = Fault("fal's own 500 after it was taken", weight=0.5)
+BUSY = Fault("503 of a proxy, not taken")
+FREEZE_IN_CALL = Fault("freeze in the call", 1.0, 40.0)
+SLOW = Fault("slow", 2.0, 20.0)
+FAULTS = (CRASH, FREEZE, CRASH_IN_CALL, FREEZE_IN_CALL, NO_CONNECTION, ANSWER_LOST, PROXY_ERROR, BUSY, SLOW)
+POST_FAULTS = (*FAULTS, TOO_MANY_TAKEN, OWN_ERROR_TAKEN)
+NGINX = "<html><center>nginx</center></html>"
+
+
+class FalTransport(httpx.AsyncBaseTransport):
+    """The transport of one worker."""
+
+    def __init__(self, server: FalServer, process: Process, decisions: Decisions) -> None:
+        self._server, self._process, self._decisions = server, process, decisions
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, if it arrives."""
+        process, what = self._process, _name(request)
+        process.check()
+        label = f"{process.name} fal {what}"
+        fault, seconds = self._decisions.fault(label, POST_FAULTS if what == "submit" else FAULTS)
+        if fault == CRASH.name:
+            process.crash()
+            raise CrashedError
+        if fault == FREEZE.name:
+            process.freeze(seconds)
+            await asyncio.sleep(0)
+        if fault == NO_CONNECTION.name:
+            raise httpx.ConnectError("no route", request=request)
+        await asyncio.sleep(self._decisions.between(label, 0.01, 0.15))
+        if fault == BUSY.name:
+            return httpx.Response(503, text=NGINX, request=request)
+        given = json.loads(request.content) if request.content else None
+        answer = self._server.answer(request.method, str(request.url), request.headers, given)
+        if fault and what == "submit":
+            self._server.payments.taken[-1].how = fault
+        return await self._back(request, label, fault, seconds, answer)
+
+    async def _back(
+        self, request: httpx.Request, label: str, fault: str, seconds: float, answer: Answer
+    ) -> httpx.Response:
+        """The way of the answer."""
+        if fault == CRASH_IN_CALL.name:
+            self._process.crash()
+            raise CrashedError
+        if fault == FREEZE_IN_CALL.name:
+            self._process.freeze(seconds)
+        await asyncio.sleep(self._decisions.between(label, 0.01, 0.15) + (seconds if fault == SLOW.name else 0.0))
+        if fault == ANSWER_LOST.name:
+            raise httpx.ReadError("the connection was reset", request=request)
+        if fault == PROXY_ERROR.name:
+            return httpx.Response(503, text=NGINX, request=request)
+        if fault == TOO_MANY_TAKEN.name:
+            return httpx.Response(429, json={"detail": "slow down"}, request=request)
+        if fault == OWN_ERROR_TAKEN.name:
+            own = {"x-fal-error-type": "internal_error"}
+            return httpx.Response(500, json={"detail": "internal"}, headers=own, request=request)
+        return httpx.Response(answer.status, json=answer.body, headers=answer.headers, request=request)
+
+
+def _name(request: httpx.Request) -> str:
+    path = request.url.path
+    if request.url.host == "api.fal.ai":
+        return "list"
+    if "/requests/" not in path:
+        return "submit"
+    if path.endswith("/cancel"):
+        return "cancel"
+    return "status" if path.endswith("/status") else "result"
+
+
