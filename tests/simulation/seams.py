@@ -246,6 +246,8 @@ class Seams:
         for name in ("_chord_part_return_script", "_chord_cleanup_script", "_chord_claim_extend_script"):
             backend.__dict__.pop(name, None)
         self._replace_cached(backend, "client", ResultsClient(lambda: (_current.server, _current.results)))
+        self._replace_cached(backend, "add_pending_result", lambda result, **_: result)  # nobody subscribes
+        self._replace_cached(backend, "remove_pending_result", lambda result: result)
         self._replace_cached(app.amqp, "send_task_message", _publish)
         self._replace_cached(app, "events", _Events())
         self._set(app, "producer_or_acquire", lambda producer=None: contextlib.nullcontext(_Producer()))
