@@ -1,4 +1,4 @@
-"""What an endpoint is really told for an attempt, and the task's check of what came back. Pure.
+"""What an endpoint is really told for an attempt. Pure.
 
 The one repair round is an attempt like any other: it is shown the bad answer and its faults.
 """
@@ -21,22 +21,8 @@ def call_arguments(job: Job, route: Route, check: AnswerCheck | None) -> dict[st
     if attempt.seed is not None:  # by it this submission can be found again
         arguments["seed"] = attempt.seed
     if job.bad_answer and check:
-        arguments = check.repair(arguments, _load_faults(job.bad_answer))
+        arguments = check.repair(arguments, AnswerFaults.load(job.bad_answer))
     return arguments_for(route, arguments, job.step.extra)
-
-
-def checked_answer(job: Job, output: Mapping[str, Any], check: AnswerCheck | None) -> Mapping[str, Any] | AnswerFaults:
-    """The answer in a provider's output, as the task hands it on. A task without a check takes it as it is."""
-    return check.check(job.request, output) if check else output
-
-
-def dump_faults(faults: AnswerFaults) -> dict[str, Any]:
-    """The faults as a row keeps them for the next attempt."""
-    return {"answer": faults.answer, "complaint": list(faults.lines)}
-
-
-def _load_faults(kept: Mapping[str, Any]) -> AnswerFaults:
-    return AnswerFaults(tuple(kept["complaint"]), kept.get("answer"))
 
 
 def _with_urls(value: Any, urls: Mapping[str, str]) -> Any:

@@ -12,9 +12,8 @@ from functools import partial
 import structlog
 
 from worker.engine.advance import advance
-from worker.engine.claim import HeldClaim
 from worker.engine.context import CallResources, Context, StepInput
-from worker.engine.row_writer import Publisher, RowWriter
+from worker.engine.row_writer import HeldClaim, Publisher, RowWriter
 from worker.engine.submission import report_health
 from worker.errors import ClaimLostError
 from worker.health.verdict import IGNORED

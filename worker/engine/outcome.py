@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
-from worker.engine.arguments import checked_answer, dump_faults
 from worker.engine.cancellation import end_after_cancel
 from worker.engine.context import NOW, RECLAIM_S, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
@@ -98,10 +97,11 @@ async def save_answer(
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}
     if outcome.files:
         return await _store_inline(context, job, outcome.files, changes, step_input)
-    answer = checked_answer(job, outcome.output, context.checks.get(job.task))
+    check = context.checks.get(job.task)
+    answer = check.check(job.request, outcome.output) if check else outcome.output
     if isinstance(answer, AnswerFaults):
         error = BrokenPieceError(f"an answer that cannot be used: {answer.text}"[:500], kind="bad_answer")
-        return handle_error(context, replace(job, bad_answer=dump_faults(answer)), error, step_input)
+        return handle_error(context, replace(job, bad_answer=answer.dump()), error, step_input)
     changes["answer"] = answer  # `bad_answer` stays: it is part of what was asked
     return Transition(job.move(Stage.FETCHED, **changes), _pause_s(job), why)
 

@@ -5,7 +5,7 @@ The engine calls it and needs to know nothing about the task. Language tasks hav
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,15 @@ class AnswerFaults:
     def text(self) -> str:
         """All faults in one line."""
         return "; ".join(self.lines)
+
+    def dump(self) -> dict[str, Any]:
+        """The faults as a row keeps them for the next attempt."""
+        return {"answer": self.answer, "complaint": list(self.lines)}
+
+    @classmethod
+    def load(cls, kept: Mapping[str, Any]) -> Self:
+        """The faults that `dump` gave."""
+        return cls(tuple(kept["complaint"]), kept.get("answer"))
 
 
 class AnswerCheck(Protocol):

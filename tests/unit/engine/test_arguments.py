@@ -8,7 +8,6 @@ from tasks.language import caption
 from tasks.language.requests import CaptionRequest
 from tests.unit.engine.fakes import FakeAtOnce
 from tests.unit.engine.world import CATALOGUE, World, world_of_two
-from worker.engine.arguments import checked_answer, dump_faults
 from worker.errors import AuthenticationError, BrokenPieceError, ServiceUnavailableError
 from worker.jobs.answers import AnswerFaults
 from worker.jobs.job import Job, Stage
@@ -118,15 +117,8 @@ async def test_a_repair_round_outlasts_a_passing_failure(world: World) -> None:
 
 
 async def test_an_answer_in_plain_words_is_checked_too() -> None:
-    job = Job("a", "language.caption", "q", ASKED.model_dump(mode="json"), None, None, 0.0)  # type: ignore[arg-type]
-
-    faults = checked_answer(job, {"text": "here you are"}, caption.check)
+    faults = caption.check.check(ASKED.model_dump(mode="json"), {"text": "here you are"})
 
     assert faults == AnswerFaults(("it is not JSON",), "here you are")
-    assert dump_faults(faults) == {"answer": "here you are", "complaint": ["it is not JSON"]}
-
-
-async def test_the_output_of_a_task_without_a_check_is_taken_as_it_is() -> None:
-    job = Job("a", "generation.text_to_image", "q", {}, None, None, 0.0)  # type: ignore[arg-type]
-
-    assert checked_answer(job, {"images": []}, None) == {"images": []}
+    assert faults.dump() == {"answer": "here you are", "complaint": ["it is not JSON"]}
+    assert AnswerFaults.load(faults.dump()) == faults

@@ -4,9 +4,7 @@
 """
 
 import asyncio
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,14 +42,13 @@ from worker.providers.base import (
 )
 from worker.providers.fal.errors import fal_error
 from worker.providers.fal.guard import FalGuard, is_from_fal
+from worker.providers.fal.platform import TWIN_KEY, platform_url
 from worker.providers.fal.request_list import find_request
+from worker.providers.fal.tags import tag_header
 from worker.providers.fal.upload import upload_file
 
 YEAR_S = 31_536_000  # no run takes longer
-TWIN_KEY = "twin:twin"  # the twin accepts any key
-PLATFORM_URL = "https://api.fal.ai"
 UPLOAD_S = 1800.0  # timeout of one file
-_TAG = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
@@ -70,8 +67,7 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
     http = await client._client
     http._transport = FalGuard(transport, settings.fal_base_url)
     http._cookies = NoCookies()
-    platform_url = f"{settings.fal_base_url}/api" if settings.fal_base_url else PLATFORM_URL
-    return Fal(client, http, platform_url, settings)
+    return Fal(client, http, platform_url(settings), settings)
 
 
 def point_sdk_at(base: str) -> None:
@@ -111,7 +107,7 @@ class Fal:
                 dict(call.arguments),
                 priority="low" if is_low else "normal",
                 webhook_url=call.webhook_url,
-                headers={"X-Fal-Tags": f"job={_tag(call.job_id)},attempt={call.attempt}"},
+                headers={"X-Fal-Tags": tag_header(call.job_id, call.attempt)},
             )
         except FalClientHTTPError as error:
             raise _sdk_error(error) from error
@@ -208,11 +204,6 @@ class Fal:
 def _ticket(handle: AsyncRequestHandle) -> Ticket:
     urls = {"status": handle.status_url, "response": handle.response_url, "cancel": handle.cancel_url}
     return Ticket(handle.request_id, urls)
-
-
-def _tag(job_id: str) -> str:
-    """The job's id, or its hash where fal does not allow its characters in a tag."""
-    return job_id if _TAG.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()
 
 
 def _sdk_error(error: FalClientHTTPError) -> ExternalServiceError:
