@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from tests.simulation.decisions import CRASH, FREEZE, Decisions, Fault
+from tests.simulation.decisions import CRASH, Decisions, Fault
 from tests.simulation.payments import Paid, Payments
 from tests.simulation.virtual_loop import CrashedError, Process
 from worker.errors import RateLimitError, ServiceUnavailableError, SubmitUnknownError
@@ -16,7 +16,7 @@ FREEZE_IN_CALL = Fault("freeze in the call", 1.0, 40.0, 1.5)
 ANSWER_LOST = Fault("answer lost")
 TOO_MANY = Fault("429, not taken")
 BUSY = Fault("503, not taken")
-FAULTS = (CRASH, FREEZE, CRASH_IN_CALL, FREEZE_IN_CALL, ANSWER_LOST, TOO_MANY, BUSY)
+FAULTS = (CRASH, CRASH_IN_CALL, FREEZE_IN_CALL, ANSWER_LOST, TOO_MANY, BUSY)
 USD = 0.0336
 
 
@@ -43,9 +43,6 @@ class AtOnce:
         if fault == CRASH.name:
             process.crash()
             raise CrashedError
-        if fault == FREEZE.name:
-            process.freeze(seconds)
-            await asyncio.sleep(0)
         await asyncio.sleep(0.05)
         if fault == TOO_MANY.name:
             raise RateLimitError("429", provider=self.name, status=429)

@@ -7,7 +7,7 @@ worker dies in between. What a worker has not acknowledged within the visibility
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.simulation.decisions import Fault
@@ -34,6 +34,7 @@ class Message:
     body: str
     queue: str
     number: int = 0
+    at: float = 0.0  # when it was put on its queue
     redelivered: bool = False
 
     @property
@@ -81,14 +82,15 @@ class Broker:
     def _put(self, message: Message, is_first: bool = False) -> None:
         self.numbers += 1
         queue = self.queues.setdefault(message.queue, deque())
-        copy = Message(message.id, message.task, message.headers, message.body, message.queue, self.numbers)
+        copy = replace(message, number=self.numbers, at=self.server.loop.time())
         queue.append(copy) if is_first else queue.appendleft(copy)
         self._deliver()
 
-    def waits(self, job_id: str, *, closing: bool = False) -> bool:
-        """Whether a message of this id is in a queue or unacknowledged."""
+    def waits_s(self, job_id: str, *, closing: bool) -> float:
+        """How long a message of this id has been in a queue, or unacknowledged; 0 when there is none."""
         there = [*self.unacked.values(), *(message for queue in self.queues.values() for message in queue)]
-        return any(message.id == job_id and message.is_closing == closing for message in there)
+        same = (message.at for message in there if message.id == job_id and message.is_closing == closing)
+        return self.server.loop.time() - min(same, default=self.server.loop.time())
 
     async def take(self, process: Process, queues: Sequence[str]) -> Message:
         """The next message of these queues, noted as unacknowledged."""

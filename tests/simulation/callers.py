@@ -30,9 +30,10 @@ def send(world: Any, order: Order) -> None:
     except OperationalError:  # the caller knows that it failed
         world.refused.update(order.jobs)
     except Exception as error:  # a call must not fail in another way
-        world.promises.broken("no_job_lost", order.name, f"the call raised {error!r}")
+        world.promises.broken("no_job_lost", "call", order.name, f"the call raised {error!r}")
     else:
         world.promised.update(order.jobs if order.kind != "bare" else ())  # until it is accepted, Celery may lose it
+    world.open_calls.discard(order.name)
 
 
 def stop(world: Any, order: Order) -> None:
@@ -49,6 +50,7 @@ def start(world: Any, order: Order) -> None:
     """Schedule a call, and its end."""
     process = world.callers[order.name] = Process(world.loop, f"caller {order.name}")
     process.producer = ProducerClient(world.ledger, process)
+    process.on_crash = lambda: world.open_calls.discard(order.name)
     world.loop.outside_later(order.at_s, lambda: process.call(send, world, order))
     if order.stop:
         world.loop.outside_later(order.at_s + order.stop_s + 0.5, lambda: process.call(stop, world, order))

@@ -13,7 +13,7 @@ from worker.jobs.job import Job
 from worker.ledger.base import Claim, IdempotencyKey
 from worker.ledger.memory import MemoryLedger
 
-IDLE_CLAIM_S = 5.0  # the longest that a claim waits for a row to come due
+IDLE_CLAIM_S = 20.0  # the longest that a claim waits for a row to come due
 
 
 @dataclass

@@ -17,13 +17,14 @@ from tests.simulation.virtual_loop import current_process
 from worker.edge.backend import store_script
 
 META = "celery-task-meta-"
+CLOCK = "clock"  # among the values, for what expires
 
 
 class Results:
     """Keys and values, with the state of every task. `on_state` is called with each state that is stored."""
 
-    def __init__(self, on_state: Callable[[str, str, Any], None]) -> None:
-        self.values: dict[str, Any] = {}
+    def __init__(self, clock: Callable[[], float], on_state: Callable[[str, str, Any], None]) -> None:
+        self.values: dict[str, Any] = {CLOCK: clock}
         self._on_state = on_state
 
     def state(self, task_id: str) -> str:
@@ -128,7 +129,7 @@ class Pipeline:
 def _chord_part(values: dict[str, Any], keys: Sequence[str], args: Sequence[Any]) -> list[Any]:
     """`CHORD_PART_RETURN_LUA` of celery 5.7.0."""
     parts_key, diff_key, size_key, done_key, _, claim_key = keys
-    if values.get(claim_key) == "done":
+    if _claim(values, claim_key) == "done":
         return [-1, 0, 0, 0]
     member = f"{args[0]}:{args[3]}"
     members = values.setdefault(done_key, set())
@@ -136,27 +137,40 @@ def _chord_part(values: dict[str, Any], keys: Sequence[str], args: Sequence[Any]
         values.setdefault(parts_key, {})[_text(args[1])] = args[3]
         members.add(member)
     ready, size, more = len(values.get(parts_key, {})), values.get(size_key), values.get(diff_key)
-    is_claimed = size is not None and ready == int(size) + int(more or 0) and claim_key not in values
+    is_whole = size is not None and ready == int(size) + int(more or 0)
+    is_claimed = is_whole and not _claim(values, claim_key)
     if is_claimed:
-        values[claim_key] = args[7]
+        _set_claim(values, claim_key, args[7], float(args[6]))
     return [ready, more, size, int(is_claimed)]
 
 
 def _chord_cleanup(values: dict[str, Any], keys: Sequence[str], args: Sequence[Any]) -> int:
     """`CHORD_CLEANUP_LUA`."""
-    if values.get(keys[0]) != args[0]:
+    if _claim(values, keys[0]) != args[0]:
         return 0
     for key in keys[1:]:
         values.pop(key, None)
-    values[keys[0]] = "done"
+    _set_claim(values, keys[0], "done", float(args[1]))
     return 1
 
 
 def _chord_extend(values: dict[str, Any], keys: Sequence[str], args: Sequence[Any]) -> int:
     """`CHORD_CLAIM_EXTEND_LUA`."""
-    if keys[0] not in values and keys[1] in values:
-        values[keys[0]] = args[0]
-    return int(values.get(keys[0]) == args[0])
+    holder = _claim(values, keys[0])
+    if holder == args[0] or (not holder and keys[1] in values):
+        _set_claim(values, keys[0], args[0], float(args[1]))
+        return 1
+    return 0
+
+
+def _claim(values: dict[str, Any], key: str) -> str:
+    """Who has claimed a chord, until the claim expires."""
+    token, until = values.get(key, ("", 0.0))
+    return token if until > values[CLOCK]() else ""
+
+
+def _set_claim(values: dict[str, Any], key: str, token: str, seconds: float) -> None:
+    values[key] = (token, values[CLOCK]() + seconds)
 
 
 _SCRIPTS: Mapping[str, Callable[[dict[str, Any], Sequence[str], Sequence[Any]], Any]] = {

@@ -12,7 +12,7 @@ from tests.simulation.case_line import line_of
 from tests.simulation.coverage import Coverage
 from tests.simulation.plan import plan_of
 from tests.simulation.seams import Seams, quiet_logs
-from tests.simulation.shrink import shrink
+from tests.simulation.shrink import kind_of, shrink
 from tests.simulation.world import Case, Course, World
 
 BATCH = 20
@@ -25,6 +25,7 @@ class Found:
 
     seed: int
     promise: str
+    kind: str
     text: str
     faults: int
     line: str
@@ -112,8 +113,9 @@ def found_of(course: Course, options: Options) -> Found:
     """The violation with its smallest schedule."""
     smallest = shrink(course, run_case) if options.shrinks else course
     told = run_case(Case(smallest.case.seed, smallest.case.plan, smallest.faults), tells=True)
-    violation = next((each for each in told.violations), smallest.violations[0])
+    wanted = kind_of(course)
+    violation = next(each for each in told.violations if (each.promise, each.kind) == wanted)
     line = line_of(smallest.case, smallest.faults)
     return Found(
-        course.case.seed, violation.promise, str(violation), len(smallest.faults), line, tuple(told.story)
+        course.case.seed, violation.promise, violation.kind, str(violation), len(smallest.faults), line, tuple(told.story)
     )

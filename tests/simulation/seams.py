@@ -190,6 +190,14 @@ def _publish(producer: Any, name: str, message: Any, **options: Any) -> None:
     wait_for(broker.command(process, "publish", lambda: broker.publish(sent)))
 
 
+def _watched(real: Any, closing: bool) -> Any:
+    def send(task: Any, job: Any, *args: Any, **named: Any) -> Any:
+        _current.promises.on_resend(job.id, closing)
+        return real(task, job, *args, **named)
+
+    return send
+
+
 def _crash_point(name: str) -> None:
     process = current_process()
     if process is not None and _current is not None:
@@ -237,6 +245,8 @@ class Seams:
         self._set(publisher_module, "LiveStates", _States)
         self._set(publisher_module, "ThreadPoolExecutor", _Threads)
         self._set(celery_state, "revoked", _Revoked())
+        for name, closing in (("send_again", False), ("send_closing", True)):
+            self._set(publisher_module, name, _watched(getattr(publisher_module, name), closing))
         self._install_app()
         return self
 

@@ -11,7 +11,7 @@ Run = Callable[[Case], Course]
 
 def shrink(course: Course, run: Run, tries: int = 400) -> Course:
     """The smallest course that was found. Each try runs a world."""
-    promise = course.violations[0].promise
+    wanted = kind_of(course)
     best, left = course, tries
 
     def breaks(case: Case) -> Course | None:
@@ -20,7 +20,7 @@ def shrink(course: Course, run: Run, tries: int = 400) -> Course:
             return None
         left -= 1
         found = run(case)
-        return found if any(each.promise == promise for each in found.violations) else None
+        return found if any((each.promise, each.kind) == wanted for each in found.violations) else None
 
     if fixed := breaks(replace(course.case, faults=course.faults)):
         best = fixed
@@ -32,6 +32,11 @@ def shrink(course: Course, run: Run, tries: int = 400) -> Course:
                 best, is_smaller = found, True
                 break
     return best
+
+
+def kind_of(course: Course) -> tuple[str, str]:
+    """The promise and the kind of the violation that counts most."""
+    return course.violations[0].promise, course.violations[0].kind
 
 
 def _smaller(case: Case, faults: Mapping[str, str]) -> Iterator[Case]:

@@ -28,6 +28,7 @@ from worker.jobs.job import Stage
 FAULTS_S = 240.0  # faults happen so long after the first call
 QUIET_S = 10_800.0  # every job ends within this time after the last fault
 STEP_S = 20.0  # how often the world looks whether it is done
+GOES_ON = frozenset({"no_resend_storm"})  # a violation of another promise ends the world
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Course:
 class World:
     """See the module."""
 
+    goes_on = GOES_ON
+
     def __init__(self, case: Case, seams: Seams, *, tells: bool = False) -> None:
         self.case, self.seed, self.plan, self.seams = case, case.seed, case.plan, seams
         self.loop = VirtualLoop()
@@ -66,7 +69,7 @@ class World:
         self.broker = Broker(self.server)
         self.payments = Payments()
         self.promises = Promises(self)
-        self.results = Results(self._on_state)
+        self.results = Results(self.loop.time, self._on_state)
         self.stored: dict[str, float] = {}
         self.health = MemoryHealth(self.loop.time, Policy())
         self.gateway = Gateway(self)
@@ -77,6 +80,7 @@ class World:
         self.callers: dict[str, Any] = {}
         self.promised: set[str] = set()
         self.refused: set[str] = set()
+        self.open_calls: set[str] = {order.name for order in case.plan.orders}
         self.points: set[str] = set()
         self.story: list[str] | None = [] if tells else None
         self.server.after = self._after_command
@@ -89,12 +93,13 @@ class World:
                 self.loop.run_until_complete(self._live())
                 self.promises.at_the_end()
             except StalledError:
-                self.promises.broken("no_job_lost", "-", "nothing happens any more")
+                self.promises.broken("no_job_lost", "stalled", "-", "nothing happens any more")
             finally:
                 self._bury()
+        found = sorted(self.promises.found.values(), key=lambda each: each.promise in GOES_ON)
         return Course(
             self.case,
-            tuple(self.promises.found.values()),
+            tuple(found),
             dict(self.decisions.taken),
             self.promises.moves,
             self.points,
@@ -124,8 +129,10 @@ class World:
         await woken
 
     def _is_done(self) -> bool:
-        if self.promises.found:
-            return True  # one violation is enough
+        if any(promise not in GOES_ON for promise, *_ in self.promises.found):
+            return True
+        if self.open_calls:
+            return False
         return all(row.job.is_final for row in self.ledger.memory.rows.values()) and all(
             self.results.state(job) in ("SUCCESS", "FAILURE", "REVOKED") for job in self.promised
         )
