@@ -39,30 +39,41 @@ class AtOnce:
         """A picture after 1 to 15 s. It is billed once the provider has begun, whoever hears of it."""
         process, label = self._process, f"{self._process.name} {self.name} submit"
         process.check()
-        fault, seconds = self._decisions.fault(label, FAULTS)
+        fault, seconds = self._decisions.fault(label, FAULTS, boost=2.0)
         if fault == CRASH.name:
             process.crash()
             raise CrashedError
-        await asyncio.sleep(0.05)
+        came: asyncio.Future[Reply] = process.loop.create_future()
+        run_s = self._decisions.between(label, 1.0, 15.0)
+        process.loop.outside_later(0.05, self._arrive, call, came, fault, seconds, run_s)
+        return await came
+
+    def _arrive(self, call: Call, came: "asyncio.Future[Reply]", fault: str, seconds: float, run_s: float) -> None:
+        """The call reaches the provider, whatever becomes of the process."""
+        process, loop = self._process, self._process.loop
         if fault == TOO_MANY.name:
-            raise RateLimitError("429", provider=self.name, status=429)
+            _fail(came, RateLimitError("429", provider=self.name, status=429))
+            return
         if fault == BUSY.name:
-            raise ServiceUnavailableError("503", provider=self.name, status=503)
+            _fail(came, ServiceUnavailableError("503", provider=self.name, status=503))
+            return
         self._before_take(call.job_id)
         number = len(self._payments.taken) + 1
-        paid = Paid(self.name, call.job_id, call.attempt, process.loop.time(), f"{self.name}-{number}", fault, USD)
+        paid = Paid(self.name, call.job_id, call.attempt, loop.time(), f"{self.name}-{number}", "", USD)
         self._payments.taken.append(paid)
+        paid.process = process
         if fault == FREEZE_IN_CALL.name:
             process.freeze(seconds)
-        run_s = self._decisions.between(label, 1.0, 15.0)
-        if fault == CRASH_IN_CALL.name:
-            await asyncio.sleep(run_s / 2)
-            process.crash()
-            raise CrashedError
-        await asyncio.sleep(run_s)
+        elif fault == CRASH_IN_CALL.name:
+            loop.outside_later(run_s / 2, process.crash)
+        loop.outside_later(run_s, self._answer, paid, came, fault)
+
+    def _answer(self, paid: Paid, came: "asyncio.Future[Reply]", fault: str) -> None:
         if fault == ANSWER_LOST.name:
-            raise SubmitUnknownError("no answer", provider=self.name)
-        return Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="1")
+            paid.how = fault
+            _fail(came, SubmitUnknownError("no answer", provider=self.name))
+        elif not came.done():
+            came.set_result(Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="1"))
 
     async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
         """Never called."""
@@ -90,3 +101,8 @@ class AtOnce:
 
     async def aclose(self) -> None:
         """Do nothing."""
+
+
+def _fail(came: "asyncio.Future[Reply]", error: Exception) -> None:
+    if not came.done():
+        came.set_exception(error)

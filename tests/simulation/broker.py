@@ -69,7 +69,7 @@ class Broker:
     def publish(self, message: Message) -> None:
         """Put a message on its queue; a fault changes when, where, and how often."""
         self.published += 1
-        fault, seconds = self.server.decisions.fault(message.name, PUBLISH_FAULTS)
+        fault, seconds = self.server.decisions.fault(message.name, PUBLISH_FAULTS, boost=3.0)
         if fault == LOST.name:
             return
         if fault == LATE.name:

@@ -29,7 +29,7 @@ def send(world: Any, order: Order) -> None:
             task.apply_async(kwargs=_request(order, order.name), task_id=order.name)
     except OperationalError:  # the caller knows that it failed
         world.refused.update(order.jobs)
-    except Exception as error:  # a call must not fail in another way
+    except Exception as error:  # noqa: BLE001  # a call must not fail in another way
         world.promises.broken("no_job_lost", "call", order.name, f"the call raised {error!r}")
     else:
         world.promised.update(order.jobs if order.kind != "bare" else ())  # until it is accepted, Celery may lose it

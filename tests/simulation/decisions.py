@@ -58,13 +58,13 @@ class Decisions:
         """A random number of this range."""
         return least + (most - least) * self.chance(label)
 
-    def fault(self, label: str, faults: Sequence[Fault]) -> tuple[str, float]:
-        """The fault that happens here now, and its seconds; ("", 0) for none."""
+    def fault(self, label: str, faults: Sequence[Fault], boost: float = 1.0) -> tuple[str, float]:
+        """The fault that happens here now, and its seconds; ("", 0) for none. `boost`: for points that come seldom."""
         self.points[label] += 1
         key = f"{label} #{self.points[label]}"
         if self.given is not None:
             return self._read(key, self.given.get(key, ""))
-        if not self.is_open or len(self.taken) >= self.most or uniform(self.seed, key) >= self.rate:
+        if not self.is_open or len(self.taken) >= self.most or uniform(self.seed, key) >= self.rate * boost:
             return "", 0.0
         allowed = [fault for fault in faults if fault.name in self.kinds]
         if not allowed:

@@ -86,7 +86,7 @@ class FalServer:
         starts_at = now + self.decisions.between(label, 0.1, 3.0)
         ends_at = starts_at + self.decisions.between(label, 0.3, 8.0)
         request = Request(paid, endpoint, given, (query.get("fal_webhook") or [None])[0], starts_at, ends_at)
-        request.has_failed = bool(self.decisions.fault(label, (RUN_FAILS,))[0])
+        request.has_failed = bool(self.decisions.fault(label, (RUN_FAILS,), boost=4.0)[0])
         self.requests[paid.request_id] = request
         self.loop.outside_later(ends_at - now, self._end, request)
         base = f"https://queue.fal.run/{'/'.join(endpoint.split('/')[:2])}/requests/{paid.request_id}"

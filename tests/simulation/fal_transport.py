@@ -10,7 +10,7 @@ import json
 import httpx
 
 from tests.simulation.decisions import CRASH, FREEZE, Decisions, Fault
-from tests.simulation.fal import Answer, FalServer
+from tests.simulation.fal import FalServer
 from tests.simulation.virtual_loop import CrashedError, Process
 
 CRASH_IN_CALL = Fault("crash in the call", weight=1.5)
@@ -28,6 +28,7 @@ POST_FAULTS = (
 )  # fmt: skip
 # Before a POST a worker is not frozen: docs/reliability.md admits that gap, of microseconds.
 FAULTS = (CRASH, FREEZE, CRASH_IN_CALL, FREEZE_IN_CALL, NO_CONNECTION, ANSWER_LOST, PROXY_ERROR, BUSY, SLOW)
+BOOST = {"submit": 2.0, "list": 6.0, "cancel": 4.0}  # calls that come seldom
 NGINX = "<html><center>nginx</center></html>"
 
 
@@ -38,11 +39,12 @@ class FalTransport(httpx.AsyncBaseTransport):
         self._server, self._process, self._decisions = server, process, decisions
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, if it arrives."""
+        """The answer, if it arrives. What was sent arrives at fal, whatever becomes of the process."""
         process, what = self._process, _name(request)
         process.check()
         label = f"{process.name} fal {what}"
-        fault, seconds = self._decisions.fault(label, POST_FAULTS if what == "submit" else FAULTS)
+        faults = POST_FAULTS if what == "submit" else FAULTS
+        fault, seconds = self._decisions.fault(label, faults, BOOST.get(what, 1.0))
         if fault == CRASH.name:
             process.crash()
             raise CrashedError
@@ -51,27 +53,31 @@ class FalTransport(httpx.AsyncBaseTransport):
             await asyncio.sleep(0)
         if fault == NO_CONNECTION.name:
             raise httpx.ConnectError("no route", request=request)
-        await asyncio.sleep(self._decisions.between(label, 0.01, 0.15))
+        there_s = self._decisions.between(label, 0.01, 0.15)
+        back_s = self._decisions.between(label, 0.01, 0.15) + (seconds if fault == SLOW.name else 0.0)
+        came: asyncio.Future[httpx.Response] = process.loop.create_future()
+
+        def arrive() -> None:
+            response = self._answered(request, what, fault)
+            if fault == CRASH_IN_CALL.name:
+                process.crash()
+            elif fault == FREEZE_IN_CALL.name:
+                process.freeze(seconds)
+            process.loop.outside_later(back_s, _deliver, came, response)
+
+        process.loop.outside_later(there_s, arrive)
+        return await came
+
+    def _answered(self, request: httpx.Request, what: str, fault: str) -> httpx.Response | Exception:
+        """What comes back from fal."""
         if fault == BUSY.name:
             return httpx.Response(503, text=NGINX, request=request)
         given = json.loads(request.content) if request.content else None
         answer = self._server.answer(request.method, str(request.url), request.headers, given)
         if fault and what == "submit":
             self._server.payments.taken[-1].how = fault
-        return await self._back(request, label, fault, seconds, answer)
-
-    async def _back(
-        self, request: httpx.Request, label: str, fault: str, seconds: float, answer: Answer
-    ) -> httpx.Response:
-        """The way of the answer."""
-        if fault == CRASH_IN_CALL.name:
-            self._process.crash()
-            raise CrashedError
-        if fault == FREEZE_IN_CALL.name:
-            self._process.freeze(seconds)
-        await asyncio.sleep(self._decisions.between(label, 0.01, 0.15) + (seconds if fault == SLOW.name else 0.0))
         if fault == ANSWER_LOST.name:
-            raise httpx.ReadError("the connection was reset", request=request)
+            return httpx.ReadError("the connection was reset", request=request)
         if fault == PROXY_ERROR.name:
             return httpx.Response(503, text=NGINX, request=request)
         if fault == TOO_MANY_TAKEN.name:
@@ -80,6 +86,15 @@ class FalTransport(httpx.AsyncBaseTransport):
             own = {"x-fal-error-type": "internal_error"}
             return httpx.Response(500, json={"detail": "internal"}, headers=own, request=request)
         return httpx.Response(answer.status, json=answer.body, headers=answer.headers, request=request)
+
+
+def _deliver(came: "asyncio.Future[httpx.Response]", response: httpx.Response | Exception) -> None:
+    if came.done():
+        return
+    if isinstance(response, Exception):
+        came.set_exception(response)
+    else:
+        came.set_result(response)
 
 
 def _name(request: httpx.Request) -> str:
@@ -91,5 +106,3 @@ def _name(request: httpx.Request) -> str:
     if path.endswith("/cancel"):
         return "cancel"
     return "status" if path.endswith("/status") else "result"
-
-

@@ -5,6 +5,7 @@ seed decides. Threads are used again, since starting one costs more than a switc
 """
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -64,8 +65,6 @@ class Fiber:
 
     def start(self) -> None:
         """Begin, in the context of the caller."""
-        import contextvars
-
         context = contextvars.copy_context()
         thread = self._thread = _Thread.idle.pop() if _Thread.idle else _Thread()
         thread.work = lambda: context.run(self._run)
@@ -85,7 +84,7 @@ class Fiber:
             result = self._func(*self._args)
         except FiberStoppedError:
             self._done.cancel()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # of the code, for who waits for it
             if not self._done.done():
                 self._done.set_exception(error)
         else:

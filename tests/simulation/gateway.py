@@ -27,7 +27,7 @@ class Gateway:
 
     def receive(self, request: Request) -> None:
         """fal sends a webhook."""
-        fault, seconds = self._world.decisions.fault(f"webhook of {request.paid.job}", (LOST, DOUBLED, LATE))
+        fault, seconds = self._world.decisions.fault(f"webhook of {request.paid.job}", (LOST, DOUBLED, LATE), boost=4.0)
         if fault == LOST.name:
             return
         for _ in range(2 if fault == DOUBLED.name else 1):

@@ -107,7 +107,8 @@ class ProducerClient:
         return lambda *args, **named: self._call(name, lambda: result_of(method(*args, **named)))
 
     def _call(self, name: str, work: Any) -> Any:
-        return wait_for(self._shared.server.command(self._process, f"producer {name}", work, retries=2))
+        server = self._shared.server
+        return wait_for(server.command(self._process, f"producer {name}", work, retries=2, boost=5.0))
 
     def send(self, job: Job, wait_s: float, key: IdempotencyKey | None = None) -> str:
         """Write a row at stage *sent*."""
@@ -127,5 +128,3 @@ class ProducerClient:
     def now(self) -> float:
         """The ledger's clock."""
         return float(self._call("now", self._shared.server.loop.time))
-
-

@@ -1,6 +1,7 @@
 """What the providers of a world know: every submission that they took, and what they billed."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -15,6 +16,7 @@ class Paid:
     how: str = ""  # what became of its answer; "" for an answer that arrived
     usd: float = 0.0  # 0 until it is billed
     is_cancelled: bool = False
+    process: Any = None  # whose call it is, where the answer comes in the call
 
 
 @dataclass

@@ -50,7 +50,7 @@ def plan_of(seed: int) -> Plan:
 
     orders = []
     for n in range(1, pick("orders", 1, 1, 2, 2, 3, 4) + 1):
-        kind = pick(f"kind {n}", "job", "job", "job", "bare", "chain", "chord")
+        kind = pick(f"kind {n}", "job", "job", "bare", "chain", "chord", "chord")
         orders.append(
             Order(
                 f"j{n}",

@@ -4,6 +4,7 @@
 `tests/chaos` checks them.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +65,12 @@ class Promises:
         """A provider is about to take a submission."""
         state = self._world.results.state(job_id)
         if state in states.READY_STATES:
-            self.broken("one_ending", f"submitted after {state}", job_id, f"its caller was told {state}, and it is submitted now")
+            self.broken(
+                "one_ending",
+                f"submitted after {state}",
+                job_id,
+                f"its caller was told {state}, and it is submitted now",
+            )
 
     def on_state(self, job_id: str, state: str, result: Any) -> None:
         """A state is stored for callers."""
@@ -82,7 +88,12 @@ class Promises:
         """A worker sends a message again."""
         if (waits_s := self._world.broker.waits_s(job_id, closing=closing)) > LOOKED_S:
             what = "its closing message" if closing else "its message"
-            self.broken("no_resend_storm", "closing" if closing else "message", job_id, f"{what} is sent again, and has been waiting for {waits_s:.0f} s")
+            self.broken(
+                "no_resend_storm",
+                "closing" if closing else "message",
+                job_id,
+                f"{what} is sent again, and has been waiting for {waits_s:.0f} s",
+            )
 
     def at_the_end(self) -> None:
         """Check a world that is quiet. One that was stopped at a violation has jobs that did not end."""
@@ -101,9 +112,19 @@ class Promises:
         state = self._world.results.state(job_id)
         row = self._rows.get(job_id)
         if state not in states.READY_STATES:
-            self.broken("no_job_lost", f"stays {state}", job_id, f"its state is {state}, its row at {row.stage if row else 'nothing'}")
+            self.broken(
+                "no_job_lost",
+                f"stays {state}",
+                job_id,
+                f"its state is {state}, its row at {row.stage if row else 'nothing'}",
+            )
         elif row is not None and not row.is_final:
-            self.broken("no_job_lost", f"row stays after {state}", job_id, f"its state is {state}, and its row stays at {row.stage}")
+            self.broken(
+                "no_job_lost",
+                f"row stays after {state}",
+                job_id,
+                f"its state is {state}, and its row stays at {row.stage}",
+            )
 
     def _agrees(self, job_id: str) -> None:
         row, state = self._rows[job_id], self._world.results.state(job_id)
@@ -120,9 +141,14 @@ class Promises:
         marked = sum(attempt.possible_duplicate for attempt in attempts.values())
         if len(billed) > 1 + marked:
             self.broken("paid_once", "unmarked", job_id, f"paid {len(billed)} times, marked {marked}: {_names(billed)}")
-        for before, after in zip(billed, billed[1:], strict=False):
+        for before, after in itertools.pairwise(billed):
             if not self._world.may_be_repeated(before):
-                self.broken("paid_once", f"again at {before.provider}", job_id, f"{_names([before])} could be known, and was paid again: {after.how}")
+                kind = f"again at {before.provider}" + (
+                    " after its error" if "after it was taken" in before.how else ""
+                )
+                self.broken(
+                    "paid_once", kind, job_id, f"{_names([before])} could be known, and was paid again: {after.how}"
+                )
 
     def _billed(self, job_id: str) -> None:
         """What a row says of an attempt with a ticket is what was billed."""
@@ -142,8 +168,12 @@ class Promises:
         is_ready = before and all(self._world.results.state(job) == states.SUCCESS for job in before)
         if is_ready and self._world.results.state(last) == states.FAILURE and last not in self._rows:
             what = self._world.results.meta(last).get("result")
-            self.broken("no_job_lost", "never begun", last, f"what it follows has succeeded, and it was never begun: {what}")
+            self.broken(
+                "no_job_lost", "never begun", last, f"what it follows has succeeded, and it was never begun: {what}"
+            )
 
 
 def _names(paid: list[Any]) -> str:
-    return ", ".join(f"{each.request_id} (attempt {each.attempt}{', ' + each.how if each.how else ''})" for each in paid)
+    return ", ".join(
+        f"{each.request_id} (attempt {each.attempt}{', ' + each.how if each.how else ''})" for each in paid
+    )

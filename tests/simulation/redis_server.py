@@ -38,12 +38,13 @@ class RedisServer:
         is_ledger: bool = True,
         retries: int = 3,
         timeout_s: float = TIMEOUT_S,
+        boost: float = 1.0,
     ) -> Any:
         """The answer to a command; a lost one is repeated. Raises redis-py's errors, and those of the command."""
         process.check()
         label = f"{process.name} {name}"
         for attempt in range(retries + 1):
-            fault, seconds = self.decisions.fault(label, LEDGER_FAULTS if is_ledger else OTHER_FAULTS)
+            fault, seconds = self.decisions.fault(label, LEDGER_FAULTS if is_ledger else OTHER_FAULTS, boost)
             if fault:
                 await self._before(process, fault, seconds)
             if is_ledger and self.refuses_until > self.loop.time():
@@ -101,7 +102,7 @@ class RedisServer:
         def run() -> None:
             try:
                 result = work()
-            except Exception as error:  # of the command, for its caller
+            except Exception as error:  # noqa: BLE001  # of the command, for its caller
                 if not answer.done():
                     answer.set_exception(error)
             else:

@@ -117,5 +117,11 @@ def found_of(course: Course, options: Options) -> Found:
     violation = next(each for each in told.violations if (each.promise, each.kind) == wanted)
     line = line_of(smallest.case, smallest.faults)
     return Found(
-        course.case.seed, violation.promise, violation.kind, str(violation), len(smallest.faults), line, tuple(told.story)
+        course.case.seed,
+        violation.promise,
+        violation.kind,
+        str(violation),
+        len(smallest.faults),
+        line,
+        tuple(told.story),
     )

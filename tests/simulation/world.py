@@ -1,19 +1,19 @@
 """A world: everything that one seed makes, run from its first call until it is quiet."""
 
-import random
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation import callers
 from tests.simulation.broker import Broker
-from tests.simulation.decisions import Decisions, uniform
-from tests.simulation.fal import FalServer, Request
+from tests.simulation.decisions import Decisions
+from tests.simulation.fal import FalServer
 from tests.simulation.fibers import FiberStoppedError
 from tests.simulation.gateway import Gateway
 from tests.simulation.ledger import SharedLedger
 from tests.simulation.payments import Paid, Payments
-from tests.simulation.plan import Order, Plan
+from tests.simulation.plan import Plan
 from tests.simulation.promises import Promises, Violation
 from tests.simulation.redis_server import RedisServer
 from tests.simulation.results import Results
@@ -161,6 +161,9 @@ class World:
     def _crashed(self, worker: Worker) -> None:
         name = worker.process.name
         self.broker.gone(worker.process)
+        for paid in self.payments.taken:  # its call, or its answer, dies with it
+            if paid.process is worker.process and f"jobs/{paid.job}/images-0.png" not in self.stored:
+                paid.how = paid.how or "process died in the call"
         share = self.decisions.chance(f"{name} restart")
         away_s = 0.5 + 10 * share if share < 0.75 else 10 + 800 * (share - 0.75)
         self.tell(f"{name} crashes, and starts again after {away_s:.1f} s")
@@ -174,8 +177,6 @@ class World:
         """A crash point of `worker.testing.crash` is reached."""
         self.points.add(name)
         process.check()
-        if name in {"before_resend", "before_closing_message"}:
-            pass
         fault, _ = self.decisions.fault(f"{process.name} at {name}", CRASH_POINT_FAULTS)
         if fault:
             process.crash()
@@ -210,7 +211,7 @@ class World:
     def may_be_repeated(self, paid: Paid) -> bool:
         """Whether a submission may be paid again: nobody could know of it (docs/reliability.md)."""
         if paid.provider != "fal":
-            return paid.how in {"crash in the call", "answer lost"}
+            return paid.how in {"process died in the call", "answer lost"}
         return self.plan.list_is_forbidden and paid.how != ""
 
     def tell(self, text: str) -> None:
@@ -221,9 +222,4 @@ class World:
 
 def all_tasks(loop: VirtualLoop) -> list[Any]:
     """The tasks of a loop that have not ended."""
-    import asyncio
-
     return sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
-
-
-_ = (random, uniform, Request, Order)
