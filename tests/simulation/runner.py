@@ -64,6 +64,14 @@ def seams_of(without: str | None = None) -> Seams:
     return _seams
 
 
+def remove_seams() -> None:
+    """Put everything in this process back."""
+    global _seams
+    if _seams is not None:
+        _seams.remove()
+        _seams = None
+
+
 def run_case(case: Case, *, tells: bool = False, without: str | None = None) -> Course:
     """Run one world."""
     return World(case, seams_of(without), tells=tells).run()

@@ -11,6 +11,7 @@ import logging
 import random
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -49,6 +50,7 @@ from tests.simulation.stand_ins import (
 )
 from tests.simulation.virtual_loop import current_process
 from worker.edge.app import DEFAULT_QUEUE, app
+from worker.engine.dispatcher import DispatcherOptions
 from worker.providers.fal.provider import Fal, open_fal
 from worker.testing import crash
 
@@ -126,6 +128,7 @@ class Seams:
             "Future": FiberFuture,
             "asyncio": AsyncioModule(),
             "open_services": _open_services,
+            "DispatcherOptions": partial(DispatcherOptions, monotonic=clock.monotonic),
         }.items():
             self._set(dispatcher_thread, name, value)
         self._set(publisher_module, "LiveStates", States)

@@ -61,7 +61,9 @@ def test_a_case_is_one_line() -> None:
 
 
 def test_a_crash_in_an_at_once_call_of_a_world_is_seen_by_its_provider() -> None:
-    course = run_case(Case(1, Plan(1, (Order("j1", provider="vertex"),)), {"w1 vertex submit #1": "crash in the call"}), tells=True)
+    course = run_case(
+        Case(1, Plan(1, (Order("j1", provider="vertex"),)), {"w1 vertex submit #1": "crash in the call"}), tells=True
+    )
     assert any("crashes" in line for line in course.story)
     assert course.violations == ()
 
@@ -70,7 +72,11 @@ def test_a_violation_is_shrunk_to_what_it_needs(monkeypatch) -> None:
     from tests.simulation.promises import Promises
 
     def on_state(self, job_id, state, result) -> None:
-        if state == "SUCCESS" and job_id == "j2" and any("crash" in fault for fault in self._world.decisions.taken.values()):
+        if (
+            state == "SUCCESS"
+            and job_id == "j2"
+            and any("crash" in fault for fault in self._world.decisions.taken.values())
+        ):
             self.broken("one_ending", "made up", job_id, "for this test")
 
     monkeypatch.setattr(Promises, "on_state", on_state)

@@ -98,10 +98,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._outside.run(PROCESS.set, None)
         self.set_exception_handler(lambda *_: None)  # a crashed process leaves tasks with errors behind
         self.turns = 0
+        self.tasks: list[asyncio.Task[Any]] = []  # else one of a dead process would be closed at any time, and act
+        self.set_task_factory(self._make_task)
 
     def time(self) -> float:
         """Seconds since the epoch, virtual."""
         return self._now
+
+    def _make_task(self, loop: Any, work: Any, **named: Any) -> "asyncio.Task[Any]":
+        task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **named)
+        self.tasks.append(task)
+        return task
 
     def outside(self, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
         """`call_soon` outside of all processes."""

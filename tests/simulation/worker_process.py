@@ -93,6 +93,7 @@ class Worker:
         files: Any = Files(world.stored, process, world.decisions)
         fal: Any = world.seams.fal
         at_once: Any = AtOnce("vertex", process, world.decisions, world.payments, world.before_take)
+        health: Any = _Health(world.health, process)
         context = Context(
             catalogue=CATALOGUE,
             providers={"fal": fal, "vertex": at_once},
@@ -102,7 +103,7 @@ class Worker:
             url_s=60.0,
             chance=lambda: world.decisions.chance(f"{process.name} jitter"),
             webhook=world.webhook_url if world.plan.webhooks else None,
-            health=world.health,
+            health=health,
             signals=partial(_signals, self.ledger),
             checks=checks or {},
         )
@@ -111,3 +112,14 @@ class Worker:
     def revoke(self, job_id: str) -> None:
         """Celery's control command. Blocking."""
         revoke(SimpleNamespace(app=app, tset=set), job_id)
+
+
+class _Health:
+    """The health that all workers share, until the process is dead."""
+
+    def __init__(self, shared: Any, process: Process) -> None:
+        self._shared, self._process = shared, process
+
+    def __getattr__(self, name: str) -> Any:
+        self._process.check()
+        return getattr(self._shared, name)

@@ -1,6 +1,6 @@
 """A world: everything that one seed makes, run from its first call until it is quiet."""
 
-import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -144,12 +144,9 @@ class World:
             process.is_dead = True
             for fiber in list(process.fibers):
                 fiber.stop(FiberStoppedError())
-        for task in all_tasks(self.loop):
-            task._log_destroy_pending = False
-            try:
-                task.get_coro().close()
-            except (RuntimeError, CrashedError):
-                continue
+        for task in self.loop.tasks:
+            if not task.done():
+                _close(task)
         self.loop.close()
 
     def _start_worker(self, name: str) -> None:
@@ -220,6 +217,8 @@ class World:
             self.story.append(f"{self.loop.time() - 1_700_000_000:9.2f}  {text}")
 
 
-def all_tasks(loop: VirtualLoop) -> list[Any]:
-    """The tasks of a loop that have not ended."""
-    return sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+def _close(task: Any) -> None:
+    """Unwind a task that will not go on. What it awaits on its way is not awaited."""
+    task._log_destroy_pending = False
+    with contextlib.suppress(RuntimeError, CrashedError):
+        task.get_coro().close()
