@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 SCALE = 2.0**-64
+FOCUS = 10.0
 
 
 def uniform(seed: int, label: str) -> float:
@@ -44,6 +45,7 @@ class Decisions:
     given: Mapping[str, str] | None = None
     rate: float = 0.0  # of a fault at a point that has one
     kinds: frozenset[str] = frozenset()  # that this world has
+    focus: tuple[str, ...] = ()  # words of labels at which faults are ten times as likely
     most: int = 8  # faults of a world
     is_open: bool = True  # False: no more faults, so that the world becomes quiet
     taken: dict[str, str] = field(default_factory=dict)
@@ -64,7 +66,11 @@ class Decisions:
         key = f"{label} #{self.points[label]}"
         if self.given is not None:
             return self._read(key, self.given.get(key, ""))
-        if not self.is_open or len(self.taken) >= self.most or uniform(self.seed, key) >= self.rate * boost:
+        if not self.is_open or len(self.taken) >= self.most:
+            return "", 0.0
+        if any(word in label for word in self.focus):
+            boost *= FOCUS
+        if uniform(self.seed, key) >= self.rate * boost:
             return "", 0.0
         allowed = [fault for fault in faults if fault.name in self.kinds]
         if not allowed:

@@ -56,6 +56,7 @@ class FalServer:
         self.requests: dict[str, Request] = {}
         self.list_lag_s = 0.0
         self.list_is_forbidden = False
+        self.list_fails = 0.0
         self.before_take: Callable[[str], None] = lambda job: None
 
     def answer(self, method: str, url: str, headers: Any, given: Any) -> Answer:
@@ -140,6 +141,8 @@ class FalServer:
     def _list(self, query: dict[str, list[str]]) -> Answer:
         if self.list_is_forbidden:
             return Answer(403, {"error": {"message": "forbidden"}})
+        if self.decisions.is_open and self.decisions.chance("fal list") < self.list_fails:
+            return Answer(503, {"error": {"message": "unavailable"}})
         shown = [each for each in self.requests.values() if each.ends_at + self.list_lag_s <= self.loop.time()]
         items = [self._item(each) for each in shown if each.endpoint in query.get("endpoint_id", ())]
         return Answer(200, {"items": items[::-1], "next_cursor": None, "has_more": False})

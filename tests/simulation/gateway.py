@@ -23,6 +23,7 @@ class Gateway:
     def __init__(self, world: Any) -> None:
         self._world = world
         self.process = Process(world.loop, "gateway")
+        self.reported: dict[str, float] = {}  # request id: when its webhook was stored
         self._ledger: Any = LedgerClient(world.ledger, self.process)
 
     def receive(self, request: Request) -> None:
@@ -44,6 +45,7 @@ class Gateway:
             try:
                 async with asyncio.timeout(5.0):
                     await record_webhook(self._ledger, job, int(attempt), body, self._world.loop.time())
+                self.reported.setdefault(request.paid.request_id, self._world.loop.time())
                 return
             except (RedisError, TimeoutError):
                 if pause_s is None:

@@ -39,6 +39,8 @@ class Plan:
     webhooks: bool = True
     list_lag_s: float = 0.0
     list_is_forbidden: bool = False
+    list_fails: float = 0.0  # the share of calls of the list that end as a 503, until the world becomes quiet
+    soon: float = 0.8  # the share of dead workers that start again within seconds; the others take a minute or more
     late_workers_s: float = 0.0  # the first worker starts so long after the first call
 
 
@@ -68,5 +70,7 @@ def plan_of(seed: int) -> Plan:
         webhooks=pick("webhooks", True, True, False),
         list_lag_s=pick("lag", 0.0, 0.0, 5.0, 30.0, 90.0),
         list_is_forbidden=pick("forbidden", False, False, False, False, True),
+        list_fails=pick("list fails", 0.0, 0.0, 0.0, 0.5, 1.0),
+        soon=pick("soon", 0.9, 0.9, 0.2),
         late_workers_s=pick("late", 0.0, 0.0, 0.0, 0.0, 12.0, 100.0),
     )

@@ -142,7 +142,7 @@ class Promises:
         if len(billed) > 1 + marked:
             self.broken("paid_once", "unmarked", job_id, f"paid {len(billed)} times, marked {marked}: {_names(billed)}")
         for before, after in itertools.pairwise(billed):
-            if not self._world.may_be_repeated(before):
+            if not self._world.may_be_repeated(before, after.at):
                 kind = f"again at {before.provider}" + (
                     " after its error" if "after it was taken" in before.how else ""
                 )

@@ -62,7 +62,7 @@ def _smaller_plans(plan: Plan) -> Iterator[Plan]:
         for simpler in _simpler(order):
             yield replace(plan, orders=tuple(simpler if each == order else each for each in plan.orders))
     plain = Plan(plan.workers, plan.orders)
-    for field in ("webhooks", "list_lag_s", "list_is_forbidden", "late_workers_s"):
+    for field in ("webhooks", "list_lag_s", "list_is_forbidden", "list_fails", "soon", "late_workers_s"):
         if getattr(plan, field) != getattr(plain, field):
             yield replace(plan, **{field: getattr(plain, field)})
 

@@ -9,6 +9,9 @@ from concurrent.futures import Future as ThreadFuture
 from types import SimpleNamespace
 from typing import Any
 
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
 from tests.simulation import virtual_loop
 from tests.simulation.fibers import current_fiber, wait_for
 from tests.simulation.virtual_loop import current_process
@@ -134,7 +137,10 @@ class Connection:
 
     @contextlib.contextmanager
     def _reraise_as_library_errors(self) -> Iterator[None]:
-        yield
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise OperationalError(str(error)) from error
 
     @property
     def connection(self) -> Any:

@@ -62,8 +62,8 @@ class World:
     def __init__(self, case: Case, seams: Seams, *, tells: bool = False) -> None:
         self.case, self.seed, self.plan, self.seams = case, case.seed, case.plan, seams
         self.loop = VirtualLoop()
-        rate, kinds = swarm(case.seed)
-        self.decisions = Decisions(case.seed, case.faults, rate, kinds)
+        faults = swarm(case.seed)
+        self.decisions = Decisions(case.seed, case.faults, faults.rate, faults.kinds, faults.focus)
         self.server = RedisServer(self.loop, self.decisions)
         self.ledger = SharedLedger(self.server)
         self.broker = Broker(self.server)
@@ -74,7 +74,8 @@ class World:
         self.health = MemoryHealth(self.loop.time, Policy())
         self.gateway = Gateway(self)
         self.fal = FalServer(self.loop, self.decisions, self.payments, self.gateway.receive)
-        self.fal.list_lag_s, self.fal.list_is_forbidden = case.plan.list_lag_s, case.plan.list_is_forbidden
+        self.fal.list_lag_s, self.fal.list_fails = case.plan.list_lag_s, case.plan.list_fails
+        self.fal.list_is_forbidden = case.plan.list_is_forbidden
         self.fal.before_take = self.before_take
         self.workers: dict[str, Worker] = {}
         self.callers: dict[str, Any] = {}
@@ -162,7 +163,7 @@ class World:
             if paid.process is worker.process and f"jobs/{paid.job}/images-0.png" not in self.stored:
                 paid.how = paid.how or "process died in the call"
         share = self.decisions.chance(f"{name} restart")
-        away_s = 0.5 + 10 * share if share < 0.75 else 10 + 800 * (share - 0.75)
+        away_s = 0.5 + 12 * share if share < self.plan.soon else 30 + 200 * (share - self.plan.soon)
         self.tell(f"{name} crashes, and starts again after {away_s:.1f} s")
         self.loop.outside_later(away_s, self._start_worker, name)
 
@@ -205,11 +206,11 @@ class World:
         """Where fal reports."""
         return f"https://gateway/{job_id}/{attempt}"
 
-    def may_be_repeated(self, paid: Paid) -> bool:
+    def may_be_repeated(self, paid: Paid, at: float) -> bool:
         """Whether a submission may be paid again: nobody could know of it (docs/reliability.md)."""
         if paid.provider != "fal":
             return paid.how in {"process died in the call", "answer lost"}
-        return self.plan.list_is_forbidden and paid.how != ""
+        return self.plan.list_is_forbidden and self.gateway.reported.get(paid.request_id, at) >= at
 
     def tell(self, text: str) -> None:
         """Add a line to the story."""
