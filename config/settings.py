@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.allowed_addresses import AllowedAddress, read_allowed
 
+DUPLICATE_USD = 0.01
+
 _OURS = SettingsConfigDict(
     env_prefix="KILNHAND_",
     env_file=".env",
@@ -140,6 +142,12 @@ class WorkerSettings(BaseSettings):
         ge=0,
         le=3600,
         description="how long a stopping worker waits for a running submission or upload, in seconds",
+    )
+    duplicate_usd: float = Field(
+        DUPLICATE_USD,
+        ge=0,
+        description="a submission whose answer was lost, and that nobody can search for, is made again if it may cost "
+        "at most so many US dollars; otherwise its job ends as SubmitUnknownError",
     )
     result_days: float = Field(7, gt=0, le=365, description="how long a finished job and its result are kept, in days")
     heartbeat_file: Path | None = Field(

@@ -14,7 +14,7 @@ from worker.engine.context import Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail, provenance_of
 from worker.engine.outcome import handle_error, leave_queue, save_answer
 from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s, observe
-from worker.engine.reconcile import reconcile
+from worker.engine.reconcile import reconcile, with_late_tickets
 from worker.engine.submission import prepare_submission
 from worker.errors import BrokenPieceError, ExternalServiceError, InternalError, RateLimitError, ServiceUnavailableError
 from worker.health.verdict import verdict_of
@@ -43,6 +43,8 @@ async def advance(context: Context, job: Job, step_input: StepInput) -> Transiti
     if job.ending is not None:  # CLOSING, and nobody confirmed: the dispatcher sends the message again
         again = job.tries + 1
         return Transition(job.move(Stage.CLOSING, tries=again), resend_pause_s(min(again, 6)))
+    if step_input.signals:
+        job = with_late_tickets(context, job, step_input)
     transition = await end_if_due(context, job, step_input) or await _step(context, job, step_input)
     if step_input.is_cancelled and transition.job.ending == Stage.FAILED:
         return close(cancelled_instead(job, transition.job, step_input.now))

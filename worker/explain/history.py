@@ -52,9 +52,10 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
         case Stage.FETCHED if before.stage == Stage.FETCHED:
             return "fetch_again", why
         case Stage.FETCHED:
-            return "answered", cost_text(attempt.cost if attempt else None)
+            return "answered", _with_why(cost_text(attempt.cost if attempt else None), why)
         case Stage.STORED:
-            return _stored(after)
+            what, text = _stored(after)
+            return what, _with_why(text, why)
         case Stage.CLOSING:
             return _closing(before, after)
         case Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:  # the ledger writes `closed`
@@ -63,10 +64,14 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
             assert_never(after.stage)
 
 
+def _with_why(text: str, why: str) -> str:
+    return f"{text}; {why}" if why else text
+
+
 def _waiting(before: Job, after: Job, why: str) -> tuple[str, str] | None:
     attempt = after.attempt
     if before.stage != Stage.WAITING and attempt and attempt.ticket:
-        return "ticket", f"{attempt.ticket.request_id}{f'; {why}' if why else ''}"
+        return "ticket", _with_why(attempt.ticket.request_id, why)
     if why:
         return "waiting", why
     ahead = after.observed.queue_position

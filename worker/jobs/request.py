@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from pydantic_core import PydanticSerializationError, to_json
 
 from worker.errors import InvalidRequestError
-from worker.jobs.job import Options, Priority
+from worker.jobs.job import Duplicates, Options, Priority
 
 MAX_BYTES = 256 * 1024  # a whole request, as JSON
 MAX_DEPTH = 8  # of `extra`
@@ -86,6 +86,7 @@ class JobOptions(BaseModel):
     allow_degraded: bool = False
     fallback_on_policy: bool = False
     max_queue_s: Annotated[float, Field(gt=0, le=86400)] | None = None
+    duplicates: Duplicates | None = None
 
     def values(self) -> Options:
         """The options as the row stores them."""

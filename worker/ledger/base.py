@@ -97,7 +97,7 @@ class Ledger(Protocol):
         """
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
-        """Extend the claim of each (job id, fence) by a lease. Returns the ids whose claim is lost."""
+        """Extend the claim of each (job id, fence) to at least a lease. Returns the ids whose claim is lost."""
 
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
         """Write the row and extend the claim. Raises `ClaimLostError` when a newer claim exists."""

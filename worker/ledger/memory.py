@@ -85,7 +85,7 @@ class MemoryLedger:
             if row is None or row.fence != fence:
                 lost.add(job_id)
             elif row.until:
-                row.until = row.due = self._clock() + lease_s
+                row.until = row.due = max(row.until, self._clock() + lease_s)
         return lost
 
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
