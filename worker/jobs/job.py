@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 Kind = Literal["image", "video", "audio", "weights", "json", "file"]
 FileKind = Literal["image", "mask", "video", "audio", "weights", "archive"]  # of a file in a request
 Priority = Literal["low", "normal", "high"]
+Duplicates = Literal["allow", "never"]
 
 
 class Stage(StrEnum):
@@ -41,12 +42,13 @@ def _moves(stage: Stage) -> frozenset[Stage]:
         case Stage.SENT:
             return frozenset({Stage.SENT, Stage.ACCEPTED, Stage.CLOSING})
         case Stage.ACCEPTED:
-            return frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.CLOSING})
+            return frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.UNKNOWN, Stage.CLOSING})
         case Stage.SUBMITTING:
             ahead = {Stage.WAITING, Stage.FETCHED, Stage.STORED}
             return frozenset({*ahead, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING})
         case Stage.UNKNOWN:
-            return frozenset({Stage.UNKNOWN, Stage.WAITING, Stage.ACCEPTED, Stage.CLOSING})
+            ahead = {Stage.WAITING, Stage.FETCHED, Stage.STORED}
+            return frozenset({*ahead, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING})
         case Stage.WAITING:
             return frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING})
         case Stage.FETCHED:
@@ -106,6 +108,7 @@ class Options:
     allow_degraded: bool = False
     fallback_on_policy: bool = False
     max_queue_s: float | None = None  # seconds in a provider's queue before another route is tried
+    duplicates: Duplicates | None = None  # whether a lost submission is made again; None: by its price
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,7 @@ class Job:
     closed_at: float | None = None
     published_at: Annotated[float | None, Field(alias="told_at")] = None  # when a status was last published
     sent_at: float | None = None  # when the producer wrote the row, if it did
+    resent_at: float | None = None  # when a worker last sent its message again
     receipt: Receipt | None = None  # of a cancel, from the moment the provider is asked to stop
     history: tuple[HistoryEntry, ...] = ()
     message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues
