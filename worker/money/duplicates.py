@@ -18,7 +18,8 @@ class Doubt:
     """An attempt that may have been taken without our knowledge. Times are seconds since the epoch.
 
     `lower_usd` and `upper_usd` are what it may have cost, `upper_usd` is None without a limit. `repeated_by` is the
-    attempt that was made after it, if any; `another_was_paid` says so of any other attempt of its job.
+    attempt that was made after it, if any; `another_was_paid` says so of any other attempt of its job. With a
+    `seed` of ours, the provider's list of requests can show it.
     """
 
     job_id: str
@@ -77,7 +78,6 @@ def _suspects(job: Job) -> list[Attempt]:
 
 
 def _doubt(job: Job, attempt: Attempt, booked: Booked, later: Sequence[Attempt]) -> Doubt:
-    seed = attempt.seed if attempt.seed is not None else job.step.arguments.get("seed")
     return Doubt(
         job_id=job.id,
         attempt=attempt.number,
@@ -88,7 +88,7 @@ def _doubt(job: Job, attempt: Attempt, booked: Booked, later: Sequence[Attempt])
         provider=attempt.provider,
         endpoint=attempt.endpoint,
         state=state_of(job),
-        seed=seed if isinstance(seed, int) else None,
+        seed=attempt.seed,
         repeated_by=later[0].number if later else None,
         another_was_paid=any(_may_be_paid(one) for one in job.attempts if one is not attempt),
         known_requests=frozenset(one.ticket.request_id for one in job.attempts if one.ticket),

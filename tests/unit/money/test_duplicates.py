@@ -47,7 +47,7 @@ def test_a_lost_attempt_that_was_repeated_is_in_doubt() -> None:
 
 def test_a_job_that_ended_as_unknown_is_in_doubt_without_a_repeat() -> None:
     doubt = only(lost(), stage=Stage.FAILED)
-    assert (doubt.repeated_by, doubt.another_was_paid, doubt.state, doubt.seed) == (None, False, "FAILURE", 7)
+    assert (doubt.repeated_by, doubt.another_was_paid, doubt.state, doubt.seed) == (None, False, "FAILURE", None)
     assert judge(doubt, [bill()], NOW, 3_600).was_paid_twice is False
 
 

@@ -42,5 +42,7 @@ def _attempts(doubt: Doubt) -> str:
 def _price(finding: Finding) -> str:
     if finding.usd is not None:
         return f"it cost {usd(finding.usd)} (request {', '.join(finding.request_ids)})"
+    if finding.request_ids:
+        return f"what it cost is not known (request {', '.join(finding.request_ids)})"
     upper = finding.doubt.upper_usd
     return "it may have cost anything" if upper is None else f"it may have cost up to {usd(upper)}"
