@@ -90,7 +90,7 @@ class Worker:
     def services(self, checks: Any) -> Services:
         """What `open_services` gives this worker."""
         world, process = self.world, self.process
-        files: Any = Files(world.stored, process, world.decisions)
+        files: Any = Files(world.stored, world.objects, process, world.decisions)
         fal: Any = world.seams.fal
         at_once: Any = AtOnce("vertex", process, world.decisions, world.payments, world.before_take)
         health: Any = _Health(world.health, process)
