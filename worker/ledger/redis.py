@@ -2,13 +2,14 @@
 
 The blocking client for backends is `worker.ledger.producer`.
 
-The client repeats a script after a lost connection. `accept`, `signal` and `confirm` have the same effect when they run
-twice. After a repeated `claim` or `take`, the rows of the first run wait until their lease ends.
+The client repeats a script after a lost connection. `accept`, `claim`, `signal` and `confirm` have the same effect when
+they run twice. After a repeated `take`, the ending of the first run waits until its lease ends.
 """
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -70,7 +71,8 @@ class RedisLedger:
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
         """Claim due rows of these queues."""
         keys = [self._keys.due(queue) for queue in queues]
-        now, wait, *rows = await self._script["claim"](keys=keys, args=[self._prefix, limit, int(lease_s * 1000)])
+        args: list[Any] = [self._prefix, limit, int(lease_s * 1000), uuid4().hex]
+        now, wait, *rows = await self._script["claim"](keys=keys, args=args)
         claims = [read_claim(row, now / 1000) for row in rows]
         for row, claim in zip(rows, claims, strict=True):
             if claim is None:  # a row of a newer version is not a row that kills workers
