@@ -2,7 +2,6 @@
 
 import time
 
-import httpx
 import pytest
 
 from config.settings import AnthropicSettings, GoogleSettings, Settings

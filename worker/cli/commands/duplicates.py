@@ -17,7 +17,7 @@ from worker.cli.settings import read_settings
 from worker.cli.times import read_time
 from worker.errors import ExternalServiceError
 from worker.ledger.scan import ledger_time, scan_rows
-from worker.money.bills import bills_of_job
+from worker.money.bills import bills_of_job, bills_of_request
 from worker.money.duplicates import Doubt, Finding, doubts, judge
 from worker.net.http import open_transport
 from worker.providers.base import LostSubmission
@@ -105,15 +105,21 @@ async def _judge_all(
 
 
 async def _judge(platform: FalPlatform, doubt: Doubt, now: float, lag_s: float) -> Finding:
-    """What the bills say, or, if they have no tags, what the list of requests says."""
+    """What the bills say, by tag or by request id; or, if they have no tags, what the list of requests says."""
     if doubt.provider != "fal":
         return Finding(doubt, None, f"not checkable at {doubt.provider}")
     try:
         return judge(doubt, await bills_of_job(platform, doubt.job_id, doubt.at), now, lag_s)
     except PermissionMissingError as error:
-        return await _search_list(platform, doubt, error.message)
+        missing = error.message
     except ExternalServiceError as error:
         return Finding(doubt, None, f"the bills cannot be read now: {error.message}")
+    if doubt.request_id is None:
+        return await _search_list(platform, doubt, missing)
+    try:
+        return judge(doubt, await bills_of_request(platform, doubt.request_id, doubt.at), now, lag_s)
+    except ExternalServiceError as error:
+        return Finding(doubt, None, error.message)
 
 
 async def _search_list(platform: FalPlatform, doubt: Doubt, missing: str) -> Finding:

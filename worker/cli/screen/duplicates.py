@@ -36,7 +36,8 @@ def _show(out: Console, finding: Finding) -> None:
 
 def _attempts(doubt: Doubt) -> str:
     repeated = f"repeated by attempt {doubt.repeated_by}" if doubt.repeated_by else "not repeated"
-    return f"attempt {doubt.attempt} was lost, and {repeated}"
+    fate = "was found too late" if doubt.request_id else "was lost"
+    return f"attempt {doubt.attempt} {fate}, and {repeated}"
 
 
 def _price(finding: Finding) -> str:
