@@ -5,13 +5,13 @@ refused in words that a provider may use after it has taken the job. The job was
 possible duplicate, or it ended as `SubmitUnknownError`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from worker.jobs.job import Attempt, Job
 from worker.jobs.status import State, state_of
 from worker.money.bills import Bill
-from worker.money.booked import Booked, booked_attempts, is_lost
+from worker.money.booked import Booked, booked_attempts
 
 
 @dataclass(frozen=True)
@@ -62,21 +62,20 @@ class Finding:
 
 def doubts(job: Job) -> Iterator[Doubt]:
     """The attempts of a job that are in doubt, oldest first."""
-    suspects = _suspects(job)
-    booked = {one.number: one for one in booked_attempts(job)} if suspects else {}
-    for attempt in suspects:
+    booked = {one.number: one for one in booked_attempts(job)}
+    for attempt in _suspects(job, {one.number for one in booked.values() if one.is_lost}):
         later = [one for one in job.attempts if one.number > attempt.number]
         yield _doubt(job, attempt, booked[attempt.number], later)
 
 
-def _suspects(job: Job) -> list[Attempt]:
+def _suspects(job: Job, lost: Set[int]) -> list[Attempt]:
     """Lost attempts; before a marked one, also those that were found too late, or refused and perhaps taken."""
     last_marked = max((one.number for one in job.attempts if one.possible_duplicate), default=0)
     is_open = job.ending is None
     return [
         one
         for one in job.attempts
-        if (is_lost(one) and not (is_open and one is job.attempts[-1]))
+        if (one.number in lost and not (is_open and one is job.attempts[-1]))
         or (one.number < last_marked and (_was_found_late(one) or _was_refused(one)))
     ]
 
