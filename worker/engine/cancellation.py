@@ -11,6 +11,7 @@ from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail
 from worker.engine.reconcile import book_lost_call
 from worker.errors import DeadlineExceededError, ExternalServiceError, InternalError
+from worker.jobs.cost import NOTHING_BILLED
 from worker.jobs.job import Job, Receipt, Stage
 from worker.providers.base import RUN_CANCELLED, CancelResult
 from worker.routing.retry import CANCEL_AGAIN_S, CANCEL_FOR_S, is_possible_duplicate
@@ -84,6 +85,7 @@ async def _stop_run(context: Context, job: Job, step_input: StepInput) -> Transi
     result = await _ask(context, job)
     match result:
         case CancelResult.STOPPED:
+            job = job.with_attempt(cost=NOTHING_BILLED)
             return _end(job, step_input, replace(receipt, told=True, in_time=True))
         case None:
             if waited_s > CANCEL_FOR_S:

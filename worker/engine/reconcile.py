@@ -9,10 +9,10 @@ from worker.engine.arguments import call_arguments
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail
 from worker.engine.polling import search_again_s, unknown_wait_s
+from worker.engine.spending import cost_of_attempt
 from worker.errors import ExternalServiceError, SubmitUnknownError
 from worker.jobs.job import Job, Observation, Stage, Ticket, load_ticket
 from worker.jobs.signals import ticket_signal
-from worker.money.worst_case import possible_cost
 from worker.providers.base import LostSubmission
 from worker.routing.retry import may_risk_duplicate
 
@@ -31,12 +31,11 @@ async def reconcile(context: Context, job: Job, step_input: StepInput) -> Transi
 
 
 def book_lost_call(context: Context, job: Job, step_input: StepInput) -> Job:
-    """The job with its lost call on the bill. A provider that lists its requests would have shown it: not booked."""
-    provider = context.providers.get(job.attempts[-1].provider)
-    if provider is not None and provider.lists_requests:
+    """The job with its lost call on the bill: an attempt of a version that booked nothing when it began."""
+    if job.attempts[-1].cost is not None:
         return job
-    sent = call_arguments(job, step_input.served.route, context.checks.get(job.task))
-    return job.with_attempt(cost=possible_cost(step_input.served, sent))
+    served = step_input.served
+    return job.with_attempt(cost=cost_of_attempt(context, served.model, job, served.route))
 
 
 async def _ticket(context: Context, job: Job, step_input: StepInput) -> tuple[Ticket | None, str]:

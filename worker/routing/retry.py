@@ -17,6 +17,7 @@ from worker.errors import (
     SubmitUnknownError,
 )
 from worker.jobs.job import Attempt, Job
+from worker.jobs.total_cost import is_lost
 from worker.routing.routes import name_of
 
 # Attempts of a job
@@ -127,16 +128,12 @@ def _without_output(job: Job) -> int:
 
 def may_risk_duplicate(job: Job) -> bool:
     """Whether a submission that was never found may be made again, at the risk of paying twice."""
-    return sum(_is_lost(attempt) for attempt in job.attempts) < MAX_UNKNOWN
+    return sum(is_lost(attempt) for attempt in job.attempts) < MAX_UNKNOWN
 
 
 def is_possible_duplicate(job: Job) -> bool:
     """Whether the next attempt may be the second run of a lost submission."""
-    return any(_is_lost(attempt) for attempt in job.attempts)
-
-
-def _is_lost(attempt: Attempt) -> bool:
-    return attempt.ticket is None and attempt.error is not None and attempt.error.code == SubmitUnknownError.code
+    return any(is_lost(attempt) for attempt in job.attempts)
 
 
 def is_inconclusive(error: ExternalServiceError) -> bool:

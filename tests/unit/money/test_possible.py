@@ -15,7 +15,7 @@ from worker.engine.cancellation import STRIKES
 from worker.errors import SubmitUnknownError
 from worker.explain.story import money
 from worker.jobs.job import Attempt, Cost, Job, Options, Stage, Step
-from worker.money.worst_case import (
+from worker.money.possible import (
     FRAME_TOKENS,
     LEAST_WRITTEN,
     MOST_WRITTEN,
