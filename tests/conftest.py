@@ -1,6 +1,7 @@
 """A real Redis that the tests start themselves (Valkey, as its package ships it), and nothing reached but loopback."""
 
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -87,6 +88,12 @@ LONGEST_FIRST = [
     "acceptance/test_upkeep.py",
     "acceptance/test_failover.py",
 ]
+
+
+def pytest_configure() -> None:
+    """A shell starts a background command with Ctrl-C ignored. Processes that tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

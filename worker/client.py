@@ -14,28 +14,35 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from config.settings import Settings
 from worker.edge.sending import producer
 from worker.jobs.job import Job
-from worker.jobs.status import JobStatus, status_of
+from worker.jobs.status import JobStatus, cancel_noted, status_of
 
 POLL_S = 0.1  # how often a job is read while `cancel` waits for its end
 
 
-def cancel(job_id: str, wait_s: float = 0) -> JobStatus | None:
-    """Cancel a job, and wait up to `wait_s` for its end. None when there is no such job.
+def cancel(job_id: str, wait_s: float = 0) -> JobStatus:
+    """Cancel a job, and wait up to `wait_s` for its end.
 
     The provider is asked to stop the run. Once the job has ended, `state` is REVOKED, and `receipt` says whether the
     cancel came in time and what was billed. If it has not ended yet, a worker will end it later. A job whose ending was
     already decided keeps it; `state` shows which. Calling it twice changes nothing. Raises `OperationalError` while
     Redis does not answer.
+
+    An id without a row may be the next task of a chain, the body of a chord, or a message that no worker has accepted
+    yet. Its cancel is noted for `KILNHAND_RESULT_DAYS`: a job that gets this id in that time ends as REVOKED, and
+    nothing is submitted. The status then has `state` PENDING and `stage` cancel_noted.
     """
     with _as_operational_error():
-        job = producer().signal(job_id, "cancel")
+        job = producer().cancel(job_id, note_s=Settings().worker.result_days * 86400)
+        if job is None:
+            return cancel_noted(job_id, producer().now())
         deadline = time.monotonic() + wait_s
-        while job is not None and not job.is_final and time.monotonic() < deadline:
+        while not job.is_final and time.monotonic() < deadline:
             time.sleep(POLL_S)
-            job = _job(job_id)
-        return _status(job)
+            job = _job(job_id) or job
+        return status_of(job, producer().now())
 
 
 def status(job_id: str) -> JobStatus | None:

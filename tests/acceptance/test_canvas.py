@@ -2,6 +2,7 @@
 
 import sys
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -12,9 +13,11 @@ from tasks.generation import text_to_image
 from tasks.video import image_to_video
 from tests.acceptance.conftest import Twin
 from tests.conftest import wait_until
+from worker import client
 from worker.cli.processes.stack import Child, Stack
 from worker.errors import ContentRefusedError, InvalidRequestError, KilnhandError
 
+MOVES = {"prompt": "z", "image": "https://example.com/x.png"}
 BLACK = {"endpoint": "*", "call": "result", "what": "black"}
 
 
@@ -37,6 +40,12 @@ def backend(_backend: Child, bare: Celery) -> Celery:
 
 def urls(backend: Celery) -> Any:
     return backend.signature("backend.urls", queue="backend")
+
+
+def ended(job_id: str) -> str | None:
+    """The state in which a job has ended, from its row."""
+    found = client.status(job_id)
+    return found.state if found and found.stage in {"completed", "failed", "cancelled"} else None
 
 
 def wanted(**fields: Any) -> Any:
@@ -151,3 +160,38 @@ def test_a_job_that_ended_stays_as_it_ended(twin: Twin) -> None:
     sent.revoke()
     assert text_to_image.delay(prompt="y").get(timeout=30)  # the revoke was heard before this was done
     assert (sent.state, sent.result) == ("SUCCESS", result)
+
+
+def test_revoking_the_next_of_a_chain_while_the_first_runs_ends_it_before_it_is_submitted(twin: Twin) -> None:
+    twin.pace(seconds=60)
+    sent = chain(text_to_image.s(prompt="x"), image_to_video.s(prompt="y"), image_to_video.si(**MOVES)).apply_async()
+    first, second = sent.parent.parent, sent.parent
+    wait_until(lambda: twin.count, "the first was submitted")
+    second.revoke()
+    wait_until(lambda: client.cancel(second.id).stage == "cancel_noted", "the cancel is noted")
+    twin.finish()
+    assert first.get(timeout=30)
+    wait_until(lambda: ended(second.id) == "REVOKED", "the next has ended")  # Celery says REVOKED from the revoke on
+    wait_until(lambda: sent.state == "REVOKED", "the rest of the chain has ended with it")
+    assert twin.count == 1
+
+
+def test_revoking_a_chords_body_while_its_parts_run_ends_it_before_it_is_submitted(twin: Twin) -> None:
+    twin.pace(seconds=60)
+    sent = chord([wanted(seed=1), wanted(seed=2)])(wanted(seed=3))
+    wait_until(lambda: twin.count == 2, "the parts were submitted")
+    sent.revoke()
+    wait_until(lambda: client.cancel(sent.id).stage == "cancel_noted", "the cancel is noted")
+    twin.finish()
+    wait_until(lambda: {part.state for part in sent.parent.results} == {"SUCCESS"}, "the parts have ended")
+    wait_until(lambda: ended(sent.id) == "REVOKED", "the body has ended")  # Celery says REVOKED from the revoke on
+    assert twin.count == 2
+
+
+def test_a_bare_message_that_was_cancelled_before_a_worker_took_it_is_never_submitted(twin: Twin, bare: Celery) -> None:
+    name = str(uuid4())
+    assert client.cancel(name).state == "PENDING"
+    sent = bare.send_task("generation.text_to_image", kwargs={"prompt": "x"}, queue="generation", task_id=name)
+    wait_until(lambda: sent.state == "REVOKED", "it is revoked")
+    assert client.status(name).receipt.in_time  # type: ignore[union-attr]
+    assert twin.count == 0

@@ -7,6 +7,9 @@ This backend also does not SUBSCRIBE at every `delay()`, because `get()` subscri
 that keeps its results would collect subscriptions.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -22,8 +25,30 @@ def store_script() -> str:
     return (files("worker.edge") / "store_state.lua").read_text()
 
 
+_in_chord = ContextVar("in_chord", default=False)
+
+
+def is_chord_part() -> bool:
+    """Whether Celery counts a finished part of a chord now, so that a task sent here is the chord's body."""
+    return _in_chord.get()
+
+
+@contextmanager
+def _chord_part() -> Iterator[None]:
+    token = _in_chord.set(True)
+    try:
+        yield
+    finally:
+        _in_chord.reset(token)
+
+
 class MonotonicRedisBackend(RedisBackend):
     """A Redis backend in which a final state and its result never change."""
+
+    def on_chord_part_return(self, *args: Any, **kwargs: Any) -> Any:
+        """Count a finished part. The last one sends the body, which nobody could send again (`is_chord_part`)."""
+        with _chord_part():
+            return super().on_chord_part_return(*args, **kwargs)
 
     def on_task_call(self, producer: Any, task_id: str) -> dict[str, Any]:
         """Do not subscribe: `get()` does."""

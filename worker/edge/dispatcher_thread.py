@@ -83,8 +83,8 @@ class DispatcherThread:
         crash.point("after_confirm")
 
     def cancel(self, job_id: str) -> bool:
-        """Store a cancel signal. False when there is no such job; a job that has ended is not changed."""
-        job = self._call(self._services.ledger.signal(job_id, "cancel"))
+        """Cancel a job; one that has ended is not changed. False when there is no row yet: then the cancel is noted."""
+        job = self._call(self._services.ledger.cancel(job_id, self._forget_s))
         self._thread.loop.call_soon_threadsafe(self._dispatcher.wake)
         return job is not None
 

@@ -1,8 +1,9 @@
 """Celery's `revoke` command, extended to jobs: for `AsyncResult.revoke()`, `celery control revoke` and Flower.
 
-Celery's command stores the id and drops its next message, which would be our closing message. For a job we store a
-cancel signal on its row instead, and the dispatcher ends it. An id without a row (its first message is still queued)
-goes to Celery's command.
+Celery's command keeps the id in the memory of its process and drops its next message, which would be our closing
+message. For a job we store a cancel on its row instead, and the dispatcher ends it. For an id without a row (the next
+task of a chain, a chord's body, a message of `send_task` that still waits) the ledger notes the cancel, so that every
+worker knows of it, those that start later too. Such an id also goes to Celery's command: it may be no job of ours.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from config.settings import Settings
+from worker.edge.backend import is_chord_part
 from worker.edge.message import message_to_send
 from worker.errors import KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
@@ -28,6 +29,7 @@ from worker.ledger.base import IdempotencyKey, Producer
 from worker.ledger.producer import open_redis_producer
 from worker.testing import crash
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 ACCEPT_WITHIN_S = 8.0  # if no worker accepts in this time, the message is sent again
@@ -55,17 +57,19 @@ def send(
     If an earlier job owns the idempotency key, nothing is sent and that job's `AsyncResult` is returned. Raises
     `KeyReusedError` when that job was another request, and `OperationalError` while Redis does not answer.
 
-    A message from a finished job (chain, link) has no caller who could try again, and its error would become an error
-    of the finished job. So it waits up to `LEDGER_WAIT_S` for the ledger, and is then published without a row: with
-    Celery's own guarantee. A key that another job owns is then refused where the message arrives.
+    A message that follows finished work (chain, link, a chord's body) has no caller who could try again, and its error
+    would become an error of the finished work. So it waits up to `LEDGER_WAIT_S` for the ledger, and is then published
+    without a row: with Celery's own guarantee. Once its row is written, a failed publish is no error: a worker sends
+    the message again. A key that another job owns is refused where the message arrives.
     """
+    follows = follows_finished_work(options)
     options["task_id"] = str(options.get("task_id") or uuid4())
     key = idempotency_key_of(task.name, given, args)
     crash.point("before_sent_row")
     try:
         job, job_id = _write_row(task, queue, args, given, options, key)
     except (KeyReusedError, RedisError, OSError) as error:
-        if options.get("parent_id"):
+        if follows:
             return publish(**options)
         if isinstance(error, KeyReusedError):
             raise
@@ -76,11 +80,19 @@ def send(
     options.pop("expires", None)  # stored in the row; Celery would compare it with the worker's clock
     try:
         result = publish(**options)
-    except Exception:
+    except Exception as error:
+        if follows:
+            log.warning("message_not_sent", job=job.id, error=type(error).__name__)
+            return task.AsyncResult(job_id)
         _withdraw(job, key)
         raise
     crash.point("after_message")
     return result
+
+
+def follows_finished_work(options: Mapping[str, Any]) -> bool:
+    """Whether Celery sends this message because a job or a task has finished, and not a caller."""
+    return bool(options.get("parent_id")) or is_chord_part()
 
 
 def _write_row(
@@ -92,9 +104,11 @@ def _write_row(
     key: IdempotencyKey | None,
 ) -> tuple[Job, str]:
     """Write the row. Returns its job, and the id to follow: its own, or that of the job that owns the key."""
-    now = _ledger_time(patient=bool(options.get("parent_id")))
+    patience_s = LEDGER_WAIT_S if follows_finished_work(options) else 0.0
+    now = _patiently(lambda: producer().now(), patience_s)
     job = _sent_job(task.name, queue, message_to_send(task.name, queue, args, given, options, now), now)
-    job_id = producer().send(job, _delay_s(options) + ACCEPT_WITHIN_S, key)
+    wait_s = _delay_s(options) + ACCEPT_WITHIN_S
+    job_id = _patiently(lambda: producer().send(job, wait_s, key), patience_s)
     if job_id != job.id and _CANVAS_OPTIONS & {name for name, value in options.items() if value}:
         raise KeyReusedError(f"idempotency_key: job {job_id} already owns it; a chain, group or chord needs a new key")
     return job, job_id
@@ -129,15 +143,15 @@ def _sent_job(task: str, queue: str, message: Mapping[str, Any], now: float) -> 
     )
 
 
-def _ledger_time(patient: bool) -> float:
-    """The ledger's time. `patient`: retry for `LEDGER_WAIT_S`."""
+def _patiently(call: Callable[[], T], patience_s: float) -> T:
+    """Call the ledger, and retry for `patience_s` while it does not answer. Both calls are safe to repeat."""
     again = Retrying(
         retry=retry_if_exception_type((RedisError, OSError)),
-        stop=stop_after_delay(LEDGER_WAIT_S if patient else 0.0),
+        stop=stop_after_delay(patience_s),
         wait=wait_fixed(0.5),
         reraise=True,
     )
-    return again(lambda: producer().now())
+    return again(call)
 
 
 def _withdraw(job: Job, key: IdempotencyKey | None) -> None:

@@ -20,7 +20,7 @@ from pydantic_core import to_json
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.message import is_closing, stored_message
-from worker.edge.sending import idempotency_key_of, send
+from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
 from worker.jobs.answers import AnswerCheck
@@ -82,14 +82,16 @@ class JobTask(Task):
         """Send the job. Raises `InvalidRequestError` before anything is sent.
 
         With the `idempotency_key` of an earlier job nothing is sent, and that job's result is returned.
-        A message that follows a finished job (chain, link) is checked where it arrives: a refusal is its own failure
-        and not the finished job's.
+        A message that follows finished work (chain, link, a chord's body) is checked where it arrives: a refusal is its
+        own failure and not that of the finished work.
         """
-        if "parent_id" not in options:
+        if not follows_finished_work(options):
             given = self._given(args or (), kwargs or {})
             self._read(given)
             args, kwargs = (), _plain(given)
-        elif not options.get("task_id"):  # a link: two closing messages send it twice, and it stays one job
+        elif options.get("parent_id") and not options.get(
+            "task_id"
+        ):  # a link: two closing messages send it twice, and it stays one job
             named = json.dumps([options["parent_id"], self.name, args or (), kwargs or {}], sort_keys=True, default=str)
             options["task_id"] = str(uuid5(NAMESPACE_URL, named))
         if not {"queue", "exchange", "routing_key"} & options.keys():

@@ -9,7 +9,8 @@ from worker.jobs.cost import Cost
 from worker.jobs.job import Artefact, Job, Receipt, Stage
 from worker.jobs.total_cost import total_cost
 
-State = Literal["QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
+State = Literal["PENDING", "QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]  # PENDING: no row yet
+CANCEL_NOTED = "cancel_noted"
 
 _ENDED: Mapping[Stage, State] = {
     Stage.COMPLETED: "SUCCESS",
@@ -152,6 +153,21 @@ def status_of(job: Job, now: float) -> JobStatus:
         error=job.error.message if job.error else None,
         total_cost=total_cost(job),
         receipt=job.receipt,
+    )
+
+
+def cancel_noted(job_id: str, now: float) -> JobStatus:
+    """The status of an id without a row whose cancel is noted."""
+    return JobStatus(
+        job_id=job_id,
+        task="",
+        state="PENDING",
+        stage=CANCEL_NOTED,
+        model="",
+        progress=0.0,
+        progress_estimated=False,
+        created_at=now,
+        updated_at=now,
     )
 
 

@@ -7,6 +7,7 @@
 -- KEYS[2]  due   zset  <prefix>due:<queue>   job id -> due time, ms since the epoch by Redis's clock
 -- KEYS[3]  once  hash  <prefix>once:<key>    job, of (fingerprint): only with an idempotency key
 -- touches  due   zset  of the queue that a sent row waited in
+--          noted string <prefix>cancelled:<id>  see signal.lua
 -- ARGV     id, doc, stage, queue, prefix; with an idempotency key also: fingerprint, key lifetime in ms
 -- returns  {1, doc} for a new row; {0, stored doc} for an existing one; {-1, id, fingerprint} of the job that owns the key
 local row = redis.call('HMGET', KEYS[1], 'doc', 'stage', 'queue')
@@ -24,5 +25,9 @@ local t = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'doc', ARGV[2], 'stage', ARGV[3], 'queue', ARGV[4], 'strikes', 0, 'until', 0)
 redis.call('HSETNX', KEYS[1], 'heard', 0)
 redis.call('HINCRBY', KEYS[1], 'fence', 1)
+if redis.call('EXISTS', ARGV[5] .. 'cancelled:' .. ARGV[1]) == 1 then
+  redis.call('HSET', KEYS[1], 'signal:cancel', 1)
+  redis.call('HINCRBY', KEYS[1], 'heard', 1)
+end
 redis.call('ZADD', KEYS[2], t[1] * 1000 + math.floor(t[2] / 1000) - 2000, ARGV[1])
 return {1, ARGV[2]}

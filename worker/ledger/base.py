@@ -66,8 +66,8 @@ class Producer(Protocol):
         False when a worker has claimed the row, or a second caller was given this job for the same key.
         """
 
-    def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
-        """See `Ledger.signal`."""
+    def cancel(self, job_id: str, note_s: float) -> Job | None:
+        """See `Ledger.cancel`."""
 
     def row(self, job_id: str) -> Row | None:
         """See `Ledger.row`."""
@@ -110,6 +110,13 @@ class Ledger(Protocol):
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
         """Store a signal on a row whose ending is open, and make it due. Returns the job; None when there is no row."""
+
+    async def cancel(self, job_id: str, note_s: float) -> Job | None:
+        """Store a cancel on a row, like any signal.
+
+        Without a row it is noted for `note_s`, and None is returned. A row of this id that is written in that time has
+        the cancel from its beginning.
+        """
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:
         """Lease the ending of a closing row. None when the row is not closing, or another delivery has the lease."""

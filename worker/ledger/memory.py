@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Stage, dump_job
+from worker.jobs.signals import CANCEL
 from worker.ledger.base import NEW_JOB_BACKDATE_S, Claim, IdempotencyKey, Row
 from worker.ledger.hash import accepted_job
 
@@ -32,6 +33,7 @@ class MemoryLedger:
         self.rows: dict[str, StoredRow] = {}
         self._idempotency: dict[str, tuple[str, str]] = {}  # key: job id, fingerprint
         self._dead: dict[str, None] = {}
+        self._cancelled: dict[str, float] = {}  # ids without a row: until when their cancel is noted
 
     async def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
         """Write the row unless a row of this id is past *sent*."""
@@ -43,12 +45,23 @@ class MemoryLedger:
         job = accepted_job(job, dump_job(row.job) if row else None, self._clock())
         fence, signal_count, signals = (row.fence, row.signal_count, row.signals) if row else (0, 0, {})
         due = self._clock() - NEW_JOB_BACKDATE_S
-        self.rows[job.id] = StoredRow(job, due, fence + 1, signal_count=signal_count, signals=signals)
+        self.rows[job.id] = row = StoredRow(job, due, fence + 1, signal_count=signal_count, signals=signals)
+        self._apply_note(row)
         return True, job
 
     async def send(self, job: Job, wait_s: float) -> None:
         """Write a row at stage *sent*, as a producer does."""
-        self.rows.setdefault(job.id, StoredRow(job, due=self._clock() + wait_s))
+        if self._row(job.id) is None:
+            self.rows[job.id] = row = StoredRow(job, due=self._clock() + wait_s)
+            if self._apply_note(row):
+                row.due = self._clock()
+
+    def _apply_note(self, row: StoredRow) -> bool:
+        """Put a noted cancel on a new row."""
+        is_noted = self._cancelled.get(row.job.id, 0.0) > self._clock()
+        if is_noted:
+            row.signals[CANCEL], row.signal_count = "1", row.signal_count + 1
+        return is_noted
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
         """Claim due rows of these queues."""
@@ -104,6 +117,12 @@ class MemoryLedger:
             row.signals[name], row.signal_count = value, row.signal_count + 1
             row.due = row.due if row.until > self._clock() else self._clock()
         return row.job
+
+    async def cancel(self, job_id: str, note_s: float) -> Job | None:
+        """Store a cancel on a row, or note it for the id."""
+        if self._row(job_id) is None:
+            self._cancelled[job_id] = self._clock() + note_s
+        return await self.signal(job_id, CANCEL)
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:
         """Lease the ending of a closing row."""

@@ -8,6 +8,7 @@ from redis.retry import Retry
 
 from worker.errors import KeyReusedError
 from worker.jobs.job import Job, dump_job, load_job
+from worker.jobs.signals import CANCEL
 from worker.ledger.base import IdempotencyKey, Row
 from worker.ledger.hash import Keys, read_row
 from worker.ledger.redis import lua
@@ -38,7 +39,7 @@ class RedisProducer:
 
     def send(self, job: Job, wait_s: float, key: IdempotencyKey | None = None) -> str:
         """Write a row at stage *sent*, or find the job that owns the key."""
-        args: list[Any] = [job.id, dump_job(job), job.queue, int(wait_s * 1000)]
+        args: list[Any] = [job.id, dump_job(job), job.queue, int(wait_s * 1000), self._keys.prefix]
         args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
         found, *rest = self._script["send"](keys=self._keys.written(job, key), args=args)
         job_id = str(found.decode())
@@ -51,9 +52,10 @@ class RedisProducer:
         keys = [self._keys.job(job.id), *self._keys.idempotency(key)]
         return bool(self._script["withdraw"](keys=keys, args=[self._keys.prefix, job.id, "untouched"]))
 
-    def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
-        """Store a signal on a row and make it due."""
-        doc = self._script["signal"](keys=[self._keys.job(job_id)], args=[self._keys.prefix, job_id, name, value])
+    def cancel(self, job_id: str, note_s: float) -> Job | None:
+        """Store a cancel on a row, or note it for the id."""
+        args: list[Any] = [self._keys.prefix, job_id, CANCEL, "1", int(note_s * 1000)]
+        doc = self._script["signal"](keys=[self._keys.job(job_id)], args=args)
         return load_job(doc) if doc else None
 
     def row(self, job_id: str) -> Row | None:

@@ -19,6 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, dump_job, load_job
+from worker.jobs.signals import CANCEL
 from worker.ledger.base import Claim, IdempotencyKey, Row
 from worker.ledger.hash import Keys, accepted_job, read_claim, read_row
 
@@ -93,6 +94,12 @@ class RedisLedger:
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
         """Store a signal on a row and make it due."""
         doc = await self._script["signal"](keys=[self._keys.job(job_id)], args=[self._prefix, job_id, name, value])
+        return load_job(doc) if doc else None
+
+    async def cancel(self, job_id: str, note_s: float) -> Job | None:
+        """Store a cancel on a row, or note it for the id."""
+        args: list[Any] = [self._prefix, job_id, CANCEL, "1", int(note_s * 1000)]
+        doc = await self._script["signal"](keys=[self._keys.job(job_id)], args=args)
         return load_job(doc) if doc else None
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:

@@ -69,10 +69,18 @@ def test_a_job_that_had_ended_is_not_changed_and_the_status_is_1(
 
 
 def test_an_unknown_id_is_an_error(kilnhand: Callable[..., Finished], stack: Stack) -> None:
-    for command in (["cancel", "nope"], ["why", "nope"], ["dead", "show", "nope"]):
+    for command in (["why", "nope"], ["dead", "show", "nope"]):
         ran = kilnhand(*command, env=stack.environment)
         assert (ran.status, ran.out) == (1, "")
         assert "no job nope: the ledger does not know it" in ran.err
+
+
+def test_a_cancel_of_an_id_without_a_job_says_that_it_is_noted(kilnhand: Callable[..., Finished], stack: Stack) -> None:
+    ran = kilnhand("cancel", "not-yet", env=stack.environment)
+    assert (ran.status, ran.out) == (0, "the cancel of not-yet is noted: there is no job of this id yet\n")
+    assert "a job that gets this id ends as REVOKED, and nothing is submitted" in ran.err
+    ran = kilnhand("cancel", "not-yet", "--json", env=stack.environment)
+    assert json.loads(ran.out)["stage"] == "cancel_noted"
 
 
 def test_without_redis_the_error_says_what_to_do(kilnhand: Callable[..., Finished]) -> None:

@@ -195,7 +195,7 @@ def test_a_producer_withdraws_only_a_sent_row_that_no_worker_has_claimed(
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
     producer.send(sent(), 60, key)
-    producer.signal("a", "cancel")
+    producer.cancel("a", 60)
     with redis.Redis.from_url(redis_url) as client:
         client.hset("kilnhand:job:a", "fence", 1)  # a worker has claimed it
     assert not producer.withdraw(sent(), key)
@@ -208,3 +208,34 @@ def test_a_key_belongs_to_the_first_job_that_brings_it(producer: RedisProducer, 
     assert producer.row("b") is None
     with pytest.raises(KeyReusedError, match="by job a"):
         producer.send(sent("c"), 60, IdempotencyKey("k", "another request", 60))
+
+
+async def test_a_cancel_without_a_row_is_noted_and_the_row_has_it_from_its_beginning(bench: Bench) -> None:
+    assert await bench.ledger.cancel("a", 60) is None
+    assert await bench.ledger.get("a") is None
+    await bench.send(sent(), 60)
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)  # due at once: nobody waits for its message
+    assert (claim.job.stage, claim.signals) == (Stage.SENT, {"cancel": "1"})
+
+
+async def test_a_noted_cancel_is_on_a_row_that_is_accepted_without_having_been_sent(bench: Bench) -> None:
+    await bench.ledger.cancel("a", 60)
+    await bench.ledger.accept(job())
+    await bench.ledger.accept(job("b"))
+    claims, _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert {claim.job.id: claim.signals for claim in claims} == {"a": {"cancel": "1"}, "b": {}}
+
+
+async def test_a_noted_cancel_is_forgotten_after_its_time(bench: Bench) -> None:
+    await bench.ledger.cancel("a", 0.2)
+    await bench.passes(0.4)
+    await bench.send(sent(), 0)
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert claim.signals == {}
+
+
+async def test_a_cancel_of_a_row_is_a_signal_and_leaves_no_note(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    assert await bench.ledger.cancel("a", 60) == await bench.ledger.get("a")
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert claim.signals == {"cancel": "1"}

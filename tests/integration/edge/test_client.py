@@ -75,8 +75,11 @@ async def test_a_cancelled_job_has_its_receipt(job_id: str, redis_url: str) -> N
 
 
 @pytest.mark.usefixtures("job_id")
-def test_an_unknown_id_returns_none() -> None:
-    assert (client.cancel("nope", wait_s=5), client.status("nope"), client.result("nope")) == (None, None, None)
+def test_an_unknown_id_has_no_status_and_its_cancel_is_noted() -> None:
+    assert (client.status("nope"), client.result("nope")) == (None, None)
+    noted = client.cancel("nope", wait_s=5)
+    assert (noted.state, noted.stage) == ("PENDING", "cancel_noted")
+    assert client.status("nope") is None
 
 
 def test_without_redis_it_raises_what_delay_raises(monkeypatch: pytest.MonkeyPatch) -> None:

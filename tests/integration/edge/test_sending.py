@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import redis
 from celery import Task, group
+from celery.backends.redis import RedisBackend
 from kombu.exceptions import OperationalError
 
 from tasks.generation import text_to_image
 from tasks.video import image_to_video
 from tests.conftest import RedisServer, point_producer_at
 from worker.edge import sending
+from worker.edge.app import app
 from worker.errors import InvalidRequestError, KeyReusedError
 from worker.jobs.job import Stage
 from worker.ledger.redis import open_redis_ledger
@@ -109,28 +111,66 @@ def test_a_message_from_a_finished_job_is_published_even_without_a_row(
     assert "next" in messages(client)
     assert sending.producer().row("next") is None
 
-    real = sending.producer()
 
-    class Away:
-        left = 1
+class Away:
+    """A ledger that does not answer the first calls of one method."""
 
-        def now(self) -> float:
+    def __init__(self, real: Any, method: str, left: int) -> None:
+        self.real, self.method, self.left = real, method, left
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.method and self.left > 0:
             self.left -= 1
-            if self.left >= 0:
-                raise redis.ConnectionError("away")
-            return real.now()
+            raise redis.ConnectionError("max number of clients reached")
+        return getattr(self.real, name)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(real, name)
 
-    for name, how_often in (("back soon", 1), ("away for long", 1_000_000)):
-        away = Away()
-        away.left = how_often
-        monkeypatch.setattr(sending, "producer", lambda away=away: away)
-        monkeypatch.setattr(sending, "LEDGER_WAIT_S", 1.2)
-        assert text_to_image.apply_async((), {"prompt": "y"}, parent_id="p", task_id=name).id == name
-        assert name in messages(client)
-        assert bool(real.row(name)) is (name == "back soon")
+def as_next_of_a_chain(job_id: str) -> Any:
+    return text_to_image.apply_async((), {"prompt": "y"}, parent_id="p", task_id=job_id)
+
+
+def as_body_of_a_chord(job_id: str) -> Any:
+    """As Celery's backend sends it: it counts the last part, and calls the body without a parent."""
+    calls: list[Any] = []
+
+    def count(self: Any, *args: Any, **kwargs: Any) -> None:
+        calls.append(text_to_image.si(prompt="y").set(task_id=job_id).delay([{}]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RedisBackend, "on_chord_part_return", count)
+        app.backend.on_chord_part_return(None, "SUCCESS", None)
+    return calls[0]
+
+
+follows = pytest.mark.parametrize("send", [as_next_of_a_chain, as_body_of_a_chord])
+
+
+@follows
+@pytest.mark.parametrize("method", ["now", "send"])
+@pytest.mark.parametrize(("how_often", "has_row"), [(1, True), (1_000_000, False)])
+def test_what_follows_finished_work_waits_for_the_ledger_and_is_then_sent_without_its_row(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, send: Any, method: str, how_often: int, has_row: bool
+) -> None:
+    real = sending.producer()
+    away = Away(real, method, how_often)
+    monkeypatch.setattr(sending, "producer", lambda: away)
+    monkeypatch.setattr(sending, "LEDGER_WAIT_S", 1.2)
+    assert send("next").id == "next"
+    assert messages(client) == ["next"]
+    assert bool(real.row("next")) is has_row
+
+
+@follows
+def test_what_follows_finished_work_is_sent_by_a_worker_if_its_message_cannot_be_published(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, send: Any
+) -> None:
+    def publish(self: Task, args: Any, kwargs: Any, **options: Any) -> None:
+        raise OperationalError("max number of clients reached")
+
+    monkeypatch.setattr(Task, "apply_async", publish)
+    assert send("next").id == "next"
+    row = sending.producer().row("next")
+    assert row and row.job.stage == Stage.SENT and row.due_at
 
 
 def test_a_refused_request_stores_nothing(client: redis.Redis) -> None:

@@ -5,20 +5,19 @@ from typing import Any
 from rich.text import Text
 
 from worker.cli.exit_codes import INTERRUPTED
-from worker.cli.job_rows import unknown_job_error
 from worker.cli.redis_errors import report_redis_errors
 from worker.cli.screen import terminal
 from worker.cli.screen.results import show_result, show_summary
 from worker.cli.settings import read_settings
 from worker.explain.history import receipt_text
-from worker.jobs.status import JobStatus
+from worker.jobs.status import CANCEL_NOTED, JobStatus
 
 WAIT_S = 40.0
 ENDED_BEFORE = {"SUCCESS", "FAILURE"}
 
 
 def cancel(job_id: str, wait: bool, as_json: bool) -> int:
-    """The exit status: 0 cancelled, or will be; 1 unknown, or it had succeeded or failed; 130 Ctrl-C while waiting."""
+    """The exit status: 0 cancelled, or will be; 1 it had succeeded or failed; 130 Ctrl-C while waiting."""
     from worker import client
 
     read_settings()
@@ -28,8 +27,6 @@ def cancel(job_id: str, wait: bool, as_json: bool) -> int:
     except KeyboardInterrupt:
         terminal.err().print("\nThe cancel request stays: a worker ends the job.", soft_wrap=True)
         return INTERRUPTED
-    if status is None:
-        raise unknown_job_error(job_id)
     if as_json:
         terminal.print_json({**status.model_dump(mode="json"), "result": result})
     else:
@@ -44,6 +41,9 @@ def _show(status: JobStatus, result: dict[str, Any] | None) -> None:
     elif status.state == "REVOKED":
         text = receipt_text(status.receipt, has_files=result is not None) if status.receipt else "cancelled"
         out.print(Text(text, style="yellow"), soft_wrap=True)
+    elif status.stage == CANCEL_NOTED:
+        out.print(Text(f"the cancel of {status.job_id} is noted: there is no job of this id yet", style="yellow"))
+        err.print(Text("a job that gets this id ends as REVOKED, and nothing is submitted", style="dim"))
     else:
         out.print(Text(f"cancel requested; now {status.state} ({status.stage})"))
         err.print(Text(f"a worker ends it; see  kilnhand why {status.job_id}", style="dim"), soft_wrap=True)
