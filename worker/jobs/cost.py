@@ -57,7 +57,7 @@ def sum_of(costs: Iterable[Cost]) -> Cost:
     units = [cost.units for cost in priced if cost.units is not None]
     is_one_unit = len(pers) == 1 and len(units) == len(priced)
     return Cost(
-        usd=_rounded(sum(known)) if len(known) > 0 or not found else None,
+        usd=_rounded(sum(known)) if known or not found else None,
         units=(sum(units) if is_one_unit else None) if priced else 0.0,
         per=pers.pop() if is_one_unit else None,
         estimated=any(cost.certainty != "exact" for cost in found),
@@ -68,4 +68,4 @@ def sum_of(costs: Iterable[Cost]) -> Cost:
 
 def _rounded(usd: float) -> float:
     """Without the error of adding binary fractions: a billionth of a dollar is less than any price of a token."""
-    return round(usd, 9)
+    return round(float(usd), 9)

@@ -98,7 +98,7 @@ def _lines(status: JobStatus, result: Any) -> dict[str, str]:
         "labels": ", ".join(f"{name}={value}" for name, value in status.labels.items()),
         "created": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.created_at)),
         "error": status.error or "",
-        "cost": "" if result or status.total_cost is None else cost_text(status.total_cost),
+        "cost": cost_text(status.total_cost) if status.attempt and not result else "",
         "receipt": _receipt(status, result),
     }
 
