@@ -120,7 +120,7 @@ def bounds_text(cost: Cost) -> str:
     """What lies between the bounds of a cost that is not exact."""
     if cost.upper_usd is not None:
         return f"between {usd_text(cost.lower_usd).removesuffix(' USD')} and {usd_text(cost.upper_usd)}"
-    if cost.usd is not None:
+    if cost.usd:
         return f"about {usd_text(cost.usd)}, without a known limit"
     return f"{cost.units:g} units of unknown price" if cost.units is not None else "an unknown sum"
 
