@@ -30,6 +30,7 @@ from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Stage, Step
 from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal
 from worker.ledger.base import IdempotencyKey
+from worker.money.budget import budget_problem
 from worker.routing.plan import Equivalence, plan
 from worker.routing.routes import OrderError, order
 
@@ -220,6 +221,8 @@ class JobTask(Task):
         ]
         if problems := twice + catalogue().problems(model, step.arguments) + _order_problems(model, options, step):
             raise refusal(self.name, problems)
+        if dear := budget_problem(model, step, options.values()):
+            raise refusal(self.name, [("max_usd", dear)])
         return request, options.values(), step
 
     def _refusal(self, field: str, message: str) -> InvalidRequestError:

@@ -23,7 +23,6 @@ from worker.errors import BrokenPieceError, ExternalServiceError, InternalError,
 from worker.health.verdict import verdict_of
 from worker.jobs.job import Job, Receipt, Stage, Ticket
 from worker.jobs.status import result_of
-from worker.money.cost import estimated_cost
 from worker.providers.base import Call, Ended, Provider, Queued, Reply, RunFailure, Running
 from worker.routing.retry import (
     BROKEN_TRIES,
@@ -184,7 +183,6 @@ async def _poll_failed(context: Context, job: Job, error: ExternalServiceError, 
     reported = step_input.webhook(attempt.number)
     may_be_taken = is_forgotten or (is_inconclusive(error) and job.tries >= WEBHOOK_POLLS)
     if may_be_taken and reported and reported.status == "OK" and reported.payload is not None:
-        job = job.with_attempt(cost=estimated_cost(served.model, served.route, job.step))
         why = "by its webhook; the answer cannot be asked for"
         return await save_answer(context, job, Reply(reported.payload), step_input, why)
     if is_inconclusive(error) or (is_forgotten and job.tries < FORGOTTEN_POLLS):

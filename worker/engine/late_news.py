@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from worker.engine.arguments import call_arguments
 from worker.engine.context import Context, StepInput
+from worker.engine.spending import cost_of_attempt
 from worker.errors import ExternalServiceError
+from worker.jobs.cost import Cost
 from worker.jobs.job import Attempt, Job, load_job, load_ticket
 from worker.jobs.signals import outcome_signal, ticket_signal, webhook_signal
-from worker.money.cost import estimated_cost
 from worker.providers.base import LostSubmission
 from worker.routing.served import route_of
 
@@ -35,7 +36,7 @@ def with_late_tickets(context: Context, job: Job, step_input: StepInput) -> Job:
         news = _news_of(attempt, step_input)
         if news is None:
             continue
-        attempts[index] = taken = _with_news(context, attempt, news, step_input)
+        attempts[index] = taken = _with_news(context, job, attempt, news, step_input)
         if taken.was_taken:
             attempts[index + 1 :] = [replace(later, possible_duplicate=True) for later in attempts[index + 1 :]]
     return replace(job, attempts=tuple(attempts))
@@ -49,7 +50,7 @@ def _news_of(attempt: Attempt, step_input: StepInput) -> str | None:
     return next((name for name in names if name in step_input.signals), None)
 
 
-def _with_news(context: Context, attempt: Attempt, news: str, step_input: StepInput) -> Attempt:
+def _with_news(context: Context, job: Job, attempt: Attempt, news: str, step_input: StepInput) -> Attempt:
     """The attempt as this signal shows it. Its cost is an estimate unless its own worker saw the answer."""
     raw = step_input.signals[news]
     if news == outcome_signal(attempt.number):
@@ -62,9 +63,14 @@ def _with_news(context: Context, attempt: Attempt, news: str, step_input: StepIn
         if reported is None or provider is None:
             return attempt
         ticket = provider.ticket_of(attempt.endpoint, reported.request_id)
-    served = step_input.served
-    cost = estimated_cost(served.model, route_of(served.model, attempt), served.job.step)
-    return replace(attempt, ticket=ticket, cost=attempt.cost or cost)
+    return replace(attempt, ticket=ticket, cost=attempt.cost or _possible_cost(context, job, attempt, step_input))
+
+
+def _possible_cost(context: Context, job: Job, attempt: Attempt, step_input: StepInput) -> Cost:
+    """What this attempt may be billed. An attempt that was refused has no cost until somebody says it was taken."""
+    upto = replace(job, attempts=job.attempts[: attempt.number])
+    model = step_input.served.model
+    return cost_of_attempt(context, model, upto, route_of(model, attempt))
 
 
 def may_be_taken(context: Context, attempt: Attempt) -> bool:
@@ -85,7 +91,7 @@ def settle_s(context: Context, attempt: Attempt, usual_s: float) -> float:
 async def with_refused_searched(context: Context, job: Job, step_input: StepInput) -> Job:
     """The job with a mark on its last attempt, unless the list proves that no refused attempt was taken.
 
-    A refused attempt that is found gets its ticket and an estimated cost.
+    A refused attempt that is found gets its ticket, and one without a proof the cost that it may have.
     """
     attempts = list(job.attempts)
     refused = [place for place, attempt in enumerate(attempts[:-1]) if may_be_taken(context, attempt)]
@@ -95,14 +101,12 @@ async def with_refused_searched(context: Context, job: Job, step_input: StepInpu
             found = await context.provider(attempt.provider).find(lost_submission(context, job, attempt, step_input))
         except ExternalServiceError:
             found = None
-        last = attempts[-1]
-        if found and found.ticket:
-            cost = estimated_cost(
-                step_input.served.model, route_of(step_input.served.model, attempt), step_input.served.job.step
-            )
-            attempts[place] = replace(attempt, ticket=found.ticket, cost=attempt.cost or cost)
-        elif found and found.listed_until is not None and found.listed_until >= (last.submitted_at or last.started_at):
+        last, ticket = attempts[-1], found.ticket if found else None
+        listed_until = (found.listed_until if found else None) or 0.0
+        if ticket is None and listed_until >= (last.submitted_at or last.started_at):
             continue  # the list is fresh
+        cost = attempt.cost or _possible_cost(context, job, attempt, step_input)
+        attempts[place] = replace(attempt, ticket=ticket, cost=cost)
         attempts[-1] = replace(last, possible_duplicate=True)
     return replace(job, attempts=tuple(attempts))
 

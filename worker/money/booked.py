@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worker.errors import SubmitUnknownError
-from worker.jobs.job import Attempt, Cost, Job
+from worker.jobs.cost import Cost
+from worker.jobs.job import Attempt, Job
 
 
 @dataclass(frozen=True)
