@@ -9,7 +9,7 @@ SLOWEST := --durations 20 --durations-min 1
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup demo test check lint test-peers test-image chaos chaos-sweep format lock clean
+.PHONY: help setup demo test check lint test-peers test-image chaos chaos-sweep simulate format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -41,12 +41,15 @@ test-peers: setup ## tests with Chromium and Node's fal client; installs both on
 test-image: setup ## run the image's build steps in clean virtual environments
 	$(BIN)/python -m pytest tests/image $(ARGS)
 
-chaos: setup ## kill processes, lose answers, steal messages, then check the eight promises; SEED=1 JOBS=300 MINUTES=2 WORKERS=3
+chaos: setup ## kill processes, lose answers, steal messages, then check the eight promises; SEED=1 JOBS=300 MINUTES=2 WORKERS=3 OLD=<commit>
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
-		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(OLD),--old $(OLD)) $(ARGS)
 
 chaos-sweep: setup ## check the same promises after a crash at every point of worker/testing/crash.py
 	@$(BIN)/python -m tests.chaos --sweep $(ARGS)
+
+simulate: setup ## whole worlds on a virtual clock, about a minute; WORLDS=100000 for as many, SEED=1 for the first
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(WORLDS),--worlds $(WORLDS)) $(ARGS)
 
 format: setup ## format the code and fix what the linter can fix
 	$(BIN)/ruff format .

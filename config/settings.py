@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.allowed_addresses import AllowedAddress, read_allowed
 
+DUPLICATE_USD = 0.01
+MIN_RESULT_DAYS = 1.0
+
 _OURS = SettingsConfigDict(
     env_prefix="KILNHAND_",
     env_file=".env",
@@ -141,7 +144,19 @@ class WorkerSettings(BaseSettings):
         le=3600,
         description="how long a stopping worker waits for a running submission or upload, in seconds",
     )
-    result_days: float = Field(7, gt=0, le=365, description="how long a finished job and its result are kept, in days")
+    duplicate_usd: float = Field(
+        DUPLICATE_USD,
+        ge=0,
+        description="a submission whose answer was lost, and that nobody can search for, is made again if it may cost "
+        "at most so many US dollars; otherwise its job ends as SubmitUnknownError",
+    )
+    result_days: float = Field(
+        7,
+        ge=MIN_RESULT_DAYS,
+        le=365,
+        description="how long a finished job and its result are kept, in days. At least a day, so that a message which "
+        "the broker delivers again finds the row of its job",
+    )
     heartbeat_file: Path | None = Field(
         None, description="a file that a healthy worker touches every 2 s, for health checks"
     )

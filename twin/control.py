@@ -1,4 +1,4 @@
-"""The control calls under `/_twin`: accepted requests, the script of faults, the pace, the reset."""
+"""The control calls under `/_twin`: accepted requests, the script of faults, the pace, the platform, the reset."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from twin.control_page import render_page
+from twin.fal.platform_settings import PlatformSettings
 from twin.fal.service import FalService, describe_job
 from twin.file_store import FileStore
 from twin.pace import Pace
@@ -38,6 +39,7 @@ class Control:
             Route("/requests", self._requests),
             Route("/script", self._script, methods=["GET", "POST"]),
             Route("/pace", self._pace, methods=["GET", "POST"]),
+            Route("/platform", self._platform, methods=["GET", "POST"]),
             Route("/finish", self._finish, methods=["POST"]),
             Route("/reset", self._reset, methods=["POST"]),
         ]
@@ -89,6 +91,16 @@ class Control:
         given = Pace.model_validate(body).model_dump(exclude_unset=True)
         self.fal.set_pace(self.fal.pace.model_copy(update=given))
         return self.fal.pace.model_dump()
+
+    async def _platform(self, request: Request) -> Response:
+        if request.method == "POST":
+            return await _checked(request, self._set_platform)
+        return JSONResponse(self.fal.platform.model_dump(mode="json"))
+
+    def _set_platform(self, body: Any) -> dict[str, Any]:
+        given = PlatformSettings.model_validate(body).model_dump(exclude_unset=True)
+        self.fal.platform = self.fal.platform.model_copy(update=given)
+        return self.fal.platform.model_dump(mode="json")
 
     async def _finish(self, request: Request) -> Response:
         self.fal.scheduler.finish()

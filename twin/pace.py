@@ -30,6 +30,10 @@ class Pace(BaseModel):
         default=1.0, ge=0, description="pause before the second webhook attempt; doubles each time"
     )
     list_lag_s: float = Field(default=0.0, ge=0, description="time from its end until the list has a request")
+    billing_lag_s: float = Field(default=0.0, ge=0, description="time from its end until a request is a billing event")
+    tagged_lag_s: float = Field(
+        default=0.0, ge=0, description="time from its end until the billing events with tags have a request"
+    )
 
     def seconds_for(self, endpoint: str, category: str | None) -> float:
         """Return how long one run of this endpoint takes."""

@@ -31,6 +31,7 @@ class Call(StrEnum):
     FILE = "file"
     WEBHOOK = "webhook"
     LIST = "list"
+    BILLING = "billing"
     AUTH = "auth"
     RUN = "run"
 
@@ -126,7 +127,7 @@ class Fault(BaseModel):
         return self.what is not FaultKind.HTTP if self.accepted is None else self.accepted
 
     def matches(self, provider: Provider, call: Call, *endpoints: str) -> bool:
-        """Whether this fault is for such a call; only a call of the list names several endpoints."""
+        """Whether this fault is for such a call; only calls of lists name several endpoints."""
         is_for_provider = self.provider in (Provider.ANY, provider) and provider in providers_of(self.what)
         return is_for_provider and self.affected_call is call and self.endpoint in ("*", *endpoints)
 
@@ -154,7 +155,7 @@ def allowed_calls(what: FaultKind) -> tuple[Call, ...]:
         return (Call.WEBHOOK,)
     if what in CANCEL_FAULTS:
         return (Call.CANCEL,)
-    return (Call.SUBMIT, Call.STATUS, Call.RESULT, Call.CANCEL, Call.UPLOAD, Call.FILE, Call.LIST, Call.AUTH)
+    return tuple(call for call in Call if call not in (Call.WEBHOOK, Call.RUN))
 
 
 class Script:

@@ -67,6 +67,7 @@ async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) ->
         fetcher=Fetcher(downloads, store, verifier, FetchLimits(most_bytes)),
         store=store,
         url_s=settings.store.url_days * 86400,
+        duplicate_usd=settings.worker.duplicate_usd,
         chance=random.random,
         webhook=_webhook(settings),
         health=health,

@@ -234,7 +234,7 @@ def test_a_call_that_hangs_is_on_the_bill_with_the_most_that_it_may_have_cost(
     task, request, provider, model = VENDORS[vendor]
     twin.pace(seconds=0.1)
     twin.script(provider=vendor, call="submit", what="hang", seconds=8, times=1)
-    result = task.apply_async(kwargs=request, queue=IMPATIENT).get(timeout=60)
+    result = task.apply_async(kwargs={**request, "duplicates": "allow"}, queue=IMPATIENT).get(timeout=60)
 
     lost, made = map(Tried.model_validate, result["provenance"]["tried"])
     assert [(each.provider, each.model, each.error) for each in (lost, made)] == [
@@ -254,7 +254,7 @@ def test_a_call_that_hangs_twice_ends_the_job_with_both_on_the_bill_and_nobody_e
 ) -> None:
     task, request, _, _ = VENDORS[CLAUDE]
     twin.script(provider=CLAUDE, call="submit", what="hang", seconds=8, times=3)
-    sent = task.apply_async(kwargs=request, queue=IMPATIENT)
+    sent = task.apply_async(kwargs={**request, "duplicates": "allow"}, queue=IMPATIENT)
     with pytest.raises(SubmitUnknownError):
         sent.get(timeout=60)
 

@@ -14,25 +14,23 @@ from tests.conftest import wait_until
 from worker.cli.processes.stack import Stack, run_stack
 
 JOBS = 150
-LIFETIME_S = 12
 
 
 @pytest.fixture
-def forgetful(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    """A stack that keeps results for seconds."""
-    env = {"KILNHAND_RESULT_DAYS": str(LIFETIME_S / 86_400)}
-    with run_stack(tmp_path, processes=("redis", "twin", "worker", "gateway"), env=env) as stack:
+def alone(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """A stack of its own, whose Redis has nothing else."""
+    with run_stack(tmp_path, processes=("redis", "twin", "worker", "gateway")) as stack:
         point_producer_at(stack, _patch)
         yield stack
         gc.collect()
 
 
-def test_finished_jobs_leave_no_key_and_no_memory_behind(forgetful: Stack) -> None:
-    twin = Twin(forgetful.twin_url)
+def test_finished_jobs_leave_no_key_and_no_memory_behind(alone: Stack) -> None:
+    twin = Twin(alone.twin_url)
     twin.pace(seconds=0.2, concurrency=100)
-    with redis.Redis.from_url(forgetful.redis_url, decode_responses=True) as client:
+    with redis.Redis.from_url(alone.redis_url, decode_responses=True) as client:
         text_to_image.delay(prompt="warm", image_size="square").get(timeout=30)
-        wait_until(lambda: not ours(client), "the first job is forgotten", timeout_s=LIFETIME_S + 30)
+        wait_until(lambda: pass_a_year(client), "the first job is forgotten")
         before, used = set(client.scan_iter()), memory(client)
         jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(JOBS)]
         twin.script(endpoint="*", call="submit", what="http", status=422, times=5)
@@ -47,7 +45,7 @@ def test_finished_jobs_leave_no_key_and_no_memory_behind(forgetful: Stack) -> No
             return all(client.hget(key, "stage") in {"completed", "failed", "cancelled"} for key in ours(client))
 
         wait_until(all_have_ended, "all have ended", timeout_s=60)
-        wait_until(lambda: not ours(client), "all are forgotten", timeout_s=LIFETIME_S + 30)
+        wait_until(lambda: pass_a_year(client), "all are forgotten")
         wait_until(lambda: set(client.scan_iter()) <= before, "no other key is left", timeout_s=30)
         grown = memory(client) - used
         assert grown < (peak[0] - used) / 10, f"{grown} bytes stay of {peak[0] - used}"
@@ -55,6 +53,14 @@ def test_finished_jobs_leave_no_key_and_no_memory_behind(forgetful: Stack) -> No
 
 def ours(client: "redis.Redis") -> list[str]:
     return list(client.scan_iter("kilnhand:job:*"))
+
+
+def pass_a_year(client: "redis.Redis") -> bool:
+    """End the lifetime of every key that has one. True when no row is left: each of them had one."""
+    for key in client.scan_iter():
+        if int(client.ttl(key)) > 60:  # type: ignore[arg-type]  # shorter ones are leases
+            client.pexpire(key, 1)
+    return not ours(client)
 
 
 def memory(client: "redis.Redis") -> int:

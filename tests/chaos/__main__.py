@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tests.chaos import sabotage, source_copy
 
+OLD_FOLDER = "old"
+
 
 def main(words: list[str]) -> int:
     """Copy the source and run from the copy. Exit status: 0 if all promises hold, 1 if not, 130 for Ctrl-C."""
@@ -22,6 +24,8 @@ def main(words: list[str]) -> int:
     if options.without:
         sabotage.apply(copy, options.without)
     source_copy.check_imports(copy)
+    if options.old:
+        source_copy.check_imports(source_copy.archive_to(options.old, folder / OLD_FOLDER))
     status = source_copy.run_from(copy, [*words, "--folder", str(folder)])
     if status == 0 and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
@@ -48,21 +52,16 @@ def _run_in_copy(words: list[str]) -> int:
 def _run_options(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     from tests.chaos import plan
     from tests.chaos.run import SENDING_SHARE, Options
+    from tests.chaos.versions import OLD_SCALE
 
+    changes = {**sabotage.SCALE_CHANGES.get(options.without, {}), **(OLD_SCALE if options.old else {})}
     seconds = options.minutes * 60 * SENDING_SHARE
-    scale = plan.Scale(
-        seconds, options.workers, long_too=options.minutes >= 10, **sabotage.SCALE_CHANGES.get(options.without, {})
-    )
+    scale = plan.Scale(seconds, options.workers, long_too=options.minutes >= 10, **changes)
+    old = options.folder / OLD_FOLDER if options.old else None
     return Options(
-        options.seed,
-        options.jobs,
-        options.minutes,
-        options.workers,
-        options.folder,
-        scale,
-        options.keep,
-        options.without,
-    )
+        options.seed, options.jobs, options.minutes, options.workers, options.folder, scale, options.keep,
+        options.without, options.old, old,
+    )  # fmt: skip
 
 
 def _options(words: list[str]) -> argparse.Namespace:
@@ -72,6 +71,7 @@ def _options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=2.0, help="time in which the jobs are sent and end")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--without", choices=sorted(sabotage.PATCHES), help="remove a safety; the run must fail")
+    parser.add_argument("--old", metavar="COMMIT", help="run old and new versions side by side")
     parser.add_argument("--sweep", action="store_true", help="crash a worker at every crash point instead")
     parser.add_argument("--folder", type=Path, help="folder of logs and histories; kept if the run fails")
     parser.add_argument("--keep", action="store_true", help="keep logs and histories of a successful run, too")

@@ -4,15 +4,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests.chaos.audit import find_drift
 from tests.chaos.history import FINAL_STAGES, FINAL_STATES, STATE_OF, History, Violation
 from tests.chaos.load import mark_of
 from tests.chaos.payments import Payment, payments
+from tests.chaos.repeats import find_late_submissions, find_repeats
 
 MODELS_WITH_EQUAL_PRICE = {
     "flux-schnell",
     "flux-dev",
     "flux-lora",
 }  # where the catalogue and the twin agree on the unit's price
+TOLERANCE_USD = 1e-4
 
 
 def no_job_lost(history: History) -> list[Violation]:
@@ -59,22 +62,15 @@ def _find_overpaid(history: History) -> Iterator[tuple[str | None, str]]:
         if len(many) > 1:
             yield job, f"attempt {number} was accepted {len(many)} times: {', '.join(each.request_id for each in many)}"
     for job, many in per_job.items():
-        yield from _find_repeated_payments(job, many, history.rows[job].doc if job in history.rows else {})
-
-
-def _find_repeated_payments(job: str, many: list[Payment], doc: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    attempts = doc.get("attempts", [])
-    if len(many) > len(attempts):
-        yield job, f"{len(many)} submissions were accepted for {len(attempts)} attempts"
-    billed = sum(each.billed for each in many)
-    marked = sum(bool(attempt.get("possible_duplicate")) for attempt in attempts)
-    if billed > 1 + marked:
-        yield job, f"{billed} submissions were billed, {marked} attempts are marked as possible duplicates"
+        attempts = history.rows[job].doc.get("attempts", []) if job in history.rows else []
+        if len(many) > len(attempts):
+            yield job, f"{len(many)} submissions were accepted for {len(attempts)} attempts"
+    yield from find_repeats(history)
 
 
 def one_ending(history: History) -> list[Violation]:
-    """A final state never changes, and row and result have the same ending."""
-    found = [*_changed_states(history), *_changed_rows(history)]
+    """A final state never changes, row and result have the same ending, and nothing is submitted after it."""
+    found = [*_changed_states(history), *_changed_rows(history), *find_late_submissions(history)]
     for job, row in history.rows.items():
         state = history.results.get(job, {}).get("state")
         if row.stage in FINAL_STAGES and state != STATE_OF[row.stage]:
@@ -126,7 +122,8 @@ def _find_too_early(history: History) -> Iterator[tuple[str | None, str]]:
     for job, versions in history.row_versions.items():
         for version in versions:
             attempt = (version.doc.get("attempts") or [{}])[-1]
-            if version.stage in {"waiting", "fetched", "stored"} and not attempt.get("ticket"):
+            has_ticket = attempt.get("ticket") or (attempt.get("answered") and version.stage != "waiting")
+            if version.stage in {"waiting", "fetched", "stored"} and not has_ticket:
                 yield job, f"at {version.stage} without a ticket"
                 break
     for job, states in history.states.items():
@@ -147,7 +144,7 @@ def whole_piece(history: History) -> list[Violation]:
             count = len(files) if isinstance(files, list) else int(isinstance(files, dict))
             if count != expected.count:
                 found.append((expected.id, f"{count} {expected.piece} instead of {expected.count}"))
-            elif not any(file.job == expected.id for file in history.files):
+            elif expected.piece != "answer" and not any(file.job == expected.id for file in history.files):
                 found.append((expected.id, "its files were not fetched"))
     found += [(None, f"{path} was fetched, and only a forged webhook names it") for path in history.fetched_forged]
     return [Violation("whole_piece", job, text) for job, text in found]
@@ -155,36 +152,55 @@ def whole_piece(history: History) -> list[Violation]:
 
 def no_silent_swap(history: History) -> list[Violation]:
     """A result has the requested provider, model and endpoint, and was made for this job's request."""
+    return [Violation("no_silent_swap", job, text) for job, text in _find_swaps(history)]
+
+
+def _find_swaps(history: History) -> Iterator[tuple[str, str]]:
     requests = {request["request_id"]: request for request in history.requests}
-    found = []
+    made = {each.mark: requests[each.request_id] for each in payments(history)}  # answered inside the call: no ticket
     for expected in history.expected_jobs:
         result = _result_of_success(history, expected.id)
         if result is None or expected.id is None:
             continue
-        request = requests.get(str(result.get("request_id")), {})
-        if (result.get("provider"), result.get("model")) != ("fal", expected.model):
-            found.append(
-                (expected.id, f"{expected.model} was requested; {result.get('provider')} {result.get('model')} served")
-            )
+        own = (expected.number, expected.part)
+        request = requests.get(str(result.get("request_id"))) or (
+            {} if expected.provider == "fal" else made.get(own, {})
+        )
+        served = (result.get("provider"), result.get("model"))
+        if served != (expected.provider, expected.model):
+            yield expected.id, f"{expected.model} of {expected.provider} was requested; {served[0]} {served[1]} served"
         if result.get("endpoint") != request.get("endpoint"):
-            found.append(
-                (expected.id, f"its result names {result.get('endpoint')}, the request {request.get('endpoint')}")
-            )
-        mark = mark_of(request.get("input") or {})
-        if mark != (expected.number, expected.part):
-            found.append((expected.id, f"job {expected.number}.{expected.part} got the result of {mark}"))
-    return [Violation("no_silent_swap", job, text) for job, text in found]
+            yield expected.id, f"its result names {result.get('endpoint')}, the request {request.get('endpoint')}"
+        if (mark := mark_of(request.get("input") or {})) != own:
+            yield expected.id, f"job {expected.number}.{expected.part} got the result of {mark}"
 
 
 def money_adds_up(history: History) -> list[Violation]:
     """The cost on a row is what the provider billed; failed and cancelled work is booked, too."""
     billed = {request["request_id"]: request.get("billed") or {} for request in history.requests}
-    return [
+    found = [
         Violation("money_adds_up", job, text)
         for job, row in history.rows.items()
         for attempt in row.doc.get("attempts", [])
+        if attempt.get("ticket") or not attempt.get("answered")
         for text in _find_miscounted(row, attempt, billed.get((attempt.get("ticket") or {}).get("request_id"), {}))
     ]
+    others = [*_find_miscounted_answers(history), *find_drift(history)]
+    return found + [Violation("money_adds_up", job, text) for job, text in others]
+
+
+def _find_miscounted_answers(history: History) -> Iterator[tuple[str, str]]:
+    """Compare sums by job where answers came inside the call, because such an answer has no ticket."""
+    usd: dict[str | None, float] = defaultdict(float)
+    for each in payments(history):
+        usd[each.job] += each.usd
+    for job, row in history.rows.items():
+        attempts = row.doc.get("attempts", [])
+        costs = [attempt.get("cost") or {} for attempt in attempts]
+        if any(each.get("answered") for each in attempts) and not any(each.get("estimated") for each in costs):
+            booked = sum(each.get("usd") or 0.0 for each in costs)
+            if abs(booked - usd[job]) > TOLERANCE_USD:
+                yield job, f"{usd[job]:.5f} USD were billed, {booked:.5f} booked"
 
 
 def _find_miscounted(row: Any, attempt: dict[str, Any], billed: dict[str, Any]) -> Iterator[str]:

@@ -13,12 +13,14 @@ import httpx
 import redis
 
 from tests.chaos.forged_webhooks import WebhookForger
+from tests.chaos.history import Death
 from tests.chaos.load import mark_of
 from tests.chaos.plan import Disruption
 from tests.chaos.recovery import RecoveryWatch
+from tests.chaos.versions import Versions
 from worker.cli.processes.stack import Child, Stack
 
-QUEUES = ("generation", "training", "video", "celery")
+QUEUES = ("generation", "training", "video", "language", "celery")
 STEAL_FOR_S = 1.0
 CLOSING_HEADER = "kilnhand_since"  # a header that only our closing messages have, also for jobs of a bare `send_task`
 
@@ -27,14 +29,22 @@ class Disruptor:
     """Runs each disruption in a thread, so that disruptions can overlap."""
 
     def __init__(
-        self, stack: Stack, plan: list[Disruption], client: redis.Redis, forger: WebhookForger, bare: set[int]
+        self,
+        stack: Stack,
+        plan: list[Disruption],
+        client: redis.Redis,
+        forger: WebhookForger,
+        bare: set[int],
+        versions: Versions | None = None,
     ) -> None:
         """`bare` are the numbers of items whose first message has no row; only Celery guarantees its delivery."""
         self._stack, self._plan, self._client, self._forger, self._bare = stack, plan, client, forger, bare
+        self._versions = versions
         self._threads: list[threading.Thread] = []
         self._locks = {name: threading.Lock() for name in stack.children}
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
+        self.deaths: list[Death] = []
         self.watch = RecoveryWatch(client)
         self.last_at = 0.0
 
@@ -65,9 +75,9 @@ class Disruptor:
     def _apply(self, disruption: Disruption) -> None:
         try:
             getattr(self, f"_{disruption.what}")(disruption)
-            self.counts[
-                disruption.what if disruption.what != "kill" else f"kill {disruption.target.partition('-')[0]}"
-            ] += 1
+            of = disruption.target.partition("-")[0]
+            named = disruption.what == "kill" or of == "redis"
+            self.counts[f"{disruption.what} {of}" if named else disruption.what] += 1
         except Exception as error:  # noqa: BLE001  # reported at the end: an error of the harness
             self.problems.append(f"{disruption}: {type(error).__name__}: {error}")
 
@@ -76,6 +86,7 @@ class Disruptor:
         with self._locks[disruption.target]:
             child.signal(signal.SIGKILL)
             if disruption.target.startswith("worker"):
+                self.deaths.append(Death(time.time(), disruption.target))
                 self.watch.begin(disruption.target, "kill")
             child.wait(10)
             _start_again(child, disruption.seconds)
@@ -90,7 +101,8 @@ class Disruptor:
         child = self._stack[disruption.target]
         with self._locks[disruption.target]:
             child.signal(signal.SIGSTOP)
-            self.watch.begin(disruption.target, "freeze")
+            if disruption.target.startswith("worker"):
+                self.watch.begin(disruption.target, "freeze")
             time.sleep(disruption.seconds)
             child.signal(signal.SIGCONT)
 
@@ -100,10 +112,24 @@ class Disruptor:
             self._stack["redis"].stop(grace_s=30)
             _start_again(self._stack["redis"], disruption.seconds)
 
+    def _change(self, disruption: Disruption) -> None:
+        """Start a process with another version."""
+        assert self._versions
+        with self._locks.get(disruption.target, threading.Lock()):
+            self._versions.change(disruption.target, disruption.fault["version"])
+
     def _fault(self, disruption: Disruption) -> None:
         answer = httpx.post(f"{self._stack.twin_url}/_twin/script", json=disruption.fault)
         answer.raise_for_status()
         self.counts["faults ordered"] += int(disruption.fault.get("times", 1))
+
+    def _pace(self, disruption: Disruption) -> None:
+        """Change the twin's pace for a while."""
+        url = f"{self._stack.twin_url}/_twin/pace"
+        before = {name: httpx.get(url).json()[name] for name in disruption.fault}
+        httpx.post(url, json=disruption.fault).raise_for_status()
+        time.sleep(disruption.seconds)
+        httpx.post(url, json=before).raise_for_status()
 
     def _forge(self, disruption: Disruption) -> None:
         self.counts["forged"] += self._forger.send_forgeries()

@@ -1,6 +1,9 @@
 """The history of a run, as values. The checks read nothing else."""
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
@@ -21,6 +24,8 @@ class ExpectedJob:
     count: int = 1
     sent: bool = True  # delay() returned
     other_ids: tuple[str, ...] = ()  # of a second delay() with the same idempotency key
+    provider: str = "fal"
+    duplicates: str | None = None  # the option of this name; None: the default
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,14 @@ class FetchedFile:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Death:
+    """A worker that was killed."""
+
+    at: float
+    worker: str
+
+
 @dataclass
 class History:
     """All records of a run."""
@@ -76,7 +89,10 @@ class History:
     files: list[FetchedFile] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)  # where a secret was found
     fetched_forged: list[str] = field(default_factory=list)  # paths that only a forged webhook names
+    deaths: list[Death] = field(default_factory=list)
+    noted_cancels: dict[str, float] = field(default_factory=dict)  # id without a row -> when its cancel was noted
     leftovers: list[str] = field(default_factory=list)  # keys, due entries and processes that should be gone
+    audit: dict[str, Any] | None = None  # the report of `kilnhand audit`; None if it was not run
 
 
 @dataclass(frozen=True)
@@ -86,3 +102,21 @@ class Violation:
     promise: str
     job: str | None
     text: str
+
+
+def write(folder: Path, history: History, recoveries: Iterable[Any], summary: dict[str, Any]) -> None:
+    """Write the history as JSON lines, one file for each list, and the summary."""
+    for name in ("expected_jobs", "requests", "files", "leftovers", "deaths"):
+        _write_lines(folder / f"{name}.jsonl", getattr(history, name))
+    _write_lines(folder / "recoveries.jsonl", recoveries)
+    for name in ("rows", "row_versions", "states", "results"):
+        found = getattr(history, name).items()
+        _write_lines(folder / f"{name}.jsonl", ({"id": key, name: value} for key, value in found))
+    (folder / "audit.json").write_text(json.dumps(history.audit))
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def _write_lines(path: Path, values: Iterable[Any]) -> None:
+    with path.open("w") as file:
+        for value in values:
+            file.write(json.dumps(value, default=asdict) + "\n")

@@ -1,13 +1,15 @@
-"""The load: jobs of mixed kinds, drawn from a seed. `producer` sends them.
+"""The load: jobs of mixed kinds for every provider, drawn from a seed. `producer` sends them.
 
-Each request has a mark in its prompt or trigger word, so that the twin's record shows which job it belongs to.
+Each request has a mark in one of its texts, so that the twin's record shows which job it belongs to. No job may fall
+back to another provider, so each provider's figures are its own.
 """
 
 import base64
 import io
+import json
 import re
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
 from typing import Any
@@ -18,9 +20,13 @@ MARK = re.compile(r"chaos job (\d+)\.(\d+)")
 PACE = {  # seconds of a run at the twin
     "fal-ai/flux/schnell": 0.6,
     "fal-ai/flux/dev": 5.0,
-    "fal-ai/flux-lora": 1.0,
+    "fal-ai/flux-lora": 2.0,
     "fal-ai/flux-lora-fast-training": 3.0,
     "fal-ai/veo3.1/fast/image-to-video": 2.0,
+    "gemini-nano-banana-2.1": 4.0,
+    "gemini-3.8-flash": 3.0,
+    "claude-haiku-5-5": 3.0,
+    "veo-3.1-lite-generate-001": 3.0,
 }
 WEIGHTS = {
     "picture": 30,
@@ -37,6 +43,21 @@ WEIGHTS = {
     "cancelled": 5,
     "deadline": 6,
     "doomed": 4,
+    "vertex": 10,
+    "gemini": 6,
+    "claude": 6,
+    "film": 2,
+    "next revoked": 5,
+    "body revoked": 2,
+}
+FAL_ONLY = {kind: weight for kind, weight in WEIGHTS.items() if kind not in {"vertex", "gemini", "claude", "film"}}
+AT_ONCE = frozenset({"vertex", "gemini", "claude"})  # kinds whose provider answers inside the call, and lists nothing
+REVOKED_EARLY = frozenset({"next revoked", "body revoked"})  # kinds whose last part is cancelled before it has a row
+STOPPED_AFTER_S = {
+    "revoked": (0.2, 4.0),
+    "cancelled": (0.2, 4.0),
+    "next revoked": (0.1, 1.2),
+    "body revoked": (0.1, 0.5),
 }
 LONG_DEADLINE_S = 420.0  # for jobs that can get stuck at a slow model, so that the run ends
 
@@ -50,6 +71,7 @@ class JobSpec:
     model: str
     piece: str
     count: int = 1
+    provider: str = "fal"
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,7 @@ def draw(random: Random, jobs: int, seconds: float, weights: dict[str, int] = WE
 
 def _item(random: Random, number: int, at_s: float, kind: str, parts: tuple[JobSpec, ...]) -> LoadItem:
     key = f"chaos-{number}" if kind == "once" else None
-    stop = round(random.uniform(0.2, 4.0), 1) if kind in {"revoked", "cancelled"} else None
+    stop = round(random.uniform(*STOPPED_AFTER_S[kind]), 1) if kind in STOPPED_AFTER_S else None
     return LoadItem(number, at_s, kind, parts, key, stop)
 
 
@@ -90,9 +112,11 @@ def _parts(random: Random, kind: str, number: int) -> tuple[JobSpec, ...]:
             return (picture(number, count=random.randint(2, 4)),)
         case "chain":
             return (picture(number, image_size="landscape_16_9"), video(number, 2))
+        case "next revoked":
+            return (picture(number, model="flux-lora"), picture(number, 2))
         case "group":
             return tuple(picture(number, n + 1) for n in range(3))
-        case "chord":
+        case "chord" | "body revoked":
             return tuple(picture(number, n + 1) for n in range(3))  # the last one is the body
         case "training":
             return (training(number),)
@@ -108,25 +132,73 @@ def _parts(random: Random, kind: str, number: int) -> tuple[JobSpec, ...]:
             return (picture(number, model="flux-lora", extra=unknown),)
         case "invalid":
             return (picture(number, image_size="enormous"),)
+        case "vertex" | "gemini" | "claude":
+            return (_at_once(random, kind, number),)
+        case "film":
+            return (film(number),)
     return (picture(number),)
+
+
+def _at_once(random: Random, kind: str, number: int) -> JobSpec:
+    """Return a job for a provider that answers inside the call; some say whether it may be paid for twice."""
+    spec = {"vertex": vertex_picture, "gemini": outfit, "claude": caption}[kind](number)
+    said = random.choice([None, "allow", "allow", "never"])
+    return replace(spec, fields=spec.fields | {"duplicates": said}) if said else spec
 
 
 def picture(number: int, part: int = 1, count: int = 1, model: str = "flux-schnell", **fields: Any) -> JobSpec:
     """Return a job for one or more pictures."""
-    base = {"prompt": f"chaos job {number}.{part}", "model": model, "image_size": "square", "num_images": count}
+    base = {
+        "prompt": mark(number, part),
+        "model": model,
+        "image_size": "square",
+        "num_images": count,
+        "fallback": False,
+    }
     return JobSpec("generation.text_to_image", base | fields, model, "images", count)
 
 
 def video(number: int, part: int, **fields: Any) -> JobSpec:
     """Return a job for a short video; without `image` from the picture before it in a chain."""
-    base = {"prompt": f"chaos job {number}.{part}", "duration_s": 4, "deadline_s": LONG_DEADLINE_S}
+    base = {"prompt": mark(number, part), "duration_s": 4, "deadline_s": LONG_DEADLINE_S, "fallback": False}
     return JobSpec("video.image_to_video", base | fields, "veo-3.1-fast", "video")
 
 
 def training(number: int) -> JobSpec:
     """Return a job that trains a LoRA."""
-    base = {"images_data_url": _archive(), "trigger_word": f"chaos job {number}.1", "steps": 100}
+    base = {"images_data_url": _archive(), "trigger_word": mark(number), "steps": 100}
     return JobSpec("training.lora", base | {"deadline_s": LONG_DEADLINE_S}, "flux-lora-training", "weights")
+
+
+def vertex_picture(number: int) -> JobSpec:
+    """Return a job for a picture by Google's model at Vertex AI."""
+    base = {"prompt": mark(number), "model": "nano-banana-2.1", "image_size": "square", "fallback": False}
+    return JobSpec("generation.text_to_image", base, "nano-banana-2.1", "images", provider="vertex")
+
+
+def film(number: int) -> JobSpec:
+    """Return a job for a video at Vertex AI, whose operation is polled."""
+    base = {"prompt": mark(number), "model": "veo-3.1-lite", "provider": "vertex", "image": _image(), "duration_s": 4}
+    more = {"deadline_s": LONG_DEADLINE_S, "fallback": False}
+    return JobSpec("video.image_to_video", base | more, "veo-3.1-lite", "video", provider="vertex")
+
+
+def outfit(number: int) -> JobSpec:
+    """Return a job for an outfit by the Gemini API."""
+    wardrobe = [{"name": "red coat"}, {"name": "blue jeans"}]
+    base = {"wardrobe": wardrobe, "outfits": 1, "wishes": mark(number), "model": "gemini-3.8-flash", "fallback": False}
+    return JobSpec("language.style", base, "gemini-3.8-flash", "answer", provider="gemini")
+
+
+def caption(number: int) -> JobSpec:
+    """Return a job for a picture's caption by Anthropic."""
+    base = {"images": [_image()], "about": mark(number), "model": "claude-haiku-5-5", "fallback": False}
+    return JobSpec("language.caption", base, "claude-haiku-5-5", "answer", provider="anthropic")
+
+
+def mark(number: int, part: int = 1) -> str:
+    """Return the mark of a job."""
+    return f"chaos job {number}.{part}"
 
 
 def find_mark(text: str) -> tuple[int, int] | None:
@@ -137,7 +209,8 @@ def find_mark(text: str) -> tuple[int, int] | None:
 
 def mark_of(request: dict[str, Any]) -> tuple[int, int] | None:
     """Return the mark in the fields of a request, ours or the twin's."""
-    return find_mark(str(request.get("prompt") or request.get("trigger_word") or ""))
+    text = request.get("prompt") or request.get("trigger_word")
+    return find_mark(text if isinstance(text, str) else json.dumps(request))
 
 
 @cache

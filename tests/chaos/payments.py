@@ -1,7 +1,10 @@
-"""Matches the requests that the twin accepted with attempts of jobs."""
+"""Matches the submissions that the twin accepted with attempts of jobs, and counts them by provider."""
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tests.chaos.history import History
@@ -19,6 +22,35 @@ class Payment:
     attempt: int | None
     mark: tuple[int, int] | None
     billed: bool
+    endpoint: str = ""
+    provider: str = "fal"  # ours if a row has an attempt at this endpoint, else the twin's
+    accepted_at: float = 0.0
+    ended_at: float | None = None
+    usd: float = 0.0
+
+
+@dataclass(frozen=True)
+class JobPayments:
+    """The billed submissions of one job, in order of time, and its attempts that are marked as possible duplicates."""
+
+    job: str
+    paid: tuple[Payment, ...]
+    marked: int
+
+    @property
+    def repeats(self) -> int:
+        """How many submissions were paid beside the first one."""
+        return max(0, len(self.paid) - 1)
+
+    @property
+    def marked_repeats(self) -> int:
+        """Marked duplicates that were really paid twice."""
+        return min(self.repeats, self.marked)
+
+    @property
+    def unmarked_repeats(self) -> int:
+        """Submissions that were paid again, and no attempt is marked for them."""
+        return self.repeats - self.marked_repeats
 
 
 def payments(history: History) -> list[Payment]:
@@ -32,7 +64,12 @@ def payments(history: History) -> list[Payment]:
     marks = {(expected.number, expected.part): expected.id for expected in history.expected_jobs if expected.id}
     marks |= {mark: job for job, row in history.rows.items() if (mark := mark_of(_request_of(row.doc)))}
     known = {*history.rows, *(expected.id for expected in history.expected_jobs if expected.id)}
-    return [_payment(request, tickets, marks, known) for request in history.requests]
+    providers = {
+        (job, attempt.get("endpoint")): str(attempt.get("provider"))
+        for job, row in history.rows.items()
+        for attempt in row.doc.get("attempts", [])
+    }
+    return [_payment(request, tickets, marks, known, providers) for request in history.requests]
 
 
 def _request_of(doc: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +78,11 @@ def _request_of(doc: dict[str, Any]) -> dict[str, Any]:
 
 
 def _payment(
-    request: dict[str, Any], tickets: dict[str, tuple[str, int]], marks: dict[tuple[int, int], str], known: set[str]
+    request: dict[str, Any],
+    tickets: dict[str, tuple[str, int]],
+    marks: dict[tuple[int, int], str],
+    known: set[str],
+    providers: dict[tuple[str, Any], str],
 ) -> Payment:
     mark = mark_of(request.get("input") or {})
     tags = _TAGS.search(str((request.get("headers") or {}).get("x-fal-tags", "")))
@@ -50,11 +91,63 @@ def _payment(
     job, attempt = (tags[1], int(tags[2])) if tags else tickets.get(request["request_id"], (None, None))
     if job not in known:
         job, attempt = (marks.get(mark) if mark else None), None
-    billed = bool((request.get("billed") or {}).get("units"))
-    return Payment(request["request_id"], job, attempt, mark, billed)
+    endpoint, billed = str(request.get("endpoint")), request.get("billed") or {}
+    return Payment(
+        request["request_id"],
+        job,
+        attempt,
+        mark,
+        bool(billed.get("units")),
+        endpoint,
+        providers.get((job or "", endpoint), str(request.get("provider") or "fal")),
+        float(request.get("accepted_at") or 0.0),
+        request.get("completed_at"),
+        float(billed.get("usd") or 0.0),
+    )
 
 
-def paid_twice(found: list[Payment], attempts: dict[str, int]) -> int:
+def job_payments(history: History) -> list[JobPayments]:
+    """Return each job that was paid for, with its payments."""
+    found: dict[str, list[Payment]] = defaultdict(list)
+    for each in payments(history):
+        if each.billed and each.job is not None:
+            found[each.job].append(each)
+    return [
+        JobPayments(job, tuple(sorted(many, key=lambda each: each.accepted_at)), marked_attempts(history, job))
+        for job, many in found.items()
+    ]
+
+
+def marked_attempts(history: History, job: str) -> int:
+    """Return how many attempts of a job are marked as possible duplicates."""
+    row = history.rows.get(job)
+    return sum(bool(attempt.get("possible_duplicate")) for attempt in row.doc.get("attempts", [])) if row else 0
+
+
+def by_provider(history: History) -> dict[str, dict[str, float]]:
+    """Return for each provider: paid jobs and submissions, marked duplicates, those really paid twice, and unmarked ones.
+
+    A job counts at the provider of its first payment; a marked attempt at the provider of the attempt before it.
+    """
+    found: dict[str, dict[str, float]] = defaultdict(
+        lambda: dict.fromkeys(("jobs", "paid", "marked", "marked_paid_twice", "unmarked"), 0)
+    )
+    for each in job_payments(history):
+        figures = found[each.paid[0].provider]
+        figures["jobs"] += 1
+        figures["paid"] += len(each.paid)
+        figures["marked_paid_twice"] += each.marked_repeats
+        figures["unmarked"] += each.unmarked_repeats
+    for row in history.rows.values():
+        attempts = row.doc.get("attempts", [])
+        for before, attempt in pairwise(attempts):
+            found[str(before.get("provider"))]["marked"] += bool(attempt.get("possible_duplicate"))
+    for figures in found.values():
+        figures["paid_per_job"] = round(figures["paid"] / figures["jobs"], 3) if figures["jobs"] else 0.0
+    return dict(sorted(found.items()))
+
+
+def paid_twice(found: Iterable[Payment], attempts: dict[str, int]) -> int:
     """Count attempts with more than one accepted submission, and jobs with more submissions than attempts."""
     per_attempt: dict[tuple[str, int], int] = {}
     per_job: dict[str, int] = {}
@@ -69,7 +162,7 @@ def paid_twice(found: list[Payment], attempts: dict[str, int]) -> int:
     return twice + sum(count > attempts.get(job, 0) and job not in doubled for job, count in per_job.items())
 
 
-def paid_per_job(found: list[Payment]) -> float:
+def paid_per_job(found: Iterable[Payment]) -> float:
     """Return billed submissions for each job that had one, with three decimals; 1 is perfect."""
     billed = [each for each in found if each.billed]
     jobs = {each.job or each.request_id for each in billed}

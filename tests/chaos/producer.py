@@ -9,17 +9,18 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
-from celery import Celery, chain, chord, group
+from celery import Celery
 from celery.result import AsyncResult
 
+from tests.chaos.caller import send
 from tests.chaos.history import ExpectedJob
-from tests.chaos.load import JobSpec, LoadItem
+from tests.chaos.load import REVOKED_EARLY, LoadItem, picture
 from worker.cli.processes.stack import Stack
 from worker.client import cancel
 from worker.edge.app import app, celery_config
 
+Sender = Callable[..., list[AsyncResult]]  # see `tests.chaos.caller.send`
 CALLERS = 6
 MAX_SENDS = 20
 
@@ -35,8 +36,9 @@ def use_stack(stack: Stack) -> None:
 class Producer:
     """Sends items from several threads, so that an item that waits does not delay others."""
 
-    def __init__(self, items: list[LoadItem], redis_url: str) -> None:
-        self._items = items
+    def __init__(self, items: list[LoadItem], redis_url: str, sender: Callable[[], Sender] = lambda: send) -> None:
+        """`sender` returns what sends the next item: another version may do it."""
+        self._items, self._sender = items, sender
         self._bare = Celery("backend", broker=redis_url, backend=redis_url, set_as_current=False)
         self._bare.conf.update(broker_connection_retry_on_startup=True)
         self._callers = ThreadPoolExecutor(CALLERS, thread_name_prefix="caller")
@@ -45,6 +47,7 @@ class Producer:
         self.expected_jobs: list[ExpectedJob] = []
         self.problems: list[str] = []
         self.cancelled = 0
+        self.noted_cancels: dict[str, float] = {}
 
     def ids(self) -> list[str]:
         """Return the ids of all jobs until now."""
@@ -67,12 +70,16 @@ class Producer:
             timer.join()
         self._timers.clear()  # they hold results, which connect to Redis when they are garbage-collected
 
+    def send_one_more(self, number: int) -> None:
+        """Send a picture after the load. A lost submission is known to be absent once the list shows a later request."""
+        self._send(LoadItem(number, 0.0, "picture", (picture(number),)))
+
     def _send(self, item: LoadItem) -> None:
         results = self._send_with_retries(item, MAX_SENDS if item.key else 1)
         again = self._send_with_retries(item, MAX_SENDS) if item.key and results else None
         self._add_expected(item, results, again or [])
         if item.stop_after_s is not None and results:
-            timer = threading.Timer(item.stop_after_s, self._cancel, (item, results[0]))
+            timer = threading.Timer(item.stop_after_s, self._cancel, (item, results[-1]))
             timer.start()
             self._timers.append(timer)
 
@@ -87,22 +94,10 @@ class Producer:
         return None
 
     def _send_once(self, item: LoadItem) -> list[AsyncResult]:
-        calls = [signature(part) for part in item.parts]
-        match item.kind:
-            case "bare" | "invalid":
-                part = item.parts[0]
-                return [self._bare.send_task(part.task, kwargs=part.fields)]
-            case "chain":
-                last = chain(*calls).apply_async()
-                return [last.parent, last]
-            case "group":
-                return list(group(calls).apply_async().results)
-            case "chord":
-                body = chord(calls[:-1])(calls[-1].clone(immutable=True))
-                return [*body.parent.results, body]
-        part = item.parts[0]
-        more = {"idempotency_key": item.key} if item.key else {}
-        return [task_of(part).delay(**part.fields, **more)]
+        if item.kind in {"bare", "invalid"}:
+            part = item.parts[0]
+            return [self._bare.send_task(part.task, kwargs=part.fields)]
+        return self._sender()(item.kind, [(part.task, part.fields) for part in item.parts], item.key)
 
     def _add_expected(self, item: LoadItem, results: list[AsyncResult] | None, again: list[AsyncResult]) -> None:
         others = tuple({result.id for result in again} - {result.id for result in results or ()})
@@ -111,27 +106,18 @@ class Producer:
                 job = results[n].id if results else None
                 sent = results is not None
                 expected = ExpectedJob(
-                    item.number, n + 1, item.kind, job, part.model, part.piece, part.count, sent, others
-                )
+                    item.number, n + 1, item.kind, job, part.model, part.piece, part.count, sent, others,
+                    part.provider, part.fields.get("duplicates"),
+                )  # fmt: skip
                 self.expected_jobs.append(expected)
 
     def _cancel(self, item: LoadItem, result: AsyncResult) -> None:
+        """Cancel the last part, by Celery's `revoke` or by ours."""
+        by_celery = item.kind == "revoked" or (item.kind in REVOKED_EARLY and item.number % 2)
         try:
-            cancel(result.id) if item.kind == "cancelled" else result.revoke()
+            status = result.revoke() if by_celery else cancel(result.id)
+            if status is not None and status.stage == "cancel_noted":
+                self.noted_cancels[result.id] = time.time()
             self.cancelled += 1
         except Exception as error:  # noqa: BLE001  # a cancel that failed is not counted
             self.problems.append(f"cancel of {item.number}: {type(error).__name__}: {error}")
-
-
-def task_of(part: JobSpec) -> Any:
-    """Return the task with this name."""
-    from tasks.generation import text_to_image
-    from tasks.training import lora
-    from tasks.video import image_to_video
-
-    return {task.name: task for task in (text_to_image, image_to_video, lora)}[part.task]
-
-
-def signature(part: JobSpec) -> Any:
-    """Return the Celery signature of a job."""
-    return task_of(part).s(**part.fields)

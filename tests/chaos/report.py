@@ -6,8 +6,9 @@ from typing import Any
 
 from tests.chaos.checks import tickets_of
 from tests.chaos.history import History, Violation
-from tests.chaos.payments import paid_per_job, paid_twice, payments
+from tests.chaos.payments import by_provider, paid_per_job, paid_twice, payments
 from tests.chaos.recovery import Recovery, percentile
+from tests.chaos.repeats import told_revoked_and_run
 
 SHOWN = 5
 RECOVERY_MAX_S = 10.0
@@ -34,6 +35,8 @@ def summary(
         "seed": seed,
         "recoveries": len(times),
         "never_recovered": sum(each.seconds is None for each in recovered),
+        "revoked_and_run": told_revoked_and_run(history),
+        "providers": by_provider(history),
         "submissions": len(paid),
         "paid_per_job": paid_per_job(paid),
         "violations": {name: len(many) for name, many in found.items() if many},
@@ -74,7 +77,16 @@ def print_report(
                 print_line(f"        {line}")
     for line in history.leftovers[:SHOWN]:
         print_line(f"    left over: {line}")
+    for line in provider_table(by_provider(history)):
+        print_line(line)
     print_line(json.dumps(summary))
+
+
+def provider_table(providers: dict[str, dict[str, float]]) -> list[str]:
+    """Return the figures by provider as lines of a table."""
+    names = ("jobs", "paid", "paid_per_job", "marked", "marked_paid_twice", "unmarked")
+    lines = [f"{'provider':10}" + "".join(f"{name:>19}" for name in names)]
+    return lines + [f"{who:10}" + "".join(f"{each[name]:>19}" for name in names) for who, each in providers.items()]
 
 
 def job_timeline(history: History, job: str | None) -> list[str]:

@@ -1,13 +1,13 @@
 """One run: a stack, callers, disruptions and a recorder in parallel; then the wait, the collection, the checks, the report."""
 
 import contextlib
-import dataclasses
 import gc
 import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,14 +16,17 @@ import httpx
 import redis
 
 from tests.chaos import collector, load, plan, report
+from tests.chaos.audit import run_audit
+from tests.chaos.caller import OldCaller, send
 from tests.chaos.checks import check
 from tests.chaos.collector import SECRETS
 from tests.chaos.disruptions import Disruptor
 from tests.chaos.forged_webhooks import WebhookForger
-from tests.chaos.history import History
+from tests.chaos.history import History, write
 from tests.chaos.producer import Producer, use_stack
 from tests.chaos.recorder import Recorder
 from tests.chaos.sabotage import BROKEN_PROMISE
+from tests.chaos.versions import LEFT_OUT_KINDS, NEW, OLD, OLD_SCALE, OLD_WEIGHTS, Versions, draw_changes
 from worker.cli.processes.stack import Stack, run_stack
 
 SENDING_SHARE = 0.75  # the share of the time with load and disruptions; in the rest open jobs can end
@@ -31,7 +34,22 @@ MAX_QUIET_WAIT_S = 600.0  # the longest wait for the last job
 STALLED_S = 130.0  # rows in reconcile or closing are claimed more often; a row that does not move for so long is lost
 REDELIVERED_S = 80.0  # Celery brings the message of a dead worker back after its visibility timeout of 60 s
 PROGRESS_EVERY_S = 5.0
-COUNTED_DISRUPTIONS = ("stop", "freeze", "restart", "forged", "stolen first", "stolen closing")
+BREAKER = {  # else ordered faults open fal's circuit, and jobs end that were never submitted
+    "KILNHAND_BREAKER_FAILURES": "30",
+    "KILNHAND_BREAKER_OPEN_MAX_S": "5",
+}
+LATER = 100_000  # the number of the first picture after the load
+CALL_TIMEOUT_S = 20.0  # of a call that is answered at once; a lost one is known to be lost after this
+COUNTED_DISRUPTIONS = (
+    "stop",
+    "freeze",
+    "freeze redis",
+    "restart redis",
+    "pace",
+    "forged",
+    "stolen first",
+    "stolen closing",
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,8 @@ class Options:
     scale: plan.Scale
     keep: bool = False
     without: str | None = None  # the safety that was removed
+    old: str | None = None  # the commit of the old version that runs beside this one
+    old_folder: Path | None = None
 
     @property
     def seconds(self) -> float:
@@ -64,12 +84,15 @@ class Harness:
     disruptor: Disruptor
     forger: WebhookForger
     own: set[str]  # ids of our own requests at the twin
+    later_numbers: Iterator[int] = field(default_factory=lambda: count(LATER))
 
 
 def run(options: Options) -> bool:
     """Disrupt a stack and check the promises; True if all hold."""
-    items = load.draw(Random(f"load {options.seed}"), options.jobs, options.seconds)
-    disruptions = plan.draw(Random(f"plan {options.seed}"), options.scale)
+    weights = OLD_WEIGHTS if options.old else load.WEIGHTS
+    items = load.draw(Random(f"load {options.seed}"), options.jobs, options.seconds, weights)
+    changes = draw_changes(Random(f"versions {options.seed}"), options.seconds, options.workers) if options.old else []
+    disruptions = plan.draw(Random(f"plan {options.seed}"), options.scale, changes)
     _print(f"seed {options.seed}: {sum(len(item.parts) for item in items)} jobs in {options.seconds:.0f} s; the plan:")
     for disruption in disruptions:
         _print(f"  {disruption}")
@@ -102,22 +125,39 @@ def _kill_on_interrupt(stack: Stack) -> Iterator[None]:
 def _open_harness(
     stack: Stack, options: Options, items: list[load.LoadItem], disruptions: list[plan.Disruption]
 ) -> Iterator[Harness]:
+    for name in ("google", "anthropic"):
+        stack.environment[f"KILNHAND_{name.upper()}_BASE_URL"] = f"{stack.twin_url}/{name}"
+        stack.environment[f"KILNHAND_{name.upper()}_TIMEOUT_S"] = f"{CALL_TIMEOUT_S:g}"
+    stack.environment |= BREAKER
+    versions = _versions(stack, options)
     for name in plan.worker_names(options.workers):
-        stack.start_worker(name)
+        stack.start_worker(name, env=versions.environment(OLD) if versions else None)
+    if versions:
+        versions.change("gateway", OLD)
     use_stack(stack)
     httpx.post(f"{stack.twin_url}/_twin/pace", json={"endpoints": load.PACE}).raise_for_status()
     client = redis.Redis.from_url(stack.redis_url, socket_timeout=15)
-    producer = Producer(items, stack.redis_url)
+    caller = OldCaller(versions.old_folder, stack.environment) if versions else None
+    producer = Producer(items, stack.redis_url, lambda: caller.send if caller and versions.callers == OLD else send)
     recorder = Recorder(stack.redis_url, stack.folder / "files", producer.ids)
     forger = WebhookForger(stack.twin_url, stack.gateway_url, Random(options.seed), lambda job: is_open(client, job))
     bare = {item.number for item in items if item.kind in {"bare", "invalid"}}
-    disruptor = Disruptor(stack, disruptions, client, forger, bare)
+    disruptor = Disruptor(stack, disruptions, client, forger, bare, versions)
     try:
         yield Harness(stack, client, producer, recorder, disruptor, forger, {forger.catch_one()})
     finally:
         disruptor.resume_all()
         forger.close()
         recorder.stop()
+        if caller:
+            caller.close()
+
+
+def _versions(stack: Stack, options: Options) -> Versions | None:
+    """The two versions of a run with an old one. This process runs from the copy of the new one."""
+    if options.old_folder is None:
+        return None
+    return Versions(stack, {OLD: options.old_folder, NEW: options.folder / "source"})
 
 
 def is_open(client: redis.Redis, job: str) -> bool:
@@ -152,6 +192,7 @@ def _wait_until_quiet(harness: Harness) -> None:
             _print(f"nothing has moved for {STALLED_S:.0f} s")
             break
         _progress(harness, began)
+        harness.producer.send_one_more(next(harness.later_numbers))
         _wait(PROGRESS_EVERY_S, lambda: _has_ended(harness))
     while time.monotonic() < began + REDELIVERED_S + MAX_QUIET_WAIT_S and harness.client.zcard("unacked_index"):
         _progress(harness, began)
@@ -180,7 +221,10 @@ def _collect(harness: Harness) -> History:
         files=collector.fetch_files(results),
         leaks=collector.leaks(client, stack.folder, json.dumps(requests), SECRETS),
         fetched_forged=list(harness.forger.fetched),
+        deaths=list(harness.disruptor.deaths),
+        noted_cancels=dict(harness.producer.noted_cancels),
         leftovers=collector.leftovers(client, rows),
+        audit=run_audit(stack.environment, stack.folder),
     )
 
 
@@ -211,28 +255,14 @@ def _judge(
     if options.without:
         promise = BROKEN_PROMISE[options.without]
         summary |= {"without": options.without, "breaks": promise, "seen": promise in summary["violations"]}
-    _write(options.folder, history, recoveries, summary)
+    if options.old:
+        summary |= {"old": options.old, "left_out": sorted(LEFT_OUT_KINDS | OLD_SCALE.keys())}
+    write(options.folder, history, recoveries, summary)
     _print(
         f"histories and logs: {options.folder}{'' if options.keep else ' (removed if the run succeeds, unless --keep is given)'}"
     )
     report.print_report(history, found, summary, _print)
     return report.is_successful(summary)
-
-
-def _write(folder: Path, history: History, recoveries: list[Any], summary: dict[str, Any]) -> None:
-    """Write the history as JSON lines, one file for each list."""
-    for name in ("expected_jobs", "requests", "files", "leftovers"):
-        _lines(folder / f"{name}.jsonl", getattr(history, name))
-    _lines(folder / "recoveries.jsonl", recoveries)
-    for name in ("rows", "row_versions", "states", "results"):
-        _lines(folder / f"{name}.jsonl", ({"id": key, name: value} for key, value in getattr(history, name).items()))
-    (folder / "summary.json").write_text(json.dumps(summary))
-
-
-def _lines(path: Path, values: Any) -> None:
-    with path.open("w") as file:
-        for value in values:
-            file.write(json.dumps(value, default=dataclasses.asdict) + "\n")
 
 
 def _progress(harness: Harness, began: float) -> None:

@@ -34,7 +34,7 @@ PATCHES: Mapping[str, tuple[Patch, ...]] = {
     "sent": (  # no row before the message: until a worker has it, the message is the only record
         Patch(
             "worker/edge/sending.py",
-            "job_id = producer().send(job, _delay_s(options) + ACCEPT_WITHIN_S, key)",
+            "job_id = _patiently(lambda: producer().send(job, wait_s, key), patience_s)",
             "job_id = job.id",
         ),
     ),

@@ -4,11 +4,13 @@ Python imports the copy and not the editable install, because `PYTHONPATH` comes
 `check_imports` makes sure of that.
 """
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Sequence
@@ -31,6 +33,18 @@ def copy_to(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier run in the same folder
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    return folder
+
+
+def archive_to(commit: str, folder: Path) -> Path:
+    """Copy a commit's files; return the folder. Raises `WrongSourceError` if the git history does not have it."""
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run in the same folder
+    folder.mkdir(parents=True)
+    packed = subprocess.run(["git", "-C", ROOT, "archive", commit, *PACKAGES], capture_output=True, check=False)
+    if packed.returncode != 0:
+        raise WrongSourceError(f"git has no commit {commit} here: {packed.stderr.decode().strip()}")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(folder, filter="data")
     return folder
 
 

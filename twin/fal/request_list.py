@@ -4,22 +4,21 @@ As described at https://docs.fal.ai/platform-apis/v1/models/requests/by-endpoint
 are assumptions: `start` and `end` limit the time of the end, and a request that never started has no `started_at`.
 """
 
-import base64
-import binascii
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import QueryParams
 
 from twin.fal.job import Job
+from twin.fal.listing import DAY_S, Cursor, Timestamp, cut_page, read_params, stamp
+from twin.fal.platform_settings import PlatformSettings
 from twin.fal.stored_inputs import StoredInputs
 
-DAY_S = 86_400.0
 DEFAULT_DAYS = 1
 DEFAULT_DAYS_OF_ONE_REQUEST = 90
 """How far back a list without `start` reaches: 1 day for an endpoint, 90 days for one request."""
@@ -31,24 +30,6 @@ class EndStatus(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
     USER_ERROR = "user_error"
-
-
-def _timestamp(text: str) -> float:
-    at = datetime.fromisoformat(text)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-
-
-def _page(text: str) -> int:
-    try:
-        page = int(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("not a cursor of this list") from error
-    if page < 1:
-        raise ValueError("not a cursor of this list")
-    return page
-
-
-Timestamp = Annotated[float, BeforeValidator(_timestamp)]
 
 
 class ListQuery(BaseModel):
@@ -64,55 +45,50 @@ class ListQuery(BaseModel):
     expand: frozenset[Literal["payloads"]] = frozenset()
     sort_by: Literal["ended_at", "duration"] = "ended_at"
     limit: int = Field(default=50, ge=1, le=100)
-    cursor: Annotated[int, BeforeValidator(_page)] = 1
+    cursor: Cursor = 1
 
 
 def read_query(params: QueryParams) -> ListQuery:
     """Read a query string; raise ValidationError. Parameters that can be repeated can also have commas."""
-    values: dict[str, Any] = {name: params[name] for name in ListQuery.model_fields if name in params}
-    for name in {"endpoint_id", "expand"} & values.keys():
-        values[name] = [part for value in params.getlist(name) for part in value.split(",") if part]
+    values = read_params(ListQuery, params, "endpoint_id", "expand")
     return ListQuery.model_validate(values)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestList:
-    """The ended requests of one account; each is listed `lag_s` seconds after its end."""
+    """The ended requests of one account; each is listed `lag_s` seconds after its end, or never (`settings`)."""
 
     jobs: Iterable[Job]
     stored_inputs: StoredInputs
     lag_s: float
+    settings: PlatformSettings
 
     def page(self, query: ListQuery, now: float) -> dict[str, Any]:
         """Return one page, newest or longest first, and the cursor of the next page."""
         found = [job for job in self.jobs if self._is_shown(job, now) and _matches(query, job, now)]
         found.sort(key=_duration_s if query.sort_by == "duration" else _ended_at, reverse=True)
-        first, last = (query.cursor - 1) * query.limit, query.cursor * query.limit
-        has_more = len(found) > last
-        return {
-            "items": [self._item(job, "payloads" in query.expand) for job in found[first:last]],
-            "next_cursor": base64.b64encode(str(query.cursor + 1).encode()).decode() if has_more else None,
-            "has_more": has_more,
-        }
+        page, more = cut_page(found, query.cursor, query.limit)
+        return {"items": [self._item(job, "payloads" in query.expand) for job in page], **more}
 
     def _is_shown(self, job: Job, now: float) -> bool:
-        return job.ended_at is not None and job.ended_at + self.lag_s <= now
+        is_recorded = _share_of(job) >= self.settings.list_missing_share
+        return is_recorded and job.ended_at is not None and job.ended_at + self.lag_s <= now
 
     def _item(self, job: Job, with_payloads: bool) -> dict[str, Any]:
         item = {
             "request_id": job.request_id,
             "endpoint_id": job.submission.endpoint,
-            "started_at": _stamp(job.started_at),
-            "sent_at": _stamp(job.accepted_at),
-            "ended_at": _stamp(job.ended_at),
+            "started_at": stamp(job.started_at),
+            "sent_at": stamp(job.accepted_at),
+            "ended_at": stamp(job.ended_at),
             "status_code": job.outcome.status if job.outcome else None,
             "duration": round(_duration_s(job), 3),
         }
         return item | (self._payloads(job) if with_payloads else {})
 
     def _payloads(self, job: Job) -> dict[str, Any]:
-        """Return input and output: both null with `X-Fal-Store-IO: 0`, the output null with `sync_mode`."""
-        if job.submission.headers.get("x-fal-store-io") == "0":
+        """Return input and output: both null if they are not stored, the output null with `sync_mode`."""
+        if not self.settings.stores_payloads or job.submission.headers.get("x-fal-store-io") == "0":
             return {"json_input": None, "json_output": None}
         is_inline = job.submission.input.get("sync_mode") is True
         output = job.outcome.body if job.outcome and not is_inline else None
@@ -131,6 +107,11 @@ def _matches(query: ListQuery, job: Job, now: float) -> bool:
     )
 
 
+def _share_of(job: Job) -> float:
+    """Return a number of 0 to 1 that never changes, so that a missing request stays missing."""
+    return zlib.crc32(job.request_id.encode()) / 2**32
+
+
 def _end_status(job: Job) -> EndStatus:
     status = job.outcome.status if job.outcome else 500
     return EndStatus.SUCCESS if status < 400 else EndStatus.USER_ERROR if status < 500 else EndStatus.ERROR
@@ -143,9 +124,3 @@ def _ended_at(job: Job) -> float:
 def _duration_s(job: Job) -> float:
     """Return the time from submission to end, as in the numbers of fal's example."""
     return _ended_at(job) - job.accepted_at
-
-
-def _stamp(at: float | None) -> str | None:
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

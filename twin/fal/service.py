@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 
+from twin.fal.billing_events import BillingEvents
 from twin.fal.input_files import InputReader
 from twin.fal.job import Job, Submission
 from twin.fal.model_runner import ModelRunner
 from twin.fal.models import load_models
+from twin.fal.platform_settings import PlatformSettings
 from twin.fal.prices import Bill
 from twin.fal.scheduler import MAX_KEPT, Scheduler
 from twin.fal.stored_inputs import StoredInputs
@@ -39,6 +41,8 @@ class FalService:
         self.models = load_models()
         self.uploads = Uploads(files)
         self.stored_inputs = StoredInputs()
+        self.platform = PlatformSettings()
+        self.billing_events = BillingEvents()
         self.webhooks = WebhookSender(script, clock)
         runner = ModelRunner(self.models, files, InputReader(files, http), clock)
         self.scheduler = Scheduler(runner, self._on_end, self._on_drop, clock, max_kept=max_kept)
@@ -74,14 +78,17 @@ class FalService:
         return self._tokens.get(token)
 
     def clear(self) -> None:
-        """Drop all jobs, tokens and uploads."""
+        """Drop all jobs, billing events, tokens and uploads, and restore the platform's settings."""
         self.webhooks.clear()
         self.scheduler.clear()
         self.uploads.clear()
+        self.platform = PlatformSettings()
+        self.billing_events.clear()
         self._tokens.clear()
 
     def _on_end(self, job: Job) -> None:
         self.stored_inputs.keep(job)
+        self.billing_events.add(job)
         if job.submission.webhook_url and job.outcome and job.outcome.error_type != "client_cancelled":
             self.webhooks.send(job)
 

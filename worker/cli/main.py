@@ -113,6 +113,23 @@ app.add_typer(dead.app, name="dead")
 
 
 @app.command()
+def audit(
+    since: Annotated[str, typer.Option(help="a date, a moment, or how long ago: 30m, 24h, 7d")] = "24h",
+    until: Annotated[str | None, typer.Option(help="the same; now by default")] = None,
+    tenant: Annotated[str | None, typer.Option(help="only this tenant's jobs")] = None,
+    lag: Annotated[
+        float, typer.Option(min=0, help="seconds by which a bill may be late: newer attempts are not judged")
+    ] = 3600,
+    json: AsJson = False,
+) -> None:
+    """Hold the ledger's costs against fal's own billing. Status 1: drift; 2: it cannot be read."""
+    _use_running_stack()
+    from worker.cli.commands import audit as command
+
+    raise typer.Exit(command.run_audit(command.AuditOptions(since, until, tenant, lag), json))
+
+
+@app.command()
 def models(
     task: Annotated[str | None, typer.Option(help="only models that serve this task")] = None,
     json: AsJson = False,

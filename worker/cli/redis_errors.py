@@ -10,7 +10,7 @@ HOW_TO_REACH_ONE = "Start everything with `kilnhand up`, or set KILNHAND_REDIS_U
 
 
 @contextlib.contextmanager
-def report_redis_errors(what_failed: str) -> Iterator[None]:
+def report_redis_errors(what_failed: str, status: int = 1) -> Iterator[None]:
     """Turn connection errors of redis-py and kombu into a `CliError` that begins with `what_failed`."""
     from kombu.exceptions import OperationalError
     from redis.exceptions import RedisError
@@ -19,4 +19,4 @@ def report_redis_errors(what_failed: str) -> Iterator[None]:
         yield
     except (OperationalError, RedisError, OSError) as error:
         message = f"{what_failed}, Redis cannot be reached: {mask_text(str(error))}\n{HOW_TO_REACH_ONE}"
-        raise CliError(message) from error
+        raise CliError(message, status) from error

@@ -54,6 +54,17 @@ class MonotonicRedisBackend(RedisBackend):
         """Do not subscribe: `get()` does."""
         return {}
 
+    def is_chord_open(self, request: Any) -> bool:
+        """Whether a worker has begun to send the body of this part's chord, and nobody knows that it was sent.
+
+        Celery marks a chord before it sends the body, for about 20 s (celery 5.7.0, `_chord_publish_claim_expires`). If
+        that worker dies, the part has to return once more after that time, or the body is never sent.
+        """
+        group = getattr(request, "group", None)
+        if not (getattr(request, "chord", None) and group):
+            return False
+        return self.client.get(self.get_key_for_group(group, ".c")) not in {None, b"done"}
+
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -14,6 +15,7 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from worker.edge.loop import LoopThread
 from worker.edge.publisher import CeleryPublisher
+from worker.edge.queued import QueuedMessages
 from worker.edge.task import answer_checks
 from worker.engine.dispatcher import Dispatcher, DispatcherOptions
 from worker.errors import ServiceUnavailableError
@@ -75,6 +77,10 @@ class DispatcherThread:
         """Remove the row and the key of an invalid first delivery; Celery stores its failure."""
         self._call(self._services.ledger.withdraw(job_id, key))
 
+    def leave(self, job_id: str) -> None:
+        """Do not renew the lease of an ending: its message comes again."""
+        self._taken_endings.discard(job_id)
+
     def confirm(self, job_id: str) -> None:
         """End the row: Celery has stored the ending."""
         crash.point("before_confirm")
@@ -106,7 +112,9 @@ class DispatcherThread:
     async def _run(self) -> None:
         async with open_services(self._settings, answer_checks(self._app)) as services:
             publisher = CeleryPublisher(self._app, services.ledger, self._settings.redis.results, self._forget_s)
-            dispatcher = Dispatcher(services.ledger, services.context, publisher, self._options)
+            queued = QueuedMessages(self._settings.redis.broker)
+            context = replace(services.context, is_queued=queued.has)
+            dispatcher = Dispatcher(services.ledger, context, publisher, self._options)
             for name, why in services.context.disabled.items():
                 log.info("provider_disabled", provider=name, why=why)
             self._ready.set_result((services, dispatcher))
@@ -119,6 +127,7 @@ class DispatcherThread:
             await dispatching
             renewing.cancel()
             await publisher.aclose()
+            await queued.aclose()
 
     async def _renew_taken_endings(self, services: Services) -> None:
         """Renew the leases of endings that this process has taken, while their callbacks run."""

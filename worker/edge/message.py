@@ -16,6 +16,8 @@ from kombu.utils.json import dumps
 from worker.jobs.job import Job
 
 ACCEPTED_AT_HEADER = "kilnhand_since"  # only in closing messages: seconds since the epoch
+SENT_AT_HEADER = "kilnhand_sent"  # in every message of ours: when it was sent, by the ledger's clock
+ENDINGS = ".endings"  # the suffix of a queue's closing messages, which do not wait behind new jobs
 
 _STORED_FIELDS = (
     "id", "task", "args", "kwargs", "root_id", "parent_id", "group", "group_index", "chord", "chain", "callbacks",
@@ -66,6 +68,11 @@ def is_closing(request: Context) -> bool:
     return getattr(request, ACCEPTED_AT_HEADER, None) is not None
 
 
+def endings_queue(queue: str) -> str:
+    """The queue of the closing messages of a queue's jobs."""
+    return f"{queue}{ENDINGS}"
+
+
 def send_closing(task: Task, job: Job) -> None:
     """Publish the same task id again, as Celery's own `retry` does (celery 5.7.0, `app/task.py`)."""
     _publish(task, job, {ACCEPTED_AT_HEADER: job.created_at})
@@ -76,8 +83,17 @@ def send_again(task: Task, job: Job) -> None:
     _publish(task, job, {})
 
 
+def sending_of(job: Job) -> tuple[str, float | None, int]:
+    """The queue of the job's last message, when it was sent, and its priority for the broker."""
+    if job.ending is not None:
+        return endings_queue(job.queue), max(job.closed_at or 0.0, job.resent_at or 0.0), 0
+    priority = (job.message.get("delivery_info") or {}).get("priority") or 0
+    return job.queue, job.resent_at or job.sent_at, priority
+
+
 def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
     closing = ACCEPTED_AT_HEADER in headers
+    queue, sent_at, _ = sending_of(job)
     message = {name: value for name, value in job.message.items() if not (closing and name in _STAMPS)}
     context = Context(message)
     signature = task.signature_from_request(
@@ -86,8 +102,8 @@ def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
         context.kwargs or {},
         retries=context.retries or 0,
         countdown=0,
-        queue=job.queue,
-        headers={**(context.headers or {}), **headers},
+        queue=queue,
+        headers={**(context.headers or {}), **headers, SENT_AT_HEADER: sent_at},
     )
     Task.apply_async(task, signature.args, signature.kwargs, **signature.options)
 

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from celery import Celery, states
 from celery.app.task import Context
@@ -21,6 +21,8 @@ from worker.jobs.job import Job, Stage
 from worker.jobs.status import JobStatus
 from worker.ledger.base import Ledger
 from worker.testing import crash
+
+T = TypeVar("T")
 
 EVENT_FIELDS = ("progress", "queue_position", "provider", "model", "stage")  # the fields of a status in Flower's table
 
@@ -51,7 +53,8 @@ class CeleryPublisher:
             crash.point("before_revoked")
             await self._in_thread(self._revoke, job)
             crash.point("after_revoked")
-            await self._ledger.confirm(job.id, self._forget_s)
+            if not await self._in_thread(self._app.backend.is_chord_open, Context(job.message)):
+                await self._ledger.confirm(job.id, self._forget_s)
         elif job.task not in self._app.tasks:  # a deploy removed the task, so no worker can process its closing message
             await self._in_thread(self._store, job)
             await self._ledger.confirm(job.id, self._forget_s)
@@ -65,8 +68,8 @@ class CeleryPublisher:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await self._states.aclose()
 
-    async def _in_thread(self, work: Callable[..., Any], *args: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def _send_status_event(self, job: Job, status: JobStatus) -> None:
         shown = {name: value for name in EVENT_FIELDS if (value := getattr(status, name)) is not None}

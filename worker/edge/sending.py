@@ -8,7 +8,9 @@ middle of it. With an `idempotency_key` it is safe to call `delay()` again.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
@@ -22,7 +24,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from config.settings import Settings
 from worker.edge.backend import is_chord_part
-from worker.edge.message import message_to_send
+from worker.edge.message import SENT_AT_HEADER, message_to_send
 from worker.errors import KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
 from worker.ledger.base import IdempotencyKey, Producer
@@ -36,6 +38,23 @@ ACCEPT_WITHIN_S = 8.0  # if no worker accepts in this time, the message is sent 
 LEDGER_WAIT_S = 10.0  # how long a message from a finished job (chain, link) waits for the ledger
 MIN_KEY_LIFETIME_S = 86400.0
 _CANVAS_OPTIONS = {"chain", "chord", "group_id", "parent_id"}  # options of tasks whose id other tasks depend on
+
+
+_sent: ContextVar[list[str] | None] = ContextVar("sent", default=None)
+
+
+@contextmanager
+def collect_sent() -> Iterator[list[str] | None]:
+    """Collect the ids of the jobs that are sent in this block; None if a block around it collects them already."""
+    if _sent.get() is not None:
+        yield None
+        return
+    sent: list[str] = []
+    token = _sent.set(sent)
+    try:
+        yield sent
+    finally:
+        _sent.reset(token)
 
 
 @cache
@@ -77,6 +96,7 @@ def send(
     crash.point("after_sent_row")
     if job_id != job.id:
         return task.AsyncResult(job_id)
+    options["headers"] = {**(options.get("headers") or {}), SENT_AT_HEADER: job.sent_at}
     options.pop("expires", None)  # stored in the row; Celery would compare it with the worker's clock
     try:
         result = publish(**options)
@@ -86,6 +106,8 @@ def send(
             return task.AsyncResult(job_id)
         _withdraw(job, key)
         raise
+    if (sent := _sent.get()) is not None:
+        sent.append(job_id)
     crash.point("after_message")
     return result
 

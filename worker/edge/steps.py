@@ -9,6 +9,7 @@ from celery.exceptions import ImproperlyConfigured
 
 from config.settings import Settings
 from worker.edge.dispatcher_thread import DispatcherThread
+from worker.edge.message import endings_queue
 
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
 BEAT_S = 2.0
@@ -21,10 +22,16 @@ class DispatcherStep(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Pool",)
 
     def start(self, worker: Any) -> None:
-        """Open the services and start the dispatcher for the queues that this worker consumes."""
+        """Open the services and start the dispatcher for the queues that this worker consumes.
+
+        It also consumes the endings of each. Celery takes messages from its queues in turn, so an ending waits behind
+        one new job at most.
+        """
         if worker.pool_cls.__module__ not in POOLS:
             raise ImproperlyConfigured("kilnhand needs the threads pool: remove --pool, or use --pool threads")
         queues = sorted(worker.app.amqp.queues.consume_from)
+        for queue in queues:
+            worker.app.amqp.queues.select_add(endings_queue(queue))
         worker.app.job_service = DispatcherThread(worker.app, Settings(), queues)
         _freeze_imports()
 

@@ -5,7 +5,7 @@ second when the ending is decided, and Celery itself stores it, wakes `get()`, a
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NoReturn, Protocol
@@ -14,19 +14,21 @@ from uuid import NAMESPACE_URL, uuid5
 from celery import Task
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
+from celery.utils.functional import maybe_list
 from pydantic import BaseModel
 from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from worker.edge.app import DEFAULT_QUEUE, app
-from worker.edge.message import is_closing, stored_message
+from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
+from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Stage, Step
-from worker.jobs.request import BaseRequest, JobOptions, read, refusal
+from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal
 from worker.ledger.base import IdempotencyKey
 from worker.money.budget import budget_problem
 from worker.routing.plan import Equivalence, plan
@@ -48,11 +50,16 @@ class JobService(Protocol):
     def take(self, job_id: str) -> Job | None:
         """Take the ending of a closing row. Only one delivery gets it."""
 
+    def leave(self, job_id: str) -> None:
+        """The ending has reached Celery, and has to be delivered once more."""
+
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""
 
 
 Order = Callable[[Any, Model], Step]
+
+send_whole()
 
 
 @cache
@@ -88,6 +95,8 @@ class JobTask(Task):
         if not follows_finished_work(options):
             given = self._given(args or (), kwargs or {})
             self._read(given)
+            for link in maybe_list(options.get("link")) or ():
+                judge_parts({"subtask_type": "chain", "kwargs": {"tasks": [{}, link]}})
             args, kwargs = (), _plain(given)
         elif options.get("parent_id") and not options.get(
             "task_id"
@@ -98,6 +107,16 @@ class JobTask(Task):
             options["queue"] = self.job_queue
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
+
+    def judge(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: Before) -> None:
+        """See `worker.edge.canvas.Judge`."""
+        if before == "a list of results":
+            raise self._refusal("request", "takes nothing from a list of results; use .si(…)")
+        given = self._given(tuple(args), kwargs)
+        if before == "nothing":
+            self._read(given)
+        else:
+            check_known_fields(self.name, self.asks, given, coming=self.asks.follows)
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
@@ -131,9 +150,12 @@ class JobTask(Task):
         self._tracer = accepting_tracer(self, celerys)
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Celery has stored the ending: the ledger is told."""
+        """Celery has stored the ending: the ledger is told. While its chord is open, the ending comes again."""
         if is_closing(self.request):
-            self._service.confirm(task_id)
+            if self.backend.is_chord_open(self.request):
+                self._service.leave(task_id)
+            else:
+                self._service.confirm(task_id)
 
     @property
     def _service(self) -> JobService:
@@ -146,7 +168,9 @@ class JobTask(Task):
         request, options, step = self._read(self._given(args, kwargs))
         plain = request.model_dump(mode="json", exclude_unset=True)
         queue = self._queue(message)
-        return Job(message.id, self.name, queue, plain, step, options, created_at=0.0, message=stored_message(message))
+        sent_at = getattr(message, SENT_AT_HEADER, None)
+        stored = stored_message(message)
+        return Job(message.id, self.name, queue, plain, step, options, 0.0, sent_at=sent_at, message=stored)
 
     def _queue(self, message: Context) -> str:
         """The queue whose workers own the row: the message's, if this worker consumes it, else the task's."""
@@ -195,10 +219,8 @@ class JobTask(Task):
         twice = [
             (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
         ]
-        if problems := twice + catalogue().problems(model, step.arguments) + _order_problems(model, options, step):
+        if problems := twice + catalogue().problems(model, step.arguments) + _route_problems(model, options, step):
             raise refusal(self.name, problems)
-        if dear := budget_problem(model, step, options.values()):
-            raise refusal(self.name, [("max_usd", dear)])
         return request, options.values(), step
 
     def _refusal(self, field: str, message: str) -> InvalidRequestError:
@@ -227,6 +249,7 @@ def job_task(
         fields = {"job_queue": queue, "asks": asks, "gives": gives, "check": check, "order": staticmethod(order)}
         # the task is made when it is first used: making it reads the settings
         task: JobTask = app.task(base=JobTask, bind=True, name=name, shared=False, **fields)(run)
+        register_judge(name, task)
         return task
 
     return make
@@ -237,15 +260,16 @@ def answer_checks(app: Any) -> dict[str, AnswerCheck]:
     return {task.name: task.check for task in app.tasks.values() if isinstance(task, JobTask) and task.check}
 
 
-def _order_problems(model: Model, options: JobOptions, step: Step) -> list[tuple[str, str]]:
-    """Why the providers that the caller names cannot serve the request."""
+def _route_problems(model: Model, options: JobOptions, step: Step) -> list[tuple[str, str]]:
+    """Why the providers that the caller names cannot serve the request, or no route does within `max_usd`."""
     try:
         first = order(model, options.provider, options.providers, options.fallback)[0]
     except OrderError as error:
         return [(error.field, error.problem)]
     found = plan(model, first, step)
     if first is model.first_route or found.may_follow(allow_degraded=options.allow_degraded):
-        return []
+        dear = budget_problem(model, step, options.values())
+        return [("max_usd", dear)] if dear else []
     leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded accepts that"
     return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
 

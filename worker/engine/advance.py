@@ -8,13 +8,15 @@ answers in `outcome`, cancels and deadlines in `cancellation`.
 from dataclasses import replace
 from typing import assert_never
 
+import structlog
+
 from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import cancelled_instead, end_if_due, is_stopping
 from worker.engine.context import Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail, provenance_of
 from worker.engine.outcome import handle_error, leave_queue, save_answer
 from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s, observe
-from worker.engine.reconcile import reconcile
+from worker.engine.reconcile import reconcile, with_late_tickets
 from worker.engine.submission import prepare_submission
 from worker.errors import BrokenPieceError, ExternalServiceError, InternalError, RateLimitError, ServiceUnavailableError
 from worker.health.verdict import verdict_of
@@ -25,6 +27,8 @@ from worker.routing.retry import (
     BROKEN_TRIES,
     FETCH_TRIES,
     FORGOTTEN_POLLS,
+    PAUSE_MAX_S,
+    RESEND_S,
     SENDINGS,
     WEBHOOK_POLLS,
     asked_pause_s,
@@ -34,14 +38,17 @@ from worker.routing.retry import (
 )
 from worker.testing import crash
 
+log = structlog.get_logger(__name__)
+
 STOPPING_POLL_S = 1.0
 
 
 async def advance(context: Context, job: Job, step_input: StepInput) -> Transition:
     """The next row. Raises only what nobody foresaw."""
-    if job.ending is not None:  # CLOSING, and nobody confirmed: the dispatcher sends the message again
-        again = job.tries + 1
-        return Transition(job.move(Stage.CLOSING, tries=again), resend_pause_s(min(again, 6)))
+    if job.ending is not None:
+        return await _close_again(context, job, step_input)
+    if step_input.signals:
+        job = with_late_tickets(context, job, step_input)
     transition = await end_if_due(context, job, step_input) or await _step(context, job, step_input)
     if step_input.is_cancelled and transition.job.ending == Stage.FAILED:
         return close(cancelled_instead(job, transition.job, step_input.now))
@@ -56,7 +63,7 @@ async def advance(context: Context, job: Job, step_input: StepInput) -> Transiti
 async def _step(context: Context, job: Job, step_input: StepInput) -> Transition:
     match job.stage:
         case Stage.SENT:
-            return _send_again(job, step_input)
+            return await _send_again(context, job, step_input)
         case Stage.ACCEPTED:
             return await prepare_submission(context, job, step_input)
         case Stage.SUBMITTING if step_input.intent_is_ours:
@@ -77,11 +84,39 @@ async def _step(context: Context, job: Job, step_input: StepInput) -> Transition
             assert_never(job.stage)
 
 
-def _send_again(job: Job, step_input: StepInput) -> Transition:
-    """The message of a row that no worker has accepted is sent again."""
+async def _close_again(context: Context, job: Job, step_input: StepInput) -> Transition:
+    """Nobody has confirmed the ending: its message is sent again, unless it still waits."""
+    if await _is_queued(context, job):
+        return Transition(job.move(Stage.CLOSING), _wait_s(job.resent_at or job.closed_at, step_input.now))
+    again = job.tries + 1
+    closing = job.move(Stage.CLOSING, tries=again, resent_at=step_input.now)
+    return Transition(closing, resend_pause_s(min(again, 6)))
+
+
+async def _send_again(context: Context, job: Job, step_input: StepInput) -> Transition:
+    """No worker has accepted the row: its message is sent again, unless it still waits."""
+    if await _is_queued(context, job):
+        return Transition(job.move(Stage.SENT), _wait_s(job.resent_at or job.sent_at, step_input.now))
     if job.tries >= SENDINGS:
         return close(fail(job, InternalError(f"sent {job.tries + 1} times, and no worker accepted it"), step_input.now))
-    return Transition(job.move(Stage.SENT, tries=job.tries + 1), resend_pause_s(job.tries + 1))
+    sent = job.move(Stage.SENT, tries=job.tries + 1, resent_at=step_input.now)
+    return Transition(sent, resend_pause_s(job.tries + 1))
+
+
+async def _is_queued(context: Context, job: Job) -> bool:
+    """Whether its message still waits. If the broker cannot be asked it does not: a second message does no harm."""
+    if context.is_queued is None:
+        return False
+    try:
+        return await context.is_queued(job)
+    except Exception:  # the outer rim: whatever the broker's client raises
+        log.warning("queue_not_read", job=job.id, queue=job.queue, exc_info=True)
+        return False
+
+
+def _wait_s(since: float | None, now: float) -> float:
+    """When a waiting message is looked for again: after half of its age, so that a long queue is not asked often."""
+    return min(max(RESEND_S, (now - (since or now)) / 2), PAUSE_MAX_S)
 
 
 async def _submit(context: Context, job: Job, step_input: StepInput) -> Transition:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from config.catalogue import Catalogue
+from config.settings import DUPLICATE_USD
 from worker.errors import ServiceUnavailableError
 from worker.files.base import Store
 from worker.files.fetch import Fetcher
@@ -82,6 +83,7 @@ class Transition:
     job: Job
     due_in_s: float = NOW
     why: str = ""
+    lease_s: float | None = None  # how long the claim lasts if it goes on; None: the dispatcher's usual lease
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class Context:
     memory: MemoryBudget | None = None  # None: calls may take whatever they want
     signals: Callable[[str], Awaitable[Mapping[str, str]]] | None = None  # on a job's row by now
     checks: Mapping[str, AnswerCheck] = field(default_factory=dict)  # of answers, by task
+    is_queued: Callable[[Job], Awaitable[bool]] | None = None  # whether the job's message still waits in its queue
+    duplicate_usd: float = DUPLICATE_USD  # the most that a lost submission may cost to be made again without a proof
 
     def provider(self, name: str) -> Provider:
         """The provider. Raises `ServiceUnavailableError` when it is disabled here."""

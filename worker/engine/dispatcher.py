@@ -13,6 +13,7 @@ import structlog
 
 from worker.engine.advance import advance
 from worker.engine.context import CallResources, Context, StepInput
+from worker.engine.kept_outcome import OutcomeStore
 from worker.engine.row_writer import HeldClaim, Publisher, RowWriter
 from worker.engine.submission import report_health
 from worker.errors import ClaimLostError
@@ -44,7 +45,7 @@ class Dispatcher:
 
     def __init__(self, ledger: Ledger, context: Context, publisher: Publisher, options: DispatcherOptions) -> None:
         self._ledger, self._context, self._options = ledger, context, options
-        self._writer = RowWriter(ledger, publisher, options.lease_s)
+        self._writer = RowWriter(ledger, publisher, OutcomeStore(context.store), options.lease_s)
         self._held: dict[str, tuple[HeldClaim, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._rounds = 0
@@ -130,7 +131,7 @@ class Dispatcher:
         if task:  # another worker has moved the row on
             task.cancel()
         crash.point("after_claim")
-        held = HeldClaim(claim, self._options.monotonic)
+        held = HeldClaim(claim, self._options.monotonic, self._options.lease_s)
         task = asyncio.create_task(self._process(held), name=f"job-{claim.job.id}")
         self._held[claim.job.id] = (held, task)
         task.add_done_callback(partial(self._forget, held))
@@ -148,9 +149,9 @@ class Dispatcher:
             await self._advance(held, resources)
         except ClaimLostError:
             log.warning("claim_lost", job=held.job.id, stage=held.job.stage)
-            await self._writer.leave_ticket(held)
+            await self._writer.leave_outcome(held)
         except asyncio.CancelledError:
-            await self._writer.leave_ticket(held)
+            await self._writer.leave_outcome(held)
             raise
         except Exception:  # the outer rim: a defect ends the job after a few tries, never the worker
             log.exception("advance_failed", job=held.job.id, stage=held.job.stage, defects=held.job.defects + 1)
@@ -214,7 +215,7 @@ class Dispatcher:
                 self._cancel_lost(job_id, fence)
 
     def _cancel_lost(self, job_id: str, fence: int) -> None:
-        """Cancel a job that another worker has claimed. A submission goes on all the same: its ticket is needed."""
+        """Cancel a job that another worker has claimed. A submission goes on all the same: its outcome is needed."""
         mine = self._held.get(job_id)
         if mine and mine[0].claim.fence == fence and not mine[0].is_submitting:
             log.warning("claim_lost", job=job_id)

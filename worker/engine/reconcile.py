@@ -1,63 +1,176 @@
 """A submission whose answer was lost: does the provider work on it? It is never submitted again blindly.
 
-Three sources may say: the worker that lost its claim during the POST leaves the ticket as a signal; the provider's
-webhook names the request; the provider may list it. If none does within a bounded wait, a new attempt is made and
-marked as a possible duplicate: that is the one window that nothing closes.
+Four sources may say: the worker that sent it leaves what it got (`kept_outcome`); the provider's webhook names the
+request; the provider lists it; its bill has our tags. That nobody has it is proven by a search alone: a list that was
+read, and that shows a request which ended after ours must have. Time proves nothing. `worker.routing.retry` says
+whether a submission is made again that was not found.
 """
+
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from worker.engine.arguments import call_arguments
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail
+from worker.engine.kept_outcome import OutcomeStore
 from worker.engine.polling import search_again_s, unknown_wait_s
 from worker.engine.spending import cost_of_attempt
-from worker.errors import ExternalServiceError, SubmitUnknownError
-from worker.jobs.job import Job, Observation, Stage, Ticket, load_ticket
-from worker.jobs.signals import ticket_signal
+from worker.errors import AuthenticationError, ExternalServiceError, SubmitUnknownError
+from worker.jobs.job import Attempt, Job, Observation, Stage, Ticket, load_job, load_ticket
+from worker.jobs.signals import outcome_signal, ticket_signal, webhook_signal
+from worker.jobs.total_cost import booked_cost
 from worker.providers.base import LostSubmission
-from worker.routing.retry import may_risk_duplicate
+from worker.routing.retry import (
+    FAILED_SEARCHES,
+    FORBIDDEN_SEARCHES,
+    SEARCHES,
+    UNFRESH_S,
+    backoff_s,
+    may_submit_again,
+)
+from worker.routing.served import route_of
+
+_OUTCOME_FIELDS = (
+    "attempts", "given_up", "bad_answer", "observed", "answer", "artefacts", "ending", "error", "closed_at",
+)  # fmt: skip
+Verdict = Literal["absent", "unproven", "open"]  # it is nowhere; nobody can say; it is searched again
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What a search came to, and in which words."""
+
+    how: str
+    ticket: Ticket | None = None
+    verdict: Verdict = "open"
 
 
 async def reconcile(context: Context, job: Job, step_input: StepInput) -> Transition:
-    """Found: the row waits for its run. Not yet: it is searched again. Never: a new attempt, or the end."""
-    ticket, how = await _ticket(context, job, step_input)
-    if ticket:
-        job = job.with_attempt(ticket=ticket, submitted_at=job.attempts[-1].started_at, error=None)
-        return Transition(job.move(Stage.WAITING, tries=0), NOW, f"the submission is found: {how}")
-    waited_s, allowed_s = step_input.now - job.attempts[-1].started_at, _allowed_s(context, job, step_input)
-    if waited_s < allowed_s:
-        pause_s = min(search_again_s(waited_s), allowed_s - waited_s + 0.1)
-        return Transition(job.move(Stage.UNKNOWN, tries=job.tries + 1), pause_s, how)
-    return _give_up(context, job, step_input, waited_s)
+    """Found: the job goes on from there. Not yet: it is searched again. Never: a new attempt, or the end."""
+    attempt = job.attempts[-1]
+    if raw := step_input.signals.get(outcome_signal(attempt.number)):
+        return _continue_from(job, load_job(raw), "by the worker that sent it")
+    found = await _search(context, job, step_input)
+    if found.ticket:
+        job = job.with_attempt(ticket=found.ticket, submitted_at=attempt.started_at, error=None, ended_at=None)
+        job = book_lost_call(context, job, step_input)
+        return Transition(job.move(Stage.WAITING, tries=0), NOW, f"the submission is found: {found.how}")
+    if found.verdict == "open":
+        pause_s = search_again_s(step_input.now - attempt.started_at)
+        left_s = attempt.started_at + _allowed_s(context, job, step_input) - step_input.now
+        pause_s = min(pause_s, left_s + 0.1) if left_s > 0 else pause_s
+        return Transition(job.move(Stage.UNKNOWN, tries=job.tries + 1), pause_s, found.how)
+    try:
+        kept = await OutcomeStore(context.store).get(job)
+    except ExternalServiceError as error:
+        pause_s = search_again_s(step_input.now - attempt.started_at)
+        return Transition(job.move(Stage.UNKNOWN, tries=job.tries + 1), pause_s, f"the store: {error.message}")
+    if kept:
+        return _continue_from(job, kept, "in the store")
+    return _give_up(context, job, step_input, is_absent=found.verdict == "absent")
+
+
+def has_late_news(job: Job, step_input: StepInput) -> bool:
+    """Whether a signal says what became of the last attempt, though it was given up or refused without a ticket."""
+    return bool(job.attempts) and _news_of(job.attempts[-1], step_input) is not None
+
+
+def with_late_tickets(context: Context, job: Job, step_input: StepInput) -> Job:
+    """The job with the tickets and costs of attempts that turn out to have been taken. Those after them are marked.
+
+    The row of a job has such signals when an answer was lost, or was an error, and the provider worked all the same.
+    """
+    attempts = list(job.attempts)
+    for index, attempt in enumerate(attempts[:-1]):  # reconcile continues with the last one
+        news = _news_of(attempt, step_input)
+        if news is None:
+            continue
+        attempts[index] = taken = _with_news(context, attempt, news, step_input)
+        if taken.was_taken:
+            attempts[index + 1 :] = [replace(later, possible_duplicate=True) for later in attempts[index + 1 :]]
+    return replace(job, attempts=tuple(attempts))
+
+
+def _news_of(attempt: Attempt, step_input: StepInput) -> str | None:
+    """The name of the signal that says what became of an ended attempt without a ticket; None if we know already."""
+    if attempt.was_taken or attempt.ended_at is None:
+        return None
+    names = (outcome_signal(attempt.number), ticket_signal(attempt.number), webhook_signal(attempt.number))
+    return next((name for name in names if name in step_input.signals), None)
 
 
 def book_lost_call(context: Context, job: Job, step_input: StepInput) -> Job:
-    """The job with its lost call on the bill: an attempt of a version that booked nothing when it began."""
+    """The job with its lost call on the bill: it was refused, or is of a version that booked nothing when it began."""
     if job.attempts[-1].cost is not None:
         return job
     served = step_input.served
     return job.with_attempt(cost=cost_of_attempt(context, served.model, job, served.route))
 
 
-async def _ticket(context: Context, job: Job, step_input: StepInput) -> tuple[Ticket | None, str]:
-    """The ticket and where it came from; or None and what was tried."""
-    attempt = job.attempts[-1]
+def _with_news(context: Context, attempt: Attempt, news: str, step_input: StepInput) -> Attempt:
+    """The attempt as this signal shows it. Its cost is an estimate unless its own worker saw the answer."""
+    raw = step_input.signals[news]
+    if news == outcome_signal(attempt.number):
+        return load_job(raw).attempts[-1]
+    if news == ticket_signal(attempt.number):
+        ticket = load_ticket(raw)
+    else:
+        reported = step_input.webhook(attempt.number)
+        provider = context.providers.get(attempt.provider)
+        if reported is None or provider is None:
+            return attempt
+        ticket = provider.ticket_of(attempt.endpoint, reported.request_id)
+    served = step_input.served
+    cost = cost_of_attempt(context, served.model, served.job, route_of(served.model, attempt))
+    return replace(attempt, ticket=ticket, cost=attempt.cost or cost)
+
+
+async def _search(context: Context, job: Job, step_input: StepInput) -> _Search:
+    """What the signals and the provider's list say now."""
+    attempt, tries = job.attempts[-1], job.tries
+    waited_s, allowed_s = step_input.now - attempt.started_at, _allowed_s(context, job, step_input)
+    is_over = waited_s >= allowed_s
     if raw := step_input.signals.get(ticket_signal(attempt.number)):
-        return load_ticket(raw), "by the worker that sent it"
+        return _Search("by the worker that sent it", load_ticket(raw))
     try:
         provider = context.provider(attempt.provider)
         if reported := step_input.webhook(attempt.number):
-            return provider.ticket_of(attempt.endpoint, reported.request_id), "by its webhook"
-        sent = call_arguments(job, step_input.served.route, context.checks.get(job.task))
-        known = frozenset(before.ticket.request_id for before in job.attempts if before.ticket)
-        lost = LostSubmission(attempt.endpoint, sent, attempt.started_at, attempt.seed is not None, known)
-        ticket = await provider.find(lost)
-        return ticket, "in the provider's list" if ticket else "not in the provider's list yet"
+            return _Search("by its webhook", provider.ticket_of(attempt.endpoint, reported.request_id))
+        if not provider.lists_requests:
+            return _Search("the provider lists no requests", verdict="unproven" if is_over else "open")
+        found = await provider.find(_lost(context, job, step_input))
+    except AuthenticationError as error:
+        return _Search(error.message, verdict="unproven" if is_over and tries >= FORBIDDEN_SEARCHES else "open")
     except ExternalServiceError as error:
-        return None, f"the provider's list cannot be read: {error.message}"
+        how = f"the provider's list cannot be read: {error.message}"
+        return _Search(how, verdict="unproven" if is_over and tries >= FAILED_SEARCHES else "open")
+    if found.ticket:
+        return _Search("at the provider", found.ticket)
+    is_fresh = found.listed_until is not None and found.listed_until >= attempt.started_at + allowed_s
+    if is_over and is_fresh:
+        return _Search("not in the provider's list, which is fresh", verdict="absent")
+    is_searched = waited_s >= allowed_s + UNFRESH_S and tries >= SEARCHES
+    how = "not in the provider's list, which shows no later request" if is_over else "not in the provider's list yet"
+    return _Search(how, verdict="unproven" if is_searched else "open")
+
+
+def _lost(context: Context, job: Job, step_input: StepInput) -> LostSubmission:
+    attempt = job.attempts[-1]
+    routes = [route for model in context.catalogue.models for route in model.routes]
+    return LostSubmission(
+        job.id,
+        attempt.number,
+        attempt.endpoint,
+        call_arguments(job, step_input.served.route, context.checks.get(job.task)),
+        attempt.started_at,
+        is_marked=attempt.seed is not None,
+        known=frozenset(before.ticket.request_id for before in job.attempts if before.ticket),
+        others=tuple(sorted({route.endpoint for route in routes if route.provider == attempt.provider})),
+    )
 
 
 def _allowed_s(context: Context, job: Job, step_input: StepInput) -> float:
-    """How long a submission is searched for. A provider without a list: only until its call must be over."""
+    """How long after the submission its run may still go on. A call without a ticket: until it must be over."""
     attempt = job.attempts[-1]
     provider = context.providers.get(attempt.provider)
     if provider is None or provider.lists_requests:
@@ -65,8 +178,18 @@ def _allowed_s(context: Context, job: Job, step_input: StepInput) -> float:
     return 0.0 if attempt.error else provider.call_s
 
 
-def _give_up(context: Context, job: Job, step_input: StepInput, waited_s: float) -> Transition:
-    attempt = job.attempts[-1]
+def _continue_from(job: Job, left: Job, how: str) -> Transition:
+    """The row as the worker that sent the submission would have written it. `left` is what it left."""
+    taken_over = {name: getattr(left, name) for name in _OUTCOME_FIELDS}
+    job = job.move(left.stage, tries=0, **taken_over)
+    if job.ending is not None:
+        return close(job)
+    pause_s = backoff_s(len(job.attempts)) if job.stage == Stage.ACCEPTED else NOW
+    return Transition(job, pause_s, f"what came of the submission is found: {how}")
+
+
+def _give_up(context: Context, job: Job, step_input: StepInput, *, is_absent: bool) -> Transition:
+    attempt, waited_s = job.attempts[-1], step_input.now - job.attempts[-1].started_at
     said = f" ({attempt.error.message})" if attempt.error else ""
     error = SubmitUnknownError(
         f"the answer to the submit was lost{said}, and for {waited_s:.0f} s nobody could say whether it was taken",
@@ -74,7 +197,8 @@ def _give_up(context: Context, job: Job, step_input: StepInput, waited_s: float)
     )
     job = job.with_attempt(ended_at=step_input.now, error=error_record(error))
     job = book_lost_call(context, job, step_input)
-    if may_risk_duplicate(job):
-        why = "never found: it may have been taken, and paid for"
+    possible_usd = booked_cost(job.attempts[-1]).upper_usd
+    if may_submit_again(job, is_absent=is_absent, possible_usd=possible_usd, most_usd=context.duplicate_usd):
+        why = "nobody has it: it was not taken" if is_absent else "never found: it may have been taken, and paid for"
         return Transition(job.move(Stage.ACCEPTED, tries=0, observed=Observation()), NOW, why)
     return close(fail(job, error, step_input.now))

@@ -9,10 +9,10 @@ import structlog
 
 from worker.engine.context import Transition
 from worker.engine.endings import fail
+from worker.engine.kept_outcome import OutcomeStore, has_outcome, leave_as_signal
 from worker.errors import ClaimLostError, InternalError
 from worker.explain.history import with_history
-from worker.jobs.job import Job, Observation, Stage, dump_ticket
-from worker.jobs.signals import ticket_signal
+from worker.jobs.job import Job, Observation, Stage
 from worker.jobs.status import JobStatus, state_of, status_of
 from worker.ledger.base import Claim, Ledger
 from worker.testing import crash
@@ -44,6 +44,7 @@ class HeldClaim:
 
     claim: Claim
     monotonic: Callable[[], float]
+    lease_s: float  # of the next write that keeps the claim
     since: float = field(init=False)  # when the claim came, by this process's clock
     job: Job = field(init=False)
     written: Job = field(init=False)  # as the ledger has it
@@ -77,8 +78,8 @@ class HeldClaim:
 class RowWriter:
     """Writes rows under the claims of one dispatcher."""
 
-    def __init__(self, ledger: Ledger, publisher: Publisher, lease_s: float) -> None:
-        self._ledger, self._publisher, self._lease_s = ledger, publisher, lease_s
+    def __init__(self, ledger: Ledger, publisher: Publisher, outcomes: OutcomeStore, lease_s: float) -> None:
+        self._ledger, self._publisher, self._outcomes, self._lease_s = ledger, publisher, outcomes, lease_s
 
     async def write(self, held: HeldClaim, transition: Transition) -> bool:
         """Write the next row, then publish it. True when the claim is released, and we have not claimed the row again.
@@ -89,35 +90,41 @@ class RowWriter:
         job = with_history(before, replace(transition.job, defects=0), now, transition.why, held.claim.signals)
         is_published = should_publish(before, job, now)
         held.job = replace(job, published_at=now) if is_published else job
+        held.lease_s = transition.lease_s or self._lease_s
         used = await self.persist(held, transition.due_in_s)
         held.written = held.job
         log_changes(before, job)
         try:
             if is_published:
                 await self._publisher.publish(held.job, status_of(held.job, now), is_milestone(before, job))
-            if job.stage == Stage.SENT:
+            is_sent_again = job.tries != before.tries
+            if job.stage == Stage.SENT and is_sent_again:
                 await self._publisher.send(job)
-            elif job.stage == Stage.CLOSING:
+            elif job.stage == Stage.CLOSING and (is_sent_again or before.stage != Stage.CLOSING):
                 await self._publisher.close(job)
         except Exception:  # the outer rim: published with the next change, closed when the row comes due again
             log.warning("not_told", job=job.id, stage=job.stage, exc_info=True)
         return transition.due_in_s > 0 and held.claim is used  # a signal may make it due while it is published
 
     async def persist(self, held: HeldClaim, due_in_s: float) -> Claim:
-        """Write the row, however long the ledger is away: a ticket that is not written is a paid job lost.
+        """Write the row, however long the ledger is away: a ticket or an answer that is not written is paid for twice.
 
-        Returns the claim that was used. Raises `ClaimLostError`.
+        While the ledger is away, such an outcome is kept in the store, because this process may end before the ledger
+        is back. Returns the claim that was used. Raises `ClaimLostError`.
         """
+        is_kept = False
         for pause_s in (0.1, 0.2, 0.5, *([1.0] * PERSIST_TRIES)):
             try:
                 claim, began = held.claim, held.monotonic()
                 crash.point(f"before_write_{held.job.stage}")
                 if due_in_s <= 0:
-                    await self._ledger.keep(claim, held.job, self._lease_s)
+                    await self._ledger.keep(claim, held.job, held.lease_s)
                 else:
                     await self._ledger.release(claim, held.job, due_in_s)
                 crash.point(f"after_write_{held.job.stage}")
                 held.held_at = began
+                if is_kept:
+                    await self._outcomes.drop(held.job)
                 return claim
             except ClaimLostError:
                 if claim is held.claim:  # else we claimed the row again ourselves
@@ -126,22 +133,14 @@ class RowWriter:
                 raise
             except Exception:  # the outer rim: whatever the ledger's client raises
                 log.warning("write_failed", job=held.job.id, stage=held.job.stage, exc_info=True)
+                is_kept = is_kept or (has_outcome(held.written, held.job) and await self._outcomes.put(held.job))
                 await asyncio.sleep(pause_s)
         raise InternalError(f"the ledger could not be written for job {held.job.id}")
 
-    async def leave_ticket(self, held: HeldClaim) -> None:
-        """Leave a ticket that came too late to be written as a signal, for the worker that holds the row now."""
-        attempt = held.job.attempt
-        if not (attempt and attempt.ticket and held.written.stage == Stage.SUBMITTING):
-            return
-        for pause_s in (0.2, 1.0, 2.0, 5.0):
-            try:
-                await self._ledger.signal(held.job.id, ticket_signal(attempt.number), dump_ticket(attempt.ticket))
-            except Exception:  # the outer rim: whatever the ledger's client raises
-                log.warning("ticket_left_behind", job=held.job.id, request_id=attempt.ticket.request_id, exc_info=True)
-                await asyncio.sleep(pause_s)
-            else:
-                return
+    async def leave_outcome(self, held: HeldClaim) -> None:
+        """Leave an outcome that came too late to be written to the worker that holds the row now."""
+        if has_outcome(held.written, held.job) and not await leave_as_signal(self._ledger, held.job):
+            await self._outcomes.put(held.job)
 
     async def release_after_defect(self, held: HeldClaim) -> None:
         """Release the row as it was last written, with a growing pause, or end it: a job never stays for ever."""

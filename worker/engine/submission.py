@@ -11,24 +11,29 @@ import math
 from dataclasses import replace
 
 from worker.engine.cancellation import end_if_due
-from worker.engine.context import RECLAIM_S, CallResources, Context, StepInput, Transition
+from worker.engine.context import NOW, RECLAIM_S, CallResources, Context, StepInput, Transition
 from worker.engine.endings import close, fail, final_error
 from worker.engine.input_files import fetch_files, has_files, reserve_memory, retry_soon
+from worker.engine.reconcile import has_late_news
 from worker.engine.spending import affordable_routes, next_cost
 from worker.errors import AuthenticationError, ExternalServiceError, KilnhandError, ServiceUnavailableError
 from worker.health.base import Permit, Wait
 from worker.health.report import log_changes
 from worker.health.verdict import IGNORED
 from worker.jobs.job import Attempt, Job, Observation, Stage
+from worker.providers.base import Provider
 from worker.routing.retry import BRIEF_S, HELD_MAX_S, PAUSE_MAX_S, is_possible_duplicate
 from worker.routing.routes import RouteOption, RouteOptions, name_of, no_route_error
 
 PERMIT_LEASE_S = 5.0  # on top of the call's own time
+CALL_LEASE_MARGIN_S = 30.0  # on top of the call's own time: to store its files, and for a process that was frozen
 READ_AGAIN_AFTER_S = 1.0  # a claim knows of the signals that came before it; after so long they are read again
 
 
 async def prepare_submission(context: Context, job: Job, step_input: StepInput) -> Transition:
-    """Pick the route and write the intent."""
+    """Pick the route and write the intent. News of the attempt before, which was given up, goes first."""
+    if has_late_news(job, step_input):
+        return Transition(job.move(Stage.UNKNOWN, tries=0), NOW, "the attempt before was taken after all")
     model = step_input.served.model
     options = affordable_routes(context, model, job)
     if not options.open:
@@ -98,7 +103,17 @@ async def _write_intent(
     is_same_route = bool(job.attempts) and name_of(job.attempts[-1]) == name_of(attempt)
     fresh = {"tries": 0, "observed": Observation(), "held_back_at": None}
     bad_answer = job.bad_answer if is_same_route else None
-    return Transition(job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), bad_answer=bad_answer, **fresh))
+    submitting = job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), bad_answer=bad_answer, **fresh)
+    return Transition(submitting, lease_s=_call_lease_s(context.provider(attempt.provider)))
+
+
+def _call_lease_s(provider: Provider) -> float | None:
+    """The lease of a call whose answer nobody else can find: as long as the call may take.
+
+    So no other worker takes the row while this process lives, however long it or Redis is frozen in the meantime.
+    A provider that lists its requests has the usual lease: a lost submission is searched for at once.
+    """
+    return None if provider.lists_requests else provider.call_s + CALL_LEASE_MARGIN_S
 
 
 async def _is_over(context: Context, job: Job, step_input: StepInput) -> bool:

@@ -36,7 +36,7 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
     attempt = after.attempt
     match after.stage:
         case Stage.SENT:
-            return "message_sent_again", why
+            return ("message_sent_again", why) if after.tries != before.tries else None
         case Stage.ACCEPTED:
             if before.stage != Stage.ACCEPTED:
                 return "again_later", why or _error_text(after)
@@ -53,9 +53,10 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
         case Stage.FETCHED if before.stage == Stage.FETCHED:
             return "fetch_again", why
         case Stage.FETCHED:
-            return "answered", cost_text(attempt.cost if attempt else None)
+            return "answered", _with_why(cost_text(attempt.cost if attempt else None), why)
         case Stage.STORED:
-            return _stored(after)
+            what, text = _stored(after)
+            return what, _with_why(text, why)
         case Stage.CLOSING:
             return _closing(before, after)
         case Stage.COMPLETED | Stage.FAILED | Stage.CANCELLED:  # the ledger writes `closed`
@@ -64,10 +65,14 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
             assert_never(after.stage)
 
 
+def _with_why(text: str, why: str) -> str:
+    return f"{text}; {why}" if why else text
+
+
 def _waiting(before: Job, after: Job, why: str) -> tuple[str, str] | None:
     attempt = after.attempt
     if before.stage != Stage.WAITING and attempt and attempt.ticket:
-        return "ticket", f"{attempt.ticket.request_id}{f'; {why}' if why else ''}"
+        return "ticket", _with_why(attempt.ticket.request_id, why)
     if why:
         return "waiting", why
     ahead = after.observed.queue_position
@@ -81,9 +86,9 @@ def _stored(after: Job) -> tuple[str, str]:
     return "stored", f"{files} file{'s' if files != 1 else ''}, {sum(a.bytes for a in after.artefacts)} bytes"
 
 
-def _closing(before: Job, after: Job) -> tuple[str, str]:
+def _closing(before: Job, after: Job) -> tuple[str, str] | None:
     if before.stage == Stage.CLOSING:
-        return "closing_message_again", ""
+        return ("closing_message_again", "") if after.tries != before.tries else None
     parts = [after.ending.value if after.ending else ""]
     parts += [f"{after.error.code}: {after.error.message}"] if after.error else []
     parts += [receipt_text(after.receipt, has_files=bool(after.artefacts))] if after.receipt else []

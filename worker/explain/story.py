@@ -126,4 +126,5 @@ _SIGNALS: Mapping[str, str] = {
     "cancel": "a cancel arrived",
     "webhook": "the provider's webhook for attempt {} arrived",
     "ticket": "the ticket of attempt {} arrived late, from the worker that had submitted it",
+    "outcome": "the outcome of attempt {} arrived late, from the worker that had submitted it",
 }

@@ -28,5 +28,13 @@ def key_of(job_id: str, name: str, n: int, ending: str) -> str:
 
     In Celery a caller may choose the job id. If the id is not a valid file name, its SHA-256 is used.
     """
-    folder = job_id if _NAME.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()
-    return checked(f"jobs/{folder}/{name}-{n}.{ending}")
+    return checked(f"jobs/{_folder(job_id)}/{name}-{n}.{ending}")
+
+
+def outcome_key(job_id: str, attempt: int) -> str:
+    """The key of an attempt's outcome while the ledger is away. It is no file of a job: nobody gets a URL of it."""
+    return checked(f"outcomes/{_folder(job_id)}/{attempt}.json")
+
+
+def _folder(job_id: str) -> str:
+    return job_id if _NAME.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()

@@ -16,6 +16,7 @@ from worker.jobs.cost import Cost
 Kind = Literal["image", "video", "audio", "weights", "json", "file"]
 FileKind = Literal["image", "mask", "video", "audio", "weights", "archive"]  # of a file in a request
 Priority = Literal["low", "normal", "high"]
+Duplicates = Literal["allow", "never"]
 
 
 class Stage(StrEnum):
@@ -43,12 +44,13 @@ def _moves(stage: Stage) -> frozenset[Stage]:
         case Stage.SENT:
             return frozenset({Stage.SENT, Stage.ACCEPTED, Stage.CLOSING})
         case Stage.ACCEPTED:
-            return frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.CLOSING})
+            return frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.UNKNOWN, Stage.CLOSING})
         case Stage.SUBMITTING:
             ahead = {Stage.WAITING, Stage.FETCHED, Stage.STORED}
             return frozenset({*ahead, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING})
         case Stage.UNKNOWN:
-            return frozenset({Stage.UNKNOWN, Stage.WAITING, Stage.ACCEPTED, Stage.CLOSING})
+            ahead = {Stage.WAITING, Stage.FETCHED, Stage.STORED}
+            return frozenset({*ahead, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING})
         case Stage.WAITING:
             return frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED, Stage.ACCEPTED, Stage.CLOSING})
         case Stage.FETCHED:
@@ -111,6 +113,7 @@ class Options:
     # US dollars for all attempts together. A version before it drops it when it writes the row, and knows no limit
     # anyway: set it after all workers are updated.
     max_usd: float | None = None
+    duplicates: Duplicates | None = None  # whether a lost submission is made again; None: by its price
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,7 @@ class Job:
     closed_at: float | None = None
     published_at: Annotated[float | None, Field(alias="told_at")] = None  # when a status was last published
     sent_at: float | None = None  # when the producer wrote the row, if it did
+    resent_at: float | None = None  # when a worker last sent its message again
     receipt: Receipt | None = None  # of a cancel, from the moment the provider is asked to stop
     history: tuple[HistoryEntry, ...] = ()
     message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues

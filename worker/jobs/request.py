@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from pydantic_core import PydanticSerializationError, to_json
 
 from worker.errors import InvalidRequestError
-from worker.jobs.job import Options, Priority
+from worker.jobs.job import Duplicates, Options, Priority
 
 MAX_BYTES = 256 * 1024  # a whole request, as JSON
 MAX_DEPTH = 8  # of `extra`
@@ -87,6 +87,7 @@ class JobOptions(BaseModel):
     fallback_on_policy: bool = False
     max_queue_s: Annotated[float, Field(gt=0, le=86400)] | None = None
     max_usd: Annotated[float, Field(gt=0)] | None = None  # `allow_inf_nan` refuses the infinite
+    duplicates: Duplicates | None = None
 
     def values(self) -> Options:
         """The options as the row stores them."""
@@ -110,12 +111,35 @@ def read(task: str, asks: type[T], given: Mapping[str, Any]) -> tuple[T, JobOpti
     return request, options
 
 
-def _read(model: type[BaseModel], part: Mapping[str, Any], problems: list[tuple[str, str]]) -> BaseModel | None:
+def check_known_fields(task: str, asks: type[BaseModel], given: Mapping[str, Any], coming: Iterable[str]) -> None:
+    """Check the fields that are known before a job runs in whose result the `coming` ones are.
+
+    Raises `InvalidRequestError`. A required field that is missing is no problem if it is to come.
+    """
+    _as_json(task, given)
+    shared = {name: value for name, value in given.items() if name in JobOptions.model_fields}
+    own = {name: value for name, value in given.items() if name not in JobOptions.model_fields}
+    problems: list[tuple[str, str]] = []
+    later = frozenset(coming)
+    for model, part in ((asks, own), (JobOptions, shared)):
+        _read(model, part, problems, later)
+    if problems:
+        raise refusal(task, problems)
+
+
+def _read(
+    model: type[BaseModel],
+    part: Mapping[str, Any],
+    problems: list[tuple[str, str]],
+    later: frozenset[str] = frozenset(),
+) -> BaseModel | None:
     try:
         return model.model_validate_json(to_json(part, inf_nan_mode="constants"), strict=True)
     except ValidationError as error:
         problems += [
-            (_field_name(item["loc"]), _message(item)) for item in error.errors(include_url=False, include_input=False)
+            (_field_name(item["loc"]), _message(item))
+            for item in error.errors(include_url=False, include_input=False)
+            if not (item["type"] == "missing" and item["loc"][:1] and item["loc"][0] in later)
         ]
         return None
 

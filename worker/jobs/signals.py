@@ -1,4 +1,4 @@
-"""Signals that other processes leave on a row for its next step: a cancel, a webhook report, a late ticket."""
+"""Signals that other processes leave on a row for its next step: a cancel, a webhook report, a late outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,3 +41,8 @@ def webhook_signal(attempt: int) -> str:
 def ticket_signal(attempt: int) -> str:
     """The name of the signal with an attempt's ticket, when the claim was lost before the ticket was written."""
     return f"ticket:{attempt}"
+
+
+def outcome_signal(attempt: int) -> str:
+    """The name of the signal with what an attempt without a ticket led to, when the claim was lost before its write."""
+    return f"outcome:{attempt}"

@@ -12,7 +12,13 @@ from typing import Protocol
 
 from worker.jobs.job import Job
 
+FORGOTTEN_S = 86_400.0  # no row is forgotten earlier than this after it was sent
 NEW_JOB_BACKDATE_S = 2.0  # a new job is due this much in the past, so that it is claimed before polls
+
+
+def is_forgotten(job: Job, now: float) -> bool:
+    """Whether a job without a row has ended long ago: its row was written when it was sent, and has expired."""
+    return job.sent_at is not None and now - job.sent_at > FORGOTTEN_S
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,9 @@ class Ledger(Protocol):
         Returns whether the row is new, and its job. A new row is due `NEW_JOB_BACKDATE_S` in the past, so it is claimed
         before rows that came due more recently.
 
+        A job that was sent longer ago than `FORGOTTEN_S` and has no row has ended and was forgotten: it is not written
+        anew, and counts as not new.
+
         `created_at` comes from the ledger's clock, `sent_at` and the history from the sent row, if there is one.
         Raises `KeyReusedError` when another job owns the key.
         """
@@ -97,7 +106,7 @@ class Ledger(Protocol):
         """
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
-        """Extend the claim of each (job id, fence) by a lease. Returns the ids whose claim is lost."""
+        """Extend the claim of each (job id, fence) to at least a lease. Returns the ids whose claim is lost."""
 
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
         """Write the row and extend the claim. Raises `ClaimLostError` when a newer claim exists."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Stage, dump_job
 from worker.jobs.signals import CANCEL
-from worker.ledger.base import NEW_JOB_BACKDATE_S, Claim, IdempotencyKey, Row
+from worker.ledger.base import NEW_JOB_BACKDATE_S, Claim, IdempotencyKey, Row, is_forgotten
 from worker.ledger.hash import accepted_job
 
 
@@ -40,6 +40,8 @@ class MemoryLedger:
         row = self._row(job.id)
         if row and row.job.stage != Stage.SENT:
             return False, row.job
+        if row is None and is_forgotten(job, self._clock()):
+            return False, job
         if key and (owner := self._idempotency.setdefault(key.value, (job.id, key.fingerprint))[0]) != job.id:
             raise KeyReusedError(f"idempotency_key: job {owner} already owns it")
         job = accepted_job(job, dump_job(row.job) if row else None, self._clock())
@@ -85,7 +87,7 @@ class MemoryLedger:
             if row is None or row.fence != fence:
                 lost.add(job_id)
             elif row.until:
-                row.until = row.due = self._clock() + lease_s
+                row.until = row.due = max(row.until, self._clock() + lease_s)
         return lost
 
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:

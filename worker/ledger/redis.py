@@ -2,14 +2,16 @@
 
 The blocking client for backends is `worker.ledger.producer`.
 
-The client repeats a script after a lost connection. `accept`, `signal` and `confirm` have the same effect when they run
-twice. After a repeated `claim` or `take`, the rows of the first run wait until their lease ends.
+The client repeats a script after a lost connection. `accept`, `claim`, `signal` and `confirm` have the same effect when
+they run twice. After a repeated `take`, the ending of the first run waits until its lease ends.
 """
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
+from uuid import uuid4
 
+import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -20,8 +22,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, dump_job, load_job
 from worker.jobs.signals import CANCEL
-from worker.ledger.base import Claim, IdempotencyKey, Row
+from worker.ledger.base import Claim, IdempotencyKey, Row, is_forgotten
 from worker.ledger.hash import Keys, accepted_job, read_claim, read_row
+
+log = structlog.get_logger(__name__)
 
 _SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "confirm")
 
@@ -53,6 +57,9 @@ class RedisLedger:
     async def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
         """Write the row unless a row of this id is past *sent*."""
         now, sent = await self._time_and_doc(job.id)
+        if sent is None and is_forgotten(job, now):
+            log.warning("forgotten_job_not_accepted", job=job.id, sent_at=job.sent_at)
+            return False, job
         job = accepted_job(job, sent, now)
         args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix]
         args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
@@ -64,7 +71,8 @@ class RedisLedger:
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
         """Claim due rows of these queues."""
         keys = [self._keys.due(queue) for queue in queues]
-        now, wait, *rows = await self._script["claim"](keys=keys, args=[self._prefix, limit, int(lease_s * 1000)])
+        args: list[Any] = [self._prefix, limit, int(lease_s * 1000), uuid4().hex]
+        now, wait, *rows = await self._script["claim"](keys=keys, args=args)
         claims = [read_claim(row, now / 1000) for row in rows]
         for row, claim in zip(rows, claims, strict=True):
             if claim is None:  # a row of a newer version is not a row that kills workers

@@ -1,4 +1,5 @@
 -- Extend the lease of claimed rows, each only while its fence is still ours. A row that was released stays released.
+-- A lease that lasts longer already stays as it is.
 --
 -- touches  job   hash  <prefix>job:<id>      of every given id
 -- touches  due   zset  <prefix>due:<queue>   of each of these jobs
@@ -12,7 +13,7 @@ for i = 3, #ARGV, 2 do
   local row = redis.call('HMGET', job, 'fence', 'queue', 'until')
   if row[1] ~= ARGV[i + 1] then
     lost[#lost + 1] = ARGV[i]
-  elseif row[3] ~= '0' then
+  elseif row[3] ~= '0' and tonumber(row[3]) < till then
     redis.call('HSET', job, 'until', till)
     redis.call('ZADD', ARGV[1] .. 'due:' .. row[2], till, ARGV[i])
   end

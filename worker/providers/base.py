@@ -38,14 +38,31 @@ class LostSubmission:
     """A submission whose answer was lost: what was sent, and the earliest time of sending (seconds since the epoch).
 
     `is_marked`: the arguments contain a value that we chose, such as a seed, so no other submission has the same ones.
-    `known`: request ids of the same job that belong to its other attempts.
+    `known`: request ids of the same job that belong to its other attempts. `others`: endpoints whose requests show how
+    fresh the provider's list is.
     """
 
+    job_id: str
+    attempt: int
     endpoint: str
     arguments: Mapping[str, Any]
     since: float
     is_marked: bool = False
     known: frozenset[str] = frozenset()
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search of the provider's list has shown. A list that could not be read is an error, and never a result.
+
+    Without a ticket the submission is not in the list. `listed_until` says how fresh the list is: a request of ours
+    that ended at this time is in it (seconds since the epoch), so every one that ended before is in it. None: it shows
+    none.
+    """
+
+    ticket: Ticket | None = None
+    listed_until: float | None = None
 
 
 class CancelResult(Enum):
@@ -170,8 +187,12 @@ class Provider(Protocol):
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         """The ticket of a request whose id is known from a webhook or a list."""
 
-    async def find(self, lost: LostSubmission) -> Ticket | None:
-        """Search the provider's list of requests for this submission; None if it is not identified. Safe to repeat."""
+    async def find(self, lost: LostSubmission) -> SearchResult:
+        """Search the provider's list of requests for this submission. Safe to repeat.
+
+        Raises `AuthenticationError` when our key may not read the list, and another `ExternalServiceError` when it
+        could not be read now.
+        """
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -28,6 +28,12 @@ MAX_UNKNOWN = 2  # submissions that are never found: the second one ends the job
 NO_OUTPUT = frozenset({"no_image", "bad_json", "bad_answer", "empty"})  # kinds of answers that another try may improve
 RETIRED = "model_retired"
 
+# Searches for a lost submission
+UNFRESH_S = 300.0  # how much longer a list is searched that shows no request after the lost one
+SEARCHES = 10  # of such a list, at least; time alone proves nothing: perhaps no worker was there
+FAILED_SEARCHES = 40  # of a list that cannot be read: about a quarter of an hour
+FORBIDDEN_SEARCHES = 3  # of a list that our key may not read: its webhook may still come
+
 # Pauses
 BACKOFF_MIN_S, BACKOFF_MAX_S = 1.0, 10.0  # required: exponential, 1 to 10 s. `worker.health` uses the same
 PAUSE_MAX_S = 300.0  # a job does not wait for a longer Retry-After
@@ -126,9 +132,17 @@ def _without_output(job: Job) -> int:
     return 1 + sum(error is not None and error.kind in NO_OUTPUT for error in errors)
 
 
-def may_risk_duplicate(job: Job) -> bool:
-    """Whether a submission that was never found may be made again, at the risk of paying twice."""
-    return sum(is_lost(attempt) for attempt in job.attempts) < MAX_UNKNOWN
+def may_submit_again(job: Job, *, is_absent: bool, possible_usd: float | None, most_usd: float) -> bool:
+    """Whether a submission that was never found may be made again, although both may be billed.
+
+    `is_absent`: its provider's list was read, is fresh, and does not have it. Without such a proof it is made again
+    only if it costs at most `most_usd`; `possible_usd` is None if its price is unknown. The job's option `duplicates`
+    decides instead where it is set.
+    """
+    if sum(is_lost(attempt) for attempt in job.attempts) >= MAX_UNKNOWN or job.options.duplicates == "never":
+        return False
+    is_cheap = possible_usd is not None and possible_usd <= most_usd
+    return is_absent or is_cheap or job.options.duplicates == "allow"
 
 
 def is_possible_duplicate(job: Job) -> bool:

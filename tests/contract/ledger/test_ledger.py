@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
@@ -242,3 +243,27 @@ def test_times_come_from_the_clock_of_redis_and_not_of_the_worker(
     real = time.time()
     monkeypatch.setattr(time, "time", lambda: 0.0)  # a worker whose clock is decades off
     assert asyncio.run(accepted()) == pytest.approx(real, abs=30)
+
+
+async def test_a_claim_whose_answer_was_lost_is_the_same_claim_when_it_is_repeated(redis_url: str) -> None:
+    ledger = open_redis_ledger(redis_url)
+    for n in range(3):
+        await ledger.accept(job(f"j{n}"))
+    calls: list[Any] = []
+    script = ledger._script["claim"]
+
+    async def claim(**given: Any) -> Any:
+        calls.append(await script(**given))
+        return await script(**given)  # as the client does when no answer came
+
+    ledger._script["claim"] = claim  # type: ignore[assignment]
+    claims, _ = await ledger.claim(["generation"], 2, LEASE_S)
+    assert len(calls) == 1 and [(claim.job.id, claim.fence, claim.claims_since_write) for claim in claims] == [
+        ("j0", 2, 1), ("j1", 2, 1),
+    ]  # fmt: skip
+    for claim_ in claims:
+        await ledger.release(claim_, claim_.job, 60)
+    ledger._script["claim"] = script
+    rest, _ = await ledger.claim(["generation"], 10, LEASE_S)
+    assert [claim.job.id for claim in rest] == ["j2"]
+    await ledger.aclose()

@@ -239,3 +239,18 @@ async def test_a_cancel_of_a_row_is_a_signal_and_leaves_no_note(bench: Bench) ->
     assert await bench.ledger.cancel("a", 60) == await bench.ledger.get("a")
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert claim.signals == {"cancel": "1"}
+
+
+async def test_a_message_that_is_older_than_any_row_is_not_accepted_anew(bench: Bench) -> None:
+    """Its job has ended, and its row was forgotten: it would be paid for a second time."""
+    now = await bench.ledger.ping()
+    old, new = replace(job(), sent_at=now - 2 * 86_400), replace(job("b"), sent_at=now - 3600)
+    assert (await bench.ledger.accept(old))[0] is False
+    assert (await bench.ledger.accept(new))[0] is True
+    assert (await bench.ledger.get("a"), (await bench.ledger.in_flight(["generation"]))) == (None, {"generation": 1})
+
+
+async def test_a_message_with_a_row_is_accepted_however_old_it_is(bench: Bench) -> None:
+    now = await bench.ledger.ping()
+    await bench.send(replace(sent(), sent_at=now - 2 * 86_400), 60)
+    assert (await bench.ledger.accept(replace(job(), sent_at=now - 2 * 86_400)))[0] is True

@@ -32,7 +32,7 @@ from worker.errors import (
 from worker.files.media import Media
 from worker.jobs.job import Ticket
 from worker.providers.anthropic.provider import Anthropic, open_anthropic
-from worker.providers.base import Call, CancelResult, LostSubmission, Reply, RunFailure, Tokens
+from worker.providers.base import Call, CancelResult, LostSubmission, Reply, RunFailure, SearchResult, Tokens
 
 HAIKU = "claude-haiku-5-5"
 SCHEMA = {
@@ -404,7 +404,7 @@ async def test_a_reset_or_an_endless_answer_is_a_lost_answer_after_one_post(
 
 
 async def test_there_are_no_tickets(claude: Anthropic) -> None:
-    assert await claude.find(LostSubmission(HAIKU, {}, 0.0)) is None
+    assert await claude.find(LostSubmission("a", 1, HAIKU, {}, 0.0)) == SearchResult()
     assert await claude.cancel(HAIKU, Ticket("x")) is CancelResult.TOO_LATE
     for ask in (claude.poll, claude.result):
         with pytest.raises(InternalError, match="no tickets"):

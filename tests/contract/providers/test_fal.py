@@ -30,6 +30,7 @@ from worker.providers.base import (
     RunFailure,
     Running,
     RunStatus,
+    SearchResult,
 )
 from worker.providers.fal.provider import Fal, _seconds
 
@@ -244,42 +245,47 @@ async def test_a_ticket_is_made_from_the_request_id_alone(fal: Fal) -> None:
     assert fal.ticket_of(ENDPOINT, ticket.request_id) == ticket
 
 
+def lost(arguments: Any = CALL.arguments, ago_s: float = 0.0, **more: Any) -> LostSubmission:
+    return LostSubmission("another", 1, ENDPOINT, arguments, time.time() - ago_s, **more)
+
+
 async def test_a_submission_whose_answer_was_lost_is_found_in_the_list(fal: Fal, twin: Twin) -> None:
     calls = [replace(CALL, arguments={**CALL.arguments, "seed": seed}) for seed in (1, 2, 3)]
     tickets = [await fal.submit(call) for call in calls]
     for ticket in tickets:
         await until_ended(fal, ticket)
-    found = [await fal.find(LostSubmission(ENDPOINT, call.arguments, time.time())) for call in calls]
-    assert found == tickets
-    assert await fal.find(LostSubmission(ENDPOINT, {**CALL.arguments, "seed": 4}, time.time())) is None
+    found = [await fal.find(lost(call.arguments)) for call in calls]
+    assert [each.ticket for each in found] == tickets
+    assert (await fal.find(lost({**CALL.arguments, "seed": 4}))).ticket is None
 
 
-async def test_two_equal_submissions_are_both_ambiguous(fal: Fal) -> None:
+async def test_two_equal_submissions_are_both_ambiguous_which_is_no_proof_of_absence(fal: Fal) -> None:
     for ticket in [await fal.submit(CALL), await fal.submit(CALL)]:
         await until_ended(fal, ticket)
-    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time())) is None
+    with pytest.raises(ServiceUnavailableError, match="several requests match"):
+        await fal.find(lost())
 
 
 async def test_without_a_seed_of_ours_only_an_equal_input_matches(fal: Fal) -> None:
     theirs = await fal.submit(replace(CALL, arguments={**CALL.arguments, "guidance_scale": 9}))
     await until_ended(fal, theirs)
-    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time())) is None
-    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time(), is_marked=True)) == theirs
+    assert (await fal.find(lost())).ticket is None
+    assert (await fal.find(lost(is_marked=True))).ticket == theirs
 
 
 async def test_a_known_request_of_the_job_does_not_match(fal: Fal) -> None:
     first = await fal.submit(CALL)
     await until_ended(fal, first)
     known = frozenset({first.request_id})
-    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time(), known=known)) is None
+    assert (await fal.find(lost(known=known))).ticket is None
     second = await fal.submit(CALL)
     await until_ended(fal, second)
-    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time(), known=known)) == second
+    assert (await fal.find(lost(known=known))).ticket == second
 
 
 async def test_a_request_that_was_sent_much_later_does_not_match(fal: Fal) -> None:
     await until_ended(fal, await fal.submit(CALL))
-    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time() - 600)) is None
+    assert (await fal.find(lost(ago_s=600))).ticket is None
 
 
 async def test_the_list_is_read_page_by_page(fal: Fal) -> None:
@@ -288,19 +294,60 @@ async def test_the_list_is_read_page_by_page(fal: Fal) -> None:
     tickets = [await fal.submit(CALL) for _ in range(101)]
     for ticket in tickets:
         await until_ended(fal, ticket)
-    assert await fal.find(LostSubmission(ENDPOINT, {"seed": 99}, time.time(), is_marked=True)) == first
+    assert (await fal.find(lost({"seed": 99}, is_marked=True))).ticket == first
+
+
+async def test_a_search_says_until_when_the_list_shows_our_requests(fal: Fal, twin: Twin) -> None:
+    began = time.time()
+    assert (await fal.find(lost())).listed_until is None
+    await until_ended(fal, await fal.submit(replace(CALL, arguments={**CALL.arguments, "seed": 99})))
+    found = await fal.find(lost())
+    assert found.ticket is None and found.listed_until is not None and began <= found.listed_until + 0.01
+    elsewhere = LostSubmission("a", 1, "fal-ai/flux/dev", {}, began)
+    assert (await fal.find(elsewhere)).listed_until is None
+    assert (await fal.find(replace(elsewhere, others=(ENDPOINT,)))).listed_until == found.listed_until
+
+
+async def test_a_list_that_lags_is_not_fresh(fal: Fal, twin: Twin) -> None:
+    twin.pace(list_lag_s=60)
+    ticket = await fal.submit(CALL)
+    await until_ended(fal, ticket)
+    assert await fal.find(lost()) == SearchResult()
+
+
+@pytest.mark.parametrize("list_is", ["lagging", "forbidden", "away"])
+async def test_the_bill_names_a_request_by_its_tags_when_the_list_does_not(fal: Fal, twin: Twin, list_is: str) -> None:
+    twin.pace(list_lag_s=60 if list_is == "lagging" else 0)
+    ticket = await fal.submit(CALL)
+    await until_ended(fal, ticket)
+    await fal.result(ENDPOINT, ticket)
+    if list_is != "lagging":
+        twin.script(call="list", what="http", status=403 if list_is == "forbidden" else 503, times=9)
+    wanted = replace(lost(), job_id=CALL.job_id, attempt=CALL.attempt)
+    assert (await fal.find(wanted)).ticket == ticket
+    if list_is == "lagging":
+        assert (await fal.find(replace(wanted, attempt=2))).ticket is None
 
 
 @pytest.mark.parametrize("fault", FAILED_POLLS, ids=lambda fault: fault["what"])
 async def test_a_list_that_cannot_be_read_raises(fal: Fal, twin: Twin, fault: Any) -> None:
     twin.script(endpoint="*", call="list", **fault)
     with pytest.raises(ServiceUnavailableError):
-        await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time()))
+        await fal.find(lost())
 
 
-async def test_a_key_that_may_not_read_the_list_finds_nothing(twin: Twin, fal: Fal) -> None:
-    twin.script(call="list", what="http", status=403)
-    assert await fal.find(LostSubmission(ENDPOINT, CALL.arguments, time.time())) is None
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_list_that_our_key_may_not_read_is_no_empty_list(twin: Twin, fal: Fal, status: int) -> None:
+    twin.script(call="list", what="http", status=status)
+    with pytest.raises(AuthenticationError, match="models:requests:read"):
+        await fal.find(lost())
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_a_list_that_refuses_the_question_is_no_empty_list(twin: Twin, fal: Fal, status: int) -> None:
+    twin.script(call="list", what="http", status=status)
+    with pytest.raises(ServiceUnavailableError):
+        await fal.find(lost())
 
 
 async def test_a_submission_has_its_job_as_a_tag_and_its_webhook_url(fal: Fal, twin: Twin) -> None:

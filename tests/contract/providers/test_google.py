@@ -39,7 +39,7 @@ from worker.errors import (
     SubmitUnknownError,
 )
 from worker.files.memory_budget import MB, MemoryBudget
-from worker.providers.base import Call, LostSubmission, Reply, RunFailure, Tokens
+from worker.providers.base import Call, LostSubmission, Reply, RunFailure, SearchResult, Tokens
 from worker.providers.google.gemini import Gemini
 from worker.providers.google.vertex import Vertex
 
@@ -392,4 +392,4 @@ async def test_a_timeout_is_unknown_and_with_little_memory_pictures_are_made_one
 
 
 async def test_there_is_no_list_of_requests(google: Any) -> None:
-    assert await google.find(LostSubmission(PRO, {"prompt": "a kiln"}, 0.0)) is None
+    assert await google.find(LostSubmission("a", 1, PRO, {"prompt": "a kiln"}, 0.0)) == SearchResult()

@@ -41,7 +41,7 @@ from worker.errors import (
     SubmitUnknownError,
 )
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, Running
+from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, Running, SearchResult
 from worker.providers.google.large_files import LARGE_BYTES, LargeFiles
 from worker.providers.google.sdk import GoogleSdk
 from worker.providers.google.vertex import Vertex, open_vertex
@@ -159,7 +159,7 @@ async def test_another_process_polls_a_video_by_its_name(vertex: Vertex, twin: T
 
     assert isinstance(reply, Reply) and reply.files[0][4:8] == b"ftyp" and reply.output == {"videos": 1}
     assert await other.cancel(VEO, again) is CancelResult.TOO_LATE
-    assert await other.find(LostSubmission(VEO, {}, 0.0)) is None
+    assert await other.find(LostSubmission("a", 1, VEO, {}, 0.0)) == SearchResult()
     assert twin.count == 1
     asked = sent(twin)[0]["input"]
     assert asked["parameters"]["durationSeconds"] == 4 and "image" in asked["instances"][0]

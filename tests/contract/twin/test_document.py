@@ -1,11 +1,13 @@
 """docs/twin.md agrees with the code: faults, calls, pace, prefixes, models, hosts, fields of a record."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 from twin.anthropic.models import MODELS as CLAUDE_MODELS
 from twin.fal.address import SERVICE_OF_HOST, Service
+from twin.fal.platform_settings import PlatformSettings
 from twin.google.address import GEMINI_HOST, OAUTH_HOST, VERTEX_HOST
 from twin.google.models import MODELS as GOOGLE_MODELS
 from twin.pace import Pace
@@ -48,6 +50,14 @@ def test_every_field_of_the_pace_is_documented_with_its_default() -> None:
 
     assert documented == {
         name: f"{value:g}" if value else "0" if value == 0 else "none" for name, value in defaults.items()
+    }
+
+
+def test_every_field_of_the_platform_is_documented_with_its_default() -> None:
+    documented = {names(row[0])[0]: row[1] for row in rows("## Platform")}
+
+    assert documented == {name: json.dumps(value) for name, value in PlatformSettings().model_dump().items()} | {
+        "list_missing_share": "0"
     }
 
 

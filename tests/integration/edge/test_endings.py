@@ -8,6 +8,7 @@ import pytest
 from celery import Celery, Task
 
 from tasks.generation import text_to_image
+from tests.conftest import point_producer_at
 from worker.edge.message import ACCEPTED_AT_HEADER, send_again, send_closing
 from worker.edge.publisher import CeleryPublisher
 from worker.jobs.job import ErrorRecord, Job, Options, Stage, Step
@@ -57,3 +58,52 @@ def test_a_closing_message_has_no_stamps_since_a_worker_drops_revoked_ones(monke
     assert (first["stamped_headers"], first["shop"]) == (["shop"], "7")
     assert "shop" not in closing and not closing.get("stamped_headers")
     assert (ACCEPTED_AT_HEADER in closing["headers"], ACCEPTED_AT_HEADER in first["headers"]) == (True, False)
+
+
+class Service:
+    """Notes what becomes of endings."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda job_id: self.calls.append((name, job_id))
+
+
+@pytest.mark.parametrize(
+    ("claim", "call"), [(None, "confirm"), ("done", "confirm"), ("token of a worker that has died", "leave")]
+)
+def test_an_ending_comes_again_while_a_worker_may_have_died_before_it_sent_the_chords_body(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, claim: str | None, call: str
+) -> None:
+    point_producer_at({"KILNHAND_REDIS_URL": redis_url}, monkeypatch)
+    if claim:
+        backend = text_to_image.app.backend
+        backend.client.set(backend.get_key_for_group("g", ".c"), claim)
+    service = Service()
+    monkeypatch.setattr(text_to_image.app, "job_service", service, raising=False)
+    text_to_image.push_request(id="j", group="g", chord={"task": "x"}, **{ACCEPTED_AT_HEADER: 1.0})
+    try:
+        text_to_image.after_return("SUCCESS", {}, "j", (), {}, None)
+    finally:
+        text_to_image.pop_request()
+    assert service.calls == [(call, "j")]
+
+
+async def test_a_revoked_part_is_not_confirmed_while_its_chord_is_open(app: Celery, redis_url: str) -> None:
+    ledger = open_redis_ledger(redis_url)
+    await ledger.accept(replace(JOB, message={"id": "j", "group": "g", "chord": {"task": "x", "options": {}}}))
+    (claim,), _ = await ledger.claim(["generation"], 1, 8.0)
+    job = claim.job.move(Stage.CLOSING, ending=Stage.CANCELLED)
+    await ledger.release(claim, job, 60)
+    app.backend.client.set(app.backend.get_key_for_group("g", ".c"), "token")
+    publisher = CeleryPublisher(app, ledger, redis_url, 60.0)
+    await publisher.close(job)
+    row = await ledger.get("j")
+    assert row and row.stage == Stage.CLOSING
+    app.backend.client.delete(app.backend.get_key_for_group("g", ".c"))
+    await publisher.close(job)
+    row = await ledger.get("j")
+    assert row and row.stage == Stage.CANCELLED
+    await publisher.aclose()
+    await ledger.aclose()

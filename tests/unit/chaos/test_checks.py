@@ -142,6 +142,21 @@ def _nothing_booked_for_a_cancel_that_came_too_late(history: History) -> None:
     set_row(history, "cancelled", doc=doc(attempt(cost=None), ending="cancelled") | {"receipt": {"in_time": False}})
 
 
+def _audit_found_drift(history: History) -> None:
+    history.audit = {"agrees": False, "entries": [{"job_id": JOB, "verdict": "paid_not_booked", "drift_usd": 0.003}]}
+
+
+def _audit_failed(history: History) -> None:
+    history.audit = {"error": "status 2: fal does not answer"}
+
+
+def _submitted_after_its_end_was_told(history: History) -> None:
+    history.states[JOB] = [StateRecord(1.0, "published", "REVOKED", "r")]
+    set_row(history, "cancelled")
+    set_result(history, "REVOKED")
+    history.requests = [request(accepted_at=2.0)]
+
+
 def _a_key_in_a_log(history: History) -> None:
     history.leaks = ["the fal key in worker-1.log"]
 
@@ -175,6 +190,9 @@ BROKEN: list[tuple[str, Callable[[History], None]]] = [
     ("money_adds_up", _too_much_booked),
     ("money_adds_up", _another_price_booked),
     ("money_adds_up", _nothing_booked),
+    ("money_adds_up", _audit_found_drift),
+    ("money_adds_up", _audit_failed),
+    ("one_ending", _submitted_after_its_end_was_told),
     ("money_adds_up", _nothing_booked_for_failed_work),
     ("money_adds_up", _nothing_booked_for_a_cancel_that_came_too_late),
     ("no_secret_out", _a_key_in_a_log),

@@ -43,14 +43,14 @@ def test_one_worker_is_always_up_and_redis_is_down_only_while_no_recovery_is_mea
         with subtests.test(seed=seed):
             disruptions = plan.draw(Random(f"{seed}"), SCALE)
             of_workers = [each for each in disruptions if each.target.startswith("worker")]
-            restarts = [each.at_s for each in disruptions if each.what == "restart"]
-            assert of_workers and restarts
+            outages = [each for each in disruptions if each.target == "redis"]
+            assert of_workers and {each.what for each in outages} == {"restart", "freeze"}
             for at in (each.at_s for each in of_workers):
                 down = {
                     each.target for each in of_workers if each.at_s <= at < each.at_s + each.seconds + plan.STARTING_S
                 }
                 assert len(down) < SCALE.workers
-                assert all(not time - plan.REDIS_CLEAR_S[0] < at < time + plan.REDIS_CLEAR_S[1] for time in restarts)
+                assert plan.is_clear(at, outages)
 
 
 def test_jobs_of_every_kind_carry_a_mark_that_the_provider_sees() -> None:
@@ -75,3 +75,23 @@ def test_every_sabotage_finds_its_text(name: str, tmp_path) -> None:  # type: ig
     assert (copy / patch.file).read_text() != (ROOT / patch.file).read_text()
     with pytest.raises(PatchError):
         apply(copy, name)
+
+
+def test_a_plan_has_bad_lists_with_lost_answers_and_errors_after_the_job_was_taken() -> None:
+    disruptions = plan.draw(Random("1"), SCALE)
+    faults = [each.fault for each in disruptions if each.what == "fault"]
+    assert {fault["status"] for fault in faults if fault["call"] == "list" and fault.get("provider") == "fal"} == {
+        503,
+        403,
+    }
+    (lag,) = [each for each in disruptions if each.what == "pace"]
+    assert lag.fault["list_lag_s"] > 64 and lag.seconds > 64
+    taken = [Fault.model_validate(fault) for fault in faults if fault["what"] == "http" and fault["call"] == "submit"]
+    assert {fault.status for fault in taken if fault.accepts_job and fault.provider == "fal"} >= {429, 500, 503}
+
+
+def test_no_answer_of_a_provider_without_a_list_is_lost_by_a_fault() -> None:
+    for disruption in plan.draw(Random("1"), SCALE):
+        fault = disruption.fault
+        if disruption.what == "fault" and fault["call"] == "submit":
+            assert fault["what"] == "slow" or str(fault["endpoint"]).startswith("fal-ai/")

@@ -37,7 +37,7 @@ def test_the_machine_for_changes_runs_every_check_once() -> None:
     text = (ROOT / ".ci/run").read_text(encoding="utf-8")
 
     assert "set -euo pipefail" in text
-    assert "for target in lint test test-peers test-image;" in text
+    assert "for target in lint test simulate test-peers test-image;" in text
 
 
 def test_the_demo_ends_by_itself_when_asked_to() -> None:

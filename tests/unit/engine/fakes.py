@@ -4,19 +4,20 @@ How they are put together is `tests.unit.engine.world`.
 """
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from worker.errors import ExternalServiceError
+from worker.errors import ExternalServiceError, ServiceUnavailableError
 from worker.files.media import Media
 from worker.health.base import Change, Permit, Policy, Wait
 from worker.health.memory import MemoryHealth
 from worker.health.verdict import Verdict
 from worker.jobs.job import Artefact, Job, Piece, Ticket
 from worker.jobs.status import JobStatus
-from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, RunStatus
+from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, RunStatus, SearchResult
 
 DONE = Reply({"images": [{"url": "https://x/y.png"}], "seed": 7}, billed_units=2)
 PICTURE = Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="gemini-nano-banana-2.1-002")
@@ -68,9 +69,11 @@ class FakeFal:
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         return Ticket(request_id)
 
-    async def find(self, sought: LostSubmission) -> Ticket | None:
+    async def find(self, sought: LostSubmission) -> SearchResult:
+        """A `SearchResult`, or what a fresh list shows: a ticket, or None."""
         self.sought.append(sought)
-        return self._next("find", self.finds)  # type: ignore[no-any-return]
+        found = self._next("find", self.finds)
+        return found if isinstance(found, SearchResult) else SearchResult(found, listed_until=math.inf)
 
     async def aclose(self) -> None:
         return None
@@ -199,6 +202,25 @@ def _artefact(job_id: str, n: int) -> Artefact:
 
 
 class FakeStore:
+    """Keeps what is put into it, unless it is away."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.away = False
+
+    async def put(self, key: str, file: BinaryIO, content_type: str) -> None:
+        if self.away:
+            raise ServiceUnavailableError("store: away")
+        self.kept[key] = file.read()
+
+    async def read(self, key: str) -> AsyncIterator[bytes]:
+        if self.away:
+            raise ServiceUnavailableError("store: away")
+        yield self.kept[key]
+
+    async def delete(self, key: str) -> None:
+        self.kept.pop(key, None)
+
     async def url(self, key: str, seconds: float) -> str:
         return f"https://ours/{key}"
 

@@ -1,6 +1,7 @@
-"""A provider that answers inside the call: what came is stored first, what is lost is repeated once at the most."""
+"""A provider that answers inside the call: what came is stored first; what is lost is repeated only if that is allowed."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )  # fmt: skip
-from worker.jobs.job import Attempt, Job, Stage
+from worker.jobs.job import Attempt, Cost, Job, Stage, dump_job
 from worker.providers.base import Call, RunFailure
 
 CALL_S = FakeAtOnce.call_s
@@ -31,13 +32,19 @@ def vertex(world: World) -> FakeAtOnce:
     return world.providers["vertex"]  # type: ignore[no-any-return]
 
 
-async def lose_the_worker(world: World) -> None:
+async def lose_the_worker(world: World, **options: Any) -> None:
     """The call was made, and its worker died in the middle of it."""
-    await world.accept(providers=("vertex",))
+    await world.accept(providers=("vertex",), **options)
     (claim,), _ = await world.ledger.claim(["generation"], 1, LEASE_S)
     attempt = Attempt(1, "vertex", "gemini-nano-banana-2.1", world.now)
     await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(attempt,)), LEASE_S)
     world.now += LEASE_S + 1
+
+
+async def lose_the_answer(world: World) -> None:
+    """The call was made, and the connection broke."""
+    vertex(world).submits = [LOST]
+    await world.accept(provider="vertex")
 
 
 def codes(row: Job) -> list[str | None]:
@@ -46,7 +53,7 @@ def codes(row: Job) -> list[str | None]:
 
 async def test_a_call_that_ended_open_is_repeated_at_once_and_marked(world: World) -> None:
     vertex(world).submits = [LOST, PICTURE]
-    await world.accept(providers=("vertex",))
+    await world.accept(providers=("vertex",), duplicates="allow")
     row = await world.until(Stage.CLOSING, seconds=2)
     assert (row.ending, codes(row)) == (Stage.COMPLETED, ["submit_unknown", None])
     assert [attempt.possible_duplicate for attempt in row.attempts] == [False, True]
@@ -61,7 +68,7 @@ async def test_a_call_that_ended_open_is_repeated_at_once_and_marked(world: Worl
 
 
 async def test_a_call_whose_worker_vanished_is_repeated_once_it_must_be_over(world: World) -> None:
-    await lose_the_worker(world)
+    await lose_the_worker(world, duplicates="allow")
     while len((await world.turn()).attempts) == 1:
         assert vertex(world).calls == ["find"] * len(vertex(world).calls)
         world.now += 0.5
@@ -75,7 +82,7 @@ async def test_a_call_whose_worker_vanished_is_repeated_once_it_must_be_over(wor
 
 async def test_a_call_that_is_lost_twice_ends_the_job(world: World) -> None:
     vertex(world).submits = [LOST]
-    await world.accept(provider="vertex")
+    await world.accept(provider="vertex", duplicates="allow")
     row = await world.until(Stage.CLOSING)
     assert (row.ending, codes(row)) == (Stage.FAILED, ["submit_unknown"] * 2)
     assert row.error and row.error.code == "submit_unknown"
@@ -128,6 +135,16 @@ async def test_a_black_picture_inside_an_answer_is_not_paid_for_twice(world: Wor
     assert (row.ending, vertex(world).calls, world.fal.calls) == (Stage.FAILED, ["submit"], [])
 
 
+@pytest.mark.parametrize("lose", [lose_the_worker, lose_the_answer])
+async def test_a_lost_call_that_costs_more_than_the_setting_is_not_repeated(world: World, lose: Any) -> None:
+    await lose(world)
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, codes(row), vertex(world).calls.count("submit")) == (
+        Stage.FAILED, ["submit_unknown"], int(lose is lose_the_answer)
+    )  # fmt: skip
+    assert row.attempts[0].cost and row.attempts[0].cost.usd == 0.0336
+
+
 async def test_a_worker_that_dies_between_the_answer_and_the_row_leaves_a_possible_duplicate(world: World) -> None:
     def die() -> None:
         world.fetcher.before_keep = lambda: None
@@ -135,7 +152,7 @@ async def test_a_worker_that_dies_between_the_answer_and_the_row_leaves_a_possib
         raise asyncio.CancelledError
 
     world.fetcher.before_keep = die
-    await world.accept(providers=("vertex",))
+    await world.accept(providers=("vertex",), duplicates="allow")
     await world.turn()
     row = await world.until(Stage.CLOSING)
     assert (row.ending, len(row.attempts)) == (Stage.COMPLETED, 2)
@@ -208,3 +225,148 @@ async def test_a_refused_run_is_billed_all_the_same(world: World) -> None:
     await world.accept(providers=("vertex",))
     row = await world.until(Stage.CLOSING)
     assert row.attempts[0].cost and row.attempts[0].cost.usd == 0.0336
+
+
+class OpenCall:
+    """A call that is out until its answer is given."""
+
+    def __init__(self, world: World) -> None:
+        self.out, self.answer, self.world = asyncio.Event(), asyncio.Event(), world
+        vertex(world).submit = self.submit  # type: ignore[method-assign]
+
+    async def submit(self, call: Call) -> Any:
+        vertex(self.world).sent.append(call)
+        self.out.set()
+        await self.answer.wait()
+        return PICTURE
+
+
+async def test_no_other_worker_takes_the_row_while_the_call_may_be_out(world: World) -> None:
+    """Redis is frozen, or the worker: nobody renews the lease."""
+    call = OpenCall(world)
+    await world.accept(providers=("vertex",))
+    await world.dispatcher.run_once()
+    await call.out.wait()
+    other = world.another()
+    world.now += CALL_S
+    await world.turn(other)
+    call.answer.set()
+    await world.dispatcher.idle()
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, len(vertex(world).sent), len(row.attempts)) == (Stage.COMPLETED, 1, 1)
+
+
+async def test_a_renewal_does_not_shorten_the_lease_of_a_call(world: World) -> None:
+    call = OpenCall(world)
+    await world.accept(providers=("vertex",))
+    await world.dispatcher.run_once()
+    await call.out.wait()
+    until = world.ledger.rows["a"].until
+    await world.dispatcher.renew_once()
+    assert world.ledger.rows["a"].until == until >= world.now + CALL_S
+    call.answer.set()
+    await world.dispatcher.idle()
+
+
+async def lose_the_claim(world: World) -> None:
+    """The call outlasts even its own lease, and another worker has the row, which is unknown to it."""
+    call = OpenCall(world)
+    await world.accept(providers=("vertex",))
+    await world.dispatcher.run_once()
+    await call.out.wait()
+    world.now += 2 * CALL_S
+    other = world.another()
+    vertex(world).calls.clear()
+    row = world.ledger.rows["a"]
+    row.job = row.job.move(Stage.UNKNOWN)
+    row.fence += 1
+    row.until, row.due = 0.0, world.now + 5
+    call.answer.set()
+    await world.dispatcher.idle()
+    world.dispatcher = other
+
+
+async def test_an_answer_that_comes_too_late_to_be_written_is_left_to_the_worker_that_holds_the_row(
+    world: World,
+) -> None:
+    await lose_the_claim(world)
+    assert "outcome:1" in world.ledger.rows["a"].signals
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, len(row.attempts), len(vertex(world).sent)) == (Stage.COMPLETED, 1, 1)
+    assert row.artefacts and row.attempts[0].cost and not row.attempts[0].cost.estimated
+    assert any("by the worker that sent it" in entry.text for entry in row.history)
+
+
+async def test_an_answer_is_kept_in_the_store_while_the_ledger_is_away_and_found_when_its_process_has_died(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = OpenCall(world)
+    await world.accept(providers=("vertex",))
+    await world.dispatcher.run_once()
+    await call.out.wait()
+    real = world.ledger.keep
+
+    async def away(*args: Any) -> None:
+        raise ConnectionError("Redis is away")
+
+    monkeypatch.setattr(world.ledger, "keep", away)
+    monkeypatch.setattr(world.ledger, "release", away)
+    call.answer.set()
+    while not world.store.kept:
+        await asyncio.sleep(0.01)
+    monkeypatch.undo()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:  # kill -9
+        task.cancel()
+    world.ledger.keep = real  # type: ignore[method-assign]
+    world.ledger.rows["a"].signals.clear()
+    world.dispatcher = world.another()
+    world.now += 2 * CALL_S
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, len(row.attempts), len(vertex(world).sent)) == (Stage.COMPLETED, 1, 1)
+    assert any("in the store" in entry.text for entry in row.history)
+
+
+async def test_an_outcome_in_the_store_is_removed_once_the_row_has_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, failures = OpenCall(world), [ConnectionError("Redis is away")]
+    await world.accept(providers=("vertex",))
+    await world.dispatcher.run_once()
+    await call.out.wait()
+    keep, release = world.ledger.keep, world.ledger.release
+
+    def failing(method: Any) -> Any:
+        async def write(*args: Any) -> None:
+            if failures:
+                raise failures.pop()
+            assert world.store.kept
+            await method(*args)
+
+        return write
+
+    monkeypatch.setattr(world.ledger, "keep", failing(keep))
+    monkeypatch.setattr(world.ledger, "release", failing(release))
+    call.answer.set()
+    await world.dispatcher.idle()
+    monkeypatch.undo()
+    assert not world.store.kept
+    assert (await world.until(Stage.CLOSING)).ending == Stage.COMPLETED
+
+
+async def test_the_answer_of_an_attempt_that_was_made_again_is_booked(world: World) -> None:
+    """Duplicates are allowed, the second call is out, and the first one's answer comes after all."""
+    await lose_the_worker(world, duplicates="allow")
+    second = OpenCall(world)
+    world.now += CALL_S
+    await world.dispatcher.run_once()
+    await second.out.wait()
+    lost = world.ledger.rows["a"].job
+    first = replace(lost.attempts[0], answered=True, error=None, cost=Cost(0.0336, 1.0, "image", estimated=False))
+    left = replace(lost, stage=Stage.FETCHED, attempts=(first,))
+    await world.ledger.signal("a", "outcome:1", dump_job(left).decode())
+    second.answer.set()
+    await world.dispatcher.idle()
+    row = await world.until(Stage.CLOSING)
+    assert [attempt.was_taken for attempt in row.attempts] == [True, True]
+    assert row.attempts[0].cost and not row.attempts[0].cost.estimated
+    assert row.attempts[1].possible_duplicate

@@ -52,7 +52,7 @@ async def test_what_was_served_as_asked_says_so(world: World) -> None:
                     "lower_usd": 0.006,
                     "upper_usd": 0.006,
                     "certainty": "exact",
-                },  # fmt: skip
+                },
             }
         ],
     }

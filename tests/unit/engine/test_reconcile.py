@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.world import LEASE_S, World
-from worker.errors import AuthenticationError, ServiceUnavailableError, SubmitUnknownError
-from worker.jobs.job import Attempt, Stage, Ticket, dump_ticket
+from worker.errors import AuthenticationError, RateLimitError, ServiceUnavailableError, SubmitUnknownError
+from worker.jobs.job import Attempt, Job, Stage, Ticket, dump_ticket
+from worker.providers.base import Ended, Running, SearchResult
 
 
 @pytest.fixture
@@ -14,9 +15,9 @@ def world() -> World:
     return World()
 
 
-async def lose_the_answer(world: World) -> None:
+async def lose_the_answer(world: World, **options: Any) -> None:
     """The POST was made, and its worker died."""
-    await world.accept()
+    await world.accept(**options)
     (claim,), _ = await world.ledger.claim(["generation"], 1, LEASE_S)
     attempt = Attempt(1, "fal", "fal-ai/flux/schnell", world.now, seed=7)
     await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(attempt,)), LEASE_S)
@@ -70,7 +71,7 @@ async def test_only_after_a_bounded_wait_it_is_sent_again_and_marked(world: Worl
     assert made.started_at - lost.started_at > 60
     assert row.ending == Stage.COMPLETED
     assert row.result and row.result["possible_duplicate"]
-    assert any("paid for" in note.text for note in row.history)
+    assert any("was not taken" in note.text for note in row.history)
 
 
 async def test_a_second_submission_that_is_lost_ends_the_job(world: World) -> None:
@@ -156,3 +157,92 @@ async def test_a_worker_that_slept_between_the_intent_and_the_post_does_not_send
     world.ledger.keep = slow  # type: ignore[method-assign]
     await world.turn()
     assert "submit" not in world.fal.calls
+
+
+async def searched(world: World, found: Any, seconds: float = 3600.0) -> Job:
+    """The row after a lost submission was searched for so long, with the list always as given."""
+    world.fal.finds = [found]
+    end = world.now + seconds
+    while (row := await world.turn()).stage == Stage.UNKNOWN and world.now < end:
+        world.now += 1.0
+    return row
+
+
+NO_LATER_REQUEST = SearchResult(listed_until=None)
+FORBIDDEN = AuthenticationError("its list of requests needs a key with the permission x")
+AWAY = ServiceUnavailableError("HTTP 503 instead of the list")
+
+
+@pytest.mark.parametrize(("found", "least_s"), [(NO_LATER_REQUEST, 60 + 4 * 1.2 + 300), (AWAY, 600), (FORBIDDEN, 60)])
+async def test_without_a_proof_a_cheap_submission_is_made_again_only_after_many_searches(
+    world: World, found: Any, least_s: float
+) -> None:
+    await lose_the_answer(world)
+    row = await searched(world, found)
+    first, second = row.attempts
+    assert second.possible_duplicate and second.started_at - first.started_at > least_s
+
+
+@pytest.mark.parametrize("found", [NO_LATER_REQUEST, AWAY, FORBIDDEN])
+async def test_without_a_proof_a_dear_submission_is_not_made_again(world: World, found: Any) -> None:
+    world.dispatcher = world.another(duplicate_usd=0.001)
+    await lose_the_answer(world)
+    row = await searched(world, found)
+    assert row.error and (row.ending, row.error.code, len(row.attempts)) == (Stage.FAILED, "submit_unknown", 1)
+    assert "submit" not in world.fal.calls
+
+
+@pytest.mark.parametrize("found", [NO_LATER_REQUEST, AWAY, FORBIDDEN])
+async def test_time_without_a_worker_is_no_search(world: World, found: Any) -> None:
+    """No worker for three hours, then one search that proves nothing."""
+    await lose_the_answer(world)
+    world.now += 10_000
+    await searched(world, found, seconds=50)
+    assert "submit" not in world.fal.calls and len((await world.row()).attempts) == 1
+
+
+async def test_a_list_that_shows_only_earlier_requests_is_not_fresh(world: World) -> None:
+    await lose_the_answer(world)
+    await searched(world, SearchResult(listed_until=1000.0 + 30), seconds=200)
+    assert "submit" not in world.fal.calls
+    await searched(world, SearchResult(listed_until=1000.0 + 65), seconds=200)
+    assert world.fal.calls.count("submit") == 1
+
+
+async def test_the_option_decides_whether_a_lost_submission_is_made_again(world: World) -> None:
+    await lose_the_answer(world, duplicates="never")
+    row = await searched(world, None)
+    assert row.error and (row.error.code, world.fal.calls.count("submit")) == ("submit_unknown", 0)
+
+
+async def test_what_a_late_webhook_says_of_an_attempt_that_was_given_up_is_booked_and_marked(world: World) -> None:
+    world.fal.submits = [SubmitUnknownError("no answer"), Ticket("r-2")]
+    world.fal.polls = [Running(), Ended(inference_s=1.0)]
+    await world.accept()
+    await world.until(Stage.WAITING)
+    await world.hear(attempt=1, request_id="r-1")
+    row = await world.until(Stage.CLOSING)
+    assert [attempt.ticket for attempt in row.attempts] == [Ticket("r-1"), Ticket("r-2")]
+    assert row.attempts[0].cost and row.attempts[0].cost.usd and row.attempts[0].cost.estimated
+    assert row.attempts[1].possible_duplicate
+
+
+async def test_an_attempt_that_was_refused_and_taken_all_the_same_is_not_made_again(world: World) -> None:
+    """fal says 429 after it took the request, and its webhook comes while we wait to try again."""
+    world.fal.submits = [RateLimitError("429", provider="fal", status=429), Ticket("r-2")]
+    await world.accept()
+    assert (await world.turn()).stage == Stage.ACCEPTED
+    await world.hear(attempt=1, request_id="r-1")
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, [attempt.ticket for attempt in row.attempts]) == (Stage.COMPLETED, [Ticket("r-1")])
+    assert world.fal.calls.count("submit") == 1
+
+
+async def test_a_cancel_of_an_attempt_that_was_refused_and_taken_stops_its_run(world: World) -> None:
+    world.fal.submits = [RateLimitError("429", provider="fal", status=429)]
+    await world.accept()
+    await world.turn()
+    await world.hear(attempt=1, request_id="r-1")
+    await world.ledger.cancel("a", 60)
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, world.fal.calls.count("submit"), "cancel" in world.fal.calls) == (Stage.CANCELLED, 1, True)

@@ -93,3 +93,61 @@ async def test_a_row_that_no_worker_ever_accepts_ends_as_a_failure(world: World)
     row = await world.until(Stage.CLOSING, seconds=10_000)
     assert row.error and "no worker accepted" in row.error.message
     assert len(world.publisher.sent) == 20
+
+
+async def until_sent_again(world: World, seconds: float) -> list[float]:
+    """When the message was sent again, in seconds after the start."""
+    times: list[float] = []
+    end = world.now + seconds
+    while world.now < end:
+        before = len(world.publisher.sent)
+        await world.turn()
+        times += [world.now - 1000] * (len(world.publisher.sent) - before)
+        world.now += 1
+    return times
+
+
+async def test_a_message_that_still_waits_in_its_queue_is_not_sent_again(world: World) -> None:
+    asked: list[float] = []
+
+    async def is_queued(job: Job) -> bool:
+        asked.append(world.now - 1000)
+        return world.now < 1000 + 3600
+
+    world.dispatcher = world.another(is_queued=is_queued)
+    await send(world)
+    assert await until_sent_again(world, 3000) == []
+    assert len(asked) < 30, "a long queue is not asked about often"
+    (again, *_) = await until_sent_again(world, 1000)
+    assert 3600 <= again <= 3600 + 300
+    row = await world.row()
+    assert [entry.what for entry in row.history if entry.what == "message_sent_again"] == ["message_sent_again"]
+
+
+async def test_a_broker_that_cannot_be_asked_stops_no_message(world: World) -> None:
+    async def is_queued(job: Job) -> bool:
+        raise ConnectionError("the broker is away")
+
+    world.dispatcher = world.another(is_queued=is_queued)
+    await send(world)
+    assert (await until_sent_again(world, 30))[:2] == [8, 24]
+
+
+async def test_a_closing_message_that_still_waits_is_not_sent_again(world: World) -> None:
+    waiting = [True]
+
+    async def is_queued(job: Job) -> bool:
+        return waiting[0]
+
+    world.dispatcher = world.another(is_queued=is_queued)
+    await world.accept()
+    await world.until(Stage.CLOSING)
+    for _ in range(100):
+        world.now += 1
+        await world.turn()
+    assert len(world.publisher.closed) == 1
+    waiting[0] = False
+    for _ in range(100):
+        world.now += 1
+        await world.turn()
+    assert len(world.publisher.closed) > 1

@@ -37,6 +37,7 @@ class World:
     now: float = 1000.0
     fal: FakeFal = field(default_factory=FakeFal)
     fetcher: FakeFetcher = field(default_factory=FakeFetcher)
+    store: FakeStore = field(default_factory=FakeStore)
     publisher: FakePublisher = field(default_factory=FakePublisher)
     providers: dict[str, Any] = field(default_factory=dict)
     health: WatchedHealth | None = None
@@ -51,10 +52,10 @@ class World:
         self.providers["fal"] = self.fal
         self.dispatcher = self.another()
 
-    def another(self, ledger: Any = None) -> Dispatcher:
+    def another(self, ledger: Any = None, **more: Any) -> Dispatcher:
         """Another worker's dispatcher, over the same ledger unless one is given."""
         fetcher: Any = self.fetcher
-        store: Any = FakeStore()
+        store: Any = self.store
         inputs: Any = self.inputs
         context = Context(
             CATALOGUE,
@@ -69,6 +70,7 @@ class World:
             memory=self.memory,
             signals=self._signals,
             checks=answer_checks(app),
+            **more,
         )
         pace = DispatcherOptions(["generation"], LEASE_S, 10, monotonic=lambda: self.now, idle_s=0.0)
         return Dispatcher(ledger or self.ledger, context, self.publisher, pace)

@@ -175,7 +175,7 @@ async def test_the_life_of_a_lost_submission_can_be_read(world: World) -> None:
     await world.accept()
     told = "\n".join(story(await world.until(Stage.CLOSING)))
     assert "unknown whether the provider has taken it: not in the provider's list yet" in told
-    assert "will be tried again: never found: it may have been taken, and paid for" in told
+    assert "will be tried again: nobody has it: it was not taken" in told
     assert "attempt 2: fal fal-ai/flux/schnell, a possible duplicate" in told
     assert told.endswith(
         "money: billed between 0.0060 and 0.0090 USD; "

@@ -21,7 +21,16 @@ from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
 from worker.providers.anthropic.errors import anthropic_error, no_answer_error
 from worker.providers.anthropic.message import answer_of, body_of
-from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
+from worker.providers.base import (
+    Call,
+    CancelResult,
+    LostSubmission,
+    Provider,
+    Reply,
+    RunFailure,
+    RunStatus,
+    SearchResult,
+)
 
 BASE_URL = "https://api.anthropic.com"  # set, so that no variable of the SDK sends the key elsewhere
 TWIN_KEY = "twin"  # the twin accepts any key
@@ -104,9 +113,9 @@ class Anthropic:
         """A ticket that nothing can be done with."""
         return Ticket(request_id)
 
-    async def find(self, lost: LostSubmission) -> Ticket | None:
+    async def find(self, lost: LostSubmission) -> SearchResult:
         """Anthropic has no list of messages."""
-        return None
+        return SearchResult()
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -4,9 +4,7 @@
 """
 
 import asyncio
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import fal_client
 import fal_client.client as sdk
 import httpx
+import structlog
 from fal_client import AsyncRequestHandle, FalClientHTTPError
 
 from config.keys.fal import FalKey, find_fal_key
@@ -41,17 +40,20 @@ from worker.providers.base import (
     RunFailure,
     Running,
     RunStatus,
+    SearchResult,
 )
+from worker.providers.fal.billing_events import billing_events
 from worker.providers.fal.errors import fal_error
 from worker.providers.fal.guard import FalGuard, is_from_fal
-from worker.providers.fal.request_list import find_request
+from worker.providers.fal.platform import TWIN_KEY, platform_url
+from worker.providers.fal.request_list import EARLIER_S, find_request
+from worker.providers.fal.tags import ATTEMPT, JOB, job_tag, tag_header
 from worker.providers.fal.upload import upload_file
 
+log = structlog.get_logger(__name__)
+
 YEAR_S = 31_536_000  # no run takes longer
-TWIN_KEY = "twin:twin"  # the twin accepts any key
-PLATFORM_URL = "https://api.fal.ai"
 UPLOAD_S = 1800.0  # timeout of one file
-_TAG = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
@@ -70,8 +72,7 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
     http = await client._client
     http._transport = FalGuard(transport, settings.fal_base_url)
     http._cookies = NoCookies()
-    platform_url = f"{settings.fal_base_url}/api" if settings.fal_base_url else PLATFORM_URL
-    return Fal(client, http, platform_url, settings)
+    return Fal(client, http, platform_url(settings), settings)
 
 
 def point_sdk_at(base: str) -> None:
@@ -111,7 +112,7 @@ class Fal:
                 dict(call.arguments),
                 priority="low" if is_low else "normal",
                 webhook_url=call.webhook_url,
-                headers={"X-Fal-Tags": f"job={_tag(call.job_id)},attempt={call.attempt}"},
+                headers={"X-Fal-Tags": tag_header(call.job_id, call.attempt)},
             )
         except FalClientHTTPError as error:
             raise _sdk_error(error) from error
@@ -125,10 +126,33 @@ class Fal:
         """The ticket, with URLs that the SDK builds from the app and the id."""
         return _ticket(AsyncRequestHandle.from_request_id(self._http, endpoint, request_id))
 
-    async def find(self, lost: LostSubmission) -> Ticket | None:
-        """Searches the list of this endpoint's ended requests. It has inputs only if the account stores payloads."""
-        request_id = await find_request(self._http, self._platform_url, lost)
-        return self.ticket_of(lost.endpoint, request_id) if request_id else None
+    async def find(self, lost: LostSubmission) -> SearchResult:
+        """Search the list of ended requests, then the billing events with our tags.
+
+        The list has inputs only if the account stores payloads. The billing events need tagged reporting, which fal
+        switches on: they can show a submission, but never that there is none.
+        """
+        try:
+            listed = await find_request(self._http, self._platform_url, lost)
+        except ExternalServiceError:
+            if ticket := await self._billed(lost):
+                return SearchResult(ticket)
+            raise
+        if listed.request_id:
+            return SearchResult(self.ticket_of(lost.endpoint, listed.request_id))
+        return SearchResult(await self._billed(lost), listed.until)
+
+    async def _billed(self, lost: LostSubmission) -> Ticket | None:
+        """The ticket of the request that was billed with this attempt's tags."""
+        tags = {JOB: job_tag(lost.job_id), ATTEMPT: str(lost.attempt)}
+        since = lost.since - EARLIER_S
+        try:
+            events = await billing_events(self._http, self._platform_url, since=since, tags=tags)
+        except ExternalServiceError as error:
+            log.debug("billing_events_not_read", job=lost.job_id, error=error.message)
+            return None
+        ids = {event.request_id for event in events if event.request_id not in lost.known}
+        return self.ticket_of(lost.endpoint, ids.pop()) if len(ids) == 1 else None
 
     async def upload(self, media: Media | Path) -> str:
         """Upload to fal's file store, over the SDK's own connections. Uploads are not billed."""
@@ -209,11 +233,6 @@ class Fal:
 def _ticket(handle: AsyncRequestHandle) -> Ticket:
     urls = {"status": handle.status_url, "response": handle.response_url, "cancel": handle.cancel_url}
     return Ticket(handle.request_id, urls)
-
-
-def _tag(job_id: str) -> str:
-    """The job's id, or its hash where fal does not allow its characters in a tag."""
-    return job_id if _TAG.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()
 
 
 def _sdk_error(error: FalClientHTTPError) -> ExternalServiceError:

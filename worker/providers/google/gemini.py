@@ -14,7 +14,16 @@ from worker.errors import InternalError, ProviderDisabledError, RequestRefusedEr
 from worker.files.media import Media
 from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
+from worker.providers.base import (
+    Call,
+    CancelResult,
+    LostSubmission,
+    Provider,
+    Reply,
+    RunFailure,
+    RunStatus,
+    SearchResult,
+)
 from worker.providers.google.language import generate_text
 from worker.providers.google.memory import call_bytes
 from worker.providers.google.models import ModelKind, kind_of
@@ -85,9 +94,9 @@ class Gemini:
         """A ticket that nothing can be done with."""
         return Ticket(request_id)
 
-    async def find(self, lost: LostSubmission) -> Ticket | None:
+    async def find(self, lost: LostSubmission) -> SearchResult:
         """Google has no list of requests."""
-        return None
+        return SearchResult()
 
     async def aclose(self) -> None:
         """Close connections."""

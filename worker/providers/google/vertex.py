@@ -14,7 +14,16 @@ from worker.errors import ProviderDisabledError, RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, CancelResult, LostSubmission, Provider, Reply, RunFailure, RunStatus
+from worker.providers.base import (
+    Call,
+    CancelResult,
+    LostSubmission,
+    Provider,
+    Reply,
+    RunFailure,
+    RunStatus,
+    SearchResult,
+)
 from worker.providers.google.language import generate_text
 from worker.providers.google.memory import VIDEO_MB, call_bytes
 from worker.providers.google.models import ModelKind, kind_of
@@ -97,9 +106,9 @@ class Vertex:
         """A ticket needs only the operation's name."""
         return Ticket(request_id)
 
-    async def find(self, lost: LostSubmission) -> Ticket | None:
+    async def find(self, lost: LostSubmission) -> SearchResult:
         """Google has no list of the operations of its models."""
-        return None
+        return SearchResult()
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -1,0 +1,98 @@
+"""Sends one item of the load through Celery, in this process or in a process that runs an older version.
+
+As a script it runs in a copy of the older version, reads one item in each line, and answers with the ids. So it imports
+only what that version has, too.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from celery import chain, chord, group
+from celery.result import AsyncResult
+
+Call = tuple[str, dict[str, Any]]  # a task's name and its fields
+
+
+def send(kind: str, calls: Sequence[Call], key: str | None = None) -> list[AsyncResult]:
+    """Send a job, chain, group or chord; return the results of all parts, in their order. Raises what Celery raises."""
+    tasks = tasks_by_name()
+    signatures = [tasks[name].s(**fields) for name, fields in calls]
+    match kind:
+        case "chain" | "next revoked":
+            first, then = signatures
+            last = chain(first, then.clone(immutable=kind != "chain")).apply_async()
+            return [last.parent, last]
+        case "group":
+            return list(group(signatures).apply_async().results)
+        case "chord" | "body revoked":
+            body = chord(signatures[:-1])(signatures[-1].clone(immutable=True))
+            return [*body.parent.results, body]
+    name, fields = calls[0]
+    return [tasks[name].delay(**fields, **({"idempotency_key": key} if key else {}))]
+
+
+def tasks_by_name() -> dict[str, Any]:
+    """Return the tasks that the load uses."""
+    from tasks.generation import text_to_image
+    from tasks.language import caption, style
+    from tasks.training import lora
+    from tasks.video import image_to_video
+
+    return {task.name: task for task in (text_to_image, image_to_video, lora, caption, style)}
+
+
+class CallerError(RuntimeError):
+    """An error of the process that runs the older version."""
+
+
+class OldCaller:
+    """A process that sends with the version in a folder. Safe to use from any thread."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", __file__],
+            env={**os.environ, **environment, "PYTHONPATH": str(folder)},
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def send(self, kind: str, calls: Sequence[Call], key: str | None = None) -> list[AsyncResult]:
+        """See `send`. Raises `CallerError` with the error of that process."""
+        assert self._process.stdin and self._process.stdout
+        with self._lock:
+            self._process.stdin.write(json.dumps([kind, calls, key]) + "\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._process.stdout.readline() or '{"error": "the process has ended"}')
+        if "error" in answer:
+            raise CallerError(answer["error"])
+        return [AsyncResult(job) for job in answer["ids"]]
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def main() -> None:
+    """Answer each line until the input ends."""
+    for line in sys.stdin:
+        kind, calls, key = json.loads(line)
+        try:
+            answer: dict[str, Any] = {"ids": [result.id for result in send(kind, calls, key)]}
+        except Exception as error:  # noqa: BLE001  # every error that a caller can see
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)  # else Celery's results connect to Redis while Python shuts down

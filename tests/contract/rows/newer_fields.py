@@ -1,0 +1,18 @@
+"""The names that the version before does not know, with the reason why that is safe.
+
+A key is a name as `row_names.names_of` makes it. A value says what happens when the version before writes the row
+again: how the field survives, or why nothing breaks without it.
+"""
+
+from collections.abc import Mapping
+
+NEWER: Mapping[str, str] = {
+    "Options.duplicates": "Whether a lost submission is made again. The version before makes it again once, whatever the "
+    "option says. After it has written the row, this version decides by the price, as for a job without the option.",
+    "Options.duplicates=allow": "See Options.duplicates: the field is ignored, so no row is unreadable because of it.",
+    "Options.duplicates=never": "See Options.duplicates: the field is ignored, so no row is unreadable because of it.",
+    "signal outcome:N": "What an attempt without a ticket led to. The version before keeps the signal until the ending "
+    "and does not read it: it decides about the lost call as it always did.",
+    "key cancelled": "A cancel that came before its row. It has an expiry. If the version before writes the row, it does "
+    "not read the note, and the job runs as it always did there; a producer or a worker of this version reads it.",
+}

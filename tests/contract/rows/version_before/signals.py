@@ -1,0 +1,43 @@
+"""Signals that other processes leave on a row for its next step: a cancel, a webhook report, a late ticket."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+CANCEL = "cancel"
+
+
+@dataclass(frozen=True)
+class WebhookReport:
+    """A provider's report, by webhook, that a run has ended."""
+
+    request_id: str
+    status: Literal["OK", "ERROR"]
+    at: float  # the gateway's clock, seconds since the epoch
+    payload: Mapping[str, Any] | None = None
+    payload_error: str | None = None  # why the payload is missing; the answer can still be fetched
+    error: str | None = None
+
+    def dump(self) -> str:
+        """The report as JSON, the value of a signal."""
+        return _REPORT.dump_json(self).decode()
+
+    @classmethod
+    def load(cls, raw: str) -> "WebhookReport":
+        """The report from its JSON."""
+        return _REPORT.validate_json(raw)
+
+
+_REPORT = TypeAdapter(WebhookReport)
+
+
+def webhook_signal(attempt: int) -> str:
+    """The name of the signal with an attempt's webhook report."""
+    return f"webhook:{attempt}"
+
+
+def ticket_signal(attempt: int) -> str:
+    """The name of the signal with an attempt's ticket, when the claim was lost before the ticket was written."""
+    return f"ticket:{attempt}"

@@ -1,0 +1,99 @@
+"""Whether a message still waits in its queue: in order of sending, past messages of others, and when a worker has it."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+
+from tasks.generation import text_to_image
+from tests.conftest import point_producer_at
+from worker.edge.message import endings_queue, send_again, send_closing
+from worker.edge.queued import QueuedMessages
+from worker.edge.sending import producer
+from worker.jobs.job import Job, Stage
+
+
+@pytest.fixture
+async def queued(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[QueuedMessages]:
+    point_producer_at({"KILNHAND_REDIS_URL": redis_url}, monkeypatch)
+    queued = QueuedMessages(redis_url)
+    yield queued
+    await queued.aclose()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Any:
+    return redis.Redis.from_url(redis_url, decode_responses=True)
+
+
+def send(**options: Any) -> Job:
+    row = producer().row(text_to_image.apply_async(kwargs={"prompt": "x"}, **options).id)
+    assert row
+    return row.job
+
+
+async def test_a_message_waits_until_it_is_taken(queued: QueuedMessages, client: Any) -> None:
+    jobs = [send() for _ in range(3)]
+    assert [await queued.has(job) for job in jobs] == [True, True, True]
+    client.rpop("generation")
+    assert [await queued.has(job) for job in jobs] == [False, True, True]
+    client.delete("generation")
+    assert [await queued.has(job) for job in jobs] == [False, False, False]
+
+
+async def test_messages_of_others_in_front_are_looked_past(queued: QueuedMessages, client: Any) -> None:
+    lost, job = send(), send()
+    client.rpop("generation")
+    for _ in range(3):
+        client.rpush("generation", json.dumps({"headers": {"id": "theirs"}, "body": ""}))
+    assert [await queued.has(each) for each in (lost, job)] == [False, True]
+    client.delete("generation")
+    client.rpush("generation", "not JSON")
+    assert await queued.has(job), "it may wait behind messages of others"
+
+
+async def test_a_message_that_a_worker_has_just_taken_is_not_sent_again(queued: QueuedMessages, client: Any) -> None:
+    job = send()
+    raw, (seconds, _) = client.rpop("generation"), client.time()
+    client.hset("unacked", "tag", json.dumps([json.loads(raw), "", "generation"]))
+    client.zadd("unacked_index", {"tag": seconds})
+    assert await queued.has(job)
+    client.zadd("unacked_index", {"tag": seconds - 9})
+    assert not await queued.has(job), "its worker has died"
+    client.hset("unacked", "tag", json.dumps([{"headers": {"id": "theirs"}}, "", "generation"]))
+    assert not await queued.has(job)
+
+
+async def test_a_message_with_a_priority_waits_in_a_list_of_its_own(queued: QueuedMessages, client: Any) -> None:
+    job = send(priority=7)
+    assert await queued.has(job)
+    client.delete("generation\x06\x166")
+    assert not await queued.has(job)
+
+
+async def test_a_message_that_was_sent_again_counts_from_then(queued: QueuedMessages, client: Any) -> None:
+    job = send()
+    client.delete("generation")
+    later = send()
+    assert not await queued.has(job)
+    again = replace(job, resent_at=(later.sent_at or 0) + 1)
+    send_again(text_to_image, again)
+    assert await queued.has(again)
+
+
+async def test_closing_messages_have_a_queue_of_their_own(queued: QueuedMessages, client: Any) -> None:
+    job = send().move(Stage.CLOSING, ending=Stage.CANCELLED, closed_at=producer().now())
+    assert not await queued.has(job)
+    send_closing(text_to_image, job)
+    assert await queued.has(job)
+    assert client.llen(endings_queue("generation")) == 1
+
+
+async def test_another_broker_is_not_asked() -> None:
+    other = QueuedMessages("amqp://guest@localhost//")
+    job = Job("a", "t", "q", {}, None, None, 0.0)  # type: ignore[arg-type]
+    assert not await other.has(job)
+    await other.aclose()

@@ -1,0 +1,54 @@
+"""The store of a world, and what brings files into it. Downloads, decoding and checks have tests of their own."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.simulation.decisions import CRASH, FREEZE, Decisions, Fault
+from tests.simulation.virtual_loop import CrashedError, Process
+from worker.errors import ServiceUnavailableError
+from worker.jobs.job import Artefact, Piece
+from worker.testing import crash
+
+AWAY = Fault("store away", weight=0.5)
+
+
+class Files:
+    """See `worker.files.fetch.Fetcher` and `worker.files.base.Store`. One for each worker; the store is the world's."""
+
+    def __init__(self, stored: dict[str, float], process: Process, decisions: Decisions) -> None:
+        self._stored, self._process, self._decisions = stored, process, decisions
+
+    def is_uploading(self, job_id: str) -> bool:
+        """Never: files are small."""
+        return False
+
+    async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+        """Store every file of the answer."""
+        return tuple([await self._keep(job_id, n) for n in range(len(answer["images"]))])
+
+    async def keep_all(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+        """Store files that came inside an answer."""
+        return tuple([await self._keep(job_id, n) for n in range(len(files))])
+
+    async def _keep(self, job_id: str, n: int) -> Artefact:
+        process, label = self._process, f"{self._process.name} put"
+        process.check()
+        fault, seconds = self._decisions.fault(label, (CRASH, FREEZE, AWAY))
+        if fault == CRASH.name:
+            process.crash()
+            raise CrashedError
+        if fault == FREEZE.name:
+            process.freeze(seconds)
+        await asyncio.sleep(self._decisions.between(label, 0.01, 0.5))
+        if fault == AWAY.name:
+            raise ServiceUnavailableError("the store is away")
+        crash.point("before_put")
+        key = f"jobs/{job_id}/images-{n}.png"
+        self._stored[key] = process.loop.time()
+        crash.point("after_put")
+        return Artefact("images", key, "image", "image/png", 3, "00", 10, 10)
+
+    async def url(self, key: str, seconds: float) -> str:
+        """A URL."""
+        return f"https://ours/{key}"

@@ -1,0 +1,18 @@
+"""What the platform API allows and stores for every account. Tests set it; times are in `twin.pace`."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PlatformSettings(BaseModel):
+    """The current settings. Each field can be set alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    list_allowed: bool = Field(default=True, description="whether keys have the permission models:requests:read")
+    list_missing_share: float = Field(default=0.0, ge=0, le=1, description="share of requests that the list never gets")
+    stores_payloads: bool = Field(default=True, description="whether the list has inputs and outputs")
+    billing_allowed: bool = Field(default=True, description="whether keys have the permission billing:usage:read")
+    tagged_reporting: bool = Field(default=True, description="whether billing events with tags are switched on")
+    tag_keys: tuple[str, ...] | None = Field(
+        default=None, description="the tags that are activated for reporting; null: every tag"
+    )
