@@ -142,7 +142,8 @@ async def test_a_lost_call_that_costs_more_than_the_setting_is_not_repeated(worl
     assert (row.ending, codes(row), vertex(world).calls.count("submit")) == (
         Stage.FAILED, ["submit_unknown"], int(lose is lose_the_answer)
     )  # fmt: skip
-    assert row.attempts[0].cost and row.attempts[0].cost.usd == 0.0336
+    cost = row.attempts[0].cost
+    assert cost and cost.upper_usd and 0.0336 < cost.upper_usd < 0.05
 
 
 async def test_a_worker_that_dies_between_the_answer_and_the_row_leaves_a_possible_duplicate(world: World) -> None:
@@ -293,7 +294,7 @@ async def test_an_answer_that_comes_too_late_to_be_written_is_left_to_the_worker
     assert "outcome:1" in world.ledger.rows["a"].signals
     row = await world.until(Stage.CLOSING)
     assert (row.ending, len(row.attempts), len(vertex(world).sent)) == (Stage.COMPLETED, 1, 1)
-    assert row.artefacts and row.attempts[0].cost and not row.attempts[0].cost.estimated
+    assert row.artefacts and row.attempts[0].cost and row.attempts[0].cost.lower_usd == 0.0336
     assert any("by the worker that sent it" in entry.text for entry in row.history)
 
 
