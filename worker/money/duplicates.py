@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from worker.jobs.job import Attempt, Job
 from worker.jobs.status import State, state_of
+from worker.jobs.total_cost import is_lost
 from worker.money.bills import Bill
-from worker.money.booked import Booked, booked_attempts, is_lost
+from worker.money.booked import Booked, booked_attempts
 
 
 @dataclass(frozen=True)
