@@ -9,7 +9,7 @@ from tests.simulation.payments import Paid, Payments
 from tests.simulation.virtual_loop import CrashedError, Process
 from worker.errors import RateLimitError, ServiceUnavailableError, SubmitUnknownError
 from worker.jobs.job import Ticket
-from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, RunStatus
+from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, RunStatus, SearchResult
 
 CRASH_IN_CALL = Fault("crash in the call", weight=1.5)
 FREEZE_IN_CALL = Fault("freeze in the call", 1.0, 40.0, 1.5)
@@ -95,9 +95,9 @@ class AtOnce:
         """Never called."""
         raise NotImplementedError
 
-    async def find(self, lost: LostSubmission) -> Ticket | None:
+    async def find(self, lost: LostSubmission) -> SearchResult:
         """Nothing is listed."""
-        return None
+        return SearchResult()
 
     async def aclose(self) -> None:
         """Do nothing."""

@@ -17,6 +17,7 @@ from worker.edge.message import ACCEPTED_AT_HEADER
 
 VISIBILITY_S = 60.0
 RESTORE_S = 10.0
+TAKEN_S = 8.0  # a worker that has a message for longer is taken for dead
 LOST = Fault("message lost")
 DOUBLED = Fault("message doubled")
 LATE = Fault("message late", 1.0, 30.0)
@@ -35,6 +36,7 @@ class Message:
     queue: str
     number: int = 0
     at: float = 0.0  # when it was put on its queue
+    taken_at: float = 0.0  # when a worker noted it as unacknowledged
     redelivered: bool = False
 
     @property
@@ -87,10 +89,12 @@ class Broker:
         self._deliver()
 
     def waits_s(self, job_id: str, *, closing: bool) -> float:
-        """How long a message of this id has been in a queue, or unacknowledged; 0 when there is none."""
-        there = [*self.unacked.values(), *(message for queue in self.queues.values() for message in queue)]
+        """How long a message of this id has been in a queue, or in a worker's hands just now; 0 when there is none."""
+        now = self.server.loop.time()
+        taken = [message for message in self.unacked.values() if now - message.taken_at < TAKEN_S]
+        there = [*taken, *(message for queue in self.queues.values() for message in queue)]
         same = (message.at for message in there if message.id == job_id and message.is_closing == closing)
-        return self.server.loop.time() - min(same, default=self.server.loop.time())
+        return now - min(same, default=now)
 
     async def take(self, process: Process, queues: Sequence[str]) -> Message:
         """The next message of these queues, noted as unacknowledged."""
@@ -107,6 +111,7 @@ class Broker:
         return message
 
     def _note(self, message: Message) -> None:
+        message.taken_at = self.server.loop.time()
         self.unacked[message.number] = message
         later = VISIBILITY_S + RESTORE_S * self.server.decisions.chance("broker restore")
         self.server.loop.outside_later(later, self._restore, message)

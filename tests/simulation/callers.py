@@ -58,4 +58,5 @@ def start(world: Any, order: Order) -> None:
 
 def _request(order: Order, job: str) -> dict[str, Any]:
     request: dict[str, Any] = {"prompt": job, "model": MODEL, "provider": order.provider, "fallback": False}
-    return request if order.deadline_s is None else {**request, "deadline_s": order.deadline_s}
+    options = {"deadline_s": order.deadline_s, "duplicates": order.duplicates}
+    return request | {name: value for name, value in options.items() if value is not None}

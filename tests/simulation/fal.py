@@ -63,7 +63,7 @@ class FalServer:
         """The answer to a call, which takes effect now."""
         parts = urlsplit(url)
         if parts.hostname == "api.fal.ai":
-            return self._list(parse_qs(parts.query))
+            return self._list(parse_qs(parts.query)) if "/requests/" in parts.path else self._billing()
         if found := _REQUEST.search(parts.path):
             request = self.requests.get(found["id"])
             if request is None:
@@ -144,8 +144,13 @@ class FalServer:
         if self.decisions.is_open and self.decisions.chance("fal list") < self.list_fails:
             return Answer(503, {"error": {"message": "unavailable"}})
         shown = [each for each in self.requests.values() if each.ends_at + self.list_lag_s <= self.loop.time()]
-        items = [self._item(each) for each in shown if each.endpoint in query.get("endpoint_id", ())]
+        asked = {name for names in query.get("endpoint_id", ()) for name in names.split(",")}
+        items = [self._item(each) for each in shown if each.endpoint in asked]
         return Answer(200, {"items": items[::-1], "next_cursor": None, "has_more": False})
+
+    def _billing(self) -> Answer:
+        """fal has to switch on the billing events by tag; it has not."""
+        return Answer(403, {"error": {"message": "not enabled"}})
 
     def _item(self, request: Request) -> dict[str, Any]:
         return {

@@ -1,8 +1,8 @@
 """The store of a world, and what brings files into it. Downloads, decoding and checks have tests of their own."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, BinaryIO
 
 from tests.simulation.decisions import CRASH, FREEZE, Decisions, Fault
 from tests.simulation.virtual_loop import CrashedError, Process
@@ -16,8 +16,10 @@ AWAY = Fault("store away", weight=0.5)
 class Files:
     """See `worker.files.fetch.Fetcher` and `worker.files.base.Store`. One for each worker; the store is the world's."""
 
-    def __init__(self, stored: dict[str, float], process: Process, decisions: Decisions) -> None:
-        self._stored, self._process, self._decisions = stored, process, decisions
+    def __init__(
+        self, stored: dict[str, float], objects: dict[str, bytes], process: Process, decisions: Decisions
+    ) -> None:
+        self._stored, self._objects, self._process, self._decisions = stored, objects, process, decisions
 
     def is_uploading(self, job_id: str) -> bool:
         """Never: files are small."""
@@ -48,6 +50,28 @@ class Files:
         self._stored[key] = process.loop.time()
         crash.point("after_put")
         return Artefact("images", key, "image", "image/png", 3, "00", 10, 10)
+
+    async def put(self, key: str, file: BinaryIO, content_type: str) -> None:
+        """Keep an object of ours, such as the outcome of a submission."""
+        self._process.check()
+        fault, _ = self._decisions.fault(f"{self._process.name} put object", (CRASH, AWAY))
+        if fault == CRASH.name:
+            self._process.crash()
+            raise CrashedError
+        await asyncio.sleep(0.05)
+        if fault == AWAY.name:
+            raise ServiceUnavailableError("the store is away")
+        self._objects[key] = file.read()
+
+    async def read(self, key: str) -> AsyncIterator[bytes]:
+        """An object of ours."""
+        await asyncio.sleep(0.05)
+        yield self._objects[key]
+
+    async def delete(self, key: str) -> None:
+        """Remove an object of ours."""
+        self._process.check()
+        self._objects.pop(key, None)
 
     async def url(self, key: str, seconds: float) -> str:
         """A URL."""

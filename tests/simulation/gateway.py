@@ -9,7 +9,7 @@ from tests.simulation.decisions import Fault
 from tests.simulation.fal import Request
 from tests.simulation.ledger import LedgerClient
 from tests.simulation.virtual_loop import Process
-from worker.gateway.webhook_signals import WebhookBody, record_webhook
+from worker.gateway.webhook_signals import WebhookBody, WebhookKind, record_webhook
 
 LOST = Fault("webhook lost", weight=1.0)
 DOUBLED = Fault("webhook doubled")
@@ -44,8 +44,9 @@ class Gateway:
         for pause_s in (*RETRIES_S, None):
             try:
                 async with asyncio.timeout(5.0):
-                    await record_webhook(self._ledger, job, int(attempt), body, self._world.loop.time())
-                self.reported.setdefault(request.paid.request_id, self._world.loop.time())
+                    kind = await record_webhook(self._ledger, job, int(attempt), body, self._world.loop.time())
+                if kind is WebhookKind.ACCEPTED:
+                    self.reported.setdefault(request.paid.request_id, self._world.loop.time())
                 return
             except (RedisError, TimeoutError):
                 if pause_s is None:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.simulation.fibers import wait_for
@@ -11,7 +11,7 @@ from tests.simulation.redis_server import RedisServer, result_of
 from tests.simulation.virtual_loop import Process
 from worker.jobs.job import Job
 from worker.ledger.base import Claim, IdempotencyKey
-from worker.ledger.memory import MemoryLedger
+from worker.ledger.memory import MemoryLedger, StoredRow
 
 IDLE_CLAIM_S = 20.0  # the longest that a claim waits for a row to come due
 
@@ -57,6 +57,10 @@ class SharedLedger:
                 self._waiters.remove(waiter)
 
 
+def _is_held(row: StoredRow | None, claim: Claim) -> bool:
+    return row is not None and row.fence == claim.fence
+
+
 def _wake(woken: "asyncio.Future[None]") -> None:
     if not woken.done():
         woken.set_result(None)
@@ -80,12 +84,26 @@ class LedgerClient:
         return await self.shared.server.command(self.process, name, work)
 
     async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
-        """Claim due rows; a call that would find none waits a little."""
+        """Claim due rows; a call that would find none waits a little. A repeated call gets its claims again."""
         await self.shared.until_due(queues, IDLE_CLAIM_S)
-        memory = self.shared.memory
-        found: tuple[list[Claim], float | None]
-        found = await self._call("claim", lambda: result_of(memory.claim(queues, limit, lease_s)))
+        given: list[Claim] = []
+
+        def run() -> tuple[list[Claim], float | None]:
+            memory = self.shared.memory
+            again = [self._again(claim) for claim in given if _is_held(memory.rows.get(claim.job.id), claim)]
+            claims, wait = result_of(memory.claim(queues, limit - len(again), lease_s))
+            given.extend(claims)
+            return [*again, *claims], wait
+
+        found: tuple[list[Claim], float | None] = await self._call("claim", run)
         return found
+
+    def _again(self, claim: Claim) -> Claim:
+        """The claim as `claim.lua` returns it to a repeated call."""
+        row, now = self.shared.memory.rows[claim.job.id], self.shared.server.loop.time()
+        return replace(
+            claim, job=row.job, now=now, signals=dict(row.signals), signal_count=row.signal_count, late_s=0.0
+        )
 
     async def hold(self, job_ids: Sequence[str], lease_s: float) -> None:
         """Renew the leases of endings; nothing is sent for none."""

@@ -19,6 +19,7 @@ class Order:
     stop: str = ""  # how it is stopped: "cancel" or "revoke"
     stop_s: float = 0.0  # seconds after it was sent
     deadline_s: float | None = None
+    duplicates: str | None = None  # the option
 
     @property
     def jobs(self) -> tuple[str, ...]:
@@ -62,6 +63,7 @@ def plan_of(seed: int) -> Plan:
                 pick(f"stop {n}", "", "", "", "cancel", "revoke"),
                 round(uniform(seed, f"plan stop {n}") ** 2 * 25, 1),
                 pick(f"deadline {n}", None, None, None, None, None, 30.0, 120.0),
+                pick(f"duplicates {n}", None, None, "allow", "never"),
             )
         )
     return Plan(

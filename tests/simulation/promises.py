@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import states
 
+from worker.errors import InternalError
 from worker.jobs.job import Job, Stage
 
 STATE_OF = {Stage.COMPLETED: states.SUCCESS, Stage.FAILED: states.FAILURE, Stage.CANCELLED: states.REVOKED}
@@ -57,6 +58,8 @@ class Promises:
                 self.broken("one_ending", "row", job.id, f"its row was {before.stage}, then {job.stage}")
             if before.ending is not None and job.ending != before.ending:
                 self.broken("one_ending", "ending", job.id, f"its ending was {before.ending}, then {job.ending}")
+        if job.error and job.error.code == InternalError.code:
+            self.broken("no_job_lost", "defect", job.id, f"it ended by a defect of ours: {job.error.message}")
         attempt = job.attempt
         if job.stage in WITH_TICKET and not (attempt and attempt.was_taken):
             self.broken("ticket_first", "ticket", job.id, f"its row is at {job.stage}, and has no ticket")
@@ -139,7 +142,9 @@ class Promises:
                 self.broken("paid_once", "attempt", job_id, f"attempt {number} was taken {times} times")
         billed = [paid for paid in taken if paid.usd]
         marked = sum(attempt.possible_duplicate for attempt in attempts.values())
-        if len(billed) > 1 + marked:
+        reported = self._world.gateway.reported
+        told = [paid for paid in billed if "after it was taken" not in paid.how or paid.request_id in reported]
+        if len(told) > 1 + marked:
             self.broken("paid_once", "unmarked", job_id, f"paid {len(billed)} times, marked {marked}: {_names(billed)}")
         for before, after in itertools.pairwise(billed):
             if not self._world.may_be_repeated(before, after.at):

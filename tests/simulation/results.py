@@ -64,7 +64,7 @@ class ResultsClient:
         return wait_for(command)
 
     def get(self, key: str) -> Any:
-        return self._call("get", lambda values: _text(values.get(_key(key))))
+        return self._call("get", lambda values: _get(values, _key(key)))
 
     def mget(self, keys: Sequence[str]) -> list[Any]:
         found: list[Any] = self._call("mget", lambda values: [_text(values.get(_key(key))) for key in keys])
@@ -161,6 +161,12 @@ def _chord_extend(values: dict[str, Any], keys: Sequence[str], args: Sequence[An
         _set_claim(values, keys[0], args[0], float(args[1]))
         return 1
     return 0
+
+
+def _get(values: dict[str, Any], key: str) -> Any:
+    if isinstance(values.get(key), tuple):
+        return _text(_claim(values, key)) or None
+    return _text(values.get(key))
 
 
 def _claim(values: dict[str, Any], key: str) -> str:

@@ -12,6 +12,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -28,10 +29,12 @@ import tasks.generation
 import worker.edge.dispatcher_thread as dispatcher_thread
 import worker.edge.message as message_module
 import worker.edge.publisher as publisher_module
+import worker.edge.queued as queued
 import worker.edge.sending as sending
 from config.keys.fal import FalKey
 from config.settings import FalSettings
 from tests.simulation.broker import Message
+from tests.simulation.broker_client import BrokerClient
 from tests.simulation.fibers import wait_for
 from tests.simulation.results import ResultsClient
 from tests.simulation.stand_ins import (
@@ -50,6 +53,7 @@ from tests.simulation.stand_ins import (
 )
 from tests.simulation.virtual_loop import current_process
 from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.message import endings_queue
 from worker.engine.dispatcher import DispatcherOptions
 from worker.providers.fal.provider import Fal, open_fal
 from worker.testing import crash
@@ -132,6 +136,8 @@ class Seams:
         }.items():
             self._set(dispatcher_thread, name, value)
         self._set(publisher_module, "LiveStates", States)
+        self._set(queued, "Redis", BrokerClient)
+        self._set(queued, "BlockingConnectionPool", SimpleNamespace(from_url=lambda *_, **__: None))
         self._set(publisher_module, "ThreadPoolExecutor", Threads)
         self._set(celery_state, "revoked", Revoked())
         for name, closing in (("send_again", False), ("send_closing", True)):
@@ -140,7 +146,8 @@ class Seams:
         return self
 
     def _install_app(self) -> None:
-        self._set(app.conf, "task_queues", [Queue(QUEUE), Queue(DEFAULT_QUEUE)])
+        names = [each for name in (QUEUE, DEFAULT_QUEUE) for each in (endings_queue(name), name)]
+        self._set(app.conf, "task_queues", [Queue(name) for name in names])
         backend = app.backend
         for name in ("_chord_part_return_script", "_chord_cleanup_script", "_chord_claim_extend_script"):
             backend.__dict__.pop(name, None)

@@ -72,6 +72,8 @@ def _simpler(order: Order) -> Iterator[Order]:
         yield replace(order, stop="", stop_s=0.0)
     if order.deadline_s is not None:
         yield replace(order, deadline_s=None)
+    if order.duplicates is not None:
+        yield replace(order, duplicates=None)
     if order.at_s:
         yield replace(order, at_s=0.0)
     if order.kind != "job":

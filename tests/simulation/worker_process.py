@@ -22,6 +22,7 @@ from tests.simulation.ledger import LedgerClient, ProducerClient
 from tests.simulation.virtual_loop import Process
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.dispatcher_thread import DispatcherThread
+from worker.edge.message import endings_queue
 from worker.edge.revoke import revoke
 from worker.engine.context import Context
 from worker.services import Services, _signals
@@ -29,6 +30,7 @@ from worker.services import Services, _signals
 CATALOGUE = load_catalogue()
 SETTINGS = Settings()
 THREADS = 8
+QUEUES = [each for name in (seams.QUEUE, DEFAULT_QUEUE) for each in (endings_queue(name), name)]
 
 
 class Worker:
@@ -55,7 +57,7 @@ class Worker:
         self.revoked.update(self.world.remembered_revokes(self))  # Celery's mingle
         while True:
             await self._slots.acquire()
-            message = await self.world.broker.take(self.process, [seams.QUEUE, DEFAULT_QUEUE])
+            message = await self.world.broker.take(self.process, QUEUES)
             self.process.start(self._deliver(message))
 
     async def _deliver(self, message: Message) -> None:
@@ -90,7 +92,7 @@ class Worker:
     def services(self, checks: Any) -> Services:
         """What `open_services` gives this worker."""
         world, process = self.world, self.process
-        files: Any = Files(world.stored, process, world.decisions)
+        files: Any = Files(world.stored, world.objects, process, world.decisions)
         fal: Any = world.seams.fal
         at_once: Any = AtOnce("vertex", process, world.decisions, world.payments, world.before_take)
         health: Any = _Health(world.health, process)

@@ -25,6 +25,7 @@ from worker.health.base import Policy
 from worker.health.memory import MemoryHealth
 from worker.jobs.job import Stage
 
+DUPLICATE_USD = 0.01  # the setting's default: a lost submission that costs more is not made again without a proof
 FAULTS_S = 240.0  # faults happen so long after the first call
 QUIET_S = 10_800.0  # every job ends within this time after the last fault
 STEP_S = 20.0  # how often the world looks whether it is done
@@ -71,6 +72,7 @@ class World:
         self.promises = Promises(self)
         self.results = Results(self.loop.time, self._on_state)
         self.stored: dict[str, float] = {}
+        self.objects: dict[str, bytes] = {}
         self.health = MemoryHealth(self.loop.time, Policy())
         self.gateway = Gateway(self)
         self.fal = FalServer(self.loop, self.decisions, self.payments, self.gateway.receive)
@@ -207,10 +209,16 @@ class World:
         return f"https://gateway/{job_id}/{attempt}"
 
     def may_be_repeated(self, paid: Paid, at: float) -> bool:
-        """Whether a submission may be paid again: nobody could know of it (docs/reliability.md)."""
-        if paid.provider != "fal":
-            return paid.how in {"process died in the call", "answer lost"}
-        return self.plan.list_is_forbidden and self.gateway.reported.get(paid.request_id, at) >= at
+        """Whether a submission may be paid again at this time: nobody could know of it (docs/reliability.md)."""
+        if "after it was taken" in paid.how:
+            return self.gateway.reported.get(paid.request_id, at) >= at - 1.0
+        order = next(order for order in self.plan.orders if paid.job in order.jobs)
+        if paid.provider == "fal":
+            is_unknowable = self.plan.list_is_forbidden and self.gateway.reported.get(paid.request_id, at) >= at
+        else:
+            is_unknowable = paid.how in {"process died in the call", "answer lost"}
+        is_cheap = paid.usd <= DUPLICATE_USD
+        return is_unknowable and (order.duplicates == "allow" or (order.duplicates is None and is_cheap))
 
     def tell(self, text: str) -> None:
         """Add a line to the story."""
