@@ -13,7 +13,10 @@ from tests.chaos.history import History
 from tests.chaos.payments import JobPayments, Payment, job_payments, payments
 
 LOST = "submit_unknown"  # the error code of an attempt whose answer was lost
-BEFORE_CALL_S, AFTER_CALL_S = 1.5, 14.0  # a slow answer comes up to 12 s after the twin's end of the call, and is then written
+BEFORE_CALL_S, AFTER_CALL_S = (
+    1.5,
+    14.0,
+)  # a slow answer comes up to 12 s after the twin's end of the call, and is then written
 CLOCK_MARGIN_S = 0.1
 
 
