@@ -12,7 +12,7 @@ from tests.simulation.fal import FalServer
 from tests.simulation.fibers import FiberStoppedError
 from tests.simulation.gateway import Gateway
 from tests.simulation.ledger import SharedLedger
-from tests.simulation.payments import Paid, Payments
+from tests.simulation.payments import DIED, Paid, Payments
 from tests.simulation.plan import Plan
 from tests.simulation.promises import Promises, Violation
 from tests.simulation.redis_server import RedisServer
@@ -161,9 +161,10 @@ class World:
     def _crashed(self, worker: Worker) -> None:
         name = worker.process.name
         self.broker.gone(worker.process)
-        for paid in self.payments.taken:  # its call, or its answer, dies with it
-            if paid.process is worker.process and f"jobs/{paid.job}/images-0.png" not in self.stored:
-                paid.how = paid.how or "process died in the call"
+        for paid in self.payments.taken:  # a call whose outcome is on no row dies with it
+            row = self.ledger.memory.rows.get(paid.job)
+            if paid.process is worker.process and row is not None and row.job.stage == Stage.SUBMITTING:
+                paid.how = paid.how or DIED
         share = self.decisions.chance(f"{name} restart")
         away_s = 0.5 + 12 * share if share < self.plan.soon else 30 + 200 * (share - self.plan.soon)
         self.tell(f"{name} crashes, and starts again after {away_s:.1f} s")
@@ -216,7 +217,7 @@ class World:
         if paid.provider == "fal":
             is_unknowable = self.plan.list_is_forbidden and self.gateway.reported.get(paid.request_id, at) >= at
         else:
-            is_unknowable = paid.how in {"process died in the call", "answer lost"}
+            is_unknowable = paid.how in {DIED, "answer lost"}
         is_cheap = paid.usd <= DUPLICATE_USD
         return is_unknowable and (order.duplicates == "allow" or (order.duplicates is None and is_cheap))
 
