@@ -26,12 +26,12 @@ def send(kind: str, calls: Sequence[Call], key: str | None = None) -> list[Async
     match kind:
         case "chain" | "next revoked":
             first, then = signatures
-            last = chain(first, then.clone(immutable=kind != "chain")).apply_async()
+            last = chain(first, then.set(immutable=kind != "chain")).apply_async()
             return [last.parent, last]
         case "group":
             return list(group(signatures).apply_async().results)
         case "chord" | "body revoked":
-            body = chord(signatures[:-1])(signatures[-1].clone(immutable=True))
+            body = chord(signatures[:-1])(signatures[-1].set(immutable=True))
             return [*body.parent.results, body]
     name, fields = calls[0]
     return [tasks[name].delay(**fields, **({"idempotency_key": key} if key else {}))]

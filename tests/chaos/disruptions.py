@@ -19,8 +19,11 @@ from tests.chaos.plan import Disruption
 from tests.chaos.recovery import RecoveryWatch
 from tests.chaos.versions import Versions
 from worker.cli.processes.stack import Child, Stack
+from worker.edge.message import ENDINGS
 
-QUEUES = ("generation", "training", "video", "language", "celery")
+QUEUES = tuple(
+    f"{name}{ending}" for name in ("generation", "training", "video", "language", "celery") for ending in ("", ENDINGS)
+)
 STEAL_FOR_S = 1.0
 CLOSING_HEADER = "kilnhand_since"  # a header that only our closing messages have, also for jobs of a bare `send_task`
 

@@ -46,8 +46,8 @@ class Scale:
 
     seconds: float
     workers: int = 3
-    kill_s: float = 3.5
-    freeze_s: float = 22.0
+    kill_s: float = 2.5
+    freeze_s: float = 11.0
     restart_s: float = 60.0
     redis_freeze_s: float = 80.0
     list_s: float = 25.0  # lost answers while fal's list fails, is forbidden, or lags
@@ -136,6 +136,9 @@ def _kills(random: Random, scale: Scale, outages: list[Disruption], changes: lis
         up = [name for name in worker_names(scale.workers) if down_until.get(name, 0.0) <= at]
         up = [name for name in up if not any(_is_changing(name, at, change) for change in changes)]
         disruption = _kill(random, scale, round(at, 1), up if is_clear(at, outages) else [])
+        if disruption.target == "gateway" and random.random() < 0.5:
+            at += scale.kill_s  # most of the time is left to kills of workers
+            continue
         if disruption.target.startswith("worker"):
             down_until[disruption.target] = at + disruption.seconds + STARTING_S
         found.append(disruption)

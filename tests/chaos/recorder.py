@@ -112,6 +112,9 @@ class Recorder:
         pipe = client.pipeline(transaction=False)
         for key in keys:
             pipe.hmget(key, "stage", "fence")
+        names = {key.decode().removeprefix(ROW) for key in keys}
+        for job in self._rows.keys() - names:  # a refused message: its row is withdrawn
+            del self._rows[job]
         moved = []
         for key, (stage, fence) in zip(keys, pipe.execute(), strict=True):
             job = key.decode().removeprefix(ROW)

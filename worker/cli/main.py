@@ -130,6 +130,22 @@ def audit(
 
 
 @app.command()
+def duplicates(
+    since: Annotated[str | None, typer.Option(help="a date, a moment, or how long ago: 30m, 24h, 7d")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="show at most this many; the counts have all")] = 50,
+    lag: Annotated[
+        float, typer.Option(min=0, help="seconds by which a bill may be late: newer attempts are not judged")
+    ] = 3600,
+    json: AsJson = False,
+) -> None:
+    """List the submissions that were never found, and whether fal has billed their jobs twice."""
+    _use_running_stack()
+    from worker.cli.commands import duplicates as command
+
+    raise typer.Exit(command.run_duplicates(since, limit, lag, json))
+
+
+@app.command()
 def models(
     task: Annotated[str | None, typer.Option(help="only models that serve this task")] = None,
     json: AsJson = False,

@@ -14,9 +14,10 @@ from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import cancelled_instead, end_if_due, is_stopping
 from worker.engine.context import Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail, provenance_of
+from worker.engine.late_news import with_late_tickets, with_refused_searched
 from worker.engine.outcome import handle_error, leave_queue, save_answer
 from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s, observe
-from worker.engine.reconcile import reconcile, with_late_tickets
+from worker.engine.reconcile import reconcile
 from worker.engine.submission import prepare_submission
 from worker.errors import BrokenPieceError, ExternalServiceError, InternalError, RateLimitError, ServiceUnavailableError
 from worker.health.verdict import verdict_of
@@ -225,6 +226,7 @@ async def _store(context: Context, job: Job, step_input: StepInput) -> Transitio
 
 async def _complete(context: Context, job: Job, step_input: StepInput) -> Transition:
     """Decide the ending, with the result as the caller reads it."""
+    job = await with_refused_searched(context, job, step_input)
     urls = {artefact.key: await context.store.url(artefact.key, context.url_s) for artefact in job.artefacts}
     served = step_input.served
     sent = call_arguments(job, served.route, context.checks.get(job.task))

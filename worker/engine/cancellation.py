@@ -9,7 +9,8 @@ from typing import assert_never
 
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail
-from worker.engine.reconcile import book_lost_call, has_late_news
+from worker.engine.late_news import has_late_news
+from worker.engine.reconcile import book_lost_call
 from worker.errors import DeadlineExceededError, ExternalServiceError, InternalError
 from worker.jobs.job import Job, Receipt, Stage
 from worker.providers.base import RUN_CANCELLED, CancelResult

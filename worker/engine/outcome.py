@@ -12,6 +12,7 @@ from typing import Any, assert_never
 from worker.engine.cancellation import end_after_cancel
 from worker.engine.context import NOW, RECLAIM_S, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
+from worker.engine.late_news import settle_s
 from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavailableError
 from worker.jobs.answers import AnswerFaults
 from worker.jobs.job import Job, Observation, Stage
@@ -33,6 +34,7 @@ def handle_error(context: Context, job: Job, error: ExternalServiceError, step_i
     match outcome:
         case Again(after_s):
             again = ended.move(Stage.ACCEPTED, answer=None, observed=Observation(), tries=0)
+            after_s = max(after_s, settle_s(context, ended.attempts[-1], step_input.served.model.usual_s))
             return Transition(again, after_s)
         case Elsewhere():
             return _elsewhere(ended, left, error)

@@ -6,20 +6,19 @@ read, and that shows a request which ended after ours must have. Time proves not
 whether a submission is made again that was not found.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from worker.engine.arguments import call_arguments
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail
 from worker.engine.kept_outcome import OutcomeStore
+from worker.engine.late_news import lost_submission
 from worker.engine.polling import search_again_s, unknown_wait_s
 from worker.errors import AuthenticationError, ExternalServiceError, SubmitUnknownError
-from worker.jobs.job import Attempt, Job, Observation, Stage, Ticket, load_job, load_ticket
-from worker.jobs.signals import outcome_signal, ticket_signal, webhook_signal
-from worker.money.cost import estimated_cost
+from worker.jobs.job import Job, Observation, Stage, Ticket, load_job, load_ticket
+from worker.jobs.signals import outcome_signal, ticket_signal
 from worker.money.worst_case import possible_cost
-from worker.providers.base import LostSubmission
 from worker.routing.retry import (
     FAILED_SEARCHES,
     FORBIDDEN_SEARCHES,
@@ -28,7 +27,6 @@ from worker.routing.retry import (
     backoff_s,
     may_submit_again,
 )
-from worker.routing.served import route_of
 
 _OUTCOME_FIELDS = (
     "attempts", "given_up", "bad_answer", "observed", "answer", "artefacts", "ending", "error", "closed_at",
@@ -69,35 +67,6 @@ async def reconcile(context: Context, job: Job, step_input: StepInput) -> Transi
     return _give_up(context, job, step_input, is_absent=found.verdict == "absent")
 
 
-def has_late_news(job: Job, step_input: StepInput) -> bool:
-    """Whether a signal says what became of the last attempt, though it was given up or refused without a ticket."""
-    return bool(job.attempts) and _news_of(job.attempts[-1], step_input) is not None
-
-
-def with_late_tickets(context: Context, job: Job, step_input: StepInput) -> Job:
-    """The job with the tickets and costs of attempts that turn out to have been taken. Those after them are marked.
-
-    The row of a job has such signals when an answer was lost, or was an error, and the provider worked all the same.
-    """
-    attempts = list(job.attempts)
-    for index, attempt in enumerate(attempts[:-1]):  # reconcile continues with the last one
-        news = _news_of(attempt, step_input)
-        if news is None:
-            continue
-        attempts[index] = taken = _with_news(context, attempt, news, step_input)
-        if taken.was_taken:
-            attempts[index + 1 :] = [replace(later, possible_duplicate=True) for later in attempts[index + 1 :]]
-    return replace(job, attempts=tuple(attempts))
-
-
-def _news_of(attempt: Attempt, step_input: StepInput) -> str | None:
-    """The name of the signal that says what became of an ended attempt without a ticket; None if we know already."""
-    if attempt.was_taken or attempt.ended_at is None:
-        return None
-    names = (outcome_signal(attempt.number), ticket_signal(attempt.number), webhook_signal(attempt.number))
-    return next((name for name in names if name in step_input.signals), None)
-
-
 def book_lost_call(context: Context, job: Job, step_input: StepInput) -> Job:
     """The job with its lost call on the bill. A provider that lists its requests would have shown it: not booked."""
     provider = context.providers.get(job.attempts[-1].provider)
@@ -105,24 +74,6 @@ def book_lost_call(context: Context, job: Job, step_input: StepInput) -> Job:
         return job
     sent = call_arguments(job, step_input.served.route, context.checks.get(job.task))
     return job.with_attempt(cost=possible_cost(step_input.served, sent))
-
-
-def _with_news(context: Context, attempt: Attempt, news: str, step_input: StepInput) -> Attempt:
-    """The attempt as this signal shows it. Its cost is an estimate unless its own worker saw the answer."""
-    raw = step_input.signals[news]
-    if news == outcome_signal(attempt.number):
-        return load_job(raw).attempts[-1]
-    if news == ticket_signal(attempt.number):
-        ticket = load_ticket(raw)
-    else:
-        reported = step_input.webhook(attempt.number)
-        provider = context.providers.get(attempt.provider)
-        if reported is None or provider is None:
-            return attempt
-        ticket = provider.ticket_of(attempt.endpoint, reported.request_id)
-    served = step_input.served
-    cost = estimated_cost(served.model, route_of(served.model, attempt), served.job.step)
-    return replace(attempt, ticket=ticket, cost=attempt.cost or cost)
 
 
 async def _search(context: Context, job: Job, step_input: StepInput) -> _Search:
@@ -138,7 +89,7 @@ async def _search(context: Context, job: Job, step_input: StepInput) -> _Search:
             return _Search("by its webhook", provider.ticket_of(attempt.endpoint, reported.request_id))
         if not provider.lists_requests:
             return _Search("the provider lists no requests", verdict="unproven" if is_over else "open")
-        found = await provider.find(_lost(context, job, step_input))
+        found = await provider.find(lost_submission(context, job, attempt, step_input))
     except AuthenticationError as error:
         return _Search(error.message, verdict="unproven" if is_over and tries >= FORBIDDEN_SEARCHES else "open")
     except ExternalServiceError as error:
@@ -152,21 +103,6 @@ async def _search(context: Context, job: Job, step_input: StepInput) -> _Search:
     is_searched = waited_s >= allowed_s + UNFRESH_S and tries >= SEARCHES
     how = "not in the provider's list, which shows no later request" if is_over else "not in the provider's list yet"
     return _Search(how, verdict="unproven" if is_searched else "open")
-
-
-def _lost(context: Context, job: Job, step_input: StepInput) -> LostSubmission:
-    attempt = job.attempts[-1]
-    routes = [route for model in context.catalogue.models for route in model.routes]
-    return LostSubmission(
-        job.id,
-        attempt.number,
-        attempt.endpoint,
-        call_arguments(job, step_input.served.route, context.checks.get(job.task)),
-        attempt.started_at,
-        is_marked=attempt.seed is not None,
-        known=frozenset(before.ticket.request_id for before in job.attempts if before.ticket),
-        others=tuple(sorted({route.endpoint for route in routes if route.provider == attempt.provider})),
-    )
 
 
 def _allowed_s(context: Context, job: Job, step_input: StepInput) -> float:

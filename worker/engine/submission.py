@@ -14,7 +14,7 @@ from worker.engine.cancellation import end_if_due
 from worker.engine.context import NOW, RECLAIM_S, CallResources, Context, StepInput, Transition
 from worker.engine.endings import close, fail, final_error
 from worker.engine.input_files import fetch_files, has_files, reserve_memory, retry_soon
-from worker.engine.reconcile import has_late_news
+from worker.engine.late_news import has_late_news
 from worker.errors import AuthenticationError, ExternalServiceError, KilnhandError, ServiceUnavailableError
 from worker.health.base import Permit, Wait
 from worker.health.report import log_changes

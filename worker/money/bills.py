@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from worker.errors import ExternalServiceError
-from worker.providers.fal.billing_events import BillingEvent, billing_pages
+from worker.providers.fal.billing_events import BillingEvent, billing_events, billing_pages
 from worker.providers.fal.permissions import PermissionMissingError
 from worker.providers.fal.platform import FalPlatform
-from worker.providers.fal.tags import ATTEMPT, JOB
+from worker.providers.fal.tags import ATTEMPT, JOB, job_tag
+
+CLOCKS_S = 60.0  # the clocks of fal and Redis may differ
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,13 @@ async def fal_bills(
     except ExternalServiceError as error:
         return Bills(sum_by_request(plain, {}), f"the events with tags cannot be read now: {error.message}")
     return Bills(sum_by_request([*plain, *_only_in(tagged, plain)], {event.request_id: event.tags for event in tagged}))
+
+
+async def bills_of_job(platform: FalPlatform, job_id: str, since: float) -> tuple[Bill, ...]:
+    """What fal billed for all attempts of a job, by its tag. Raises the errors of `billing_events`."""
+    tags = {JOB: job_tag(job_id)}
+    events = await billing_events(platform.http, platform.url, since=since - CLOCKS_S, tags=tags)
+    return sum_by_request(events, {event.request_id: event.tags for event in events})
 
 
 async def _read(

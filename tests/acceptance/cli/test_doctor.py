@@ -3,7 +3,10 @@
 import json
 from collections.abc import Callable
 
+import httpx
+
 from tests.acceptance.cli.conftest import Finished
+from tests.acceptance.conftest import Twin
 from worker.cli.processes.stack import Stack
 
 
@@ -13,11 +16,12 @@ def test_a_complete_stack_has_no_problem(kilnhand: Callable[..., Finished], stac
     assert ran.status == 0, ran.out
     assert {name: check["verdict"] for name, check in found.items()} == {
         "redis (broker, results, ledger)": "ok", "secret": "ok", "store": "ok", "gateway": "ok", "fal": "ok",
+        "fal list": "ok", "fal billing": "ok", "fal tags": "ok",
         "vertex": "off", "gemini": "off", "anthropic": "off",
         "health": "ok",
         "worker": "ok",
     }  # fmt: skip
-    assert "takes from celery, generation, language, training, video" in found["worker"]["detail"]
+    assert "takes from celery, celery.endings, generation, " in found["worker"]["detail"]
     assert stack.environment["KILNHAND_SECRET"] not in ran.out
 
 
@@ -57,3 +61,28 @@ def test_each_wrong_setting_gets_a_line_without_its_value(kilnhand: Callable[...
         for line in ("  KILNHAND_SECRET: is too short", "  KILNHAND_GATEWAY_PORT: ", "  KILNHAND_LEASE_S: "):
             assert line in ran.err, command
         assert "hunter22" not in ran.out + ran.err and "Traceback" not in ran.err
+
+
+def test_a_missing_permission_is_named_with_what_follows(
+    kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
+) -> None:
+    def told(**platform: bool) -> dict[str, str]:
+        httpx.post(f"{twin.url}/_twin/platform", json=platform).raise_for_status()
+        ran = kilnhand("doctor", "--json", env=stack.environment)
+        assert ran.status == 0, "jobs run all the same"
+        checks = [check for check in json.loads(ran.out)["checks"] if check["name"].startswith("fal ")]
+        return {check["name"]: f"{check['verdict']}: {check['detail']} → {check['advice']}" for check in checks}
+
+    found = told(list_allowed=False, tagged_reporting=False)
+    assert "note: " in found["fal list"] and "models:requests:read" in found["fal list"]
+    assert "a submission whose answer was lost cannot be found by the list" in found["fal list"]
+    assert found["fal billing"].startswith("ok: ") and "tagged reporting is off" in found["fal tags"]
+    forbidden = told(list_allowed=True, billing_allowed=False)
+    assert "billing:usage:read" in forbidden["fal billing"] and "fal tags" not in forbidden
+
+    twin.pace(seconds=0)
+    key = {"Authorization": "Key twin:twin"}
+    body = {"prompt": "a fox", "image_size": "square"}
+    httpx.post(f"{twin.url}/run/fal-ai/flux/schnell", json=body, headers=key, timeout=20).raise_for_status()
+    assert "none of 1 requests has its input" in told(stores_payloads=False)["fal list"]
+    assert "and has inputs" in told(stores_payloads=True)["fal list"]

@@ -13,6 +13,12 @@ NEWER: Mapping[str, str] = {
     "Options.duplicates=never": "See Options.duplicates: the field is ignored, so no row is unreadable because of it.",
     "signal outcome:N": "What an attempt without a ticket led to. The version before keeps the signal until the ending "
     "and does not read it: it decides about the lost call as it always did.",
+    "Job.resent_at": "When a worker last sent the message again. Without it the first sending counts, so a message that "
+    "waits may be sent once more; a second message of a job does no harm.",
+    "header kilnhand_sent": "When a message was sent. A worker of the version before does nothing with it, and sends "
+    "messages without it; such a message is not found in its queue, and may be sent once more.",
+    "key claimed": "The claims of one call, for its repetition. It lives as long as a lease; the version before does not "
+    "repeat a claim and never reads the key.",
     "key cancelled": "A cancel that came before its row. It has an expiry. If the version before writes the row, it does "
     "not read the note, and the job runs as it always did there; a producer or a worker of this version reads it.",
 }

@@ -246,3 +246,48 @@ async def test_a_cancel_of_an_attempt_that_was_refused_and_taken_stops_its_run(w
     await world.ledger.cancel("a", 60)
     row = await world.until(Stage.CLOSING)
     assert (row.ending, world.fal.calls.count("submit"), "cancel" in world.fal.calls) == (Stage.CANCELLED, 1, True)
+
+
+REFUSED = ServiceUnavailableError("fal: HTTP 500, internal_error", provider="fal", status=500)
+
+
+@pytest.mark.parametrize("error", [REFUSED, RateLimitError("429", provider="fal", status=429)])
+@pytest.mark.parametrize(
+    ("found", "marked", "tickets"),
+    [
+        (Ticket("r-1"), True, [Ticket("r-1"), Ticket("r-2")]),
+        (SearchResult(listed_until=1e12), False, [None, Ticket("r-2")]),
+        (SearchResult(listed_until=1000.0), True, [None, Ticket("r-2")]),
+        (SearchResult(listed_until=None), True, [None, Ticket("r-2")]),
+        (AWAY, True, [None, Ticket("r-2")]),
+        (FORBIDDEN, True, [None, Ticket("r-2")]),
+    ],
+    ids=["found", "a fresh list", "a list that lags", "an empty list", "away", "forbidden"],
+)
+async def test_a_refused_attempt_is_searched_for_before_the_job_ends_and_marks_the_next_one_unless_the_list_is_fresh(
+    world: World, error: Any, found: Any, marked: bool, tickets: Any
+) -> None:
+    world.fal.submits = [error, Ticket("r-2")]
+    world.fal.finds = [found]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    assert [attempt.ticket for attempt in row.attempts] == tickets
+    assert row.attempts[1].possible_duplicate is marked is bool(row.result and row.result["possible_duplicate"])
+    assert bool(row.attempts[0].cost) is (tickets[0] is not None)
+    assert world.fal.calls.count("find") == 1
+
+
+async def test_an_attempt_that_never_arrived_is_not_searched_for(world: World) -> None:
+    world.fal.submits = [ServiceUnavailableError("no connection", provider="fal"), Ticket("r-2")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert (row.attempts[1].possible_duplicate, "find" in world.fal.calls) == (False, False)
+
+
+async def test_with_webhooks_a_refused_attempt_is_given_time_to_report(world: World) -> None:
+    world.dispatcher = world.another(webhook=lambda provider, job_id, attempt: "https://ours/hook")
+    world.fal.submits = [REFUSED, Ticket("r-2")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert 2.4 <= row.attempts[1].started_at - row.attempts[0].started_at <= 4

@@ -23,12 +23,11 @@ from worker.errors import ExternalServiceError
 from worker.ledger.scan import ledger_time, scan_rows
 from worker.money.audit import DAY_S, Window, audit
 from worker.money.audit_report import Report, as_json, check_sums
-from worker.money.bills import fal_bills
+from worker.money.bills import CLOCKS_S, fal_bills
 from worker.money.booked import Booked, booked_attempts
 from worker.net.http import open_transport
 from worker.providers.fal.platform import open_platform
 
-CLOCKS_S = 60.0  # the clocks of fal and Redis may differ
 NO_BILLS = 2  # exit status
 
 

@@ -24,6 +24,7 @@ from worker.cli.commands.doctor_checks import (
     check_store,
     check_workers,
 )
+from worker.cli.commands.doctor_fal import check_fal_access
 from worker.cli.screen import terminal
 from worker.cli.settings import read_settings, source_of
 
@@ -48,7 +49,10 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield check_secret(settings.gateway)
     yield check_store(settings.store, settings.gateway)
     yield check_gateway(settings.gateway, settings.fal)
-    yield check_fal(settings.fal)
+    fal = check_fal(settings.fal)
+    yield fal
+    if fal.verdict == "ok":
+        yield from check_fal_access(settings.fal)
     yield from check_google(settings.google)
     yield check_anthropic(settings.anthropic)
     if not any(check.verdict == "broken" and "ledger" in check.name for check in redis):

@@ -1,0 +1,124 @@
+"""Attempts that turn out to have been taken, although their answer was lost or was an error.
+
+fal may take a request and then answer 429, or 500 in its own words. Nobody can know that from the answer, so the job is
+tried again. Its webhook, or the worker that sent it, may say so later; and once the job has its piece, the list is
+searched for such attempts. `reconcile` searches for the last attempt while its outcome is unknown.
+"""
+
+from dataclasses import replace
+
+from worker.engine.arguments import call_arguments
+from worker.engine.context import Context, StepInput
+from worker.errors import ExternalServiceError
+from worker.jobs.job import Attempt, Job, load_job, load_ticket
+from worker.jobs.signals import outcome_signal, ticket_signal, webhook_signal
+from worker.money.cost import estimated_cost
+from worker.providers.base import LostSubmission
+from worker.routing.served import route_of
+
+SETTLE_MAX_S = 10.0  # the longest pause for the webhook of an attempt that was refused, and perhaps taken
+MOST_SEARCHED = 3  # refused attempts of a job, the newest
+
+
+def has_late_news(job: Job, step_input: StepInput) -> bool:
+    """Whether a signal says what became of the last attempt, though it was given up or refused without a ticket."""
+    return bool(job.attempts) and _news_of(job.attempts[-1], step_input) is not None
+
+
+def with_late_tickets(context: Context, job: Job, step_input: StepInput) -> Job:
+    """The job with the tickets and costs of attempts that turn out to have been taken. Those after them are marked.
+
+    Their signals are on the row.
+    """
+    attempts = list(job.attempts)
+    for index, attempt in enumerate(attempts[:-1]):  # reconcile continues with the last one
+        news = _news_of(attempt, step_input)
+        if news is None:
+            continue
+        attempts[index] = taken = _with_news(context, attempt, news, step_input)
+        if taken.was_taken:
+            attempts[index + 1 :] = [replace(later, possible_duplicate=True) for later in attempts[index + 1 :]]
+    return replace(job, attempts=tuple(attempts))
+
+
+def _news_of(attempt: Attempt, step_input: StepInput) -> str | None:
+    """The name of the signal that says what became of an ended attempt without a ticket; None if we know already."""
+    if attempt.was_taken or attempt.ended_at is None:
+        return None
+    names = (outcome_signal(attempt.number), ticket_signal(attempt.number), webhook_signal(attempt.number))
+    return next((name for name in names if name in step_input.signals), None)
+
+
+def _with_news(context: Context, attempt: Attempt, news: str, step_input: StepInput) -> Attempt:
+    """The attempt as this signal shows it. Its cost is an estimate unless its own worker saw the answer."""
+    raw = step_input.signals[news]
+    if news == outcome_signal(attempt.number):
+        return load_job(raw).attempts[-1]
+    if news == ticket_signal(attempt.number):
+        ticket = load_ticket(raw)
+    else:
+        reported = step_input.webhook(attempt.number)
+        provider = context.providers.get(attempt.provider)
+        if reported is None or provider is None:
+            return attempt
+        ticket = provider.ticket_of(attempt.endpoint, reported.request_id)
+    served = step_input.served
+    cost = estimated_cost(served.model, route_of(served.model, attempt), served.job.step)
+    return replace(attempt, ticket=ticket, cost=attempt.cost or cost)
+
+
+def may_be_taken(context: Context, attempt: Attempt) -> bool:
+    """Whether this attempt was refused in words that a provider may use after it has taken the job."""
+    provider, error = context.providers.get(attempt.provider), attempt.error
+    if attempt.was_taken or error is None or provider is None or not provider.lists_requests:
+        return False
+    return error.status is not None and (error.status == 429 or error.status >= 500)
+
+
+def settle_s(context: Context, attempt: Attempt, usual_s: float) -> float:
+    """How long to wait for the webhook of an attempt that was refused, and perhaps taken; 0 without webhooks."""
+    if context.webhook is None or not may_be_taken(context, attempt):
+        return 0.0
+    return min(1.5 * usual_s + 1.0, SETTLE_MAX_S)
+
+
+async def with_refused_searched(context: Context, job: Job, step_input: StepInput) -> Job:
+    """The job with a mark on its last attempt, unless the list proves that no refused attempt was taken.
+
+    A refused attempt that is found gets its ticket and an estimated cost.
+    """
+    attempts = list(job.attempts)
+    refused = [place for place, attempt in enumerate(attempts[:-1]) if may_be_taken(context, attempt)]
+    for place in refused[-MOST_SEARCHED:]:
+        attempt = attempts[place]
+        try:
+            found = await context.provider(attempt.provider).find(lost_submission(context, job, attempt, step_input))
+        except ExternalServiceError:
+            found = None
+        last = attempts[-1]
+        if found and found.ticket:
+            cost = estimated_cost(
+                step_input.served.model, route_of(step_input.served.model, attempt), step_input.served.job.step
+            )
+            attempts[place] = replace(attempt, ticket=found.ticket, cost=attempt.cost or cost)
+        elif found and found.listed_until is not None and found.listed_until >= (last.submitted_at or last.started_at):
+            continue  # the list is fresh
+        attempts[-1] = replace(last, possible_duplicate=True)
+    return replace(job, attempts=tuple(attempts))
+
+
+def lost_submission(context: Context, job: Job, attempt: Attempt, step_input: StepInput) -> LostSubmission:
+    """What to search for, as this attempt sent it."""
+    upto = replace(job, attempts=job.attempts[: attempt.number])
+    arguments = call_arguments(upto, route_of(step_input.served.model, attempt), context.checks.get(job.task))
+    routes = [route for model in context.catalogue.models for route in model.routes]
+    return LostSubmission(
+        job.id,
+        attempt.number,
+        attempt.endpoint,
+        arguments,
+        attempt.started_at,
+        is_marked=attempt.seed is not None,
+        known=frozenset(before.ticket.request_id for before in job.attempts if before.ticket),
+        others=tuple(sorted({route.endpoint for route in routes if route.provider == attempt.provider})),
+    )
