@@ -89,6 +89,11 @@ class Broker:
         queue.append(copy) if is_first else queue.appendleft(copy)
         self._deliver()
 
+    def has(self, job_id: str) -> bool:
+        """Whether a message of this id is in a queue, or unacknowledged."""
+        there = [*self.unacked.values(), *(message for queue in self.queues.values() for message in queue)]
+        return any(message.id == job_id for message in there)
+
     def waits_s(self, job_id: str, *, closing: bool) -> float:
         """How long a message of this id has been in a queue, or in a worker's hands just now; 0 when there is none.
 

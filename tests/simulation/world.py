@@ -134,7 +134,8 @@ class World:
     def _is_done(self) -> bool:
         if any(promise not in GOES_ON for promise, *_ in self.promises.found):
             return True
-        if self.open_calls:
+        bare = [order.name for order in self.plan.orders if order.kind == "bare"]
+        if self.open_calls or self.server.is_busy or any(self.broker.has(job) for job in bare):
             return False
         return all(row.job.is_final for row in self.ledger.memory.rows.values()) and all(
             self.results.state(job) in ("SUCCESS", "FAILURE", "REVOKED") for job in self.promised
