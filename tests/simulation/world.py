@@ -168,7 +168,7 @@ class World:
                 paid.how = paid.how or DIED
         share = self.decisions.chance(f"{name} restart")
         away_s = 0.5 + 12 * share if share < self.plan.soon else 30 + 200 * (share - self.plan.soon)
-        self.tell(f"{name} crashes, and starts again after {away_s:.1f} s")
+        self.tell(f"{name} ends, and starts again after {away_s:.1f} s")
         self.loop.outside_later(away_s, self._start_worker, name)
 
     def _after_command(self) -> None:
