@@ -9,7 +9,7 @@ from worker.jobs.cost import Cost
 from worker.jobs.job import Artefact, Job, Receipt, Stage
 from worker.jobs.total_cost import total_cost
 
-State = Literal["PENDING", "QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]  # PENDING: no row yet
+State = Literal["QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
 CANCEL_NOTED = "cancel_noted"
 
 _ENDED: Mapping[Stage, State] = {
@@ -26,7 +26,7 @@ class JobStatus(BaseModel):
 
     job_id: str
     task: str
-    state: State
+    state: State | Literal["PENDING"]  # PENDING: there is no job of this id yet, and its cancel is noted
     stage: str
     model: str
     progress: float = Field(description="0 to 1")
