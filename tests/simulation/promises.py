@@ -10,12 +10,12 @@ from typing import Any
 
 from celery import states
 
+from tests.simulation.broker import JUST_S
 from worker.errors import InternalError
 from worker.jobs.job import Job, Stage
 
 STATE_OF = {Stage.COMPLETED: states.SUCCESS, Stage.FAILED: states.FAILURE, Stage.CANCELLED: states.REVOKED}
 WITH_TICKET = frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED})
-LOOKED_S = 2.0  # between a worker's look into the queues and what it sends
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Promises:
 
     def on_resend(self, job_id: str, closing: bool) -> None:
         """A worker sends a message again."""
-        if (waits_s := self._world.broker.waits_s(job_id, closing=closing)) > LOOKED_S:
+        if (waits_s := self._world.broker.waits_s(job_id, closing=closing)) > JUST_S:
             what = "its closing message" if closing else "its message"
             self.broken(
                 "no_resend_storm",

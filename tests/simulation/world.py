@@ -12,7 +12,7 @@ from tests.simulation.fal import FalServer
 from tests.simulation.fibers import FiberStoppedError
 from tests.simulation.gateway import Gateway
 from tests.simulation.ledger import SharedLedger
-from tests.simulation.payments import Paid, Payments
+from tests.simulation.payments import DIED, Paid, Payments
 from tests.simulation.plan import Plan
 from tests.simulation.promises import Promises, Violation
 from tests.simulation.redis_server import RedisServer
@@ -134,7 +134,8 @@ class World:
     def _is_done(self) -> bool:
         if any(promise not in GOES_ON for promise, *_ in self.promises.found):
             return True
-        if self.open_calls:
+        bare = [order.name for order in self.plan.orders if order.kind == "bare"]
+        if self.open_calls or self.server.is_busy or any(self.broker.has(job) for job in bare):
             return False
         return all(row.job.is_final for row in self.ledger.memory.rows.values()) and all(
             self.results.state(job) in ("SUCCESS", "FAILURE", "REVOKED") for job in self.promised
@@ -161,12 +162,13 @@ class World:
     def _crashed(self, worker: Worker) -> None:
         name = worker.process.name
         self.broker.gone(worker.process)
-        for paid in self.payments.taken:  # its call, or its answer, dies with it
-            if paid.process is worker.process and f"jobs/{paid.job}/images-0.png" not in self.stored:
-                paid.how = paid.how or "process died in the call"
+        for paid in self.payments.taken:  # a call whose outcome is on no row dies with it
+            row = self.ledger.memory.rows.get(paid.job)
+            if paid.process is worker.process and row is not None and row.job.stage == Stage.SUBMITTING:
+                paid.how = paid.how or DIED
         share = self.decisions.chance(f"{name} restart")
         away_s = 0.5 + 12 * share if share < self.plan.soon else 30 + 200 * (share - self.plan.soon)
-        self.tell(f"{name} crashes, and starts again after {away_s:.1f} s")
+        self.tell(f"{name} ends, and starts again after {away_s:.1f} s")
         self.loop.outside_later(away_s, self._start_worker, name)
 
     def _after_command(self) -> None:
@@ -216,7 +218,7 @@ class World:
         if paid.provider == "fal":
             is_unknowable = self.plan.list_is_forbidden and self.gateway.reported.get(paid.request_id, at) >= at
         else:
-            is_unknowable = paid.how in {"process died in the call", "answer lost"}
+            is_unknowable = paid.how in {DIED, "answer lost"}
         is_cheap = paid.usd <= DUPLICATE_USD
         return is_unknowable and (order.duplicates == "allow" or (order.duplicates is None and is_cheap))
 

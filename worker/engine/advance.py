@@ -14,7 +14,7 @@ from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import cancelled_instead, end_if_due, is_stopping
 from worker.engine.context import Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail, provenance_of
-from worker.engine.late_news import with_late_tickets, with_refused_searched
+from worker.engine.late_news import with_late_tickets, with_refused_booked, with_refused_searched
 from worker.engine.outcome import handle_error, leave_queue, save_answer
 from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s, observe
 from worker.engine.reconcile import reconcile
@@ -52,7 +52,9 @@ async def advance(context: Context, job: Job, step_input: StepInput) -> Transiti
         job = with_late_tickets(context, job, step_input)
     transition = await end_if_due(context, job, step_input) or await _step(context, job, step_input)
     if step_input.is_cancelled and transition.job.ending == Stage.FAILED:
-        return close(cancelled_instead(job, transition.job, step_input.now))
+        transition = close(cancelled_instead(job, transition.job, step_input.now))
+    if transition.job.ending in {Stage.FAILED, Stage.CANCELLED}:
+        return replace(transition, job=with_refused_booked(context, transition.job, step_input))
     if transition.job.ending is not None or job.stage == Stage.SENT:
         return transition
     left_s = job.created_at + step_input.served.deadline_s - step_input.now

@@ -30,8 +30,8 @@ def handle_error(context: Context, job: Job, error: ExternalServiceError, step_i
         return end
     if not job.attempts[-1].was_taken and not isinstance(error, SubmitUnknownError):
         job = job.with_attempt(cost=None)  # it was refused or never arrived: nothing is billed
-    left, others = _without_route(context, job, step_input)
     ended = job.with_attempt(ended_at=step_input.now, error=error_record(error))
+    left, others = _without_route(context, ended, step_input)
     if job.attempts[-1].leaving and error.kind == RUN_CANCELLED and others.open:
         return _elsewhere(ended, left, error)
     outcome = after_attempt(error, job, elsewhere=bool(others.open))

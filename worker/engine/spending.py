@@ -13,6 +13,7 @@ from worker.jobs.job import Attempt, Job
 from worker.money.budget import over_budget
 from worker.money.possible import possible_cost
 from worker.routing.routes import RouteOptions, name_of, route_options
+from worker.routing.served import route_of
 
 
 def affordable_routes(context: Context, model: Model, job: Job) -> RouteOptions:
@@ -33,6 +34,7 @@ def next_cost(context: Context, model: Model, job: Job, route: Route) -> Cost:
     return possible_cost(model, route, job.step, call_arguments(following, route, context.checks.get(job.task)))
 
 
-def cost_of_attempt(context: Context, model: Model, job: Job, route: Route) -> Cost:
-    """What the last attempt may cost, for an attempt of a version that did not book it when it began."""
-    return possible_cost(model, route, job.step, call_arguments(job, route, context.checks.get(job.task)))
+def cost_of_attempt(context: Context, model: Model, job: Job, attempt: Attempt) -> Cost:
+    """What an attempt of the job may cost that was not booked when it began, or that was refused before."""
+    upto, route = replace(job, attempts=job.attempts[: attempt.number]), route_of(model, attempt)
+    return possible_cost(model, route, job.step, call_arguments(upto, route, context.checks.get(job.task)))

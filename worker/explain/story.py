@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from worker.explain.history import FIRST, LAST, bounds_text, cost_text, receipt_text
 from worker.jobs.job import Attempt, HistoryEntry, Job
 from worker.jobs.status import state_of
-from worker.jobs.total_cost import booked_cost, is_lost, total_cost
+from worker.jobs.total_cost import booked_cost, total_cost
 
 
 def story(job: Job) -> list[str]:
@@ -83,7 +83,7 @@ def _course(attempt: Attempt) -> Iterator[str]:
     if attempt.error:
         yield f"{attempt.error.code}: {attempt.error.message}"
     if attempt.cost and attempt.ended_at is not None:
-        yield f"may have been taken and {cost_text(attempt.cost)}" if is_lost(attempt) else cost_text(attempt.cost)
+        yield f"may have been taken and {cost_text(attempt.cost)}" if not attempt.was_taken else cost_text(attempt.cost)
 
 
 def _unsure(attempt: Attempt) -> str:
@@ -93,7 +93,7 @@ def _unsure(attempt: Attempt) -> str:
         return ""
     if attempt.ended_at is None:
         return f"has not ended: it may cost {bounds_text(cost)}"
-    if is_lost(attempt):
+    if not attempt.was_taken:
         return f"may have been taken and billed {bounds_text(cost)}"
     return f"ended without a whole bill: {bounds_text(cost)}"
 

@@ -143,7 +143,7 @@ async def test_a_lost_call_that_costs_more_than_the_setting_is_not_repeated(worl
         Stage.FAILED, ["submit_unknown"], int(lose is lose_the_answer)
     )  # fmt: skip
     cost = row.attempts[0].cost
-    assert cost and (cost.lower_usd, cost.certainty) == (0.0, "estimated")
+    assert cost and cost.upper_usd and 0.0336 < cost.upper_usd < 0.05
 
 
 async def test_a_worker_that_dies_between_the_answer_and_the_row_leaves_a_possible_duplicate(world: World) -> None:
