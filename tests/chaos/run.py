@@ -84,7 +84,7 @@ class Harness:
     disruptor: Disruptor
     forger: WebhookForger
     own: set[str]  # ids of our own requests at the twin
-    has_audit: bool = True
+    is_one_version: bool = True
     later_numbers: Iterator[int] = field(default_factory=lambda: count(LATER))
 
 
@@ -228,7 +228,8 @@ def _collect(harness: Harness) -> History:
         deaths=list(harness.disruptor.deaths),
         noted_cancels=dict(harness.producer.noted_cancels),
         leftovers=collector.leftovers(client, rows),
-        audit=run_audit(stack.environment, stack.folder) if harness.has_audit else None,
+        is_one_version=harness.is_one_version,
+        audit=run_audit(stack.environment, stack.folder) if harness.is_one_version else None,
     )
 
 
