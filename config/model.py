@@ -15,33 +15,68 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class TokenPrice(_Frozen):
+    """US dollars for a million tokens of a picture model: read, written (thoughts and text), and drawn (pictures)."""
+
+    read: float = Field(ge=0)
+    written: float = Field(ge=0)
+    drawn: float = Field(ge=0)
+
+
+class LongPrompt(_Frozen):
+    """The prices for a million tokens where a prompt has more than `over` tokens."""
+
+    over: int = Field(ge=1)
+    usd: float = Field(ge=0)
+    usd_out: float = Field(ge=0)
+
+
 class Price(_Frozen):
     """The price of one unit. Before a run it gives an estimate; the cost comes from the units that the provider billed.
 
-    For tokens, `usd` is the price of a million input tokens, `usd_out` of a million output tokens, and
-    `picture_tokens` is the largest number of input tokens for one picture. `usd_at` has prices by resolution.
+    For tokens, `usd` is the price of a million input tokens, `usd_out` of a million output tokens, `picture_tokens` is
+    the largest number of input tokens for one picture, and `long_prompt` has the prices of long prompts. `usd_at` has
+    prices by resolution; `units_at` has the units of one picture by resolution, for providers that report units.
+    `tokens`: the vendor's bill for pictures counts tokens, those of the prompt and of thoughts too; `usd` is then what
+    the tokens of the picture alone cost.
     """
 
     usd: float = Field(ge=0)
     per: Literal["megapixel", "image", "second", "step", "request", "token"]
     usd_out: float | None = Field(None, ge=0)
     usd_at: Mapping[str, Annotated[float, Field(ge=0)]] = {}
+    units_at: Mapping[str, Annotated[float, Field(gt=0)]] = {}
     picture_tokens: int | None = Field(None, ge=1)
+    long_prompt: LongPrompt | None = None
+    tokens: TokenPrice | None = None
 
     def usd_for(self, resolution: str | None) -> float:
         """US dollars for a unit at this resolution ("4K"), as the endpoint calls it. None: the endpoint's default."""
         return self.usd_at.get(resolution or "", self.usd)
 
-    def usd_of_tokens(self, read: int, wrote: int) -> float | None:
-        """US dollars for tokens, or None if the price is not per token."""
-        return round((read * self.usd + wrote * self.usd_out) / 1_000_000, 9) if self.usd_out is not None else None
+    def usd_of_tokens(self, read: int, wrote: int, drew: int = 0) -> float | None:
+        """US dollars for tokens that were read, written and drawn, or None if the price does not count tokens."""
+        if self.tokens is not None:
+            of_all = read * self.tokens.read + wrote * self.tokens.written + drew * self.tokens.drawn
+        elif self.usd_out is not None:
+            usd_in, usd_out = self.usd, self.usd_out
+            if self.long_prompt and read > self.long_prompt.over:
+                usd_in, usd_out = self.long_prompt.usd, self.long_prompt.usd_out
+            of_all = read * usd_in + (wrote + drew) * usd_out
+        else:
+            return None
+        return round(of_all / 1_000_000, 9)
 
     @model_validator(mode="after")
     def _tokens_have_two_prices(self) -> "Price":
         if (self.per == "token") != (self.usd_out is not None):
             raise ValueError("usd_out is required for a price per token, and allowed for no other")
-        if self.picture_tokens is not None and self.per != "token":
-            raise ValueError("picture_tokens is allowed only for a price per token")
+        if self.picture_tokens is not None and self.per != "token" and self.tokens is None:
+            raise ValueError("picture_tokens is allowed only for a price that counts tokens")
+        if self.long_prompt is not None and self.per != "token":
+            raise ValueError("long_prompt is allowed only for a price per token")
+        if self.tokens is not None and self.per != "image":
+            raise ValueError("tokens is allowed only for a price per image")
         return self
 
 

@@ -13,6 +13,7 @@
     └── KeyReusedError                raised by us: the idempotency key belongs to another request
     ProviderDisabledError             raised by us: the only provider that could serve the job has no key
     DeadlineExceededError             raised by us: the job's own deadline has passed
+    OverBudgetError                   raised by us: the next attempt could take the job above its `max_usd`
     InternalError                     raised by us: a bug in kilnhand; the job ends instead of staying open for ever
     ClaimLostError                    internal, callers never see it: another worker holds the row now
 
@@ -129,6 +130,12 @@ class DeadlineExceededError(KilnhandError):
     """The job's deadline has passed."""
 
     code = "deadline_exceeded"
+
+
+class OverBudgetError(KilnhandError):
+    """The next attempt could cost more than the job may."""
+
+    code = "over_budget"
 
 
 class InternalError(KilnhandError):

@@ -176,7 +176,7 @@ def _find_swaps(history: History) -> Iterator[tuple[str, str]]:
 
 
 def money_adds_up(history: History) -> list[Violation]:
-    """The cost on a row is what the provider billed; failed and cancelled work is booked, too."""
+    """The cost on a row is the bill if it is exact, else has it within its bounds; failed, lost and cancelled work too."""
     billed = {request["request_id"]: request.get("billed") or {} for request in history.requests}
     found = [
         Violation("money_adds_up", job, text)
@@ -185,22 +185,37 @@ def money_adds_up(history: History) -> list[Violation]:
         if attempt.get("ticket") or not attempt.get("answered")
         for text in _find_miscounted(row, attempt, billed.get((attempt.get("ticket") or {}).get("request_id"), {}))
     ]
-    others = [*_find_miscounted_answers(history), *find_drift(history)]
+    others = [*_find_miscounted_jobs(history), *find_drift(history)]
     return found + [Violation("money_adds_up", job, text) for job, text in others]
 
 
-def _find_miscounted_answers(history: History) -> Iterator[tuple[str, str]]:
-    """Compare sums by job where answers came inside the call, because such an answer has no ticket."""
+def _find_miscounted_jobs(history: History) -> Iterator[tuple[str, str]]:
+    """Compare sums by job: the bill lies between the bounds of all attempts together, and equals an exact sum."""
     usd: dict[str | None, float] = defaultdict(float)
     for each in payments(history):
         usd[each.job] += each.usd
     for job, row in history.rows.items():
-        attempts = row.doc.get("attempts", [])
-        costs = [attempt.get("cost") or {} for attempt in attempts]
-        if any(each.get("answered") for each in attempts) and not any(each.get("estimated") for each in costs):
-            booked = sum(each.get("usd") or 0.0 for each in costs)
-            if abs(booked - usd[job]) > TOLERANCE_USD:
-                yield job, f"{usd[job]:.5f} USD were billed, {booked:.5f} booked"
+        if row.stage not in FINAL_STAGES:
+            continue
+        bounds = [_bounds(attempt) for attempt in row.doc.get("attempts", [])]
+        lower = sum(low for low, _ in bounds)
+        upper = None if any(high is None for _, high in bounds) else sum(high or 0.0 for _, high in bounds)
+        if usd[job] < lower - TOLERANCE_USD or (upper is not None and usd[job] > upper + TOLERANCE_USD):
+            most = "any sum" if upper is None else f"{upper:.5f}"
+            yield job, f"{usd[job]:.5f} USD were billed, {lower:.5f} to {most} booked"
+
+
+def _bounds(attempt: dict[str, Any]) -> tuple[float, float | None]:
+    """The least and the most that an attempt cost, by its row. None: no known limit.
+
+    Without a cost, an attempt that was refused cost nothing; a version before bounds books no other one, either.
+    """
+    cost, code = attempt.get("cost"), (attempt.get("trouble") or {}).get("code")
+    if cost is None:
+        return 0.0, None if attempt.get("ticket") or attempt.get("answered") or code == "submit_unknown" else 0.0
+    if not cost.get("estimated") and cost.get("usd") is not None:
+        return cost["usd"], cost["usd"]
+    return cost.get("lower_usd", 0.0), cost.get("upper_usd")
 
 
 def _find_miscounted(row: Any, attempt: dict[str, Any], billed: dict[str, Any]) -> Iterator[str]:

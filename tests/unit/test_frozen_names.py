@@ -35,7 +35,7 @@ def test_states_and_stages() -> None:
 def test_options() -> None:
     assert " ".join(JobOptions.model_fields) == (
         "tenant labels deadline_s priority idempotency_key provider providers fallback allow_degraded fallback_on_policy "
-        "max_queue_s"
+        "max_queue_s max_usd duplicates"
     )
     assert get_args(Priority) == ("low", "normal", "high")
 
@@ -43,11 +43,11 @@ def test_options() -> None:
 def test_status_and_result() -> None:
     assert " ".join(JobStatus.model_fields) == (
         "job_id task state stage model progress progress_estimated queue_position logs provider endpoint request_id "
-        "attempt tenant labels created_at updated_at error receipt"
+        "attempt tenant labels created_at updated_at error total_cost receipt"
     )
     assert " ".join(JobResult.model_fields) == (
-        "job_id task provider model endpoint request_id seed cost timings attempts possible_duplicate provenance tenant "
-        "labels"
+        "job_id task provider model endpoint request_id seed cost total_cost timings attempts possible_duplicate "
+        "provenance tenant labels"
     )
     assert " ".join(FileOut.model_fields) == "url content_type bytes sha256 width height duration_s key"
     assert {"images"} == set(generation.Pictures.model_fields) - set(JobResult.model_fields)
@@ -70,5 +70,6 @@ def test_error_codes() -> None:
     ours = [cls for cls in _tree(KilnhandError) if cls.__module__ == KilnhandError.__module__]
     assert " ".join(sorted(cls.code for cls in ours)) == (
         "account_locked authentication broken_piece claim_lost content_refused deadline_exceeded error external_service "
-        "internal invalid_request key_reused provider_disabled rate_limited request_refused service_unavailable submit_unknown"
+        "internal invalid_request key_reused over_budget provider_disabled rate_limited request_refused "
+        "service_unavailable submit_unknown"
     )

@@ -73,9 +73,10 @@ class OutputFiles:
         category = self.model.category if self.model else ""
         if category == "training":
             return BillableWork(steps=self.steps)
-        if "video" in category:
-            return BillableWork(seconds=self.seconds)
         resolution = str(self.values.get("resolution", ""))
+        if "video" in category:
+            has_sound = bool(self.values.get("generate_audio", True))
+            return BillableWork(seconds=self.seconds, resolution=resolution, has_sound=has_sound)
         return BillableWork(self._pictures, *self.size, resolution=resolution)
 
     def make_file(self, name: str, shape: Shape) -> dict[str, Any]:

@@ -19,12 +19,13 @@ USD_PER_UNIT = {
     "fal-ai/nano-banana-2/edit": 0.08,
     "fal-ai/nano-banana-pro": 0.15,
     "fal-ai/nano-banana-pro/edit": 0.15,
-    "fal-ai/veo3.1/fast": 0.15,
-    "fal-ai/veo3.1/fast/image-to-video": 0.15,
     "fal-ai/kling-video/v3/standard/image-to-video": 0.126,
     "alibaba/happy-horse/image-to-video": 0.14,
     "alibaba/happy-horse/text-to-video": 0.14,
 }
+VEO_FAST = ("fal-ai/veo3.1/fast", "fal-ai/veo3.1/fast/image-to-video")
+USD_PER_SECOND_OF_VEO_FAST = {("4k", True): 0.35, ("4k", False): 0.30, ("", True): 0.15, ("", False): 0.10}
+"""By resolution and sound; the first is 720p or 1080p if it is empty."""
 MAX_SECONDS = 60.0
 PER_IMAGE = ("fal-ai/nano-banana",)
 IMAGE_FACTOR = {
@@ -43,6 +44,7 @@ class BillableWork:
     seconds: float = 0.0
     steps: int = 0
     resolution: str = ""
+    has_sound: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ def bill_for(endpoint: str, work: BillableWork) -> Bill:
     """Count the units of one run and price them."""
     units = _units(endpoint, work)
     price = USD_PER_UNIT.get(endpoint)
+    if endpoint in VEO_FAST:
+        resolution = "4k" if work.resolution == "4k" else ""
+        price = USD_PER_SECOND_OF_VEO_FAST[resolution, work.has_sound]
     return Bill(units, None if price is None else round(units * price, 6))
 
 

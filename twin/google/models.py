@@ -17,25 +17,23 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SizePrice:
-    """The tokens and the price in US dollars of one picture of a size."""
-
-    tokens: int
-    usd: float
-
-
-@dataclass(frozen=True, slots=True)
 class GoogleModel:
-    """One model; prices are US dollars, `usd_in` and `usd_out` for a million tokens."""
+    """One model; prices are US dollars, `usd_in`, `usd_out` and `usd_drawn` for a million tokens.
+
+    A picture is billed by its tokens; Google's page gives the price of one as well, rounded.
+    """
 
     name: str
     kind: Kind
     usd_in: float = 0.0
     usd_out: float = 0.0
-    sizes: Mapping[str, SizePrice] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """The tokens of one picture of a size."""
     ratios: tuple[str, ...] = ()
     usd_each: float = 0.0
     """The price of one picture of a try-on, or of one second of a video."""
+    usd_drawn: float = 0.0
+    """The price of a picture's own tokens."""
     usd_each_by_resolution: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -59,16 +57,18 @@ _KNOWN = (
         Kind.IMAGE,
         2,
         12,
-        {"1K": SizePrice(1120, 0.134), "2K": SizePrice(1120, 0.134), "4K": SizePrice(2000, 0.24)},
+        {"1K": 1120, "2K": 1120, "4K": 2000},
         RATIOS,
+        usd_drawn=120,
     ),
     GoogleModel(
         "gemini-nano-banana-2.1",
         Kind.IMAGE,
         1.5,
         7.5,
-        {"1K": SizePrice(1120, 0.0336), "2K": SizePrice(1680, 0.0504), "4K": SizePrice(3767, 0.113)},
+        {"1K": 1120, "2K": 1680, "4K": 3767},
         LONG_RATIOS,
+        usd_drawn=30,
     ),
     GoogleModel(
         "gemini-3.1-flash-image",
@@ -76,14 +76,15 @@ _KNOWN = (
         0.5,
         3,
         {
-            "512": SizePrice(750, 0.045),
-            "1K": SizePrice(1120, 0.0672),
-            "2K": SizePrice(1680, 0.101),
-            "4K": SizePrice(2520, 0.151),
+            "512": 750,
+            "1K": 1120,
+            "2K": 1680,
+            "4K": 2520,
         },
         LONG_RATIOS,
+        usd_drawn=60,
     ),
-    GoogleModel("gemini-3.1-flash-lite-image", Kind.IMAGE, 0.25, 1.5, {"1K": SizePrice(1120, 0.0336)}, RATIOS),
+    GoogleModel("gemini-3.1-flash-lite-image", Kind.IMAGE, 0.25, 1.5, {"1K": 1120}, RATIOS, usd_drawn=30),
     GoogleModel("gemini-3.8-flash", Kind.TEXT, 0.75, 3.75),
     GoogleModel("gemini-3.5-flash-lite", Kind.TEXT, 0.3, 2.5),
     GoogleModel("gemini-4-argon", Kind.TEXT, 2, 10),

@@ -50,7 +50,7 @@ class Usage:
 
     def with_picture(self) -> "Usage":
         """Return a copy with a picture in the answer."""
-        return replace(self, pictures_out=self.model.sizes[self.size].tokens)
+        return replace(self, pictures_out=self.model.sizes[self.size])
 
     @property
     def units(self) -> float:
@@ -67,9 +67,9 @@ class Usage:
     @property
     def usd(self) -> float:
         """The price of the call in US dollars."""
-        price = self.model.sizes[self.size].usd if self.pictures_out else 0.0
         tokens_in, tokens_out = self.text_in + self.pictures_in, self.thoughts + self.text_out
-        return round(price + (tokens_in * self.model.usd_in + tokens_out * self.model.usd_out) / 1_000_000, 8)
+        drawn = self.pictures_out * self.model.usd_drawn
+        return round((tokens_in * self.model.usd_in + tokens_out * self.model.usd_out + drawn) / 1_000_000, 9)
 
     def metadata(self, *, with_traffic: bool) -> dict[str, Any]:
         """Return `usageMetadata` without zeros, which protobuf's JSON leaves out, too."""

@@ -30,6 +30,7 @@ from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Stage, Step
 from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal
 from worker.ledger.base import IdempotencyKey
+from worker.money.budget import budget_problem
 from worker.routing.plan import Equivalence, plan
 from worker.routing.routes import OrderError, order
 
@@ -218,7 +219,7 @@ class JobTask(Task):
         twice = [
             (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
         ]
-        if problems := twice + catalogue().problems(model, step.arguments) + _order_problems(model, options, step):
+        if problems := twice + catalogue().problems(model, step.arguments) + _route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
 
@@ -259,15 +260,16 @@ def answer_checks(app: Any) -> dict[str, AnswerCheck]:
     return {task.name: task.check for task in app.tasks.values() if isinstance(task, JobTask) and task.check}
 
 
-def _order_problems(model: Model, options: JobOptions, step: Step) -> list[tuple[str, str]]:
-    """Why the providers that the caller names cannot serve the request."""
+def _route_problems(model: Model, options: JobOptions, step: Step) -> list[tuple[str, str]]:
+    """Why the providers that the caller names cannot serve the request, or no route does within `max_usd`."""
     try:
         first = order(model, options.provider, options.providers, options.fallback)[0]
     except OrderError as error:
         return [(error.field, error.problem)]
     found = plan(model, first, step)
     if first is model.first_route or found.may_follow(allow_degraded=options.allow_degraded):
-        return []
+        dear = budget_problem(model, step, options.values())
+        return [("max_usd", dear)] if dear else []
     leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded accepts that"
     return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
 

@@ -14,7 +14,7 @@ from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import cancelled_instead, end_if_due, is_stopping
 from worker.engine.context import Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail, provenance_of
-from worker.engine.late_news import with_late_tickets, with_refused_searched
+from worker.engine.late_news import with_late_tickets, with_refused_booked, with_refused_searched
 from worker.engine.outcome import handle_error, leave_queue, save_answer
 from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s, observe
 from worker.engine.reconcile import reconcile
@@ -23,7 +23,6 @@ from worker.errors import BrokenPieceError, ExternalServiceError, InternalError,
 from worker.health.verdict import verdict_of
 from worker.jobs.job import Job, Receipt, Stage, Ticket
 from worker.jobs.status import result_of
-from worker.money.cost import estimated_cost
 from worker.providers.base import Call, Ended, Provider, Queued, Reply, RunFailure, Running
 from worker.routing.retry import (
     BROKEN_TRIES,
@@ -53,7 +52,9 @@ async def advance(context: Context, job: Job, step_input: StepInput) -> Transiti
         job = with_late_tickets(context, job, step_input)
     transition = await end_if_due(context, job, step_input) or await _step(context, job, step_input)
     if step_input.is_cancelled and transition.job.ending == Stage.FAILED:
-        return close(cancelled_instead(job, transition.job, step_input.now))
+        transition = close(cancelled_instead(job, transition.job, step_input.now))
+    if transition.job.ending in {Stage.FAILED, Stage.CANCELLED}:
+        return replace(transition, job=with_refused_booked(context, transition.job, step_input))
     if transition.job.ending is not None or job.stage == Stage.SENT:
         return transition
     left_s = job.created_at + step_input.served.deadline_s - step_input.now
@@ -184,7 +185,6 @@ async def _poll_failed(context: Context, job: Job, error: ExternalServiceError, 
     reported = step_input.webhook(attempt.number)
     may_be_taken = is_forgotten or (is_inconclusive(error) and job.tries >= WEBHOOK_POLLS)
     if may_be_taken and reported and reported.status == "OK" and reported.payload is not None:
-        job = job.with_attempt(cost=estimated_cost(served.model, served.route, job.step))
         why = "by its webhook; the answer cannot be asked for"
         return await save_answer(context, job, Reply(reported.payload), step_input, why)
     if is_inconclusive(error) or (is_forgotten and job.tries < FORGOTTEN_POLLS):

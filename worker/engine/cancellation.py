@@ -12,6 +12,7 @@ from worker.engine.endings import cancel, close, fail
 from worker.engine.late_news import has_late_news
 from worker.engine.reconcile import book_lost_call
 from worker.errors import DeadlineExceededError, ExternalServiceError, InternalError
+from worker.jobs.cost import NOTHING_BILLED
 from worker.jobs.job import Job, Receipt, Stage
 from worker.providers.base import RUN_CANCELLED, CancelResult
 from worker.routing.retry import CANCEL_AGAIN_S, CANCEL_FOR_S, is_possible_duplicate
@@ -87,6 +88,7 @@ async def _stop_run(context: Context, job: Job, step_input: StepInput) -> Transi
     result = await _ask(context, job)
     match result:
         case CancelResult.STOPPED:
+            job = job.with_attempt(cost=NOTHING_BILLED)
             return _end(job, step_input, replace(receipt, told=True, in_time=True))
         case None:
             if waited_s > CANCEL_FOR_S:

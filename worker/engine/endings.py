@@ -6,8 +6,10 @@ from typing import Any
 
 from worker.engine.context import Transition
 from worker.errors import ExternalServiceError, KilnhandError, error_class
-from worker.jobs.job import Attempt, Cost, ErrorRecord, Job, Receipt, Stage
+from worker.jobs.cost import NOTHING_BILLED, Cost
+from worker.jobs.job import Attempt, ErrorRecord, Job, Receipt, Stage
 from worker.jobs.status import Provenance, Tried
+from worker.jobs.total_cost import total_cost
 from worker.routing.retry import RESEND_S
 from worker.routing.routes import name_of
 from worker.routing.served import Served
@@ -30,7 +32,9 @@ def cancel(job: Job, receipt: Receipt, now: float) -> Job:
     """The job on its way to its end as a cancelled one. What it has is kept."""
     if job.attempts and job.attempts[-1].ended_at is None:
         job = job.with_attempt(ended_at=now)
-    receipt = replace(receipt, cost=receipt.cost or _last_cost(job))
+    total = total_cost(job)
+    cost = receipt.cost or (_last_cost(job) if total != NOTHING_BILLED else None)
+    receipt = replace(receipt, cost=cost, total_cost=total)
     return job.move(Stage.CLOSING, ending=Stage.CANCELLED, receipt=receipt, answer=None, closed_at=now, tries=0)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from config.mapping import arguments_for
 from worker.engine.context import NOW, CallResources, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
+from worker.engine.spending import affordable_routes
 from worker.errors import ExternalServiceError, RateLimitError, RequestRefusedError, ServiceUnavailableError
 from worker.files.input_refs import is_inline, row_name
 from worker.files.inputs import InputFiles
@@ -23,7 +24,7 @@ from worker.files.memory_budget import MB
 from worker.jobs.file_arguments import FileArgument
 from worker.jobs.job import Attempt, FileKind, Job, Kind, Stage
 from worker.routing.retry import FILE_TRIES, Again, Elsewhere, after_attempt, backoff_s, leads_elsewhere
-from worker.routing.routes import RouteOption, name_of, route_options
+from worker.routing.routes import RouteOption, name_of
 
 FILES_MOST_BYTES = 100 * MB  # of one call together
 FILE_USUAL_BYTES = 4 * MB  # a photo
@@ -124,7 +125,7 @@ def _upload_failed(
     failed = replace(failed, ended_at=now, error=error_record(error))
     job = replace(job, attempts=(*job.attempts, failed), tries=0, held_back_at=None)
     left = replace(job, given_up=(*job.given_up, name_of(failed)))
-    others = route_options(step_input.served.model, left, context.lacks)
+    others = affordable_routes(context, step_input.served.model, left)
     match after_attempt(error, job, elsewhere=bool(others.open)):
         case Again(after_s):
             return Transition(job.move(Stage.ACCEPTED), after_s, error.message)

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from worker.engine.arguments import call_arguments
 from worker.engine.context import Context, StepInput
+from worker.engine.spending import cost_of_attempt
 from worker.errors import ExternalServiceError
 from worker.jobs.job import Attempt, Job, load_job, load_ticket
 from worker.jobs.signals import outcome_signal, ticket_signal, webhook_signal
-from worker.money.cost import estimated_cost
+from worker.jobs.total_cost import total_cost
 from worker.providers.base import LostSubmission
 from worker.routing.served import route_of
 
@@ -62,8 +63,7 @@ def _with_news(context: Context, attempt: Attempt, news: str, step_input: StepIn
         if reported is None or provider is None:
             return attempt
         ticket = provider.ticket_of(attempt.endpoint, reported.request_id)
-    served = step_input.served
-    cost = estimated_cost(served.model, route_of(served.model, attempt), served.job.step)
+    cost = cost_of_attempt(context, step_input.served.model, step_input.served.job, attempt)
     return replace(attempt, ticket=ticket, cost=attempt.cost or cost)
 
 
@@ -85,7 +85,7 @@ def settle_s(context: Context, attempt: Attempt, usual_s: float) -> float:
 async def with_refused_searched(context: Context, job: Job, step_input: StepInput) -> Job:
     """The job with a mark on its last attempt, unless the list proves that no refused attempt was taken.
 
-    A refused attempt that is found gets its ticket and an estimated cost.
+    A refused attempt that is found gets its ticket. Both it and one that may have been taken get a possible cost.
     """
     attempts = list(job.attempts)
     refused = [place for place, attempt in enumerate(attempts[:-1]) if may_be_taken(context, attempt)]
@@ -96,15 +96,38 @@ async def with_refused_searched(context: Context, job: Job, step_input: StepInpu
         except ExternalServiceError:
             found = None
         last = attempts[-1]
+        until = found.listed_until if found else None
+        is_fresh = until is not None and until >= (last.submitted_at or last.started_at)
+        if is_fresh and not (found and found.ticket):
+            continue
         if found and found.ticket:
-            cost = estimated_cost(
-                step_input.served.model, route_of(step_input.served.model, attempt), step_input.served.job.step
-            )
-            attempts[place] = replace(attempt, ticket=found.ticket, cost=attempt.cost or cost)
-        elif found and found.listed_until is not None and found.listed_until >= (last.submitted_at or last.started_at):
-            continue  # the list is fresh
+            cost = attempt.cost or cost_of_attempt(context, step_input.served.model, job, attempt)
+            attempts[place] = replace(attempt, ticket=found.ticket, cost=cost)
+        else:
+            attempts[place] = _with_possible_cost(context, job, attempt, step_input)
         attempts[-1] = replace(last, possible_duplicate=True)
     return replace(job, attempts=tuple(attempts))
+
+
+def with_refused_booked(context: Context, job: Job, step_input: StepInput) -> Job:
+    """A job that ends without its piece, with a possible cost on each refused attempt that may have been taken.
+
+    While the job goes on they count as free: a limit (`max_usd`) must not end a job because its provider is busy.
+    """
+    attempts = tuple(
+        _with_possible_cost(context, job, attempt, step_input) if may_be_taken(context, attempt) else attempt
+        for attempt in job.attempts
+    )
+    job = replace(job, attempts=attempts)
+    if job.receipt and job.receipt.total_cost:
+        job = replace(job, receipt=replace(job.receipt, total_cost=total_cost(job)))
+    return job
+
+
+def _with_possible_cost(context: Context, job: Job, attempt: Attempt, step_input: StepInput) -> Attempt:
+    """The attempt with bounds: probably nothing was billed, and at most what it may cost."""
+    possible = cost_of_attempt(context, step_input.served.model, job, attempt)
+    return replace(attempt, cost=attempt.cost or replace(possible, usd=0.0, units=0.0))
 
 
 def lost_submission(context: Context, job: Job, attempt: Attempt, step_input: StepInput) -> LostSubmission:

@@ -13,21 +13,25 @@ from worker.engine.cancellation import end_after_cancel
 from worker.engine.context import NOW, RECLAIM_S, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.late_news import settle_s
-from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavailableError
+from worker.engine.spending import affordable_routes
+from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavailableError, SubmitUnknownError
 from worker.jobs.answers import AnswerFaults
+from worker.jobs.cost import NOTHING_BILLED
 from worker.jobs.job import Job, Observation, Stage
 from worker.money.cost import cost_of
 from worker.providers.base import RUN_CANCELLED, CancelResult, Reply, RunFailure
 from worker.routing.retry import STORE_PAUSES_S, Again, Elsewhere, Failed, Unknown, after_attempt, leads_elsewhere
-from worker.routing.routes import RouteOptions, name_of, route_options
+from worker.routing.routes import RouteOptions, name_of
 
 
 def handle_error(context: Context, job: Job, error: ExternalServiceError, step_input: StepInput) -> Transition:
     """Carry out what an attempt's error leads to."""
     if job.stage == Stage.WAITING and (end := end_after_cancel(job, error, step_input)):
         return end
-    left, others = _without_route(context, job, step_input)
+    if not job.attempts[-1].was_taken and not isinstance(error, SubmitUnknownError):
+        job = job.with_attempt(cost=None)  # it was refused or never arrived: nothing is billed
     ended = job.with_attempt(ended_at=step_input.now, error=error_record(error))
+    left, others = _without_route(context, ended, step_input)
     if job.attempts[-1].leaving and error.kind == RUN_CANCELLED and others.open:
         return _elsewhere(ended, left, error)
     outcome = after_attempt(error, job, elsewhere=bool(others.open))
@@ -56,7 +60,8 @@ async def leave_queue(context: Context, job: Job, queued_s: float, step_input: S
     attempt, most_s = job.attempts[-1], job.options.max_queue_s
     if most_s is None or queued_s <= most_s or job.receipt or attempt.ticket is None:
         return None
-    left, others = _without_route(context, job, step_input)
+    free = job.with_attempt(cost=NOTHING_BILLED)  # a run that leaves the queue is not billed
+    left, others = _without_route(context, free, step_input)
     if not others.open:
         return None
     text = f"{attempt.provider}: in its queue for {queued_s:.0f} s; allowed: {most_s:g} s"
@@ -69,14 +74,14 @@ async def leave_queue(context: Context, job: Job, queued_s: float, step_input: S
     except ExternalServiceError:
         return None  # it is cancelled again at the next poll
     if result is CancelResult.STOPPED:
-        return _elsewhere(job.with_attempt(ended_at=step_input.now, error=error_record(error)), left, error)
+        return _elsewhere(free.with_attempt(ended_at=step_input.now, error=error_record(error)), left, error)
     return None  # it may run; polling goes on
 
 
 def _without_route(context: Context, job: Job, step_input: StepInput) -> tuple[Job, RouteOptions]:
     """The job once it has given up its present route, and the routes that are left to it."""
     left = replace(job, given_up=(*job.given_up, name_of(job.attempts[-1])))
-    return left, route_options(step_input.served.model, left, context.lacks)
+    return left, affordable_routes(context, step_input.served.model, left)
 
 
 def _elsewhere(ended: Job, left: Job, error: ExternalServiceError) -> Transition:

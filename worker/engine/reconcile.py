@@ -9,16 +9,16 @@ whether a submission is made again that was not found.
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.engine.arguments import call_arguments
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail
 from worker.engine.kept_outcome import OutcomeStore
 from worker.engine.late_news import lost_submission
 from worker.engine.polling import search_again_s, unknown_wait_s
+from worker.engine.spending import cost_of_attempt
 from worker.errors import AuthenticationError, ExternalServiceError, SubmitUnknownError
 from worker.jobs.job import Job, Observation, Stage, Ticket, load_job, load_ticket
 from worker.jobs.signals import outcome_signal, ticket_signal
-from worker.money.worst_case import possible_cost
+from worker.jobs.total_cost import booked_cost
 from worker.routing.retry import (
     FAILED_SEARCHES,
     FORBIDDEN_SEARCHES,
@@ -51,6 +51,7 @@ async def reconcile(context: Context, job: Job, step_input: StepInput) -> Transi
     found = await _search(context, job, step_input)
     if found.ticket:
         job = job.with_attempt(ticket=found.ticket, submitted_at=attempt.started_at, error=None, ended_at=None)
+        job = book_lost_call(context, job, step_input)
         return Transition(job.move(Stage.WAITING, tries=0), NOW, f"the submission is found: {found.how}")
     if found.verdict == "open":
         pause_s = search_again_s(step_input.now - attempt.started_at)
@@ -68,12 +69,10 @@ async def reconcile(context: Context, job: Job, step_input: StepInput) -> Transi
 
 
 def book_lost_call(context: Context, job: Job, step_input: StepInput) -> Job:
-    """The job with its lost call on the bill. A provider that lists its requests would have shown it: not booked."""
-    provider = context.providers.get(job.attempts[-1].provider)
-    if provider is not None and provider.lists_requests:
+    """The job with its lost call on the bill: it was refused, or is of a version that booked nothing when it began."""
+    if job.attempts[-1].cost is not None:
         return job
-    sent = call_arguments(job, step_input.served.route, context.checks.get(job.task))
-    return job.with_attempt(cost=possible_cost(step_input.served, sent))
+    return job.with_attempt(cost=cost_of_attempt(context, step_input.served.model, job, job.attempts[-1]))
 
 
 async def _search(context: Context, job: Job, step_input: StepInput) -> _Search:
@@ -133,9 +132,7 @@ def _give_up(context: Context, job: Job, step_input: StepInput, *, is_absent: bo
     )
     job = job.with_attempt(ended_at=step_input.now, error=error_record(error))
     job = book_lost_call(context, job, step_input)
-    sent = call_arguments(job, step_input.served.route, context.checks.get(job.task))
-    possible = possible_cost(step_input.served, sent)
-    possible_usd = possible.usd if possible else None
+    possible_usd = booked_cost(job.attempts[-1]).upper_usd
     if may_submit_again(job, is_absent=is_absent, possible_usd=possible_usd, most_usd=context.duplicate_usd):
         why = "nobody has it: it was not taken" if is_absent else "never found: it may have been taken, and paid for"
         return Transition(job.move(Stage.ACCEPTED, tries=0, observed=Observation()), NOW, why)

@@ -15,6 +15,7 @@ from worker.engine.context import NOW, RECLAIM_S, CallResources, Context, StepIn
 from worker.engine.endings import close, fail, final_error
 from worker.engine.input_files import fetch_files, has_files, reserve_memory, retry_soon
 from worker.engine.late_news import has_late_news
+from worker.engine.spending import affordable_routes, next_cost
 from worker.errors import AuthenticationError, ExternalServiceError, KilnhandError, ServiceUnavailableError
 from worker.health.base import Permit, Wait
 from worker.health.report import log_changes
@@ -22,7 +23,7 @@ from worker.health.verdict import IGNORED
 from worker.jobs.job import Attempt, Job, Observation, Stage
 from worker.providers.base import Provider
 from worker.routing.retry import BRIEF_S, HELD_MAX_S, PAUSE_MAX_S, is_possible_duplicate
-from worker.routing.routes import RouteOption, RouteOptions, name_of, no_route_error, route_options
+from worker.routing.routes import RouteOption, RouteOptions, name_of, no_route_error
 
 PERMIT_LEASE_S = 5.0  # on top of the call's own time
 CALL_LEASE_MARGIN_S = 30.0  # on top of the call's own time: to store its files, and for a process that was frozen
@@ -34,10 +35,11 @@ async def prepare_submission(context: Context, job: Job, step_input: StepInput) 
     if has_late_news(job, step_input):
         return Transition(job.move(Stage.UNKNOWN, tries=0), NOW, "the attempt before was taken after all")
     model = step_input.served.model
-    options = route_options(model, job, context.lacks)
+    options = affordable_routes(context, model, job)
     if not options.open:
         error = no_route_error(model, job, options)
-        return close(fail(job, final_error(job, error, options.refused) if job.attempts else error, step_input.now))
+        is_last = options.too_dear or not job.attempts  # its message has the errors of the attempts
+        return close(fail(job, error if is_last else final_error(job, error, options.refused), step_input.now))
     waits = list[Wait]()
     for option in options.open:
         if not await reserve_memory(context, job, step_input.resources, option):
@@ -88,7 +90,8 @@ async def _write_intent(
     context: Context, job: Job, step_input: StepInput, option: RouteOption, permit: Permit, waited_s: float
 ) -> Transition:
     """The row with the attempt to come, and the permit among the claim's resources."""
-    attempt = _attempt(context, job, step_input, option)
+    cost = next_cost(context, step_input.served.model, job, option.route)
+    attempt = replace(_attempt(context, job, step_input, option), cost=cost)
     try:
         if waited_s > READ_AGAIN_AFTER_S and await _is_over(context, job, step_input):
             await report_health(context, attempt, CallResources(permit, verdict=IGNORED))

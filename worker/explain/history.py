@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
-from worker.jobs.job import Cost, HistoryEntry, Job, Receipt, Stage
+from worker.jobs.cost import Cost
+from worker.jobs.job import HistoryEntry, Job, Receipt, Stage
 
 FIRST, LAST = 20, 40  # entries that a long history keeps from its start and from its end
 
@@ -101,7 +102,8 @@ def _error_text(job: Job) -> str:
 
 def receipt_text(receipt: Receipt, has_files: bool = True) -> str:
     """A cancel's receipt in words. `has_files`: whether the job has files, if it was cancelled too late."""
-    paid = f"; {cost_text(receipt.cost)}" if receipt.cost else ""
+    total = receipt.total_cost or receipt.cost
+    paid = f"; {cost_text(total)}" if total and (receipt.cost or total.certainty != "exact") else ""
     if receipt.in_time:
         return f"stopped in time{paid or '; nothing was billed'}"
     if receipt.in_time is False:
@@ -111,14 +113,21 @@ def receipt_text(receipt: Receipt, has_files: bool = True) -> str:
 
 
 def cost_text(cost: Cost | None) -> str:
-    """A cost in words."""
+    """A cost in words, as worth as much as it is: a sum, two bounds, or that it is not known."""
     if cost is None:
         return "the provider did not say what it billed"
-    if cost.units == 0:
-        return "nothing was billed"
-    if cost.usd is None:
-        return f"billed {cost.units:g} units of unknown price" if cost.units is not None else "billed, price unknown"
-    return f"billed {'about ' if cost.estimated else ''}{usd_text(cost.usd)}"
+    if cost.certainty == "exact":
+        return f"billed {usd_text(cost.usd)}" if cost.usd else "nothing was billed"
+    return f"billed {bounds_text(cost)}"
+
+
+def bounds_text(cost: Cost) -> str:
+    """What lies between the bounds of a cost that is not exact."""
+    if cost.upper_usd is not None:
+        return f"between {usd_text(cost.lower_usd).removesuffix(' USD')} and {usd_text(cost.upper_usd)}"
+    if cost.usd:
+        return f"about {usd_text(cost.usd)}, without a known limit"
+    return f"{cost.units:g} units of unknown price" if cost.units is not None else "an unknown sum"
 
 
 def usd_text(usd: float) -> str:

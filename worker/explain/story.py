@@ -6,10 +6,10 @@
 import time
 from collections.abc import Iterator, Mapping
 
-from worker.errors import SubmitUnknownError
-from worker.explain.history import FIRST, LAST, cost_text, receipt_text, usd_text
-from worker.jobs.job import Attempt, Cost, HistoryEntry, Job
+from worker.explain.history import FIRST, LAST, bounds_text, cost_text, receipt_text
+from worker.jobs.job import Attempt, HistoryEntry, Job
 from worker.jobs.status import state_of
+from worker.jobs.total_cost import booked_cost, total_cost
 
 
 def story(job: Job) -> list[str]:
@@ -24,14 +24,11 @@ def began_at(job: Job) -> float:
 
 
 def money(job: Job) -> str:
-    """What all attempts cost, as far as it is known."""
+    """What all attempts cost together, and for which of them that is not known."""
     if not job.attempts:
         return "nothing was submitted, so nothing was billed"
-    costs = [attempt.cost for attempt in job.attempts if attempt.cost and attempt.was_taken]
-    known = [cost.usd for cost in costs if cost.usd is not None]
-    about = "about " if any(cost.estimated for cost in costs) else ""
-    text = f"billed {about}{usd_text(sum(known))}" if known else "no bill received"
-    return "; ".join([text, *(f"attempt {one.number} {why}" for one in job.attempts if (why := _unsure(job, one)))])
+    unsure = (f"attempt {one.number} {why}" for one in job.attempts if (why := _unsure(one)))
+    return "; ".join([cost_text(total_cost(job)), *unsure])
 
 
 def _head(job: Job, start: float) -> Iterator[str]:
@@ -85,28 +82,20 @@ def _course(attempt: Attempt) -> Iterator[str]:
         yield f"given up after {attempt.ended_at - since:.1f} s"
     if attempt.error:
         yield f"{attempt.error.code}: {attempt.error.message}"
-    if attempt.cost:
-        yield cost_text(attempt.cost) if attempt.was_taken else _possibly(attempt.cost)
+    if attempt.cost and attempt.ended_at is not None:
+        yield f"may have been taken and {cost_text(attempt.cost)}" if not attempt.was_taken else cost_text(attempt.cost)
 
 
-def _unsure(job: Job, attempt: Attempt) -> str:
-    """Why the cost of this attempt is not known; empty if it is."""
-    if attempt.cost is not None and not attempt.was_taken:
-        return _possibly(attempt.cost)
-    if attempt.cost is not None:
-        return "has units of unknown price" if attempt.cost.usd is None else ""
-    if attempt.ticket is None:
-        lost = attempt.error is not None and attempt.error.code == SubmitUnknownError.code
-        return "may have been taken and billed" if lost else ""
+def _unsure(attempt: Attempt) -> str:
+    """Why the cost of this attempt is not exact; empty if it is."""
+    cost = booked_cost(attempt)
+    if cost.certainty == "exact":
+        return ""
     if attempt.ended_at is None:
-        return "has not ended"
-    stopped = attempt is job.attempt and job.receipt is not None and job.receipt.in_time
-    return "" if stopped or attempt.error else "ended without a bill"
-
-
-def _possibly(cost: Cost) -> str:
-    """The cost of a lost call: the most that it may be."""
-    return f"may have been taken and {cost_text(cost)}"
+        return f"has not ended: it may cost {bounds_text(cost)}"
+    if not attempt.was_taken:
+        return f"may have been taken and billed {bounds_text(cost)}"
+    return f"ended without a whole bill: {bounds_text(cost)}"
 
 
 def _receipt(job: Job) -> Iterator[str]:

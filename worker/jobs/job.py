@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, assert_never
 
 from pydantic import Field, TypeAdapter
 
+from worker.jobs.cost import Cost
+
 Kind = Literal["image", "video", "audio", "weights", "json", "file"]
 FileKind = Literal["image", "mask", "video", "audio", "weights", "archive"]  # of a file in a request
 Priority = Literal["low", "normal", "high"]
@@ -108,6 +110,9 @@ class Options:
     allow_degraded: bool = False
     fallback_on_policy: bool = False
     max_queue_s: float | None = None  # seconds in a provider's queue before another route is tried
+    # US dollars for all attempts together. A version before it drops it when it writes the row, and knows no limit
+    # anyway: set it after all workers are updated.
+    max_usd: float | None = None
     duplicates: Duplicates | None = None  # whether a lost submission is made again; None: by its price
 
 
@@ -131,16 +136,6 @@ class ErrorRecord:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Billed units times the catalogue's price. `estimated`: `extra` may have changed the price, or it is unknown."""
-
-    usd: float | None
-    units: float | None
-    per: str | None
-    estimated: bool
-
-
-@dataclass(frozen=True)
 class Attempt:
     """One try on one route."""
 
@@ -152,7 +147,7 @@ class Attempt:
     submitted_at: float | None = None
     ended_at: float | None = None
     inference_s: float | None = None
-    cost: Cost | None = None
+    cost: Cost | None = None  # from the intent on: what it may cost, then what it did. None: nothing can be billed
     error: Annotated[ErrorRecord | None, Field(alias="trouble")] = None
     seed: int | None = None  # chosen by us if the caller left it open: it identifies a lost submission
     possible_duplicate: bool = False  # an earlier attempt may have been taken and paid for without our knowledge
@@ -176,7 +171,9 @@ class Receipt:
     asked_at: float
     told: bool = False  # whether the cancel has reached the provider
     in_time: bool | None = None
-    cost: Cost | None = None  # what was billed nevertheless, if it is known
+    cost: Cost | None = None  # what was billed nevertheless for the last attempt, if it is known
+    # For all attempts. A version before it drops it, and the job's attempts still have every cost.
+    total_cost: Cost | None = None
 
 
 @dataclass(frozen=True)
@@ -282,7 +279,7 @@ _TICKET = TypeAdapter(Ticket)
 
 def dump_job(job: Job) -> bytes:
     """The job as the ledger's JSON."""
-    return _JOB.dump_json(job, exclude_defaults=True, by_alias=True)
+    return _JOB.dump_json(job, exclude_defaults=True, by_alias=True, exclude_computed_fields=True)
 
 
 def dump_ticket(ticket: Ticket) -> str:

@@ -5,9 +5,11 @@ from typing import Any, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.jobs.job import Artefact, Cost, Job, Receipt, Stage
+from worker.jobs.cost import Cost
+from worker.jobs.job import Artefact, Job, Receipt, Stage
+from worker.jobs.total_cost import total_cost
 
-State = Literal["PENDING", "QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]  # PENDING: no row yet
+State = Literal["QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
 CANCEL_NOTED = "cancel_noted"
 
 _ENDED: Mapping[Stage, State] = {
@@ -24,7 +26,7 @@ class JobStatus(BaseModel):
 
     job_id: str
     task: str
-    state: State
+    state: State | Literal["PENDING"]  # PENDING: there is no job of this id yet, and its cancel is noted
     stage: str
     model: str
     progress: float = Field(description="0 to 1")
@@ -42,6 +44,7 @@ class JobStatus(BaseModel):
     created_at: float
     updated_at: float
     error: str | None = None
+    total_cost: Cost | None = Field(None, description="all attempts so far; a running one with what it may cost")
     receipt: Receipt | None = Field(
         None, description="the result of a cancel: whether it came in time, and what was billed"
     )
@@ -114,7 +117,8 @@ class JobResult(BaseModel):
     endpoint: str
     request_id: str
     seed: int | None = None
-    cost: Cost | None = None
+    cost: Cost | None = Field(None, description="the attempt that brought the piece")
+    total_cost: Cost | None = Field(None, description="all attempts: failed, lost and repeated ones too")
     timings: Timings
     attempts: int
     possible_duplicate: bool = Field(False, description="an earlier submission was lost and may also be billed")
@@ -147,6 +151,7 @@ def status_of(job: Job, now: float) -> JobStatus:
         created_at=job.created_at,
         updated_at=now,
         error=job.error.message if job.error else None,
+        total_cost=total_cost(job),
         receipt=job.receipt,
     )
 
@@ -195,6 +200,7 @@ def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: fl
         request_id=ticket.request_id if ticket else "",
         seed=seed if isinstance(seed, int) else None,
         cost=attempt.cost,
+        total_cost=total_cost(job),
         timings=Timings(
             before_submit_s=round(submitted - job.created_at, 3),
             provider_s=round((attempt.ended_at or now) - submitted, 3),

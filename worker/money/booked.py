@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.errors import SubmitUnknownError
-from worker.jobs.job import Attempt, Cost, Job
+from worker.jobs.cost import Cost
+from worker.jobs.job import Job
+from worker.jobs.total_cost import is_lost
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,8 @@ def booked_attempts(job: Job) -> Iterator[Booked]:
         )
 
 
-def is_lost(attempt: Attempt) -> bool:
-    """Whether nobody knows that the provider has taken it."""
-    return attempt.ticket is None and attempt.error is not None and attempt.error.code == SubmitUnknownError.code
-
-
 def _bounds(cost: Cost | None, is_open: bool) -> tuple[float | None, float, float | None]:
     """The booked sum and its bounds. No cost in a row that has ended is a claim, too: that nothing was billed."""
     if cost is None:
         return None, 0.0, None if is_open else 0.0
-    if cost.usd is not None and not cost.estimated:
-        return cost.usd, cost.usd, cost.usd
-    return cost.usd, getattr(cost, "lower_usd", 0.0), getattr(cost, "upper_usd", None)
+    return cost.usd, cost.lower_usd, cost.upper_usd

@@ -100,13 +100,19 @@ RunStatus = Queued | Running | Ended
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens that a language model read and wrote. Thinking tokens count as written."""
+    """Tokens that a model read, wrote and drew (pictures). Thinking tokens count as written.
+
+    `cached` are those of `read` that a cache stored or returned: the vendor has other prices for them.
+    """
 
     read: int
     wrote: int
+    drew: int = 0
+    cached: int = 0
 
     def __add__(self, other: "Tokens") -> "Tokens":
-        return Tokens(self.read + other.read, self.wrote + other.wrote)
+        drew, cached = self.drew + other.drew, self.cached + other.cached
+        return Tokens(self.read + other.read, self.wrote + other.wrote, drew, cached)
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,7 @@ class Reply:
 
     `files` are the bytes of files that came inside the answer; they are stored before the row is written. `missing`
     has an error for each requested picture that did not come. `version` is the provider's name of the model that ran.
+    `billed_as_asked`: the provider reports no units, and bills the seconds or pictures of the request.
     """
 
     output: Mapping[str, Any]
@@ -124,15 +131,20 @@ class Reply:
     tokens: Tokens | None = None
     version: str | None = None
     inference_s: float | None = None
+    billed_as_asked: bool = False
 
 
 @dataclass(frozen=True)
 class RunFailure:
-    """The error that a run ended with. It may have been billed, as some of fal's 422s are."""
+    """The error that a run ended with. It may have been billed, as some of fal's 422s are.
+
+    `is_free`: the provider's documentation says that it does not bill such a failure.
+    """
 
     error: ExternalServiceError
     billed_units: float | None = None
     tokens: Tokens | None = None
+    is_free: bool = False
 
 
 class Provider(Protocol):

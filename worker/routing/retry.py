@@ -17,6 +17,7 @@ from worker.errors import (
     SubmitUnknownError,
 )
 from worker.jobs.job import Attempt, Job
+from worker.jobs.total_cost import is_lost
 from worker.routing.routes import name_of
 
 # Attempts of a job
@@ -138,7 +139,7 @@ def may_submit_again(job: Job, *, is_absent: bool, possible_usd: float | None, m
     only if it costs at most `most_usd`; `possible_usd` is None if its price is unknown. The job's option `duplicates`
     decides instead where it is set.
     """
-    if sum(_is_lost(attempt) for attempt in job.attempts) >= MAX_UNKNOWN or job.options.duplicates == "never":
+    if sum(is_lost(attempt) for attempt in job.attempts) >= MAX_UNKNOWN or job.options.duplicates == "never":
         return False
     is_cheap = possible_usd is not None and possible_usd <= most_usd
     return is_absent or is_cheap or job.options.duplicates == "allow"
@@ -146,11 +147,7 @@ def may_submit_again(job: Job, *, is_absent: bool, possible_usd: float | None, m
 
 def is_possible_duplicate(job: Job) -> bool:
     """Whether the next attempt may be the second run of a lost submission."""
-    return any(_is_lost(attempt) for attempt in job.attempts)
-
-
-def _is_lost(attempt: Attempt) -> bool:
-    return attempt.ticket is None and attempt.error is not None and attempt.error.code == SubmitUnknownError.code
+    return any(is_lost(attempt) for attempt in job.attempts)
 
 
 def is_inconclusive(error: ExternalServiceError) -> bool:

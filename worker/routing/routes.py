@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from config.catalogue import Model, Route
-from worker.errors import KilnhandError, ProviderDisabledError
+from worker.errors import KilnhandError, OverBudgetError, ProviderDisabledError
 from worker.jobs.file_arguments import FileArgument, file_arguments
 from worker.jobs.job import Attempt, FileKind, Job, Step
 from worker.routing.plan import Plan, plan
@@ -40,11 +40,15 @@ class RouteOption:
 
 @dataclass(frozen=True)
 class RouteOptions:
-    """The routes still open to a job, in order; why others are refused; settings that would enable disabled ones."""
+    """The routes still open to a job, in order; why others are refused; settings that would enable disabled ones.
+
+    `too_dear` are those of `refused` that the job's `max_usd` excludes.
+    """
 
     open: tuple[RouteOption, ...]
     refused: tuple[str, ...] = ()
     what_to_set: tuple[str, ...] = ()
+    too_dear: tuple[str, ...] = ()
 
 
 def name_of(route: Route | Attempt) -> str:
@@ -52,13 +56,18 @@ def name_of(route: Route | Attempt) -> str:
     return f"{route.provider} {route.endpoint}"
 
 
-def route_options(model: Model, job: Job, lacks: Callable[[str], str | None]) -> RouteOptions:
-    """The routes in the job's order that it has not given up, may take, and whose provider is enabled.
+def route_options(
+    model: Model,
+    job: Job,
+    lacks: Callable[[str], str | None],
+    too_dear: Callable[[Route], str | None] | None = None,
+) -> RouteOptions:
+    """The routes in the job's order that it has not given up, may take and pay, and whose provider is enabled.
 
-    `lacks` returns what to set to enable a provider, or None if it is enabled. The first route is no fallback: the
-    caller asked for it.
+    `lacks` returns what to set to enable a provider, or None if it is enabled; `too_dear` why an attempt on a route
+    could take the job above its `max_usd`, or None. The first route is no fallback: the caller asked for it.
     """
-    found, refused, what_to_set = list[RouteOption](), list[str](), list[str]()
+    found, refused, what_to_set, dear = list[RouteOption](), list[str](), list[str](), list[str]()
     for n, route in enumerate(_order(model, job)):
         if name_of(route) in job.given_up:
             continue
@@ -68,15 +77,21 @@ def route_options(model: Model, job: Job, lacks: Callable[[str], str | None]) ->
         elif lack := lacks(route.provider):
             refused.append(f"{route.provider} is disabled")
             what_to_set.append(lack)
+        elif why := too_dear(route) if too_dear else None:
+            dear.append(f"{route.endpoint} of {route.provider} refused: {why}")
+            refused.append(dear[-1])
         else:
             found.append(option)
     if not job.options.fallback and len(model.routes) > 1:
         refused.append("fallback refused: fallback=false")
-    return RouteOptions(tuple(found), tuple(dict.fromkeys(refused)), tuple(dict.fromkeys(what_to_set)))
+    return RouteOptions(tuple(found), *(tuple(dict.fromkeys(texts)) for texts in (refused, what_to_set, dear)))
 
 
 def no_route_error(model: Model, job: Job, found: RouteOptions) -> KilnhandError:
-    """The error of a job if the providers of all its routes are disabled."""
+    """The error of a job that no route is open to: all are too dear for its `max_usd`, or their providers disabled."""
+    if found.too_dear:
+        failed = [f"attempt {each.number}: {each.error.message}" for each in job.attempts if each.error]
+        return OverBudgetError("; ".join([*found.refused, *failed]))
     names = ", ".join(dict.fromkeys(route.provider for route in _order(model, job)))
     return ProviderDisabledError(f"{model.name} needs {names}: {'; '.join(found.what_to_set or found.refused)}")
 

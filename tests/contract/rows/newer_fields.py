@@ -21,4 +21,9 @@ NEWER: Mapping[str, str] = {
     "repeat a claim and never reads the key.",
     "key cancelled": "A cancel that came before its row. It has an expiry. If the version before writes the row, it does "
     "not read the note, and the job runs as it always did there; a producer or a worker of this version reads it.",
+    "Cost.lower_usd": "The least that may be billed. Without it the least is 0, unless the cost is exact: then the sum itself.",
+    "Cost.upper_usd": "The most that may be billed. Without it an estimate counts as unknown, which is above every limit.",
+    "Options.max_usd": "The most that the job may cost. The version before knows no limit, and drops it when it writes the "
+    "row: it is set once all workers are of this version.",
+    "Receipt.total_cost": "What all attempts of a cancelled job cost. Without it the caller reads the cost of the last one.",
 }

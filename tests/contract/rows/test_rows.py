@@ -82,7 +82,6 @@ def test_the_version_before_left_rows_of_every_stage() -> None:
 def test_a_row_of_the_version_before_is_read_and_written_so_that_it_can_read_it(
     row: dict[str, str], before: Any
 ) -> None:
-    assert json.loads(dump_job(load_job(row["doc"]))) == json.loads(row["doc"])
     assert before.dump_job(before.load_job(dump_job(load_job(row["doc"])))) == row["doc"].encode()
 
 

@@ -130,6 +130,17 @@ def _another_price_booked(history: History) -> None:
     history.requests = [request(billed={"units": 1.0, "usd": 0.03})]
 
 
+def _bill_is_above_the_bounds(history: History) -> None:
+    bounded = {"usd": 0.003, "units": 1.0, "per": "megapixel", "estimated": True, "upper_usd": 0.006}
+    set_row(history, "completed", doc=doc(attempt(cost=bounded)))
+    history.requests = [request(billed={"units": 4.0, "usd": 0.012})]
+
+
+def _bill_is_below_the_bounds(history: History) -> None:
+    bounded = {"usd": 0.03, "units": 1.0, "per": "image", "estimated": True, "lower_usd": 0.02, "upper_usd": 0.06}
+    set_row(history, "completed", doc=doc(attempt(cost=bounded)))
+
+
 def _nothing_booked(history: History) -> None:
     set_row(history, "completed", doc=doc(attempt(cost=None)))
 
@@ -189,6 +200,8 @@ BROKEN: list[tuple[str, Callable[[History], None]]] = [
     ("no_silent_swap", _picture_of_another_job),
     ("money_adds_up", _too_much_booked),
     ("money_adds_up", _another_price_booked),
+    ("money_adds_up", _bill_is_above_the_bounds),
+    ("money_adds_up", _bill_is_below_the_bounds),
     ("money_adds_up", _nothing_booked),
     ("money_adds_up", _audit_found_drift),
     ("money_adds_up", _audit_failed),

@@ -41,7 +41,9 @@ async def test_a_job_goes_through_every_stage_once(world: World) -> None:
     result = dict(row.result or {})
     assert result["images"][0]["url"] == "https://ours/jobs/a/images-0.png"
     assert (result["seed"], result["labels"], result["request_id"]) == (7, {"k": "v"}, "r-1")
-    assert result["cost"] == {"usd": 0.006, "units": 2, "per": "megapixel", "estimated": False}
+    sums = {"usd": 0.006, "lower_usd": 0.006, "upper_usd": 0.006, "certainty": "exact"}
+    assert result["cost"] == {"units": 2, "per": "megapixel", "estimated": False, **sums}
+    assert result["total_cost"] == result["cost"]
     assert [job.ending for job in world.publisher.closed] == [Stage.COMPLETED]
     assert world.publisher.milestones == ["QUEUED", "IN_PROGRESS"]
 
@@ -127,7 +129,7 @@ async def test_a_run_that_failed_unbilled_is_tried_again_and_a_refused_one_is_no
     row = await world.until(Stage.CLOSING)
     assert world.fal.calls.count("submit") == 2
     assert row.ending == Stage.FAILED
-    assert [a.cost.usd if a.cost else None for a in row.attempts] == [None, 0.003]
+    assert [a.cost.usd if a.cost else None for a in row.attempts] == [0.0, 0.003]
 
 
 async def test_a_file_that_does_not_come_is_asked_for_again_without_a_new_submission(world: World) -> None:

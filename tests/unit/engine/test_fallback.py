@@ -49,7 +49,9 @@ async def test_three_refusals_lead_to_the_next_provider(world: World) -> None:
     assert world.fetcher.kept == [(b"picture",)]
     result = dict(row.result or {})
     assert (result["provider"], result["endpoint"], result["attempts"]) == ("vertex", "gemini-nano-banana-2.1", 4)
-    assert result["cost"] == {"usd": 0.0336, "units": 1, "per": "image", "estimated": False}
+    assert (result["cost"]["usd"], result["cost"]["lower_usd"], result["cost"]["per"]) == (0.0336, 0.0336, "image")
+    assert result["cost"]["certainty"] == "estimated", "the answer had no usage data"
+    assert result["total_cost"] == result["cost"], "three refusals cost nothing"
     assert world.health and not world.health.leaks()
 
 

@@ -132,7 +132,8 @@ async def test_a_webhook_that_tells_of_an_error_is_no_answer(world: World) -> No
     await world.hear(status="ERROR", payload={"detail": "nsfw"})
     row = await world.until(Stage.CLOSING)
     assert row.error and row.error.code == "request_refused"
-    assert row.attempts[0].cost is None
+    cost = row.attempts[0].cost
+    assert cost and (cost.lower_usd, cost.upper_usd) == (0.0, 0.003), "it may have been billed"
 
 
 async def test_a_cancel_while_the_files_cannot_be_had_ends_as_cancelled(world: World) -> None:

@@ -9,10 +9,10 @@ from tests.unit.engine.world import World
 from worker.errors import ServiceUnavailableError, SubmitUnknownError
 from worker.explain.history import FIRST, LAST
 from worker.explain.story import began_at, money, story
+from worker.jobs.cost import NOTHING_BILLED, Cost
 from worker.jobs.job import (
     Artefact,
     Attempt,
-    Cost,
     ErrorRecord,
     HistoryEntry,
     Job,
@@ -123,18 +123,28 @@ def test_an_attempt_that_was_refused_and_one_that_may_be_a_duplicate_say_so() ->
     assert [line for line in told if "rate_limited: fal: slow down (HTTP 429); a possible duplicate" in line]
     assert [line for line in told if "taken after 0.2 s; running; a possible duplicate" in line]
     assert money(job(Stage.WAITING, attempts=attempts)) == (
-        "no bill received; attempt 1 may have been taken and billed; attempt 3 has not ended"
+        "billed an unknown sum; attempt 1 may have been taken and billed an unknown sum; "
+        "attempt 3 has not ended: it may cost an unknown sum"
     )
 
 
 def test_money_is_the_sum_of_all_attempts() -> None:
-    about = replace(COST, usd=0.01, estimated=True)
-    assert money(job(attempts=(attempt(1, cost=COST), attempt(2, cost=about)))) == "billed about 0.0160 USD"
-    unknown = replace(COST, usd=None)
-    assert money(job(attempts=(attempt(1, cost=unknown),))) == "no bill received; attempt 1 has units of unknown price"
-    assert money(job(attempts=(attempt(1),))) == "no bill received; attempt 1 ended without a bill"
-    failed = attempt(1, error=ErrorRecord("service_unavailable", "x"))
+    about = Cost(0.008, 2, "megapixel", True, 0.0, 0.01)
+    assert money(job(attempts=(attempt(1, cost=COST), attempt(2, cost=about)))) == (
+        "billed between 0.0060 and 0.0160 USD; attempt 2 ended without a whole bill: between 0.0000 and 0.0100 USD"
+    )
+    unknown = Cost(None, 2, "megapixel", estimated=True)
+    assert money(job(attempts=(attempt(1, cost=unknown),))).startswith("billed 2 units of unknown price; attempt 1")
+    assert money(job(attempts=(attempt(1),))).startswith("billed an unknown sum; attempt 1 ended without a whole bill")
+    failed = attempt(1, error=ErrorRecord("service_unavailable", "x"), cost=NOTHING_BILLED)
     assert money(job(Stage.FAILED, attempts=(failed, attempt(2, cost=COST)))) == "billed 0.0060 USD"
+    refused = attempt(1, ticket=None, error=ErrorRecord("rate_limited", "x"))
+    assert money(job(Stage.FAILED, attempts=(refused,))) == "nothing was billed"
+
+
+def test_a_cost_of_an_older_version_is_an_estimate_without_a_limit() -> None:
+    old = Cost(0.004, 1, "image", estimated=True)
+    assert money(job(attempts=(attempt(1, cost=old),))).startswith("billed about 0.0040 USD, without a known limit")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +177,10 @@ async def test_the_life_of_a_lost_submission_can_be_read(world: World) -> None:
     assert "unknown whether the provider has taken it: not in the provider's list yet" in told
     assert "will be tried again: nobody has it: it was not taken" in told
     assert "attempt 2: fal fal-ai/flux/schnell, a possible duplicate" in told
-    assert told.endswith("money: billed 0.0060 USD; attempt 1 may have been taken and billed")
+    assert told.endswith(
+        "money: billed between 0.0060 and 0.0090 USD; "
+        "attempt 1 may have been taken and billed between 0.0000 and 0.0030 USD"
+    )
 
 
 async def test_the_life_of_a_cancelled_job_can_be_read(world: World) -> None:
@@ -180,4 +193,4 @@ async def test_the_life_of_a_cancelled_job_can_be_read(world: World) -> None:
     assert "a cancel arrived" in told
     assert "waiting: the provider cannot be told to stop" in told
     assert "the ending is decided: cancelled; stopped in time; nothing was billed" in told
-    assert "money: no bill received\n" in told
+    assert "money: nothing was billed\n" in told

@@ -86,6 +86,12 @@ def test_a_refused_attempt_is_no_entry() -> None:
     assert entries(job(attempt(ticket=None, cost=None, error=ErrorRecord("request_refused", "no")))) == []
 
 
+def test_a_refused_attempt_that_was_billed_all_the_same_is_drift() -> None:
+    refused = attempt(ticket=None, cost=None, error=ErrorRecord("rate_limited", "slow", "fal", 429))
+    first, _ = entries(job(refused, attempt(2)), bills=[tagged("r-9"), bill("r-2")])
+    assert (first.verdict, first.attempt, first.why) == (Verdict.PAID_NOT_BOOKED, 1, "its row has no cost")
+
+
 def test_a_cost_without_a_price_is_unknown_and_never_fine() -> None:
     entry = only(job(attempt(cost=Cost(None, 2, None, estimated=True))), bills=[bill()])
     assert (entry.verdict, entry.billed_usd) == (Verdict.UNKNOWN, 0.006)

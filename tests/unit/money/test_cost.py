@@ -7,8 +7,9 @@ import pytest
 
 from config.catalogue import Price, load_catalogue
 from worker.errors import ContentRefusedError, SubmitUnknownError
-from worker.jobs.job import Attempt, Cost, Job, Options, Piece, Step
-from worker.money.cost import cost_of, estimate_usd, estimated_cost
+from worker.jobs.cost import NOTHING_BILLED, Cost
+from worker.jobs.job import Attempt, Job, Options, Piece, Step
+from worker.money.cost import cost_of, estimate_usd
 from worker.providers.base import Reply, RunFailure, Tokens
 from worker.routing.served import Served
 
@@ -25,6 +26,7 @@ CATALOGUE = load_catalogue()
         ("nano-banana-2", {"num_images": 4, "image_size": "square_hd"}, 0.32),
         ("veo-3.1-fast", {"duration_s": 8}, 0.8),
         ("veo-3.1-fast", {}, None),
+        ("veo-3.1-lite", {"duration_s": 8}, None),
         ("sdxl", {"num_images": 2}, None),
         ("someone/some-model", {"num_images": 2}, None),
     ],
@@ -34,12 +36,17 @@ def test_a_step_is_estimated_from_its_arguments(model: str, arguments: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("per", "arguments", "usd"),
-    [("step", {"steps": 1000}, 2.0), ("step", {}, None), ("request", {}, 0.002), ("second", {"duration_s": 4}, 0.008)],
+    ("name", "per", "arguments", "usd"),
+    [
+        ("flux-lora-training", "step", {"steps": 1000}, 2.0),
+        ("flux-lora-training", "step", {}, None),
+        ("sdxl", "request", {}, 0.002),
+        ("seedance-2.0", "second", {"duration_s": 4}, 0.008),
+    ],
 )
-def test_every_unit_of_a_price_is_counted(per: Any, arguments: dict[str, Any], usd: float | None) -> None:
-    model = CATALOGUE.find("sdxl").model_copy(update={"price": Price(usd=0.002, per=per)})
-    assert estimate_usd(model, Step("sdxl", arguments, ())) == usd
+def test_every_unit_of_a_price_is_counted(name: str, per: Any, arguments: dict[str, Any], usd: float | None) -> None:
+    model = CATALOGUE.find(name).model_copy(update={"price": Price(usd=0.002, per=per)})
+    assert estimate_usd(model, Step(name, arguments, ())) == usd
 
 
 def on(model: str, route: int, arguments: dict[str, Any] | None = None, **extra: Any) -> Job:
@@ -47,11 +54,6 @@ def on(model: str, route: int, arguments: dict[str, Any] | None = None, **extra:
     found = CATALOGUE.find(model).routes[route]
     step = Step(model, {"prompt": "x", **(arguments or {})}, (), extra)
     return Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, found.provider, found.endpoint, 1.0),))
-
-
-def estimated(job: Job) -> Cost | None:
-    served = Served(CATALOGUE, job)
-    return estimated_cost(served.model, served.route, job.step)
 
 
 def cost(job: Job, outcome: Reply | RunFailure) -> Cost | None:
@@ -62,12 +64,8 @@ def cost(job: Job, outcome: Reply | RunFailure) -> Cost | None:
     ("model", "route", "arguments", "units", "usd", "per"),
     [
         ("flux-schnell", 0, {}, 2, 0.006, "megapixel"),
-        ("flux-schnell", 1, {}, 2, 0.0672, "image"),
-        ("flux-schnell", 1, {"image_size": {"width": 2048, "height": 2048}}, 1, 0.0504, "image"),
         ("nano-banana-2", 0, {}, 1, 0.08, "image"),
-        ("nano-banana-2", 1, {}, 1, 0.0672, "image"),
-        ("nano-banana-2", 2, {}, 1, 0.0336, "image"),
-        ("nano-banana-pro", 1, {"image_size": {"width": 4096, "height": 4096}}, 1, 0.24, "image"),
+        ("nano-banana-2", 0, {"image_size": {"width": 2048, "height": 2048}}, 1.5, 0.12, "image"),
         ("veo-3.1-fast", 1, {"duration_s": 8}, 8, 0.4, "second"),
     ],
 )
@@ -78,9 +76,48 @@ def test_units_cost_what_the_route_that_billed_them_asks(
 
 
 @pytest.mark.parametrize(
+    ("model", "route", "tokens", "usd"),
+    [
+        (
+            "flux-schnell",
+            1,
+            Tokens(20, 260, 1120),
+            0.0336 + 20 * 1.5e-6 + 260 * 7.5e-6,
+        ),  # 0.0355: what a driver was billed
+        ("nano-banana-2", 1, Tokens(20, 260, 1680), 0.1008 + 20 * 0.5e-6 + 260 * 3e-6),
+        ("nano-banana-pro", 1, Tokens(20, 260, 2000), 0.24 + 20 * 2e-6 + 260 * 12e-6),
+    ],
+)
+def test_a_picture_of_google_costs_what_was_read_written_and_drawn(
+    model: str, route: int, tokens: Tokens, usd: float
+) -> None:
+    found = cost(on(model, route), Reply({}, billed_units=1, tokens=tokens))
+    assert found == Cost(round(usd, 9), 1, "image", estimated=False)
+
+
+def test_a_picture_without_usage_data_costs_at_least_its_price() -> None:
+    found = cost(on("flux-schnell", 1, {"num_images": 2}), Reply({}, billed_units=2))
+    assert found and found.upper_usd and (found.usd, found.lower_usd, found.units) == (0.0672, 0.0672, 2)
+    assert found.certainty == "estimated" and 0.0672 < found.upper_usd < 0.11
+
+
+def test_a_video_that_reports_no_seconds_costs_those_that_were_asked_for() -> None:
+    reply = Reply({}, billed_as_asked=True)
+    assert cost(on("veo-3.1-lite", 1, {"duration_s": 4}), reply) == Cost(0.2, 4, "second", estimated=False)
+    assert cost(on("veo-3.1-lite", 1), reply) == Cost(0.4, 8, "second", estimated=False)
+
+
+def test_tokens_of_a_cache_have_bounds() -> None:
+    found = cost(on("claude-haiku-5-5", 0), Reply({}, tokens=Tokens(10_000, 100, cached=4_000)))
+    assert found and (found.certainty, found.usd) == ("estimated", 0.00105)
+    assert (found.lower_usd, found.upper_usd) == (pytest.approx(0.00065), pytest.approx(0.00145))
+
+
+@pytest.mark.parametrize(
     ("model", "route", "usd"),
     [
-        ("claude-haiku-5-5", 0, 0.2),  # 0.1 for what is read, 0.5 for what is written
+        ("claude-haiku-5-5", 0, 1.0),  # 0.5 for what is read, 2.5 for what is written: a long prompt
+        ("claude-sonnet-5-5", 0, 4.0),
         ("claude-haiku-5-5", 1, 0.8),  # 0.3 and 2.5: another vendor's
         ("gemini-3.8-flash", 0, 1.5),
         ("gemini-3.8-flash", 2, 4.0),
@@ -99,30 +136,28 @@ def test_units_of_an_endpoint_that_is_paid_by_the_token_are_not_priced() -> None
     assert cost(on("claude-haiku-5-5", 0), Reply({}, billed_units=3)) == Cost(None, 3, None, estimated=True)
 
 
-def test_a_refused_run_costs_what_was_billed_and_no_more_is_made_up() -> None:
-    assert cost(on("flux-schnell", 1), RunFailure(ContentRefusedError(), 1)) == Cost(
-        0.0336, 1, "image", estimated=False
-    )
-    assert cost(on("flux-schnell", 1), RunFailure(ContentRefusedError())) is None
+def test_a_refused_run_costs_what_was_billed() -> None:
+    assert cost(on("flux-schnell", 0), RunFailure(ContentRefusedError(), 1)) == Cost(0.003, 1, "megapixel", False)
+    assert cost(on("flux-schnell", 0), RunFailure(ContentRefusedError(), is_free=True)) == NOTHING_BILLED
+    maybe = cost(on("flux-schnell", 0), RunFailure(ContentRefusedError()))
+    assert maybe == Cost(0.0, 0.0, "megapixel", True, 0.0, 0.003)
 
 
 def test_a_refusal_in_words_costs_the_tokens_that_it_says() -> None:
     tokens = Tokens(read=1_000_000, wrote=200_000)
     refused = RunFailure(ContentRefusedError(), tokens=tokens)
-    assert cost(on("claude-haiku-5-5", 0), refused) == Cost(0.2, 1_200_000, "token", estimated=False)
-    assert cost(on("flux-schnell", 1), refused) == Cost(None, 1_200_000, "token", estimated=True)
+    assert cost(on("claude-haiku-5-5", 0), refused) == Cost(1.0, 1_200_000, "token", estimated=False)
+    assert cost(on("flux-schnell", 0), refused) == Cost(None, 1_200_000, "token", estimated=True)
 
 
 def test_a_picture_whose_answer_was_lost_may_be_billed_beside_those_that_came() -> None:
-    some = Reply({}, billed_units=2, missing=(SubmitUnknownError(), ContentRefusedError()))
-    assert cost(on("flux-schnell", 1), some) == Cost(0.1008, 3, "image", estimated=True)
-    refused = replace(some, missing=(ContentRefusedError(),))
-    assert cost(on("flux-schnell", 1), refused) == Cost(0.0672, 2, "image", estimated=False)
-
-
-def test_what_a_run_should_have_cost_is_estimated_by_its_route() -> None:
-    assert estimated(on("flux-schnell", 1, {"num_images": 3})) == Cost(0.1008, 3, "image", estimated=True)
-    assert estimated(on("flux-schnell", 0)) == Cost(0.003, 1, "megapixel", estimated=True)
+    tokens = Tokens(40, 520, 2240)
+    some = Reply({}, billed_units=2, tokens=tokens, missing=(SubmitUnknownError(), ContentRefusedError()))
+    of_two = cost(on("flux-schnell", 1), replace(some, missing=(ContentRefusedError(),)))
+    assert of_two and of_two.usd and of_two.certainty == "exact"
+    found = cost(on("flux-schnell", 1), some)
+    assert found and found.upper_usd and (found.certainty, found.lower_usd) == ("estimated", of_two.usd)
+    assert of_two.usd + 0.0336 < found.upper_usd < of_two.usd + 0.05
 
 
 def test_a_route_that_draws_by_ratio_promises_a_shape_and_no_size() -> None:

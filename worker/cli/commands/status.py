@@ -15,7 +15,7 @@ from worker.cli.screen import terminal
 from worker.cli.screen.progress import STATE_COLOURS
 from worker.cli.screen.results import differences, show_result, show_summary, summary
 from worker.cli.settings import read_settings
-from worker.explain.history import receipt_text
+from worker.explain.history import cost_text, receipt_text
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus, status_of
 
@@ -98,6 +98,7 @@ def _lines(status: JobStatus, result: Any) -> dict[str, str]:
         "labels": ", ".join(f"{name}={value}" for name, value in status.labels.items()),
         "created": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.created_at)),
         "error": status.error or "",
+        "cost": cost_text(status.total_cost) if status.attempt and not result else "",
         "receipt": _receipt(status, result),
     }
 

@@ -74,13 +74,23 @@ def differences(result: Mapping[str, Any]) -> dict[str, str]:
 
 def summary(result: Mapping[str, Any]) -> str:
     """Who served it, how long it took, and what it cost."""
-    timings, cost = result.get("timings") or {}, result.get("cost") or {}
+    timings, cost = result.get("timings") or {}, result.get("total_cost") or result.get("cost") or {}
     parts = [served_by(result)]
     if (total := timings.get("total_s")) is not None:
         parts.append(f"{total:.1f} s")
-    if cost.get("usd") is not None:
-        parts.append(f"{'about ' if cost.get('estimated') else ''}${_usd(cost['usd'])}")
+    if cost_part := money(cost):
+        parts.append(cost_part)
     return ", ".join(parts)
+
+
+def money(cost: Mapping[str, Any]) -> str:
+    """A cost as short as possible: `$0.0060`, `$0.0030 to $0.0060`, `about $0.0060`. Empty if no price is known."""
+    usd, lower, upper = cost.get("usd"), cost.get("lower_usd"), cost.get("upper_usd")
+    if cost.get("estimated") and lower is not None and upper is not None:
+        return f"${_usd(lower)} to ${_usd(upper)}"
+    if usd is None:
+        return ""
+    return f"{'about ' if cost.get('estimated') else ''}${_usd(usd)}"
 
 
 def _usd(usd: float) -> str:

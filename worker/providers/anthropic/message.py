@@ -134,7 +134,7 @@ def _broken(message: _Message, what: str, kind: str) -> RunFailure:
 
 def _tokens(usage: _Usage) -> Tokens:
     cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-    return Tokens(usage.input_tokens + cached, usage.output_tokens)
+    return Tokens(usage.input_tokens + cached, usage.output_tokens, cached=cached)
 
 
 def _parsed(text: str) -> Mapping[str, Any] | None:

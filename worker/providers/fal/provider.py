@@ -192,7 +192,8 @@ class Fal:
         response: httpx.Response = await again(self._http.get, ticket.urls["response"])
         output, units = _json(response), _number(response.headers.get("x-fal-billable-units"))
         if response.status_code >= 400:
-            return RunFailure(_run_error(response, output), units)
+            is_free = units is None and response.status_code >= 500  # fal does not bill 5xx (docs.fal.ai, pricing)
+            return RunFailure(_run_error(response, output), units, is_free=is_free)
         if not isinstance(output, dict):
             if not is_from_fal("GET", response):  # a proxy's page instead of the result
                 raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")

@@ -99,11 +99,24 @@ def refusal_of(provider: str, response: types.GenerateContentResponse, missing: 
 
 
 def tokens_of(response: types.GenerateContentResponse) -> Tokens | None:
-    """The billed tokens; refusals report them, too. None if the answer has no usage data."""
+    """The billed tokens; refusals report them, too. None if the answer has no usage data.
+
+    A picture's tokens have their own price. They are in `candidatesTokensDetails` (modality IMAGE); without it nobody
+    can tell them from the text's, so an answer with a picture then has no usable usage data.
+    """
     usage = response.usage_metadata
     if usage is None or usage.prompt_token_count is None:
         return None
-    return Tokens(usage.prompt_token_count, (usage.candidates_token_count or 0) + (usage.thoughts_token_count or 0))
+    answered, details = usage.candidates_token_count or 0, usage.candidates_tokens_details
+    if not details and answered and _has_picture(response):
+        return None
+    drew = sum(each.token_count or 0 for each in details or () if each.modality is types.MediaModality.IMAGE)
+    wrote = answered - drew + (usage.thoughts_token_count or 0)
+    return Tokens(usage.prompt_token_count, wrote, drew, usage.cached_content_token_count or 0)
+
+
+def _has_picture(response: types.GenerateContentResponse) -> bool:
+    return any(part.inline_data for part in _parts(response))
 
 
 def is_whole(response: types.GenerateContentResponse) -> bool:

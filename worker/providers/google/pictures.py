@@ -51,6 +51,7 @@ class Picture:
     data: bytes
     text: str
     version: str | None
+    tokens: Tokens | None
 
 
 Outcome = Picture | RunFailure | ExternalServiceError
@@ -99,7 +100,7 @@ def _read(provider: str, response: types.GenerateContentResponse, large: LargeFi
     found = pictures_of(response, large)
     if not found:
         return RunFailure(refusal_of(provider, response, missing="no_image"), tokens=tokens_of(response))
-    return Picture(found[-1], text_of(response), response.model_version)
+    return Picture(found[-1], text_of(response), response.model_version, tokens_of(response))
 
 
 def _combine(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
@@ -110,7 +111,7 @@ def _combine(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
         if unknown := next((error for error in raised if isinstance(error, SubmitUnknownError)), None):
             raise unknown
         if failures:
-            return replace(failures[0], tokens=_tokens_of(failures))
+            return replace(failures[0], tokens=_all_tokens(failures))
         raise raised[0]
     missing = [
         item.error if isinstance(item, RunFailure) else item for item in outcomes if not isinstance(item, Picture)
@@ -121,11 +122,12 @@ def _combine(outcomes: Sequence[Outcome]) -> Reply | RunFailure:
         billed_units=float(len(pictures)),
         files=tuple(picture.data for picture in pictures),
         missing=tuple(missing),
+        tokens=_all_tokens([*pictures, *failures]),
         version=pictures[0].version,
     )
 
 
-def _tokens_of(failures: Sequence[RunFailure]) -> Tokens | None:
-    """The tokens of all of them together."""
-    counts = [failure.tokens for failure in failures if failure.tokens]
-    return sum(counts[1:], counts[0]) if counts else None
+def _all_tokens(answers: Sequence[Picture | RunFailure]) -> Tokens | None:
+    """The tokens of all answers together; None if one does not say them: its part of the bill is unknown."""
+    counts = [answer.tokens for answer in answers if answer.tokens]
+    return sum(counts[1:], counts[0]) if counts and len(counts) == len(answers) else None

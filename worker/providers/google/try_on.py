@@ -71,7 +71,7 @@ def _read(provider: str, response: types.RecontextImageResponse, wanted: int, la
     missing_count = max(0, wanted - len(files))
     missing = tuple(_missing(provider, reason) for reason in [*reasons, *[None] * missing_count][:missing_count])
     if not files:
-        return RunFailure(missing[0])
+        return RunFailure(missing[0], is_free=True)  # only pictures are billed
     return Reply({"images": len(files)}, billed_units=float(len(files)), files=files, missing=missing)
 
 

@@ -79,16 +79,20 @@ async def poll_video(sdk: GoogleSdk, ticket: Ticket) -> RunStatus:
 
 
 async def video_of(sdk: GoogleSdk, ticket: Ticket) -> Reply | RunFailure:
-    """The video, or the error that the operation ended with. The caller has reserved the memory."""
+    """The video, or the error that the operation ended with. The caller has reserved the memory.
+
+    Google bills the seconds that were asked for, and only if a video was made (the pricing pages of Vertex AI and of
+    the Gemini API). The operation does not report them.
+    """
     operation, large = await _fetch(sdk, ticket)
     if operation.error:
-        return RunFailure(operation_error(sdk.name, operation.error))
+        return RunFailure(operation_error(sdk.name, operation.error), is_free=True)
     response = operation.response or types.GenerateVideosResponse()
     videos = [made.video for made in response.generated_videos or [] if made.video]
     files = tuple(large.original(video.video_bytes) for video in videos if video.video_bytes)
     if files:
-        return Reply({"videos": len(files)}, files=files)
-    return RunFailure(_refusal(sdk.name, response))
+        return Reply({"videos": len(files)}, files=files, billed_as_asked=True)
+    return RunFailure(_refusal(sdk.name, response), is_free=True)
 
 
 async def stop_video(sdk: GoogleSdk, ticket: Ticket) -> CancelResult:

@@ -1,4 +1,4 @@
-"""The possible cost of a lost call: never less than the bill can be, and never nothing if there is a price."""
+"""The possible cost of an attempt: the bill is never above its upper bound, which exists if there is a price."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from config.catalogue import Price, load_catalogue
+from config.mapping import arguments_for
 from tasks.language import caption
 from tasks.language.requests import REQUESTS, LanguageRequest
 from tests.unit.engine.fakes import FakeAtOnce
@@ -14,8 +15,10 @@ from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import STRIKES
 from worker.errors import SubmitUnknownError
 from worker.explain.story import money
-from worker.jobs.job import Attempt, Cost, Job, Options, Stage, Step
-from worker.money.worst_case import (
+from worker.jobs.cost import Cost
+from worker.jobs.job import Attempt, Job, Options, Stage, Step
+from worker.jobs.total_cost import total_cost
+from worker.money.possible import (
     FRAME_TOKENS,
     LEAST_WRITTEN,
     MOST_WRITTEN,
@@ -38,9 +41,9 @@ ASKED: dict[str, dict[str, Any]] = {
 LOST = SubmitUnknownError("anthropic: no answer", provider="anthropic")
 
 
-def cost_of_sent(job: Job) -> Cost | None:
+def cost_of_sent(job: Job) -> Cost:
     served = Served(CATALOGUE, job)
-    return possible_cost(served, call_arguments(job, served.route, caption.check))
+    return possible_cost(served.model, served.route, job.step, call_arguments(job, served.route, caption.check))
 
 
 def test_a_byte_of_what_was_sent_is_a_token_at_most() -> None:
@@ -89,10 +92,11 @@ def test_words_that_were_lost_cost_what_was_sent_and_all_that_might_come(task: s
     cost = cost_of_sent(job)
     usd_read, usd_wrote, picture = ((0.1, 0.5, 4784), (0.3, 2.5, 1120), (0.3, 2.5, 1120))[route]
     pictures = len(REQUESTS[task].model_validate(job.request).pictures)
-    assert cost and cost.usd and cost.units and (cost.per, cost.estimated) == ("token", True)
+    assert cost.usd and cost.units and (cost.per, cost.certainty, cost.lower_usd) == ("token", "estimated", 0.0)
     read = cost.units - 4096
     assert FRAME_TOKENS + pictures * picture < read < FRAME_TOKENS + pictures * picture + 8000
-    assert cost.usd == pytest.approx((read * usd_read + 4096 * usd_wrote) / 1_000_000)
+    assert cost.upper_usd == pytest.approx((read * usd_read + 4096 * usd_wrote) / 1_000_000)
+    assert cost.usd < cost.upper_usd / 2, "the likely sum is nearer to a bill"
 
 
 def test_a_repair_costs_more_because_it_sends_the_bad_answer() -> None:
@@ -105,8 +109,8 @@ def test_a_repair_costs_more_because_it_sends_the_bad_answer() -> None:
 @pytest.mark.parametrize(
     ("arguments", "cost"),
     [
-        ({}, Cost(0.4, 8, "second", estimated=True)),
-        ({"duration_s": 4}, Cost(0.2, 4, "second", estimated=True)),
+        ({}, Cost(0.4, 8, "second", True, 0.0, 0.4)),
+        ({"duration_s": 4}, Cost(0.2, 4, "second", True, 0.0, 0.2)),
     ],
 )
 def test_a_video_of_no_given_length_may_have_been_the_longest(arguments: dict[str, Any], cost: Cost) -> None:
@@ -129,11 +133,11 @@ def test_no_route_past_fal_is_lost_for_nothing(subtests: pytest.Subtests) -> Non
             step = Step(name, {"prompt": "x"}, ())
             job = Job("a", "t", "q", {}, step, Options(), 1.0, attempts=(Attempt(1, provider, endpoint, 1.0),))
             cost = cost_of_sent(job)
-            assert cost and cost.usd and cost.usd > 0 and cost.estimated
+            assert cost.usd and cost.upper_usd and 0 < cost.usd <= cost.upper_usd and cost.certainty == "estimated"
 
 
 def test_tokens_add_up() -> None:
-    assert Tokens(1, 2) + Tokens(10, 20) == Tokens(11, 22)
+    assert Tokens(1, 2, 3, 4) + Tokens(10, 20, 30, 40) == Tokens(11, 22, 33, 44)
 
 
 @pytest.fixture
@@ -156,11 +160,13 @@ async def test_words_that_are_lost_twice_are_on_the_bill_twice_and_the_story_say
     await accept(world)
     row = await world.until(Stage.CLOSING)
     assert (row.ending, row.error and row.error.code) == (Stage.FAILED, "submit_unknown")
-    most = cost_of_sent(row)
-    assert most and costs(row) == [most.usd] * 2
+    one, total = cost_of_sent(row), total_cost(row)
+    assert one.upper_usd and costs(row) == [one.usd] * 2
+    assert (total.lower_usd, total.upper_usd) == (0.0, pytest.approx(2 * one.upper_usd))
     told = money(row)
-    assert told.startswith("no bill received; attempt 1 may have been taken and billed about 0.00")
-    assert "attempt 2 may have been taken and billed about" in told
+    assert told.startswith("billed between 0.0000 and 0.00")
+    assert "attempt 1 may have been taken and billed between" in told
+    assert "attempt 2 may have been taken and billed between" in told
 
 
 async def test_a_call_whose_worker_vanished_is_booked_by_its_references_alone(world: World) -> None:
@@ -212,3 +218,32 @@ async def test_a_provider_that_this_worker_does_not_have_cannot_have_shown_it(wo
     while (row := await world.turn()).stage in {Stage.SUBMITTING, Stage.UNKNOWN}:
         world.now += 0.5
     assert costs(row)[0]
+
+
+@pytest.mark.parametrize(
+    ("extra", "upper"),
+    [
+        ({}, 0.08),
+        ({"safety_tolerance": "5"}, 0.08),
+        ({"resolution": "4K"}, 0.16),
+        ({"resolution": "8K"}, None),
+        ({"enable_web_search": True}, None),  # 0.015 more, by fal's page
+    ],
+)
+def test_what_extra_may_change_has_no_upper_bound(extra: dict[str, Any], upper: float | None) -> None:
+    model = CATALOGUE.find("nano-banana-2")
+    step = Step("nano-banana-2", {"prompt": "x"}, (), extra)
+    sent = arguments_for(model.first_route, step.arguments, step.extra)
+    assert possible_cost(model, model.first_route, step, sent).upper_usd == upper
+
+
+def test_an_endpoint_without_a_price_may_cost_anything() -> None:
+    model = CATALOGUE.find("sdxl")
+    cost = possible_cost(model, model.first_route, Step("sdxl", {"prompt": "x"}, ()), {"prompt": "x"})
+    assert (cost.usd, cost.upper_usd, cost.certainty) == (None, None, "unknown")
+
+
+def test_a_long_prompt_has_its_own_price() -> None:
+    price = CATALOGUE.find("claude-haiku-5-5").first_route.price
+    assert price and price.usd_of_tokens(100_000, 1000) == 0.0105
+    assert price.usd_of_tokens(100_001, 1000) == pytest.approx(0.0525, rel=1e-4)

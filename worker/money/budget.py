@@ -1,0 +1,59 @@
+"""Whether a job may begin another attempt under its `max_usd`. Pure.
+
+The rule: the most that its attempts so far may have cost, plus the most that the next one may cost, is no more than
+`max_usd`. A price that is not known counts as above it.
+"""
+
+import math
+
+from config.catalogue import Model, Route
+from config.mapping import arguments_for
+from worker.jobs.cost import Cost
+from worker.jobs.job import Job, Options, Step
+from worker.jobs.total_cost import total_cost
+from worker.money.possible import possible_cost
+from worker.routing.plan import plan
+from worker.routing.routes import order
+
+ROUNDING_USD = 1e-9
+
+
+def over_budget(job: Job, following: Cost) -> str | None:
+    """Why the job may not begin an attempt of this possible cost, for its error; None if it may."""
+    limit, spent = job.options.max_usd, total_cost(job)
+    if limit is None:
+        return None
+    if following.upper_usd is None:
+        return f"its price is not known, and max_usd is {limit:g}"
+    if spent.upper_usd is None:
+        return f"the cost of earlier attempts is not known, and max_usd is {limit:g}"
+    if spent.upper_usd + following.upper_usd <= limit + ROUNDING_USD:
+        return None
+    before = f" after {usd_up(spent.upper_usd)} for earlier attempts" if spent.upper_usd else ""
+    return f"it may cost up to {usd_up(following.upper_usd)} USD{before}, and max_usd is {limit:g}"
+
+
+def budget_problem(model: Model, step: Step, options: Options) -> str | None:
+    """Why no route of the request fits `max_usd`: the prices and the limit. None if one fits."""
+    if options.max_usd is None:
+        return None
+    problems = list[str]()
+    first, *others = order(model, options.provider, options.providers, options.fallback)
+    open_others = [r for r in others if plan(model, r, step).may_follow(allow_degraded=options.allow_degraded)]
+    for route in (first, *open_others):
+        upper = possible_cost(model, route, step, arguments_for(route, step.arguments, step.extra)).upper_usd
+        if upper is not None and upper <= options.max_usd + ROUNDING_USD:
+            return None
+        problems.append(_price_of(route, upper))
+    return f"is {options.max_usd:g} USD, and {'; '.join(dict.fromkeys(problems))}"
+
+
+def _price_of(route: Route, upper: float | None) -> str:
+    name = f"{route.endpoint} of {route.provider}"
+    return f"the price of {name} is not known" if upper is None else f"{name} may cost up to {usd_up(upper)} USD"
+
+
+def usd_up(usd: float) -> str:
+    """US dollars, never less than they are, so that a limit of this sum fits."""
+    digits = 4 if usd >= 0.001 else 6
+    return f"{math.ceil(round(usd * 10**digits, 3)) / 10**digits:.{digits}f}"
