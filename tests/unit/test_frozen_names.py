@@ -35,7 +35,7 @@ def test_states_and_stages() -> None:
 def test_options() -> None:
     assert " ".join(JobOptions.model_fields) == (
         "tenant labels deadline_s priority idempotency_key provider providers fallback allow_degraded fallback_on_policy "
-        "max_queue_s max_usd duplicates"
+        "max_queue_s duplicates max_usd"
     )
     assert get_args(Priority) == ("low", "normal", "high")
 

@@ -36,7 +36,7 @@ def with_late_tickets(context: Context, job: Job, step_input: StepInput) -> Job:
         news = _news_of(attempt, step_input)
         if news is None:
             continue
-        attempts[index] = taken = _with_news(context, attempt, news, step_input)
+        attempts[index] = taken = _with_news(context, job, attempt, news, step_input)
         if taken.was_taken:
             attempts[index + 1 :] = [replace(later, possible_duplicate=True) for later in attempts[index + 1 :]]
     return replace(job, attempts=tuple(attempts))
@@ -50,7 +50,7 @@ def _news_of(attempt: Attempt, step_input: StepInput) -> str | None:
     return next((name for name in names if name in step_input.signals), None)
 
 
-def _with_news(context: Context, attempt: Attempt, news: str, step_input: StepInput) -> Attempt:
+def _with_news(context: Context, job: Job, attempt: Attempt, news: str, step_input: StepInput) -> Attempt:
     """The attempt as this signal shows it. Its cost is an estimate unless its own worker saw the answer."""
     raw = step_input.signals[news]
     if news == outcome_signal(attempt.number):
@@ -63,8 +63,8 @@ def _with_news(context: Context, attempt: Attempt, news: str, step_input: StepIn
         if reported is None or provider is None:
             return attempt
         ticket = provider.ticket_of(attempt.endpoint, reported.request_id)
-    cost = cost_of_attempt(context, step_input.served.model, step_input.served.job, attempt)
-    return replace(attempt, ticket=ticket, cost=attempt.cost or cost)
+    cost = attempt.cost or cost_of_attempt(context, step_input.served.model, job, attempt)
+    return replace(attempt, ticket=ticket, cost=cost)
 
 
 def may_be_taken(context: Context, attempt: Attempt) -> bool:

@@ -110,10 +110,10 @@ class Options:
     allow_degraded: bool = False
     fallback_on_policy: bool = False
     max_queue_s: float | None = None  # seconds in a provider's queue before another route is tried
+    duplicates: Duplicates | None = None  # whether a lost submission is made again; None: by its price
     # US dollars for all attempts together. A version before it drops it when it writes the row, and knows no limit
     # anyway: set it after all workers are updated.
     max_usd: float | None = None
-    duplicates: Duplicates | None = None  # whether a lost submission is made again; None: by its price
 
 
 @dataclass(frozen=True)

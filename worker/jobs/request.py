@@ -86,8 +86,8 @@ class JobOptions(BaseModel):
     allow_degraded: bool = False
     fallback_on_policy: bool = False
     max_queue_s: Annotated[float, Field(gt=0, le=86400)] | None = None
-    max_usd: Annotated[float, Field(gt=0)] | None = None  # `allow_inf_nan` refuses the infinite
     duplicates: Duplicates | None = None
+    max_usd: Annotated[float, Field(gt=0)] | None = None  # `allow_inf_nan` refuses the infinite
 
     def values(self) -> Options:
         """The options as the row stores them."""

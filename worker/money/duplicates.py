@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from worker.jobs.job import Attempt, Job
 from worker.jobs.status import State, state_of
-from worker.jobs.total_cost import is_lost
 from worker.money.bills import Bill
 from worker.money.booked import Booked, booked_attempts
 
