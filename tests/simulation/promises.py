@@ -45,6 +45,10 @@ class Promises:
         """Note a violation."""
         self.found.setdefault((promise, kind, job), Violation(promise, kind, job, text))
 
+    def forget(self) -> None:
+        """Redis has lost writes: rows may be what they were before."""
+        self._rows.clear()
+
     def after_command(self) -> None:
         """Compare the rows with what they were."""
         for job_id, row in self._world.ledger.memory.rows.items():
