@@ -26,7 +26,7 @@ def test_tasks_and_queues() -> None:
 
 
 def test_states_and_stages() -> None:
-    assert get_args(State) == ("PENDING", "QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED")
+    assert get_args(State) == ("QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED")
     assert " ".join(Stage) == (
         "sent accepted submitting unknown waiting fetched stored closing completed failed cancelled"
     )
