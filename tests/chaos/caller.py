@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from celery import chain, chord, group
+from celery import Signature, chain, chord, group
 from celery.result import AsyncResult
 
 Call = tuple[str, dict[str, Any]]  # a task's name and its fields
@@ -22,19 +22,26 @@ Call = tuple[str, dict[str, Any]]  # a task's name and its fields
 def send(kind: str, calls: Sequence[Call], key: str | None = None) -> list[AsyncResult]:
     """Send a job, chain, group or chord; return the results of all parts, in their order. Raises what Celery raises."""
     tasks = tasks_by_name()
-    signatures = [tasks[name].s(**fields) for name, fields in calls]
-    match kind:
-        case "chain" | "next revoked":
-            first, then = signatures
-            last = chain(first, then.set(immutable=kind != "chain")).apply_async()
-            return [last.parent, last]
-        case "group":
-            return list(group(signatures).apply_async().results)
-        case "chord" | "body revoked":
-            body = chord(signatures[:-1])(signatures[-1].set(immutable=True))
-            return [*body.parent.results, body]
     name, fields = calls[0]
-    return [tasks[name].delay(**fields, **({"idempotency_key": key} if key else {}))]
+    if len(calls) == 1:
+        return [tasks[name].delay(**fields, **({"idempotency_key": key} if key else {}))]
+    result = canvas(kind, [tasks[name].s(**fields) for name, fields in calls]).apply_async()
+    match kind:
+        case "group":
+            return list(result.results)
+        case "chord" | "body revoked":
+            return [*result.parent.results, result]
+    return [result.parent, result]
+
+
+def canvas(kind: str, parts: list[Signature]) -> Signature:
+    """Return the chain, group or chord of these parts. Only the second job of a plain chain takes the result before it."""
+    match kind:
+        case "group":
+            return group(parts)
+        case "chord" | "body revoked":
+            return chord(parts[:-1], parts[-1].set(immutable=True))  # `clone` ignores `immutable`
+    return chain(parts[0], parts[1].set(immutable=kind != "chain"))
 
 
 def tasks_by_name() -> dict[str, Any]:

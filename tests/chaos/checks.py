@@ -185,7 +185,9 @@ def money_adds_up(history: History) -> list[Violation]:
         if attempt.get("ticket") or not attempt.get("answered")
         for text in _find_miscounted(row, attempt, billed.get((attempt.get("ticket") or {}).get("request_id"), {}))
     ]
-    others = [*_find_miscounted_jobs(history), *find_drift(history)]
+    others = list(find_drift(history))
+    if history.is_one_version:  # an older version books its own prices
+        others += _find_miscounted_jobs(history)
     return found + [Violation("money_adds_up", job, text) for job, text in others]
 
 
@@ -200,9 +202,18 @@ def _find_miscounted_jobs(history: History) -> Iterator[tuple[str, str]]:
         bounds = [_bounds(attempt) for attempt in row.doc.get("attempts", [])]
         lower = sum(low for low, _ in bounds)
         upper = None if any(high is None for _, high in bounds) else sum(high or 0.0 for _, high in bounds)
-        if usd[job] < lower - TOLERANCE_USD or (upper is not None and usd[job] > upper + TOLERANCE_USD):
-            most = "any sum" if upper is None else f"{upper:.5f}"
-            yield job, f"{usd[job]:.5f} USD were billed, {lower:.5f} to {most} booked"
+        if text := _outside(usd[job], lower, upper):
+            yield job, f"{text} booked"
+        told = (_result_of_success(history, job) or {}).get("cost")
+        if told and (text := _outside(usd[job], told.get("lower_usd", 0.0), told.get("upper_usd"))):
+            yield job, f"{text} told to the caller"
+
+
+def _outside(usd: float, lower: float, upper: float | None) -> str:
+    """Return what was billed and the bounds if the bill is not between them, else an empty text."""
+    if lower - TOLERANCE_USD <= usd and (upper is None or usd <= upper + TOLERANCE_USD):
+        return ""
+    return f"{usd:.5f} USD were billed, {lower:.5f} to {'any sum' if upper is None else f'{upper:.5f}'}"
 
 
 def _bounds(attempt: dict[str, Any]) -> tuple[float, float | None]:

@@ -92,6 +92,7 @@ class History:
     deaths: list[Death] = field(default_factory=list)
     noted_cancels: dict[str, float] = field(default_factory=dict)  # id without a row -> when its cancel was noted
     leftovers: list[str] = field(default_factory=list)  # keys, due entries and processes that should be gone
+    is_one_version: bool = True  # no older version ran beside this one
     audit: dict[str, Any] | None = None  # the report of `kilnhand audit`; None if it was not run
 
 

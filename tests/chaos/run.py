@@ -84,7 +84,7 @@ class Harness:
     disruptor: Disruptor
     forger: WebhookForger
     own: set[str]  # ids of our own requests at the twin
-    has_audit: bool = True
+    is_one_version: bool = True
     later_numbers: Iterator[int] = field(default_factory=lambda: count(LATER))
 
 
@@ -162,8 +162,11 @@ def _versions(stack: Stack, options: Options) -> Versions | None:
 
 
 def is_open(client: redis.Redis, job: str) -> bool:
-    """Whether a job's submission has no ticket yet."""
-    return client.hget(f"kilnhand:job:{job}", "stage") in {b"submitting", b"unknown", b"accepted", None}
+    """Whether a submission of a job has no ticket yet: its webhook brings the id, so a signed one is believed."""
+    stage, doc = client.hmget(f"kilnhand:job:{job}", "stage", "doc")
+    if stage in {b"submitting", b"unknown", b"accepted", None} or doc is None:
+        return True
+    return any(attempt.get("trouble") and not attempt.get("ticket") for attempt in json.loads(doc).get("attempts", []))
 
 
 def _run_load_and_disruptions(harness: Harness) -> None:
@@ -225,7 +228,8 @@ def _collect(harness: Harness) -> History:
         deaths=list(harness.disruptor.deaths),
         noted_cancels=dict(harness.producer.noted_cancels),
         leftovers=collector.leftovers(client, rows),
-        audit=run_audit(stack.environment, stack.folder) if harness.has_audit else None,
+        is_one_version=harness.is_one_version,
+        audit=run_audit(stack.environment, stack.folder) if harness.is_one_version else None,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.simulation.decisions import CRASH, Decisions, Fault
-from tests.simulation.payments import Paid, Payments
+from tests.simulation.payments import DIED, Paid, Payments
 from tests.simulation.virtual_loop import CrashedError, Process
 from worker.errors import RateLimitError, ServiceUnavailableError, SubmitUnknownError
 from worker.jobs.job import Ticket
@@ -62,6 +62,7 @@ class AtOnce:
         paid = Paid(self.name, call.job_id, call.attempt, loop.time(), f"{self.name}-{number}", "", USD)
         self._payments.taken.append(paid)
         paid.process = process
+        paid.how = DIED if process.is_dead else ""
         if fault == FREEZE_IN_CALL.name:
             process.freeze(seconds)
         elif fault == CRASH_IN_CALL.name:

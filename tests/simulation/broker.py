@@ -13,10 +13,11 @@ from typing import Any
 from tests.simulation.decisions import Fault
 from tests.simulation.redis_server import RedisServer
 from tests.simulation.virtual_loop import Process
-from worker.edge.message import ACCEPTED_AT_HEADER
+from worker.edge.message import ACCEPTED_AT_HEADER, SENT_AT_HEADER
 
 VISIBILITY_S = 60.0
 RESTORE_S = 10.0
+JUST_S = 2.0  # between a worker's look into the queues and the message that it sends
 TAKEN_S = 8.0  # a worker that has a message for longer is taken for dead
 LOST = Fault("message lost")
 DOUBLED = Fault("message doubled")
@@ -88,12 +89,22 @@ class Broker:
         queue.append(copy) if is_first else queue.appendleft(copy)
         self._deliver()
 
+    def has(self, job_id: str) -> bool:
+        """Whether a message of this id is in a queue, or unacknowledged."""
+        there = [*self.unacked.values(), *(message for queue in self.queues.values() for message in queue)]
+        return any(message.id == job_id for message in there)
+
     def waits_s(self, job_id: str, *, closing: bool) -> float:
-        """How long a message of this id has been in a queue, or in a worker's hands just now; 0 when there is none."""
+        """How long a message of this id has been in a queue, or in a worker's hands just now; 0 when there is none.
+
+        One that was published long after its time of sending does not count: its caller was frozen in between, and a
+        worker that looks for it by that time does not see it (`worker.edge.queued`).
+        """
         now = self.server.loop.time()
-        taken = [message for message in self.unacked.values() if now - message.taken_at < TAKEN_S]
+        taken = [message for message in self.unacked.values() if JUST_S < now - message.taken_at < TAKEN_S]
         there = [*taken, *(message for queue in self.queues.values() for message in queue)]
-        same = (message.at for message in there if message.id == job_id and message.is_closing == closing)
+        mine = [message for message in there if message.id == job_id and message.is_closing == closing]
+        same = (message.at for message in mine if message.redelivered or message.at - _sent_at(message) < JUST_S)
         return now - min(same, default=now)
 
     async def take(self, process: Process, queues: Sequence[str]) -> Message:
@@ -119,7 +130,7 @@ class Broker:
     def _restore(self, message: Message) -> None:
         """Put a message back whose visibility timeout is over."""
         if self.unacked.pop(message.number, None):
-            message.redelivered = True
+            message.redelivered, message.at = True, self.server.loop.time()
             self.queues[message.queue].append(message)
             self._deliver()
 
@@ -150,3 +161,7 @@ class Broker:
                     taker.came.set_result(self.queues[name].pop())
                     self.takers.remove(taker)
                     break
+
+
+def _sent_at(message: Message) -> float:
+    return float(message.headers.get(SENT_AT_HEADER) or message.at)

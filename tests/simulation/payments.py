@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+DIED = "process died in the call"
+
 
 @dataclass
 class Paid:

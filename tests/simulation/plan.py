@@ -20,6 +20,7 @@ class Order:
     stop_s: float = 0.0  # seconds after it was sent
     deadline_s: float | None = None
     duplicates: str | None = None  # the option
+    is_video: bool = False  # a minute of work instead of seconds, with a file that is stored in a step of its own
 
     @property
     def jobs(self) -> tuple[str, ...]:
@@ -42,6 +43,7 @@ class Plan:
     list_is_forbidden: bool = False
     list_fails: float = 0.0  # the share of calls of the list that end as a 503, until the world becomes quiet
     soon: float = 0.8  # the share of dead workers that start again within seconds; the others take a minute or more
+    is_lossy: bool = False  # Redis may come back without its last second
     late_workers_s: float = 0.0  # the first worker starts so long after the first call
 
 
@@ -64,6 +66,7 @@ def plan_of(seed: int) -> Plan:
                 round(uniform(seed, f"plan stop {n}") ** 2 * 25, 1),
                 pick(f"deadline {n}", None, None, None, None, None, 30.0, 120.0),
                 pick(f"duplicates {n}", None, None, "allow", "never"),
+                pick(f"video {n}", False, False, False, True),
             )
         )
     return Plan(

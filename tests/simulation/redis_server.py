@@ -77,6 +77,11 @@ class RedisServer:
         elif fault == REFUSED.name:
             self.refuses_until = max(self.refuses_until, self.loop.time() + seconds)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether commands wait for it to go on."""
+        return bool(self._backlog) or self.frozen_until > self.loop.time()
+
     def freeze(self, seconds: float) -> None:
         """Answer nothing for so long."""
         self.frozen_until = max(self.frozen_until, self.loop.time() + seconds)

@@ -4,8 +4,11 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from multiprocessing.pool import AsyncResult
 
 from tests.simulation import sabotage
 from tests.simulation.case_line import line_of
@@ -50,6 +53,7 @@ class Options:
     seconds: float | None = None
     without: str | None = None
     shrinks: bool = True
+    lossy: bool = False
     most_found: int = 5  # of one promise, in one process
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
 
@@ -81,13 +85,18 @@ def run(options: Options, report: Callable[[Batch], bool]) -> None:
     """Run until the worlds or the seconds are over, or `report` returns False."""
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
+    batches = _batches(options, began)
     with context.Pool(options.processes, _start, (options.without,)) as pool:
+        running: deque[AsyncResult[Batch]] = deque()
         try:
-            for batch in pool.imap_unordered(_run_batch, _batches(options, began), chunksize=1):
-                if not report(batch):
+            while True:
+                for work in islice(batches, 2 * options.processes - len(running)):
+                    running.append(pool.apply_async(_run_batch, (work,)))
+                if not running or not report(running.popleft().get()):
                     break
         finally:
             pool.terminate()
+            pool.join()
 
 
 def _batches(options: Options, began: float) -> Iterator[tuple[int, int, Options]]:
@@ -109,7 +118,8 @@ def _run_batch(work: tuple[int, int, Options]) -> Batch:
     first, last, options = work
     batch = Batch()
     for seed in range(first, last):
-        course = run_case(Case(seed, plan_of(seed)), without=options.without)
+        plan = replace(plan_of(seed), is_lossy=options.lossy)
+        course = run_case(Case(seed, plan), without=options.without)
         batch.worlds += 1
         batch.coverage.add(course)
         if course.violations:

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from tests.simulation import at_once, broker, decisions, fal, fal_transport, files, gateway
 from tests.simulation.decisions import Fault, uniform
 
+SIGTERM = "SIGTERM"  # of `worker_process`
 CRASH_POINT_FAULTS = (decisions.CRASH,)
 RATES = (0.003, 0.01, 0.03, 0.08)
 
 
 def all_faults() -> tuple[Fault, ...]:
     """Every kind of fault."""
-    found: dict[str, Fault] = {}
+    found: dict[str, Fault] = {SIGTERM: Fault(SIGTERM)}
     for module in (decisions, at_once, broker, fal, fal_transport, files, gateway):
         found |= {fault.name: fault for fault in vars(module).values() if isinstance(fault, Fault)}
     return tuple(found.values())
 
 
-NAMES = tuple(fault.name for fault in all_faults())
+NAMES = tuple(fault.name for fault in all_faults())  # without those of `lost_writes`
 
 
 FOCI = (

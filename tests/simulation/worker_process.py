@@ -16,11 +16,12 @@ from config.settings import Settings
 from tests.simulation import seams
 from tests.simulation.at_once import AtOnce
 from tests.simulation.broker import Message
+from tests.simulation.decisions import Fault
 from tests.simulation.fal_transport import FalTransport
 from tests.simulation.files import Files
 from tests.simulation.ledger import LedgerClient, ProducerClient
 from tests.simulation.virtual_loop import Process
-from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.app import app
 from worker.edge.dispatcher_thread import DispatcherThread
 from worker.edge.message import endings_queue
 from worker.edge.revoke import revoke
@@ -30,7 +31,8 @@ from worker.services import Services, _signals
 CATALOGUE = load_catalogue()
 SETTINGS = Settings()
 THREADS = 8
-QUEUES = [each for name in (seams.QUEUE, DEFAULT_QUEUE) for each in (endings_queue(name), name)]
+SIGTERM = Fault("SIGTERM")
+QUEUES = [each for name in seams.QUEUES for each in (endings_queue(name), name)]
 
 
 class Worker:
@@ -53,12 +55,21 @@ class Worker:
 
     async def _main(self) -> None:
         self._slots = asyncio.Semaphore(THREADS)
-        self.service = await self.process.call(DispatcherThread, app, SETTINGS, [DEFAULT_QUEUE, seams.QUEUE])
+        self.service = await self.process.call(DispatcherThread, app, SETTINGS, list(seams.QUEUES))
         self.revoked.update(self.world.remembered_revokes(self))  # Celery's mingle
-        while True:
+        while not self.world.decisions.fault(f"{self.process.name} consume", (SIGTERM,), boost=0.3)[0]:
             await self._slots.acquire()
             message = await self.world.broker.take(self.process, QUEUES)
             self.process.start(self._deliver(message))
+        await self._stop()
+
+    async def _stop(self) -> None:
+        """What SIGTERM does: deliveries end, then the dispatcher, then the process."""
+        assert self._slots
+        for _ in range(THREADS):
+            await self._slots.acquire()
+        await self.process.call(self.service.close)
+        self.process.crash()
 
     async def _deliver(self, message: Message) -> None:
         assert self._slots

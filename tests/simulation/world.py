@@ -12,7 +12,8 @@ from tests.simulation.fal import FalServer
 from tests.simulation.fibers import FiberStoppedError
 from tests.simulation.gateway import Gateway
 from tests.simulation.ledger import SharedLedger
-from tests.simulation.payments import Paid, Payments
+from tests.simulation.lost_writes import LOSES, LostWrites
+from tests.simulation.payments import DIED, Paid, Payments
 from tests.simulation.plan import Plan
 from tests.simulation.promises import Promises, Violation
 from tests.simulation.redis_server import RedisServer
@@ -64,7 +65,8 @@ class World:
         self.case, self.seed, self.plan, self.seams = case, case.seed, case.plan, seams
         self.loop = VirtualLoop()
         faults = swarm(case.seed)
-        self.decisions = Decisions(case.seed, case.faults, faults.rate, faults.kinds, faults.focus)
+        kinds = faults.kinds | {LOSES.name} if case.plan.is_lossy else faults.kinds
+        self.decisions = Decisions(case.seed, case.faults, faults.rate, kinds, faults.focus)
         self.server = RedisServer(self.loop, self.decisions)
         self.ledger = SharedLedger(self.server)
         self.broker = Broker(self.server)
@@ -86,6 +88,7 @@ class World:
         self.open_calls: set[str] = {order.name for order in case.plan.orders}
         self.points: set[str] = set()
         self.story: list[str] | None = [] if tells else None
+        self.lost_writes = LostWrites(self) if case.plan.is_lossy else None
         self.server.after = self._after_command
 
     def run(self) -> Course:
@@ -100,6 +103,8 @@ class World:
             finally:
                 self._bury()
         found = sorted(self.promises.found.values(), key=lambda each: each.promise in GOES_ON)
+        if self.lost_writes:
+            found = [each for each in found if self.lost_writes.counts(each)]
         return Course(
             self.case,
             tuple(found),
@@ -132,9 +137,10 @@ class World:
         await woken
 
     def _is_done(self) -> bool:
-        if any(promise not in GOES_ON for promise, *_ in self.promises.found):
+        if not self.lost_writes and any(promise not in GOES_ON for promise, *_ in self.promises.found):
             return True
-        if self.open_calls:
+        bare = [order.name for order in self.plan.orders if order.kind == "bare"]
+        if self.open_calls or self.server.is_busy or any(self.broker.has(job) for job in bare):
             return False
         return all(row.job.is_final for row in self.ledger.memory.rows.values()) and all(
             self.results.state(job) in ("SUCCESS", "FAILURE", "REVOKED") for job in self.promised
@@ -161,16 +167,19 @@ class World:
     def _crashed(self, worker: Worker) -> None:
         name = worker.process.name
         self.broker.gone(worker.process)
-        for paid in self.payments.taken:  # its call, or its answer, dies with it
-            if paid.process is worker.process and f"jobs/{paid.job}/images-0.png" not in self.stored:
-                paid.how = paid.how or "process died in the call"
+        for paid in self.payments.taken:  # a call whose outcome is on no row dies with it
+            row = self.ledger.memory.rows.get(paid.job)
+            if paid.process is worker.process and row is not None and row.job.stage == Stage.SUBMITTING:
+                paid.how = paid.how or DIED
         share = self.decisions.chance(f"{name} restart")
         away_s = 0.5 + 12 * share if share < self.plan.soon else 30 + 200 * (share - self.plan.soon)
-        self.tell(f"{name} crashes, and starts again after {away_s:.1f} s")
+        self.tell(f"{name} ends, and starts again after {away_s:.1f} s")
         self.loop.outside_later(away_s, self._start_worker, name)
 
     def _after_command(self) -> None:
         self.promises.after_command()
+        if self.lost_writes:
+            self.lost_writes.after_command()
         self.ledger.notify()
 
     def at_crash_point(self, process: Process, name: str) -> None:
@@ -216,7 +225,7 @@ class World:
         if paid.provider == "fal":
             is_unknowable = self.plan.list_is_forbidden and self.gateway.reported.get(paid.request_id, at) >= at
         else:
-            is_unknowable = paid.how in {"process died in the call", "answer lost"}
+            is_unknowable = paid.how in {DIED, "answer lost"}
         is_cheap = paid.usd <= DUPLICATE_USD
         return is_unknowable and (order.duplicates == "allow" or (order.duplicates is None and is_cheap))
 

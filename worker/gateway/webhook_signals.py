@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from worker.jobs.job import Stage
+from worker.jobs.job import Attempt, Stage
 from worker.jobs.signals import WebhookReport, webhook_signal
 from worker.ledger.base import Ledger, Row
 
@@ -65,12 +65,18 @@ async def record_webhook(ledger: Ledger, job_id: str, attempt: int, body: Webhoo
 
 
 def classify(row: Row | None, attempt: int, body: WebhookBody) -> WebhookKind:
-    """The kind of a webhook for this attempt. Without a ticket it is accepted, since it brings the request id."""
+    """The kind of a webhook for this attempt.
+
+    Without a ticket it is accepted, since it brings the request id: also for an attempt that fal refused, at any time
+    before the job's ending is decided.
+    """
     if row is None or not row.job.attempts or attempt > row.job.attempts[-1].number:
         return WebhookKind.UNKNOWN_JOB
     job, current = row.job, row.job.attempts[-1]
     if job.ending:
         return WebhookKind.LATE
+    if any(each.number == attempt and _was_refused(each) for each in job.attempts):
+        return WebhookKind.DUPLICATE if webhook_signal(attempt) in row.signals else WebhookKind.ACCEPTED
     if attempt < current.number or _is_between_attempts(job.stage):
         return WebhookKind.STALE
     if current.ticket and current.ticket.request_id not in {body.request_id, body.gateway_request_id}:
@@ -78,6 +84,11 @@ def classify(row: Row | None, attempt: int, body: WebhookBody) -> WebhookKind:
     if not _expects_webhook(job.stage) or webhook_signal(attempt) in row.signals:
         return WebhookKind.DUPLICATE
     return WebhookKind.ACCEPTED
+
+
+def _was_refused(attempt: Attempt) -> bool:
+    """Whether fal answered with an error. It had taken the request all the same if a webhook comes for it."""
+    return attempt.error is not None and not attempt.was_taken
 
 
 def _is_between_attempts(stage: Stage) -> bool:

@@ -74,19 +74,27 @@ class Entry:
 
 def audit(booked: Iterable[Booked], found: Bills, window: Window) -> list[Entry]:
     """All entries of the window, oldest first."""
-    attempts = [one for one in booked if one.request_id or one.is_lost or one.is_open or one.is_booked]
+    attempts = list(booked)
     index = _Index(attempts)
     bills: dict[tuple[str, int], list[Bill]] = defaultdict(list)
     strangers: list[Bill] = []
     for bill in found.bills:
         owner = index.owner(bill)
         (bills[owner.job_id, owner.number] if owner else strangers).append(bill)
-    entries = [_judge(one, bills[one.job_id, one.number], window) for one in attempts]
+    entries = [
+        _judge(one, bills[one.job_id, one.number], window)
+        for one in attempts
+        if _may_be_billed(one) or bills[one.job_id, one.number]  # a refused submission may have been taken
+    ]
     entries += [_stranger(bill, index, found.tags_missing, window) for bill in strangers]
     return sorted(
         (one for one in entries if window.since <= one.at < window.until and window.tenant in (None, one.tenant)),
         key=lambda one: one.at,
     )
+
+
+def _may_be_billed(one: Booked) -> bool:
+    return one.request_id is not None or one.is_lost or one.is_open or one.is_booked
 
 
 class _Index:

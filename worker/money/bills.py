@@ -73,6 +73,12 @@ async def bills_of_job(platform: FalPlatform, job_id: str, since: float) -> tupl
     return sum_by_request(events, {event.request_id: event.tags for event in events})
 
 
+async def bills_of_request(platform: FalPlatform, request_id: str, since: float) -> tuple[Bill, ...]:
+    """What fal billed for a request. It needs no tags. Raises the errors of `billing_events`."""
+    events = await billing_events(platform.http, platform.url, since=since - CLOCKS_S, request_ids=[request_id])
+    return sum_by_request(events, {})
+
+
 async def _read(
     platform: FalPlatform, since: float, until: float, tagged: bool, progress: Callable[[int], None]
 ) -> list[BillingEvent]:

@@ -116,3 +116,10 @@ def test_an_audit_can_be_interrupted(twin: Twin, stack: Stack, running: Callable
     wait_until(lambda: len(httpx.get(f"{twin.url}/_twin/script").json()["script"]) < before, "it reads the bills")
     assert command.end() == 130
     assert "nothing was changed" in command.text() and "Traceback" not in command.text()
+
+
+def test_a_submission_that_was_found_again_is_booked_as_billed(audit: Audit, twin: Twin) -> None:
+    twin.script(call="submit", what="drop")
+    completed()
+    told = json.loads(audit("--json").out)
+    assert told["agrees"] and told["counts"]["agrees"] == 1, told["entries"]

@@ -153,6 +153,10 @@ def _nothing_booked_for_a_cancel_that_came_too_late(history: History) -> None:
     set_row(history, "cancelled", doc=doc(attempt(cost=None), ending="cancelled") | {"receipt": {"in_time": False}})
 
 
+def _another_sum_told(history: History) -> None:
+    set_result(history, "SUCCESS", cost={"usd": 0.002, "lower_usd": 0.002, "upper_usd": 0.002})
+
+
 def _audit_found_drift(history: History) -> None:
     history.audit = {"agrees": False, "entries": [{"job_id": JOB, "verdict": "paid_not_booked", "drift_usd": 0.003}]}
 
@@ -203,6 +207,7 @@ BROKEN: list[tuple[str, Callable[[History], None]]] = [
     ("money_adds_up", _bill_is_above_the_bounds),
     ("money_adds_up", _bill_is_below_the_bounds),
     ("money_adds_up", _nothing_booked),
+    ("money_adds_up", _another_sum_told),
     ("money_adds_up", _audit_found_drift),
     ("money_adds_up", _audit_failed),
     ("one_ending", _submitted_after_its_end_was_told),

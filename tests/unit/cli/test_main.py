@@ -41,6 +41,8 @@ def test_every_command_is_in_the_help() -> None:
         "cancel",
         "why",
         "dead",
+        "audit",
+        "duplicates",
         "models",
         "providers",
         "doctor",

@@ -165,6 +165,29 @@ async def test_the_kind_of_a_genuine_webhook_depends_on_the_row(
     assert (await endpoint.row() != before) is (kind == "accepted")
 
 
+@pytest.mark.parametrize(
+    ("stage", "ticket", "attempts"),
+    [
+        (Stage.ACCEPTED, None, 1),  # between two attempts
+        (Stage.SUBMITTING, None, 2),
+        (Stage.WAITING, OTHER, 2),
+        (Stage.STORED, OTHER, 2),
+    ],
+)
+async def test_the_webhook_of_a_refused_attempt_is_news_until_the_ending(
+    endpoint: WebhookEndpoint, stage: Stage, ticket: str | None, attempts: int
+) -> None:
+    await endpoint.add(stage=stage, ticket=ticket, attempts=attempts, refused=True)
+    assert (await endpoint.post()).json() == {"heard": "accepted"}
+    assert "webhook:1" in (await endpoint.row()).signals
+    assert (await endpoint.post()).json() == {"heard": "duplicate"}
+
+
+async def test_the_webhook_of_a_refused_attempt_is_late_after_the_ending(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add(stage=Stage.COMPLETED, ticket=OTHER, attempts=2, refused=True)
+    assert (await endpoint.post()).json() == {"heard": "late"}
+
+
 async def test_a_webhook_without_a_row_creates_none(endpoint: WebhookEndpoint) -> None:
     assert (await endpoint.post()).json() == {"heard": "unknown_job"}
     assert await endpoint.ledger.row(JOB) is None

@@ -17,7 +17,7 @@ from worker.gateway.webhooks import WebhookReceiver, webhook_routes
 from worker.health.base import Policy
 from worker.health.memory import MemoryHealth
 from worker.health.metrics import Metrics
-from worker.jobs.job import Attempt, Job, Options, Piece, Stage, Step, Ticket
+from worker.jobs.job import Attempt, ErrorRecord, Job, Options, Piece, Stage, Step, Ticket
 from worker.ledger.base import Row
 from worker.ledger.memory import MemoryLedger
 from worker.net.webhook_url import webhook_url
@@ -84,9 +84,14 @@ class WebhookEndpoint:
         self.uptime += seconds
 
     async def add(
-        self, job_id: str = JOB, stage: Stage = Stage.WAITING, ticket: str | None = REQUEST, attempts: int = 1
+        self,
+        job_id: str = JOB,
+        stage: Stage = Stage.WAITING,
+        ticket: str | None = REQUEST,
+        attempts: int = 1,
+        refused: bool = False,
     ) -> None:
-        """Add a row at this stage, due in a minute."""
+        """Add a row at this stage, due in a minute. `refused`: fal answered the first attempt with an error."""
         step = Step("flux-schnell", {"prompt": "x"}, (Piece("images", "image", "images.*"),))
         job = Job(job_id, "generation.text_to_image", "generation", {}, step, Options(), 0.0)
         _, job = await self.ledger.accept(job)
@@ -98,6 +103,9 @@ class WebhookEndpoint:
             stage
         )
         job = replace(job, stage=stage, attempts=tried, ending=ending)
+        if refused:
+            error = ErrorRecord("rate_limited", "too many", "fal", 429)
+            job = replace(job, attempts=(replace(tried[0], ended_at=self.now, error=error), *tried[1:]))
         if ticket and tried:
             job = job.with_attempt(ticket=Ticket(ticket))
         row = self.ledger.rows[job_id]

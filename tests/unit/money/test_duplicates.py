@@ -47,7 +47,7 @@ def test_a_lost_attempt_that_was_repeated_is_in_doubt() -> None:
 
 def test_a_job_that_ended_as_unknown_is_in_doubt_without_a_repeat() -> None:
     doubt = only(lost(), stage=Stage.FAILED)
-    assert (doubt.repeated_by, doubt.another_was_paid, doubt.state, doubt.seed) == (None, False, "FAILURE", 7)
+    assert (doubt.repeated_by, doubt.another_was_paid, doubt.state, doubt.seed) == (None, False, "FAILURE", None)
     assert judge(doubt, [bill()], NOW, 3_600).was_paid_twice is False
 
 
@@ -57,15 +57,28 @@ def test_both_losses_of_a_job_are_in_doubt() -> None:
 
 
 def test_a_refusal_before_a_marked_attempt_is_in_doubt() -> None:
-    refused = attempt(1, ticket=None, error=ErrorRecord("rate_limited", "429"))
+    refused = attempt(1, ticket=None, error=ErrorRecord("rate_limited", "slow", "fal", 429))
     assert only(refused, attempt(2, possible_duplicate=True)).attempt == 1
+
+
+def test_an_attempt_that_was_found_too_late_is_in_doubt_with_its_request() -> None:
+    late = attempt(1, error=LOST)
+    doubt = only(late, attempt(2, possible_duplicate=True, submitted_at=AT))
+    assert (doubt.attempt, doubt.request_id, doubt.known_requests) == (1, "r-1", {"r-2"})
+    untagged = replace(bill("r-1"), tags=None)
+    assert judge(doubt, [untagged], NOW, 3_600).was_paid_twice is True
 
 
 @pytest.mark.parametrize(
     "row",
     [
         job(attempt(1)),
-        job(attempt(1, ticket=None, error=ErrorRecord("rate_limited", "429")), attempt(2)),
+        job(attempt(1, ticket=None, error=ErrorRecord("rate_limited", "slow", "fal", 429)), attempt(2)),
+        job(
+            attempt(1, ticket=None, error=ErrorRecord("request_refused", "no", "fal", 422)),
+            attempt(2, possible_duplicate=True),
+        ),
+        job(attempt(1, error=LOST, submitted_at=AT), attempt(2, possible_duplicate=True)),
         job(lost(), stage=Stage.UNKNOWN),
         job(),
     ],

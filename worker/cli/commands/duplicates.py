@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import httpx
-
 from config.keys.fal import find_fal_key
 from config.settings import Settings
 from worker.cli.exit_codes import INTERRUPTED
@@ -19,11 +17,13 @@ from worker.cli.settings import read_settings
 from worker.cli.times import read_time
 from worker.errors import ExternalServiceError
 from worker.ledger.scan import ledger_time, scan_rows
-from worker.money.bills import bills_of_job
+from worker.money.bills import bills_of_job, bills_of_request
 from worker.money.duplicates import Doubt, Finding, doubts, judge
 from worker.net.http import open_transport
+from worker.providers.base import LostSubmission
 from worker.providers.fal.permissions import PermissionMissingError
 from worker.providers.fal.platform import FalPlatform, open_platform
+from worker.providers.fal.request_list import find_request
 
 AT_ONCE = 8  # calls to fal
 
@@ -105,11 +105,33 @@ async def _judge_all(
 
 
 async def _judge(platform: FalPlatform, doubt: Doubt, now: float, lag_s: float) -> Finding:
+    """What the bills say, by tag or by request id; or, if they have no tags, what the list of requests says."""
     if doubt.provider != "fal":
         return Finding(doubt, None, f"not checkable at {doubt.provider}")
     try:
         return judge(doubt, await bills_of_job(platform, doubt.job_id, doubt.at), now, lag_s)
     except PermissionMissingError as error:
+        missing = error.message
+    except ExternalServiceError as error:
+        return Finding(doubt, None, f"the bills cannot be read now: {error.message}")
+    if doubt.request_id is None:
+        return await _search_list(platform, doubt, missing)
+    try:
+        return judge(doubt, await bills_of_request(platform, doubt.request_id, doubt.at), now, lag_s)
+    except ExternalServiceError as error:
         return Finding(doubt, None, error.message)
-    except (ExternalServiceError, httpx.HTTPError) as error:
-        return Finding(doubt, None, f"the bills cannot be read now: {error}")
+
+
+async def _search_list(platform: FalPlatform, doubt: Doubt, missing: str) -> Finding:
+    """Look for the attempt by its seed. A list without it proves nothing: it may lack requests."""
+    if doubt.seed is None:
+        return Finding(doubt, None, missing)
+    sent = {"seed": doubt.seed}
+    lost = LostSubmission(doubt.job_id, doubt.attempt, doubt.endpoint, sent, doubt.at, True, doubt.known_requests)
+    try:
+        request_id = (await find_request(platform.http, platform.url, lost)).request_id
+    except ExternalServiceError as error:
+        return Finding(doubt, None, f"{missing}; {error.message}")
+    if request_id is None:
+        return Finding(doubt, None, f"it is not in fal's list; {missing}")
+    return Finding(doubt, True, "fal's list of requests has it", (request_id,))

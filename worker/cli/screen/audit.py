@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from worker.explain.history import usd_text
 from worker.money.audit import Entry, Verdict
 from worker.money.audit_report import GROUPS, Report, Totals, counts, not_checkable, totals, totals_by
 
@@ -43,8 +44,8 @@ def show_report(out: Console, report: Report) -> None:
 
 
 def usd(value: float | None) -> str:
-    """US dollars with the digits of a bill; `no limit` for None."""
-    return "no limit" if value is None else f"{value:,.4f} USD"
+    """US dollars; `no limit` for None."""
+    return "no limit" if value is None else usd_text(value)
 
 
 def _show_totals(out: Console, entries: Iterable[Entry]) -> None:

@@ -36,11 +36,14 @@ def _show(out: Console, finding: Finding) -> None:
 
 def _attempts(doubt: Doubt) -> str:
     repeated = f"repeated by attempt {doubt.repeated_by}" if doubt.repeated_by else "not repeated"
-    return f"attempt {doubt.attempt} was lost, and {repeated}"
+    fate = "was found too late" if doubt.request_id else "was lost"
+    return f"attempt {doubt.attempt} {fate}, and {repeated}"
 
 
 def _price(finding: Finding) -> str:
     if finding.usd is not None:
         return f"it cost {usd(finding.usd)} (request {', '.join(finding.request_ids)})"
+    if finding.request_ids:
+        return f"what it cost is not known (request {', '.join(finding.request_ids)})"
     upper = finding.doubt.upper_usd
     return "it may have cost anything" if upper is None else f"it may have cost up to {usd(upper)}"
