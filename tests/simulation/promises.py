@@ -160,6 +160,9 @@ class Promises:
         if len(told) > 1 + marked:
             self.broken("paid_once", "unmarked", job_id, f"paid {len(billed)} times, marked {marked}: {_names(billed)}")
         for before, after in itertools.pairwise(billed):
+            was_refused, repeated = "after it was taken" in before.how, attempts.get(after.attempt)
+            if was_refused and repeated and repeated.possible_duplicate:
+                continue  # docs/reliability.md, "An error after the job was taken": it is marked
             if not self._world.may_be_repeated(before, after.at):
                 kind = f"again at {before.provider}" + (
                     " after its error" if "after it was taken" in before.how else ""
