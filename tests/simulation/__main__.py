@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _replay(text: str, without: str | None) -> int:
-    line = Path(text).read_text() if Path(text).is_file() else text
+    line = text if text.startswith("Case(") else Path(text).read_text(encoding="utf-8")
     course = run_case(case_of(line), tells=True, without=without)
     print("\n".join(course.story))
     for violation in course.violations:

@@ -66,6 +66,7 @@ class Broker:
     queues: dict[str, deque[Message]] = field(default_factory=dict)
     unacked: dict[int, Message] = field(default_factory=dict)
     takers: list[_Taker] = field(default_factory=list)
+    handed: dict[int, tuple[Process, Message]] = field(default_factory=dict)  # taken, and not yet noted
     numbers: int = 0
     published: int = 0
 
@@ -90,8 +91,9 @@ class Broker:
         self._deliver()
 
     def has(self, job_id: str) -> bool:
-        """Whether a message of this id is in a queue, or unacknowledged."""
+        """Whether a message of this id is in a queue, or in the hands of a worker that lives."""
         there = [*self.unacked.values(), *(message for queue in self.queues.values() for message in queue)]
+        there += [message for process, message in self.handed.values() if not process.is_dead]
         return any(message.id == job_id for message in there)
 
     def waits_s(self, job_id: str, *, closing: bool) -> float:
@@ -119,6 +121,7 @@ class Broker:
             if taker in self.takers:
                 self.takers.remove(taker)
         await self.command(process, "broker note", lambda: self._note(message))
+        self.handed.pop(message.number, None)
         return message
 
     def _note(self, message: Message) -> None:
@@ -158,7 +161,9 @@ class Broker:
         for taker in list(self.takers):
             for name in taker.queues:
                 if self.queues.get(name) and not taker.came.done():
-                    taker.came.set_result(self.queues[name].pop())
+                    message = self.queues[name].pop()
+                    self.handed[message.number] = (taker.process, message)
+                    taker.came.set_result(message)
                     self.takers.remove(taker)
                     break
 

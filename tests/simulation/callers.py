@@ -12,6 +12,7 @@ from tests.simulation.virtual_loop import Process
 from worker.edge.app import app
 
 MODEL = "flux-schnell"
+NOTE_S = 86_400.0  # how long a cancel of an id without a row is noted
 
 
 def send(world: Any, order: Order) -> None:
@@ -42,8 +43,8 @@ def stop(world: Any, order: Order) -> None:
     if order.stop == "revoke":
         world.broadcast_revoke(job)
         return
-    process = world.callers[order.name]
-    process.producer.signal(job, "cancel")
+    if world.callers[order.name].producer.cancel(job, NOTE_S) is None:
+        world.noted.add(job)  # it has no row yet: from now on it must not be submitted
 
 
 def start(world: Any, order: Order) -> None:

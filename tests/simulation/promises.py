@@ -16,6 +16,7 @@ from worker.jobs.job import Job, Stage
 
 STATE_OF = {Stage.COMPLETED: states.SUCCESS, Stage.FAILED: states.FAILURE, Stage.CANCELLED: states.REVOKED}
 CENT = 0.01
+FROZEN_S = 5.0  # after Redis was frozen
 WITH_TICKET = frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED})
 
 
@@ -71,6 +72,10 @@ class Promises:
 
     def before_take(self, job_id: str) -> None:
         """A provider is about to take a submission."""
+        if job_id in self._world.noted:
+            self.broken(
+                "one_ending", "submitted after a cancel", job_id, "its cancel was noted, and it is submitted now"
+            )
         state = self._world.results.state(job_id)
         if state in states.READY_STATES:
             self.broken(
@@ -94,7 +99,9 @@ class Promises:
             self.broken("no_silent_swap", "provider", job_id, f"says {result.get('provider')}; {served} took it")
 
     def on_resend(self, job_id: str, closing: bool) -> None:
-        """A worker sends a message again."""
+        """A worker sends a message again. What it saw of the queues before Redis was frozen is old."""
+        if self._world.server.is_busy or self._world.loop.time() - self._world.server.thawed_at < FROZEN_S:
+            return
         if (waits_s := self._world.broker.waits_s(job_id, closing=closing)) > JUST_S:
             what = "its closing message" if closing else "its message"
             self.broken(

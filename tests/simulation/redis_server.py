@@ -25,7 +25,7 @@ class RedisServer:
 
     def __init__(self, loop: VirtualLoop, decisions: Decisions) -> None:
         self.loop, self.decisions = loop, decisions
-        self.frozen_until = self.refuses_until = 0.0
+        self.frozen_until = self.refuses_until = self.thawed_at = 0.0
         self._backlog: list[Callable[[], None]] = []
         self.after: Callable[[], None] = lambda: None  # called after every command
 
@@ -89,6 +89,7 @@ class RedisServer:
 
     def _thaw(self) -> None:
         if self.frozen_until <= self.loop.time():
+            self.thawed_at = self.loop.time()
             backlog, self._backlog = self._backlog, []
             for run in backlog:
                 run()

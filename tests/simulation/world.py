@@ -85,6 +85,7 @@ class World:
         self.callers: dict[str, Any] = {}
         self.promised: set[str] = set()
         self.refused: set[str] = set()
+        self.noted: set[str] = set()  # ids whose cancel came before their row
         self.open_calls: set[str] = {order.name for order in case.plan.orders}
         self.points: set[str] = set()
         self.story: list[str] | None = [] if tells else None
