@@ -104,7 +104,7 @@ class Broker:
         taken = [message for message in self.unacked.values() if JUST_S < now - message.taken_at < TAKEN_S]
         there = [*taken, *(message for queue in self.queues.values() for message in queue)]
         mine = [message for message in there if message.id == job_id and message.is_closing == closing]
-        same = (message.at for message in mine if message.at - _sent_at(message) < JUST_S)
+        same = (message.at for message in mine if message.redelivered or message.at - _sent_at(message) < JUST_S)
         return now - min(same, default=now)
 
     async def take(self, process: Process, queues: Sequence[str]) -> Message:
@@ -130,7 +130,7 @@ class Broker:
     def _restore(self, message: Message) -> None:
         """Put a message back whose visibility timeout is over."""
         if self.unacked.pop(message.number, None):
-            message.redelivered = True
+            message.redelivered, message.at = True, self.server.loop.time()
             self.queues[message.queue].append(message)
             self._deliver()
 

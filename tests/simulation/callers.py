@@ -16,7 +16,7 @@ MODEL = "flux-schnell"
 
 def send(world: Any, order: Order) -> None:
     """Make the call. Its jobs are promised when it returns. Blocking."""
-    task = seams.TASK
+    task = seams.VIDEO if _is_video(order) else seams.PICTURE
     names = [task.si(**_request(order, job)).set(task_id=job) for job in order.jobs]
     try:
         if order.kind == "chain":
@@ -24,7 +24,7 @@ def send(world: Any, order: Order) -> None:
         elif order.kind == "chord":
             chord(names[:-1], names[-1], app=app).apply_async()
         elif order.kind == "bare":
-            app.send_task(task.name, kwargs=_request(order, order.name), task_id=order.name, queue=seams.QUEUE)
+            app.send_task(task.name, kwargs=_request(order, order.name), task_id=order.name, queue=task.job_queue)
         else:
             task.apply_async(kwargs=_request(order, order.name), task_id=order.name)
     except OperationalError:  # the caller knows that it failed
@@ -57,6 +57,11 @@ def start(world: Any, order: Order) -> None:
 
 
 def _request(order: Order, job: str) -> dict[str, Any]:
-    request: dict[str, Any] = {"prompt": job, "model": MODEL, "provider": order.provider, "fallback": False}
+    request: dict[str, Any] = {"prompt": job, "provider": order.provider, "fallback": False}
+    request |= {"model": "seedance-2.0", "image": "https://example.com/1.png"} if _is_video(order) else {"model": MODEL}
     options = {"deadline_s": order.deadline_s, "duplicates": order.duplicates}
     return request | {name: value for name, value in options.items() if value is not None}
+
+
+def _is_video(order: Order) -> bool:
+    return order.is_video and order.provider == "fal"

@@ -15,7 +15,8 @@ from tests.simulation.decisions import Decisions, Fault
 from tests.simulation.payments import Paid, Payments
 from tests.simulation.virtual_loop import VirtualLoop
 
-USD = 0.003
+USD, VIDEO_USD = 0.003, 0.5
+VIDEO_TIMES = 15.0  # a video takes so much longer than a picture
 _REQUEST = re.compile(r"/(?P<app>[^/]+/[^/]+)/requests/(?P<id>[^/]+)(?P<rest>/.*)?$")
 RUN_FAILS = Fault("run fails", weight=1.0)  # fal's own 500, which is not billed
 
@@ -85,7 +86,8 @@ class FalServer:
         self.payments.taken.append(paid)
         label = f"fal run {job}"
         starts_at = now + self.decisions.between(label, 0.1, 3.0)
-        ends_at = starts_at + self.decisions.between(label, 0.3, 8.0)
+        usual = VIDEO_TIMES if "video" in endpoint else 1.0
+        ends_at = starts_at + self.decisions.between(label, 0.3, 8.0) * usual
         request = Request(paid, endpoint, given, (query.get("fal_webhook") or [None])[0], starts_at, ends_at)
         request.has_failed = bool(self.decisions.fault(label, (RUN_FAILS,), boost=4.0)[0])
         self.requests[paid.request_id] = request
@@ -103,7 +105,8 @@ class FalServer:
 
     def _end(self, request: Request) -> None:
         if not request.is_cancelled():
-            request.paid.usd = 0.0 if request.has_failed else USD
+            usd = VIDEO_USD if "video" in request.endpoint else USD
+            request.paid.usd = 0.0 if request.has_failed else usd
             if request.webhook:
                 self._send_webhook(request)
 
@@ -117,7 +120,10 @@ class FalServer:
 
     def output(self, request: Request) -> dict[str, Any]:
         """The output of a run that has ended well."""
-        return {"images": [{"url": f"https://v3.fal.media/{request.paid.request_id}.png"}], "seed": 1}
+        url = f"https://v3.fal.media/{request.paid.request_id}"
+        if "video" in request.endpoint:
+            return {"video": {"url": f"{url}.mp4"}}
+        return {"images": [{"url": f"{url}.png"}], "seed": 1}
 
     def _result(self, request: Request, known: dict[str, str]) -> Answer:
         if request.is_cancelled():

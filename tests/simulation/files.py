@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from tests.simulation.decisions import CRASH, FREEZE, Decisions, Fault
 from tests.simulation.virtual_loop import CrashedError, Process
 from worker.errors import ServiceUnavailableError
+from worker.files.pieces import pieces_of
 from worker.jobs.job import Artefact, Piece
 from worker.testing import crash
 
@@ -27,13 +28,13 @@ class Files:
 
     async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
         """Store every file of the answer."""
-        return tuple([await self._keep(job_id, n) for n in range(len(answer["images"]))])
+        return tuple([await self._keep(job_id, found.piece, found.n) for found in pieces_of(answer, pieces)])
 
     async def keep_all(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
         """Store files that came inside an answer."""
-        return tuple([await self._keep(job_id, n) for n in range(len(files))])
+        return tuple([await self._keep(job_id, pieces[0], n) for n in range(len(files))])
 
-    async def _keep(self, job_id: str, n: int) -> Artefact:
+    async def _keep(self, job_id: str, piece: Piece, n: int) -> Artefact:
         process, label = self._process, f"{self._process.name} put"
         process.check()
         fault, seconds = self._decisions.fault(label, (CRASH, FREEZE, AWAY))
@@ -46,10 +47,10 @@ class Files:
         if fault == AWAY.name:
             raise ServiceUnavailableError("the store is away")
         crash.point("before_put")
-        key = f"jobs/{job_id}/images-{n}.png"
+        key = f"jobs/{job_id}/{piece.name}-{n}"
         self._stored[key] = process.loop.time()
         crash.point("after_put")
-        return Artefact("images", key, "image", "image/png", 3, "00", 10, 10)
+        return Artefact(piece.name, key, piece.kind, "application/octet-stream", 3, "00", 10, 10)
 
     async def put(self, key: str, file: BinaryIO, content_type: str) -> None:
         """Keep an object of ours, such as the outcome of a submission."""

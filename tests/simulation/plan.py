@@ -20,6 +20,7 @@ class Order:
     stop_s: float = 0.0  # seconds after it was sent
     deadline_s: float | None = None
     duplicates: str | None = None  # the option
+    is_video: bool = False  # a minute of work instead of seconds, with a file that is stored in a step of its own
 
     @property
     def jobs(self) -> tuple[str, ...]:
@@ -64,6 +65,7 @@ def plan_of(seed: int) -> Plan:
                 round(uniform(seed, f"plan stop {n}") ** 2 * 25, 1),
                 pick(f"deadline {n}", None, None, None, None, None, 30.0, 120.0),
                 pick(f"duplicates {n}", None, None, "allow", "never"),
+                pick(f"video {n}", False, False, False, True),
             )
         )
     return Plan(

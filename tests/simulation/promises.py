@@ -15,6 +15,7 @@ from worker.errors import InternalError
 from worker.jobs.job import Job, Stage
 
 STATE_OF = {Stage.COMPLETED: states.SUCCESS, Stage.FAILED: states.FAILURE, Stage.CANCELLED: states.REVOKED}
+CENT = 0.01
 WITH_TICKET = frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED})
 
 
@@ -79,7 +80,8 @@ class Promises:
         """A state is stored for callers."""
         if state != states.SUCCESS or not isinstance(result, dict):
             return
-        urls = [image["url"] for image in result.get("images", ())]
+        files = [*result.get("images", ()), *([result["video"]] if "video" in result else [])]
+        urls = [file["url"] for file in files]
         missing = [url for url in urls if url.removeprefix("https://ours/") not in self._world.stored]
         if missing or not urls:
             self.broken("whole_piece", "files", job_id, f"SUCCESS with {missing or 'no files'}")
@@ -156,16 +158,16 @@ class Promises:
                 )
 
     def _billed(self, job_id: str) -> None:
-        """What a row says of an attempt with a ticket is what was billed."""
+        """What was billed for an attempt lies between the bounds of what its row says."""
         row = self._rows[job_id]
-        if not row.is_final:
-            return
-        for attempt in row.attempts:
-            paid = [each for each in self._world.payments.of(job_id) if each.attempt == attempt.number]
-            is_known = attempt.was_taken and attempt.cost is not None and not attempt.cost.estimated
-            told = attempt.cost.usd or 0.0 if is_known and attempt.cost else None
-            if told is not None and paid and abs(told - sum(each.usd for each in paid)) > 0.01:
-                self.broken("money_adds_up", "cost", job_id, f"attempt {attempt.number}: {told} told, {paid} billed")
+        for attempt in row.attempts if row.is_final else ():
+            billed = sum(each.usd for each in self._world.payments.of(job_id) if each.attempt == attempt.number)
+            cost = attempt.cost
+            if cost is None or cost.upper_usd is None:
+                continue
+            if not cost.lower_usd - CENT / 100 <= billed <= cost.upper_usd + CENT / 100:
+                text = f"attempt {attempt.number}: ${billed:g} billed; its row says {cost.lower_usd:g} to {cost.upper_usd:g}"
+                self.broken("money_adds_up", "cost", job_id, text)
 
     def _follows(self, order: Any) -> None:
         """What comes after finished work is begun."""

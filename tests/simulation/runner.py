@@ -4,8 +4,11 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing.pool import AsyncResult
 
 from tests.simulation import sabotage
 from tests.simulation.case_line import line_of
@@ -81,13 +84,18 @@ def run(options: Options, report: Callable[[Batch], bool]) -> None:
     """Run until the worlds or the seconds are over, or `report` returns False."""
     began = time.monotonic()
     context = multiprocessing.get_context("spawn")
+    batches = _batches(options, began)
     with context.Pool(options.processes, _start, (options.without,)) as pool:
+        running: deque[AsyncResult[Batch]] = deque()
         try:
-            for batch in pool.imap_unordered(_run_batch, _batches(options, began), chunksize=1):
-                if not report(batch):
+            while True:
+                for work in islice(batches, 2 * options.processes - len(running)):
+                    running.append(pool.apply_async(_run_batch, (work,)))
+                if not running or not report(running.popleft().get()):
                     break
         finally:
             pool.terminate()
+            pool.join()
 
 
 def _batches(options: Options, began: float) -> Iterator[tuple[int, int, Options]]:

@@ -26,6 +26,7 @@ from kombu.entity import Queue
 from pydantic import SecretStr
 
 import tasks.generation
+import tasks.video
 import worker.edge.dispatcher_thread as dispatcher_thread
 import worker.edge.message as message_module
 import worker.edge.publisher as publisher_module
@@ -58,8 +59,8 @@ from worker.engine.dispatcher import DispatcherOptions
 from worker.providers.fal.provider import Fal, open_fal
 from worker.testing import crash
 
-QUEUE = "generation"
-TASK = tasks.generation.text_to_image
+PICTURE, VIDEO = tasks.generation.text_to_image, tasks.video.image_to_video
+QUEUES = ("generation", "video", DEFAULT_QUEUE)
 
 
 class _FalRoads(httpx.AsyncBaseTransport):
@@ -146,7 +147,7 @@ class Seams:
         return self
 
     def _install_app(self) -> None:
-        names = [each for name in (QUEUE, DEFAULT_QUEUE) for each in (endings_queue(name), name)]
+        names = [each for name in QUEUES for each in (endings_queue(name), name)]
         self._set(app.conf, "task_queues", [Queue(name) for name in names])
         backend = app.backend
         for name in ("_chord_part_return_script", "_chord_cleanup_script", "_chord_claim_extend_script"):

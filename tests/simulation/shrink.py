@@ -74,6 +74,8 @@ def _simpler(order: Order) -> Iterator[Order]:
         yield replace(order, deadline_s=None)
     if order.duplicates is not None:
         yield replace(order, duplicates=None)
+    if order.is_video:
+        yield replace(order, is_video=False)
     if order.at_s:
         yield replace(order, at_s=0.0)
     if order.kind != "job":

@@ -21,7 +21,7 @@ from tests.simulation.fal_transport import FalTransport
 from tests.simulation.files import Files
 from tests.simulation.ledger import LedgerClient, ProducerClient
 from tests.simulation.virtual_loop import Process
-from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.app import app
 from worker.edge.dispatcher_thread import DispatcherThread
 from worker.edge.message import endings_queue
 from worker.edge.revoke import revoke
@@ -32,7 +32,7 @@ CATALOGUE = load_catalogue()
 SETTINGS = Settings()
 THREADS = 8
 SIGTERM = Fault("SIGTERM")
-QUEUES = [each for name in (seams.QUEUE, DEFAULT_QUEUE) for each in (endings_queue(name), name)]
+QUEUES = [each for name in seams.QUEUES for each in (endings_queue(name), name)]
 
 
 class Worker:
@@ -55,7 +55,7 @@ class Worker:
 
     async def _main(self) -> None:
         self._slots = asyncio.Semaphore(THREADS)
-        self.service = await self.process.call(DispatcherThread, app, SETTINGS, [DEFAULT_QUEUE, seams.QUEUE])
+        self.service = await self.process.call(DispatcherThread, app, SETTINGS, list(seams.QUEUES))
         self.revoked.update(self.world.remembered_revokes(self))  # Celery's mingle
         while not self.world.decisions.fault(f"{self.process.name} consume", (SIGTERM,), boost=0.3)[0]:
             await self._slots.acquire()

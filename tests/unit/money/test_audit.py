@@ -97,6 +97,21 @@ def test_a_cost_without_a_price_is_unknown_and_never_fine() -> None:
     assert (entry.verdict, entry.billed_usd) == (Verdict.UNKNOWN, 0.006)
 
 
+@pytest.mark.parametrize(("billed", "drift"), [(0.002, -0.001), (0.003, 0.0), (0.009, 0.0), (0.012, 0.003)])
+def test_an_estimate_has_no_drift_within_its_bounds(billed: float, drift: float) -> None:
+    about = Cost(0.006, 2, "megapixel", estimated=True, lower_usd=0.003, upper_usd=0.009)
+    entry = only(job(attempt(cost=about)), bills=[bill(usd=billed)])
+    assert entry.verdict is (Verdict.DRIFT if drift else Verdict.AGREES)
+    assert entry.drift_usd == pytest.approx(drift)
+
+
+def test_a_lost_attempt_may_have_cost_nothing_or_its_upper_bound() -> None:
+    most = Cost(0.006, 2, "megapixel", estimated=True, lower_usd=0.0, upper_usd=0.006)
+    lost = job(attempt(ticket=None, error=LOST, cost=most))
+    assert only(lost).verdict is only(lost, bills=[tagged("r-9")]).verdict is Verdict.AGREES
+    assert only(lost, bills=[tagged("r-8"), tagged("r-9")]).verdict is Verdict.DRIFT, "it was taken twice"
+
+
 def test_a_lost_attempt_is_found_by_its_tag() -> None:
     lost, again = attempt(ticket=None, error=LOST, cost=None), attempt(2)
     first, second = entries(job(lost, again), bills=[tagged("r-9"), tagged("r-2", number=2)])
