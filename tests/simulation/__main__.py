@@ -24,6 +24,7 @@ def main() -> int:
         seconds=None if given.worlds else given.seconds,
         without=given.without,
         shrinks=not given.no_shrink,
+        lossy=given.lossy,
     )
     report = Report(options, quiet=given.json)
     try:
@@ -41,6 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=50.0)
     parser.add_argument("--without", choices=sabotage.NAMES, help="remove one safety")
     parser.add_argument("--no-shrink", action="store_true", help="print violations as they are found")
+    parser.add_argument("--lossy", action="store_true", help="Redis may lose its last second; fewer promises hold")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     parser.add_argument("--case", help="run one case and tell its story: a line of test_regressions, or a file with it")
     return parser.parse_args()

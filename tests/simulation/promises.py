@@ -45,6 +45,10 @@ class Promises:
         """Note a violation."""
         self.found.setdefault((promise, kind, job), Violation(promise, kind, job, text))
 
+    def forget(self) -> None:
+        """Redis has lost writes: rows may be what they were before."""
+        self._rows.clear()
+
     def after_command(self) -> None:
         """Compare the rows with what they were."""
         for job_id, row in self._world.ledger.memory.rows.items():
@@ -149,6 +153,9 @@ class Promises:
         if len(told) > 1 + marked:
             self.broken("paid_once", "unmarked", job_id, f"paid {len(billed)} times, marked {marked}: {_names(billed)}")
         for before, after in itertools.pairwise(billed):
+            was_refused, repeated = "after it was taken" in before.how, attempts.get(after.attempt)
+            if was_refused and repeated and repeated.possible_duplicate:
+                continue  # docs/reliability.md, "An error after the job was taken": it is marked
             if not self._world.may_be_repeated(before, after.at):
                 kind = f"again at {before.provider}" + (
                     " after its error" if "after it was taken" in before.how else ""

@@ -6,7 +6,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from multiprocessing.pool import AsyncResult
 
@@ -53,6 +53,7 @@ class Options:
     seconds: float | None = None
     without: str | None = None
     shrinks: bool = True
+    lossy: bool = False
     most_found: int = 5  # of one promise, in one process
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
 
@@ -117,7 +118,8 @@ def _run_batch(work: tuple[int, int, Options]) -> Batch:
     first, last, options = work
     batch = Batch()
     for seed in range(first, last):
-        course = run_case(Case(seed, plan_of(seed)), without=options.without)
+        plan = replace(plan_of(seed), is_lossy=options.lossy)
+        course = run_case(Case(seed, plan), without=options.without)
         batch.worlds += 1
         batch.coverage.add(course)
         if course.violations:

@@ -18,7 +18,7 @@ def all_faults() -> tuple[Fault, ...]:
     return tuple(found.values())
 
 
-NAMES = tuple(fault.name for fault in all_faults())
+NAMES = tuple(fault.name for fault in all_faults())  # without those of `lost_writes`
 
 
 FOCI = (

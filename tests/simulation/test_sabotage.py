@@ -12,7 +12,7 @@ BROKEN = {
     "fence": ("one_ending", "row"),
     "sent": ("no_job_lost", "stays PENDING"),
 }
-WORLDS = 120
+WORLDS = 60
 
 
 @pytest.mark.parametrize("name", BROKEN)

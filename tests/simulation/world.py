@@ -12,6 +12,7 @@ from tests.simulation.fal import FalServer
 from tests.simulation.fibers import FiberStoppedError
 from tests.simulation.gateway import Gateway
 from tests.simulation.ledger import SharedLedger
+from tests.simulation.lost_writes import LOSES, LostWrites
 from tests.simulation.payments import DIED, Paid, Payments
 from tests.simulation.plan import Plan
 from tests.simulation.promises import Promises, Violation
@@ -64,7 +65,8 @@ class World:
         self.case, self.seed, self.plan, self.seams = case, case.seed, case.plan, seams
         self.loop = VirtualLoop()
         faults = swarm(case.seed)
-        self.decisions = Decisions(case.seed, case.faults, faults.rate, faults.kinds, faults.focus)
+        kinds = faults.kinds | {LOSES.name} if case.plan.is_lossy else faults.kinds
+        self.decisions = Decisions(case.seed, case.faults, faults.rate, kinds, faults.focus)
         self.server = RedisServer(self.loop, self.decisions)
         self.ledger = SharedLedger(self.server)
         self.broker = Broker(self.server)
@@ -86,6 +88,7 @@ class World:
         self.open_calls: set[str] = {order.name for order in case.plan.orders}
         self.points: set[str] = set()
         self.story: list[str] | None = [] if tells else None
+        self.lost_writes = LostWrites(self) if case.plan.is_lossy else None
         self.server.after = self._after_command
 
     def run(self) -> Course:
@@ -100,6 +103,8 @@ class World:
             finally:
                 self._bury()
         found = sorted(self.promises.found.values(), key=lambda each: each.promise in GOES_ON)
+        if self.lost_writes:
+            found = [each for each in found if self.lost_writes.counts(each)]
         return Course(
             self.case,
             tuple(found),
@@ -132,7 +137,7 @@ class World:
         await woken
 
     def _is_done(self) -> bool:
-        if any(promise not in GOES_ON for promise, *_ in self.promises.found):
+        if not self.lost_writes and any(promise not in GOES_ON for promise, *_ in self.promises.found):
             return True
         bare = [order.name for order in self.plan.orders if order.kind == "bare"]
         if self.open_calls or self.server.is_busy or any(self.broker.has(job) for job in bare):
@@ -173,6 +178,8 @@ class World:
 
     def _after_command(self) -> None:
         self.promises.after_command()
+        if self.lost_writes:
+            self.lost_writes.after_command()
         self.ledger.notify()
 
     def at_crash_point(self, process: Process, name: str) -> None:

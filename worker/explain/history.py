@@ -103,13 +103,19 @@ def _error_text(job: Job) -> str:
 def receipt_text(receipt: Receipt, has_files: bool = True) -> str:
     """A cancel's receipt in words. `has_files`: whether the job has files, if it was cancelled too late."""
     total = receipt.total_cost or receipt.cost
-    paid = f"; {cost_text(total)}" if total and (receipt.cost or total.certainty != "exact") else ""
+    paid = f"; {_paid_text(total)}" if total and (receipt.cost or total.certainty != "exact") else ""
     if receipt.in_time:
         return f"stopped in time{paid or '; nothing was billed'}"
     if receipt.in_time is False:
         files = "its files are kept" if has_files else "there are no files"
         return f"cancelled too late{paid or '; it may have been billed'}; {files}"
     return f"cancelled, but the provider never said whether the run stopped{paid or '; it may have been billed'}"
+
+
+def _paid_text(cost: Cost) -> str:
+    if cost.certainty == "estimated" and cost.lower_usd == 0:
+        return f"up to {usd_text(cost.upper_usd or 0.0)} may have been billed"
+    return cost_text(cost)
 
 
 def cost_text(cost: Cost | None) -> str:

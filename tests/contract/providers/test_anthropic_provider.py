@@ -262,14 +262,14 @@ async def test_an_answer_that_is_not_json_is_a_broken_piece(claude: Anthropic, t
     fault = await answered(claude, twin, message(text), schema=SCHEMA)
 
     assert isinstance(fault.error, BrokenPieceError) and fault.error.kind == "bad_json"
-    assert fault.tokens == Tokens(123, 5)
+    assert fault.tokens == Tokens(123, 5, cached=120)
 
 
 async def test_an_empty_answer_or_an_unknown_stop_is_a_broken_piece(claude: Anthropic, twin: Twin) -> None:
     for body, kind in ((message(" "), "empty"), (message("x", stop_reason="pause_turn"), "stop_reason")):
         fault = await answered(claude, twin, body)
         assert isinstance(fault.error, BrokenPieceError) and fault.error.kind == kind
-        assert fault.tokens == Tokens(123, 5)
+        assert fault.tokens == Tokens(123, 5, cached=120)
 
 
 async def test_cached_tokens_count_as_read(claude: Anthropic, twin: Twin) -> None:

@@ -151,10 +151,10 @@ def agrees(cost: Cost, billed: float | None) -> bool:
 async def providers(_twin: Twin) -> AsyncIterator[dict[str, Any]]:
     found = {
         "fal": await opened_fal(_twin),
-        "vertex": await opened_google("vertex", _twin, timeout_s=3),
-        "gemini": await opened_google("gemini", _twin, timeout_s=3),
+        "vertex": await opened_google("vertex", _twin, timeout_s=30),
+        "gemini": await opened_google("gemini", _twin, timeout_s=30),
         "anthropic": await open_anthropic(
-            AnthropicSettings(anthropic_base_url=f"{_twin.url}/anthropic", anthropic_timeout_s=3)
+            AnthropicSettings(anthropic_base_url=f"{_twin.url}/anthropic", anthropic_timeout_s=30)
         ),
     }
     yield found

@@ -27,6 +27,7 @@ from worker.providers.base import CancelResult, Ended, Running
 START = 1_700_000_000.0
 PLAIN = Job("a", "generation.text_to_image", "generation", {}, Step("flux-schnell", {}, ()), Options(), START)
 COST = Cost(0.006, 2, "megapixel", estimated=False)
+POSSIBLE = Cost(0.0, 0, "megapixel", True, 0.0, 0.003)
 
 
 def attempt(number: int = 1, **changes: Any) -> Attempt:
@@ -151,6 +152,11 @@ def test_a_cost_of_an_older_version_is_an_estimate_without_a_limit() -> None:
     ("receipt", "files", "said"),
     [
         (Receipt(START, in_time=True), (), "stopped in time; nothing was billed"),
+        (
+            Receipt(START, in_time=True, cost=POSSIBLE, total_cost=POSSIBLE),
+            (),
+            "stopped in time; up to 0.0030 USD may have been billed",
+        ),
         (Receipt(START, in_time=False, cost=COST), ("x",), "cancelled too late; billed 0.0060 USD; its files are kept"),
         (Receipt(START, in_time=False), (), "cancelled too late; it may have been billed; there are no files"),
     ],
