@@ -204,7 +204,7 @@ def _find_miscounted_jobs(history: History) -> Iterator[tuple[str, str]]:
         upper = None if any(high is None for _, high in bounds) else sum(high or 0.0 for _, high in bounds)
         if text := _outside(usd[job], lower, upper):
             yield job, f"{text} booked"
-        told = (_result_of_success(history, job) or {}).get("cost")
+        told = (_result_of_success(history, job) or {}).get("total_cost")
         if told and (text := _outside(usd[job], told.get("lower_usd", 0.0), told.get("upper_usd"))):
             yield job, f"{text} told to the caller"
 

@@ -25,6 +25,7 @@ QUEUES = tuple(
     f"{name}{ending}" for name in ("generation", "training", "video", "language", "celery") for ending in ("", ENDINGS)
 )
 STEAL_FOR_S = 1.0
+LATE_S = 2.0
 CLOSING_HEADER = "kilnhand_since"  # a header that only our closing messages have, also for jobs of a bare `send_task`
 
 
@@ -42,7 +43,7 @@ class Disruptor:
     ) -> None:
         """`bare` are the numbers of items whose first message has no row; only Celery guarantees its delivery."""
         self._stack, self._plan, self._client, self._forger, self._bare = stack, plan, client, forger, bare
-        self._versions = versions
+        self._versions, self._began = versions, 0.0
         self._threads: list[threading.Thread] = []
         self._locks = {name: threading.Lock() for name in stack.children}
         self.counts: Counter[str] = Counter()
@@ -53,6 +54,7 @@ class Disruptor:
 
     def run(self, began: float, is_stopped: Callable[[], bool]) -> None:
         """Carry out the plan; returns when all processes are up again."""
+        self._began = began
         for disruption in self._plan:
             while time.monotonic() < began + disruption.at_s and not is_stopped():
                 time.sleep(0.02)
@@ -77,22 +79,30 @@ class Disruptor:
 
     def _apply(self, disruption: Disruption) -> None:
         try:
-            getattr(self, f"_{disruption.what}")(disruption)
+            if getattr(self, f"_{disruption.what}")(disruption) is False:
+                return
             of = disruption.target.partition("-")[0]
             named = disruption.what == "kill" or of == "redis"
             self.counts[f"{disruption.what} {of}" if named else disruption.what] += 1
         except Exception as error:  # noqa: BLE001  # reported at the end: an error of the harness
             self.problems.append(f"{disruption}: {type(error).__name__}: {error}")
 
-    def _kill(self, disruption: Disruption) -> None:
+    def _is_late(self, disruption: Disruption) -> bool:
+        """Whether its process was stopping for so long that a recovery could now include an outage of Redis."""
+        return disruption.target != "redis" and time.monotonic() > self._began + disruption.at_s + LATE_S
+
+    def _kill(self, disruption: Disruption) -> bool:
         child = self._stack[disruption.target]
         with self._locks[disruption.target]:
+            if self._is_late(disruption):
+                return False
             child.signal(signal.SIGKILL)
             if disruption.target.startswith("worker"):
                 self.deaths.append(Death(time.time(), disruption.target))
                 self.watch.begin(disruption.target, "kill")
             child.wait(10)
             _start_again(child, disruption.seconds)
+        return True
 
     def _stop(self, disruption: Disruption) -> None:
         child = self._stack[disruption.target]
@@ -100,14 +110,17 @@ class Disruptor:
             child.stop(grace_s=60)
             _start_again(child, disruption.seconds)
 
-    def _freeze(self, disruption: Disruption) -> None:
+    def _freeze(self, disruption: Disruption) -> bool:
         child = self._stack[disruption.target]
         with self._locks[disruption.target]:
+            if self._is_late(disruption):
+                return False
             child.signal(signal.SIGSTOP)
             if disruption.target.startswith("worker"):
                 self.watch.begin(disruption.target, "freeze")
             time.sleep(disruption.seconds)
             child.signal(signal.SIGCONT)
+        return True
 
     def _restart(self, disruption: Disruption) -> None:
         """By SIGTERM: Redis syncs its append-only file before it exits, so no acknowledged write is lost."""

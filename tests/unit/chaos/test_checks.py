@@ -154,7 +154,7 @@ def _nothing_booked_for_a_cancel_that_came_too_late(history: History) -> None:
 
 
 def _another_sum_told(history: History) -> None:
-    set_result(history, "SUCCESS", cost={"usd": 0.002, "lower_usd": 0.002, "upper_usd": 0.002})
+    set_result(history, "SUCCESS", total_cost={"usd": 0.002, "lower_usd": 0.002, "upper_usd": 0.002})
 
 
 def _audit_found_drift(history: History) -> None:
