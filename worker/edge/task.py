@@ -28,7 +28,7 @@ from worker.errors import InternalError, InvalidRequestError, KilnhandError, Ser
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Stage, Step
-from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal
+from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal, value_at
 from worker.ledger.base import IdempotencyKey
 from worker.money.budget import budget_problem
 from worker.routing.plan import Equivalence, plan
@@ -196,7 +196,7 @@ class JobTask(Task):
 
     def _from_before(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The fields that our request takes from the result of the job before it in a chain."""
-        found = {field: _at(result, path) for field, path in self.asks.follows.items()}
+        found = {field: value_at(result, path) for field, path in self.asks.follows.items()}
         taken = {field: value for field, value in found.items() if value is not None}
         if not taken:
             raise self._refusal(
@@ -291,15 +291,3 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as plain JSON: models, paths and the like are converted."""
     plain: dict[str, Any] = json.loads(to_json(dict(given)))
     return plain
-
-
-def _at(result: Any, path: str) -> Any:
-    """The value at a path like `images.0.url`, or None."""
-    for part in path.split("."):
-        if isinstance(result, Mapping):
-            result = result.get(part)
-        elif isinstance(result, list) and part.isdigit() and int(part) < len(result):
-            result = result[int(part)]
-        else:
-            return None
-    return result

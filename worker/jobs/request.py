@@ -176,3 +176,15 @@ def _message(item: Any) -> str:
         return "is not a parameter of this task; put parameters of the endpoint into extra"
     message = str(item["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
+
+
+def value_at(result: Any, path: str) -> Any:
+    """The value in a job's result at a path of `BaseRequest.follows`, like `images.0.url`; or None."""
+    for part in path.split("."):
+        if isinstance(result, Mapping):
+            result = result.get(part)
+        elif isinstance(result, list) and part.isdigit() and int(part) < len(result):
+            result = result[int(part)]
+        else:
+            return None
+    return result
