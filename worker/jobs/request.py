@@ -139,9 +139,14 @@ def _read(
         problems += [
             (_field_name(item["loc"]), _message(item))
             for item in error.errors(include_url=False, include_input=False)
-            if not (item["type"] == "missing" and item["loc"][:1] and item["loc"][0] in later)
+            if not (later and _may_come(item, later))
         ]
         return None
+
+
+def _may_come(item: Any, later: frozenset[str]) -> bool:
+    """Whether the fields that are to come may solve it: one of them is missing, or fields do not fit together."""
+    return not item["loc"] or (item["type"] == "missing" and item["loc"][0] in later)
 
 
 def _as_json(task: str, given: Mapping[str, Any]) -> bytes:

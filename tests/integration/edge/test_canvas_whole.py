@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from tasks.generation import text_to_image
 from tasks.language import caption
+from tasks.training import lora
 from tasks.video import image_to_video
 from tests.conftest import point_producer_at
 from worker.edge import sending
@@ -65,6 +66,9 @@ def test_a_part_that_is_refused_is_refused_before_anything_is_sent(client: redis
 SENT = {
     "a chain that hands on its picture": lambda: chain(good(), image_to_video.s(prompt="x")).apply_async(),
     "a chain into every picture's caption": lambda: chain(good(), caption.s()).apply_async(),
+    "a chain whose fields fit together once the weights have come": lambda: chain(
+        lora.s(images_data_url="https://example.com/x.zip", trigger_word="X"), text_to_image.s(**GOOD, lora_scale=0.8)
+    ).apply_async(),
     "a group into a foreign body": lambda: chord([good(), good()])(text_to_image.app.signature("their.task")),
     "a group then a task that takes nothing": lambda: (group(good(), good()) | good()).apply_async(),
     "a foreign chain": lambda: chain(text_to_image.app.signature("their.task"), good()).apply_async(),
@@ -75,7 +79,7 @@ SENT = {
 @pytest.mark.parametrize("send", SENT.values(), ids=SENT)
 def test_what_can_be_accepted_is_sent(client: redis.Redis, send: Any) -> None:
     send()
-    assert client.keys("generation") or client.keys("celery")
+    assert client.keys("generation") or client.keys("celery") or client.keys("training")
 
 
 def cancelled(client: redis.Redis) -> list[bool]:
