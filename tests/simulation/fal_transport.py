@@ -20,11 +20,12 @@ PROXY_ERROR = Fault("503 of a proxy, taken")
 TOO_MANY_TAKEN = Fault("429 after it was taken", weight=0.5)
 OWN_ERROR_TAKEN = Fault("fal's own 500 after it was taken", weight=0.5)
 BUSY = Fault("503 of a proxy, not taken")
+INVALID = Fault("422, not taken", weight=0.3)
 FREEZE_IN_CALL = Fault("freeze in the call", 1.0, 40.0)
 SLOW = Fault("slow", 2.0, 20.0)
 POST_FAULTS = (
     CRASH, CRASH_IN_CALL, FREEZE_IN_CALL, NO_CONNECTION, ANSWER_LOST, PROXY_ERROR, BUSY, SLOW, TOO_MANY_TAKEN,
-    OWN_ERROR_TAKEN,
+    OWN_ERROR_TAKEN, INVALID,
 )  # fmt: skip
 # Before a POST a worker is not frozen: docs/reliability.md admits that gap, of microseconds.
 FAULTS = (CRASH, FREEZE, CRASH_IN_CALL, FREEZE_IN_CALL, NO_CONNECTION, ANSWER_LOST, PROXY_ERROR, BUSY, SLOW)
@@ -72,6 +73,9 @@ class FalTransport(httpx.AsyncBaseTransport):
         """What comes back from fal."""
         if fault == BUSY.name:
             return httpx.Response(503, text=NGINX, request=request)
+        if fault == INVALID.name:
+            refused = {"detail": [{"loc": ["body", "prompt"], "msg": "refused", "type": "value_error"}]}
+            return httpx.Response(422, json=refused, request=request)
         given = json.loads(request.content) if request.content else None
         answer = self._server.answer(request.method, str(request.url), request.headers, given)
         if fault and what == "submit":
