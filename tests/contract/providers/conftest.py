@@ -35,11 +35,14 @@ class Twin:
         return int(self.http.get("/_twin/requests", params={"count": 1}).json()["count"])
 
 
-@pytest.fixture(autouse=True)
-def _sdk_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Restores the module constants by which fal-client is pointed at the twin."""
-    for name in ("RUN_URL_FORMAT", "QUEUE_URL_FORMAT", "REALTIME_URL_FORMAT", "REST_URL", "CDN_URL"):
-        monkeypatch.setattr(sdk, name, getattr(sdk, name))
+@pytest.fixture(scope="module", autouse=True)
+def _sdk_as_it_was() -> Iterator[None]:
+    """Restores the module constants by which fal-client is pointed at the twin, also by fixtures of a whole module."""
+    names = ("RUN_URL_FORMAT", "QUEUE_URL_FORMAT", "REALTIME_URL_FORMAT", "REST_URL", "CDN_URL")
+    before = {name: getattr(sdk, name) for name in names}
+    yield
+    for name, value in before.items():
+        setattr(sdk, name, value)
 
 
 @pytest.fixture(scope="session")
