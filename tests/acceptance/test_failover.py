@@ -111,7 +111,8 @@ def test_jobs_in_flight_go_on_with_the_replica_and_are_paid_for_once(
         wait_until(lambda: "claim_failed" in stack["worker"].log_text(), "the worker has noticed")
         address.leads_to(replica.port)
         later = text_to_image.delay(prompt="after the failover", image_size="square")
-        wait_until(lambda: twin.count == 21, "the one after the failover was submitted")
+        # Celery pauses for 2, 4, 6 … seconds between its tries to connect, and a message that it took meanwhile comes again.
+        wait_until(lambda: twin.count == 21, "the one after the failover was submitted", timeout_s=60)
         twin.finish()
         results = ResultSet([*jobs, later]).get(timeout=60)
         assert len({result["request_id"] for result in results}) == twin.count == 21
