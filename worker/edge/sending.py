@@ -96,6 +96,19 @@ def send(
     crash.point("after_sent_row")
     if job_id != job.id:
         return task.AsyncResult(job_id)
+    return _publish(task, job, key, options, publish, follows=follows)
+
+
+def _publish(
+    task: Task,
+    job: Job,
+    key: IdempotencyKey | None,
+    options: dict[str, Any],
+    publish: Callable[..., Any],
+    *,
+    follows: bool,
+) -> Any:
+    """Publish the message of a row that is written. `follows`: see `follows_finished_work`."""
     options["headers"] = {**(options.get("headers") or {}), SENT_AT_HEADER: job.sent_at}
     options.pop("expires", None)  # stored in the row; Celery would compare it with the worker's clock
     try:
@@ -103,11 +116,11 @@ def send(
     except Exception as error:
         if follows:
             log.warning("message_not_sent", job=job.id, error=type(error).__name__)
-            return task.AsyncResult(job_id)
+            return task.AsyncResult(job.id)
         _withdraw(job, key)
         raise
     if (sent := _sent.get()) is not None:
-        sent.append(job_id)
+        sent.append(job.id)
     crash.point("after_message")
     return result
 
