@@ -68,7 +68,7 @@ class World:
         kinds = faults.kinds | {LOSES.name} if case.plan.is_lossy else faults.kinds
         self.decisions = Decisions(case.seed, case.faults, faults.rate, kinds, faults.focus)
         self.server = RedisServer(self.loop, self.decisions)
-        self.ledger = SharedLedger(self.server)
+        self.ledger = SharedLedger(self.server, is_scripted=case.plan.is_scripted)
         self.broker = Broker(self.server)
         self.payments = Payments()
         self.promises = Promises(self)

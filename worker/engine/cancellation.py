@@ -9,8 +9,7 @@ from typing import assert_never
 
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail
-from worker.engine.late_news import has_late_news
-from worker.engine.reconcile import book_lost_call
+from worker.engine.late_news import book_lost_call, has_late_news, taken_before
 from worker.errors import DeadlineExceededError, ExternalServiceError, InternalError
 from worker.jobs.cost import NOTHING_BILLED
 from worker.jobs.job import Job, Receipt, Stage
@@ -35,7 +34,7 @@ async def end_if_due(context: Context, job: Job, step_input: StepInput) -> Trans
     if not (is_late or step_input.is_cancelled):
         return None
     match job.stage:
-        case Stage.ACCEPTED if has_late_news(job, step_input):  # it runs, though its provider refused it
+        case Stage.ACCEPTED if has_late_news(job, step_input) or taken_before(job):  # it runs, though it was refused
             return None
         case Stage.SENT | Stage.ACCEPTED:  # nothing is submitted, as far as we know
             in_time = None if is_possible_duplicate(job) else True
