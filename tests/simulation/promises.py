@@ -66,7 +66,7 @@ class Promises:
                 self.broken("one_ending", "row", job.id, f"its row was {before.stage}, then {job.stage}")
             if before.ending is not None and job.ending != before.ending:
                 self.broken("one_ending", "ending", job.id, f"its ending was {before.ending}, then {job.ending}")
-        ended_workers = len(self._world.crashed) > STRIKES and job.error and "ended workers" in job.error.message
+        ended_workers = len(self._world.crashed) >= STRIKES and job.error and "ended workers" in job.error.message
         if job.error and job.error.code == InternalError.code and not ended_workers:
             self.broken("no_job_lost", "defect", job.id, f"it ended by a defect of ours: {job.error.message}")
         attempt = job.attempt
