@@ -13,6 +13,7 @@ import tasks
 from config.logging import configure
 from config.settings import Settings
 from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.channel import use_safe_channel
 from worker.edge.compat import survive_outages
 from worker.edge.revoke import register_revoke
 from worker.edge.steps import DispatcherStep, HeartbeatStep
@@ -32,6 +33,7 @@ def _set_up_worker() -> None:
     app.steps["consumer"].add(HeartbeatStep)
     crash.arm(os.environ.get("KILNHAND_CRASH_AT"))  # for tests only, so it is not a setting
     survive_outages()
+    use_safe_channel()
     register_revoke()
     app.set_default()
 
