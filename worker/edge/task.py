@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NoReturn, Protocol
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from celery import Task
 from celery.app.task import Context
@@ -22,6 +22,7 @@ from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
+from worker.edge.owners import owner_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
@@ -170,7 +171,8 @@ class JobTask(Task):
         queue = self._queue(message)
         sent_at = getattr(message, SENT_AT_HEADER, None)
         stored = stored_message(message)
-        return Job(message.id, self.name, queue, plain, step, options, 0.0, sent_at=sent_at, message=stored)
+        row = Job(message.id, self.name, queue, plain, step, options, 0.0, sent_at=sent_at, message=stored)
+        return replace(row, folder=uuid4().hex)
 
     def _queue(self, message: Context) -> str:
         """The queue whose workers own the row: the message's, if this worker consumes it, else the task's."""
@@ -219,7 +221,8 @@ class JobTask(Task):
         twice = [
             (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
         ]
-        if problems := twice + catalogue().problems(model, step.arguments) + _route_problems(model, options, step):
+        checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
+        if problems := twice + checked + _route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
 
