@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
+from config.extra import extra_problems
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
@@ -217,10 +218,12 @@ class JobTask(Task):
             raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
         step = type(self).order(request, model)
         step = replace(step, files=recorded_files(request, step.arguments))
-        decided = set(self.asks.model_fields) | {to for s in model.first_route.write.values() if (to := s.to)}
+        route = model.first_route
+        decided = {*self.asks.model_fields, *step.arguments, *(to for s in route.write.values() if (to := s.to))}
         twice = [
             (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
         ]
+        twice += extra_problems(route.provider, request.extra)
         checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
         if problems := twice + checked + _route_problems(model, options, step):
             raise refusal(self.name, problems)
