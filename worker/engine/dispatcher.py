@@ -18,6 +18,7 @@ from worker.engine.row_writer import HeldClaim, Publisher, RowWriter
 from worker.engine.submission import report_health
 from worker.errors import ClaimLostError
 from worker.health.verdict import IGNORED
+from worker.jobs.file_keys import job_folder
 from worker.jobs.job import Job, Stage
 from worker.ledger.base import Claim, Ledger
 from worker.routing.served import Served
@@ -86,7 +87,7 @@ class Dispatcher:
             task.cancel()
 
     def _must_finish(self, held: HeldClaim) -> bool:
-        return held.is_submitting or self._context.fetcher.is_uploading(held.job.id)
+        return held.is_submitting or self._context.fetcher.is_uploading(job_folder(held.job))
 
     async def idle(self, timeout_s: float | None = None) -> None:
         """Return when the claims that are held now have been released, or after `timeout_s`."""
