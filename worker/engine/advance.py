@@ -22,6 +22,7 @@ from worker.engine.submission import prepare_submission
 from worker.errors import BrokenPieceError, ExternalServiceError, InternalError, RateLimitError, ServiceUnavailableError
 from worker.files.slots import BUSY
 from worker.health.verdict import verdict_of
+from worker.jobs.file_keys import job_folder
 from worker.jobs.job import Job, Receipt, Stage, Ticket
 from worker.jobs.status import result_of
 from worker.providers.base import Call, Ended, Provider, Queued, Reply, RunFailure, Running
@@ -217,7 +218,7 @@ async def _store(context: Context, job: Job, step_input: StepInput) -> Transitio
     """Bring every piece into our store, whole. A paid piece is worth many tries."""
     try:
         artefacts = await context.fetcher.fetch_all(
-            job.id, job.answer or {}, step_input.served.pieces, tenant=job.options.tenant
+            job_folder(job), job.answer or {}, step_input.served.pieces, tenant=job.options.tenant
         )
     except (ServiceUnavailableError, RateLimitError, BrokenPieceError) as error:
         if over := end_if_over(job, step_input.later()):

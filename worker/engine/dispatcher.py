@@ -18,6 +18,7 @@ from worker.engine.row_writer import HeldClaim, Publisher, RowWriter
 from worker.engine.submission import report_health
 from worker.errors import ClaimLostError
 from worker.health.verdict import IGNORED
+from worker.jobs.file_keys import job_folder
 from worker.jobs.job import Job, Stage
 from worker.ledger.base import Claim, Ledger
 from worker.routing.served import Served
@@ -31,7 +32,7 @@ RENEWALS = 3  # a lease is renewed this many times while it lasts
 
 @dataclass(frozen=True)
 class DispatcherOptions:
-    """The queues of a dispatcher, its lease, and its limits. Seconds."""
+    """The queues of a dispatcher at its start, its lease, and its limits. Seconds."""
 
     queues: Sequence[str]
     lease_s: float
@@ -49,7 +50,7 @@ class Dispatcher:
         self._listener = Listener(ledger, context, options.monotonic)
         self._held: dict[str, tuple[HeldClaim, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
-        self._rounds = 0
+        self._all_queues, self._rounds = list(options.queues), 0
         self._stopping = False
         self._background = list[asyncio.Task[None]]()
 
@@ -86,7 +87,7 @@ class Dispatcher:
             task.cancel()
 
     def _must_finish(self, held: HeldClaim) -> bool:
-        return held.is_submitting or self._context.fetcher.is_uploading(held.job.id)
+        return held.is_submitting or self._context.fetcher.is_uploading(job_folder(held.job))
 
     async def idle(self, timeout_s: float | None = None) -> None:
         """Return when the claims that are held now have been released, or after `timeout_s`."""
@@ -109,11 +110,17 @@ class Dispatcher:
             wait = 1.0
         await self._sleep(self._options.idle_s if wait is None else min(wait, self._options.idle_s))
 
+    def add_queue(self, queue: str) -> None:
+        """Also claim the rows of this queue. Call it on the dispatcher's loop."""
+        if queue not in self._all_queues:
+            self._all_queues.append(queue)
+        self.wake()
+
     def _queues(self) -> Sequence[str]:
         """The queues, another one first each time, so that none starves the others."""
         self._rounds += 1
-        first = self._rounds % max(1, len(self._options.queues))
-        return [*self._options.queues[first:], *self._options.queues[:first]]
+        first = self._rounds % max(1, len(self._all_queues))
+        return [*self._all_queues[first:], *self._all_queues[:first]]
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0 and not self._wake.is_set():

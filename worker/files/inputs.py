@@ -89,8 +89,8 @@ class InputFiles:
 
         Together they have `most_bytes` at most, before each is fitted to `fit`. `labels` are what
         messages call them: `images.0`. Raises `RequestRefusedError` of kind `address`, `inside`, `redirects`, `status`,
-        `encoding`, `too_large`, `too_slow`, `too_many_pixels`, `bomb`, `wrong_type`, `broken`, `signature` or
-        `missing`; `ServiceUnavailableError` or `RateLimitError` where a later try may succeed.
+        `encoding`, `too_large`, `too_slow`, `too_many_pixels`, `bomb`, `wrong_type`, `broken`, `signature`,
+        `tenant` or `missing`; `ServiceUnavailableError` or `RateLimitError` where a later try may succeed.
         """
         media = await self._bring(_once_each(refs, labels), most_bytes, kind, fit, tenant)
         return tuple(media[ref] for ref in refs)
@@ -147,7 +147,7 @@ class InputFiles:
         async with self._large_slots.take(SlotUser(tenant)):
             with Landing(found.label, self._limits.large_bytes, self._limits.folder) as landing:
                 until = asyncio.get_running_loop().time() + self._limits.large_s
-                await self._fill(_Wanted(ref, found), landing.spool, _Budget(self._limits.large_bytes), until)
+                await self._fill(_Wanted(ref, found, tenant), landing.spool, _Budget(self._limits.large_bytes), until)
                 ending = await self._ending_of(found, landing.spool)
                 return await upload(landing.named(f"{kind}.{ending}"))
 
@@ -164,7 +164,7 @@ class InputFiles:
     async def _bring(
         self, labels: Mapping[str, str], most_bytes: int, kind: Kind, fit: ImageLimits | None, tenant: str | None
     ) -> dict[str, Media]:
-        wanted = [_Wanted(ref, FoundFile(Piece(label, kind, label), 0, "")) for ref, label in labels.items()]
+        wanted = [_Wanted(ref, FoundFile(Piece(label, kind, label), 0, ""), tenant) for ref, label in labels.items()]
         budget = _Budget(most_bytes)
         with ExitStack() as stack:
             spools = [(each, stack.enter_context(self._spool(each, budget))) for each in wanted]
@@ -184,7 +184,7 @@ class InputFiles:
     async def _fill(self, wanted: "_Wanted", spool: Spool, budget: "_Budget", until: float) -> None:
         found = wanted.found
         with _as_refusal(found.label):
-            source = read_ref(wanted.ref, self._own, found.label)
+            source = read_ref(wanted.ref, self._own, found.label, wanted.tenant)
             if isinstance(source, StoredFile):
                 await self._read(spool, source.key, found.label)
             else:
@@ -221,6 +221,7 @@ class InputFiles:
 class _Wanted:
     ref: str
     found: FoundFile  # as messages call it
+    tenant: str | None = None
 
 
 class _Budget:
