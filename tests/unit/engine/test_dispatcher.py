@@ -21,11 +21,11 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
-from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket, dump_ticket
+from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket, dump_job, dump_ticket
 from worker.jobs.signals import ticket_signal
 from worker.jobs.status import JobStatus
 from worker.ledger.base import Claim
-from worker.providers.base import Call, Ended, Queued, RunFailure, Running
+from worker.providers.base import Call, Ended, Queued, Reply, RunFailure, Running
 
 
 @pytest.fixture
@@ -629,3 +629,17 @@ async def test_a_picture_that_is_long_in_coming_ends_when_it_is_there(world: Wor
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert row.closed_at == world.now
+
+
+async def test_a_file_inside_an_answer_is_stored_before_the_row_is_written(world: World) -> None:
+    inline = {"images": [{"url": "data:image/png;base64," + "A" * 100_000}], "junk": ["x" * 1000] * 1000, "seed": 7}
+    world.fal.results = [Reply(inline, billed_units=1)]
+    await world.accept()
+    row = await world.turn()
+    sizes = []
+    while row.ending is None:
+        sizes.append(len(dump_job(row)))
+        world.now += 0.5
+        row = await world.turn()
+    assert row.ending == Stage.COMPLETED and row.result and row.result["seed"] == 7
+    assert max(sizes) < 10_000, "neither the file nor the rest of the answer is on the row"
