@@ -46,7 +46,7 @@ async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | 
     """Open everything on the running loop, and close it in the end. `checks` are of answers, by task."""
     settle_proxies(settings.network.trust_proxies)
     async with AsyncExitStack() as stack:
-        ledger = open_redis_ledger(settings.redis.ledger)
+        ledger = open_redis_ledger(settings.redis.ledger, settings.redis.own_keys)
         stack.push_async_callback(ledger.aclose)
         context = await _context(stack, settings, ledger)
         yield Services(ledger, replace(context, checks=checks or {}))
@@ -59,7 +59,7 @@ async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) ->
     stack.callback(verifier.close)
     most_bytes = settings.store.max_file_mb * 1_000_000
     policy = policy_of(settings.health)
-    health = BatchingHealth(open_redis_health(settings.redis.ledger, policy), policy)
+    health = BatchingHealth(open_redis_health(settings.redis.ledger, policy, settings.redis.own_keys), policy)
     stack.push_async_callback(health.aclose)
     lacking = what_to_set(settings)
     memory = MemoryBudget(settings.google.google_memory_mb * MB, most_waiting=settings.worker.max_claims // 2)

@@ -198,9 +198,11 @@ def _wait_until_quiet(harness: Harness) -> None:
         _progress(harness, began)
         harness.producer.send_one_more(next(harness.later_numbers))
         _wait(PROGRESS_EVERY_S, lambda: _has_ended(harness))
-    while time.monotonic() < began + REDELIVERED_S + MAX_QUIET_WAIT_S and harness.client.zcard("unacked_index"):
+    while time.monotonic() < began + REDELIVERED_S + MAX_QUIET_WAIT_S and harness.client.zcard(
+        "kilnhand:unacked_index"
+    ):
         _progress(harness, began)
-        _wait(PROGRESS_EVERY_S, lambda: not harness.client.zcard("unacked_index"))
+        _wait(PROGRESS_EVERY_S, lambda: not harness.client.zcard("kilnhand:unacked_index"))
     _wait(3.0, lambda: False)  # a second ending would come in this time
 
 

@@ -60,7 +60,8 @@ def collect_sent() -> Iterator[list[str] | None]:
 @cache
 def producer() -> Producer:
     """This process's client of the ledger, made from the settings at its first use."""
-    return open_redis_producer(Settings().redis.ledger)
+    settings = Settings().redis
+    return open_redis_producer(settings.ledger, settings.own_keys)
 
 
 def send(

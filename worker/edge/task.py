@@ -11,7 +11,6 @@ from functools import cache, partial
 from typing import Any, NoReturn, Protocol
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from celery import Task
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
 from celery.utils.functional import maybe_list
@@ -22,6 +21,7 @@ from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from config.extra import extra_problems
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
+from worker.edge.eager import NotEagerTask
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
 from worker.edge.owners import owner_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
@@ -70,7 +70,7 @@ def catalogue() -> Catalogue:
     return load_catalogue()
 
 
-class JobTask(Task):
+class JobTask(NotEagerTask):
     """What `delay()`, a chain or a bare `send_task` calls. Made by `job_task`."""
 
     abstract = True
@@ -94,6 +94,7 @@ class JobTask(Task):
         A message that follows finished work (chain, link, a chord's body) is checked where it arrives: a refusal is its
         own failure and not that of the finished work.
         """
+        self.refuse_eager()
         if not follows_finished_work(options):
             given = self._given(args or (), kwargs or {})
             self._read(given)

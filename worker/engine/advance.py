@@ -11,7 +11,7 @@ from typing import assert_never
 import structlog
 
 from worker.engine.arguments import call_arguments
-from worker.engine.cancellation import cancelled_instead, end_if_due, is_stopping
+from worker.engine.cancellation import cancelled_instead, end_if_due, end_if_over, is_stopping
 from worker.engine.context import Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail, provenance_of
 from worker.engine.late_news import with_late_tickets, with_refused_booked, with_refused_searched
@@ -202,7 +202,9 @@ async def _fetch(context: Context, provider: Provider, job: Job, ended: Ended, s
     """Save the provider's answer on the row: the provider forgets it within the hour, or in minutes."""
     attempt, resources = job.attempts[-1], step_input.resources
     assert attempt.ticket is not None  # noqa: S101  # WAITING has one
-    if not await resources.reserve(context.memory, provider.result_bytes):  # until its files are stored
+    if not await resources.reserve(  # until its files are stored
+        context.memory, provider.result_bytes, job.options.tenant
+    ):
         raise ServiceUnavailableError("no memory for its answer now", provider=attempt.provider)
     outcome = await provider.result(attempt.endpoint, attempt.ticket)
     resources.verdict = verdict_of(outcome.error) if isinstance(outcome, RunFailure) else None
@@ -219,6 +221,8 @@ async def _store(context: Context, job: Job, step_input: StepInput) -> Transitio
             job_folder(job), job.answer or {}, step_input.served.pieces, tenant=job.options.tenant
         )
     except (ServiceUnavailableError, RateLimitError, BrokenPieceError) as error:
+        if over := end_if_over(job, step_input.later()):
+            return over
         if error.kind == BUSY:
             return Transition(job.move(Stage.FETCHED), BUSY_PAUSE_S * (1 + context.chance()), error.message)
         if job.tries < (BROKEN_TRIES if isinstance(error, BrokenPieceError) else FETCH_TRIES):

@@ -39,7 +39,7 @@ _AS_PIECE: Mapping[FileKind, Kind] = {
 async def reserve_memory(context: Context, job: Job, resources: CallResources, option: RouteOption) -> bool:
     """Whether memory for the whole call is reserved now; waits for it."""
     wanted_bytes = _call_bytes(context, job, option, _most_bytes(context, job, option, resources))
-    return await resources.reserve(context.memory, wanted_bytes)
+    return await resources.reserve(context.memory, wanted_bytes, job.options.tenant)
 
 
 def retry_soon(context: Context, job: Job, why: str) -> Transition:

@@ -104,7 +104,10 @@ async def save_answer(
     observed = Observation(True, progress=1.0, progress_estimated=False, logs=job.observed.logs)
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}
     if outcome.files:
-        return await _store_inline(context, job, outcome.files, changes, step_input)
+        step_input.resources.paid = job
+        transition = await _store_inline(context, job, outcome.files, changes, step_input)
+        step_input.resources.paid = None
+        return transition
     check = context.checks.get(job.task)
     answer = check.check(job.request, outcome.output) if check else outcome.output
     if isinstance(answer, AnswerFaults):
