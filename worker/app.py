@@ -12,6 +12,7 @@ import tasks
 from config.logging import configure
 from config.settings import Settings
 from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.callbacks import route_callbacks
 from worker.edge.compat import survive_outages
 from worker.edge.consumers import register_add_consumer
 from worker.edge.queues import own_queue
@@ -37,6 +38,7 @@ def _set_up_worker() -> None:
     survive_outages()
     renew_held_messages([task.name for task in jobs])
     register_revoke()
+    route_callbacks(app)
     register_add_consumer()
     app.set_default()
 

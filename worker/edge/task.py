@@ -19,6 +19,7 @@ from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.callbacks import callbacks_header
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.eager import NotEagerTask
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
@@ -106,6 +107,7 @@ class JobTask(NotEagerTask):
             options["task_id"] = str(uuid5(NAMESPACE_URL, named))
         if not {"queue", "exchange", "routing_key"} & options.keys():
             options["queue"] = self.job_queue
+        options["headers"] = {**callbacks_header(self.app), **(options.get("headers") or {})}
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
 
