@@ -12,9 +12,10 @@ from config.allowed_addresses import AllowedAddress, allowed_address
 from config.catalogue import load_catalogue
 from config.settings import Settings
 from worker.engine.context import Context
-from worker.files.fetch import Fetcher, FetchLimits
+from worker.files.fetch import Fetcher
 from worker.files.input_refs import OwnUrls
 from worker.files.inputs import InputFiles, InputLimits
+from worker.files.limits import FetchLimits
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.files.store import open_store
 from worker.files.verify import Verifier, VerifyLimits
@@ -51,7 +52,7 @@ async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | 
 
 async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> Context:
     store = open_store(settings.store, settings.gateway)
-    downloads = await stack.enter_async_context(open_downloads(32, policy=_download_policy(settings)))
+    downloads = await stack.enter_async_context(open_downloads(64, read_s=20, policy=_download_policy(settings)))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
     most_bytes = settings.store.max_file_mb * 1_000_000

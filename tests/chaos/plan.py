@@ -205,6 +205,8 @@ def _fault(random: Random, scale: Scale, what: FaultKind, call: Call, taken: boo
         fault["accepted"] = taken
         if not scale.long_too:
             fault["endpoint"] = SHORT_ENDPOINT
+    if what is FaultKind.DRIP:
+        fault["seconds"] = random.choice([0.01, 0.5, 2])
     if what in {FaultKind.HANG, FaultKind.SLOW, FaultKind.DELAY}:
         fault["seconds"] = random.choice([1, 3, 6, 12] if what is not FaultKind.HANG else [4, 8, 35])
     if what is FaultKind.HTTP:

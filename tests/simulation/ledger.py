@@ -1,4 +1,4 @@
-"""The ledger as the processes of a world see it: the one in memory, behind the world's Redis."""
+"""The ledger as the processes of a world see it: the one in memory, or a real one, behind the world's Redis."""
 
 import asyncio
 import math
@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.simulation.fibers import wait_for
 from tests.simulation.redis_server import RedisServer, result_of
+from tests.simulation.scripts import ScriptedLedger
 from tests.simulation.virtual_loop import Process
 from worker.jobs.job import Job
 from worker.ledger.base import Claim, IdempotencyKey
@@ -26,9 +27,10 @@ class _Waiter:
 class SharedLedger:
     """The rows, and who waits for one to come due. A dispatcher that claims every 0.25 s would cost most of a run."""
 
-    def __init__(self, server: RedisServer) -> None:
+    def __init__(self, server: RedisServer, *, is_scripted: bool = False) -> None:
         self.server = server
-        self.memory = MemoryLedger(server.loop.time)
+        rows = ScriptedLedger if is_scripted else MemoryLedger
+        self.memory: Any = rows(server.loop.time)
         self._waiters: list[_Waiter] = []
 
     def next_due(self, queues: Sequence[str]) -> float:

@@ -44,6 +44,7 @@ class Plan:
     list_fails: float = 0.0  # the share of calls of the list that end as a 503, until the world becomes quiet
     soon: float = 0.8  # the share of dead workers that start again within seconds; the others take a minute or more
     is_lossy: bool = False  # Redis may come back without its last second
+    is_scripted: bool = False  # its rows are in a real Redis, written by the ledger's scripts
     late_workers_s: float = 0.0  # the first worker starts so long after the first call
 
 

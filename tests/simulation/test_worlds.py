@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.simulation.case_line import case_of, line_of
 from tests.simulation.plan import Order, Plan, plan_of
 from tests.simulation.runner import run_case
 from tests.simulation.shrink import shrink
-from tests.simulation.world import Case
+from tests.simulation.world import Case, Course
 
 STORY = "from tests.simulation.test_worlds import story_of; print(story_of(12, 18))"
 
@@ -84,3 +85,18 @@ def test_a_violation_is_shrunk_to_what_it_needs(monkeypatch) -> None:
     faults = {"w1 claim #2": "crash", "w2 claim #1": "freeze 9.0", "w3 keep #1": "answer lost"}
     smallest = shrink(run_case(Case(3, plan, faults)), run_case)
     assert (len(smallest.faults), smallest.case.plan.workers, len(smallest.case.plan.orders)) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("seed", range(0, 160, 20))
+def test_rows_in_a_real_redis_are_written_by_the_ledgers_scripts_and_make_the_same_world(seed) -> None:
+    plan = plan_of(seed)
+    in_memory, scripted = (run_case(Case(seed, replace(plan, is_scripted=each)), tells=True) for each in (False, True))
+    assert scripted.violations == ()
+    assert scripted.faults == in_memory.faults
+    assert ended(scripted) == ended(in_memory)
+
+
+def ended(course: Course) -> set[str]:
+    """Which jobs ended, and how."""
+    states = ("SUCCESS", "FAILURE", "REVOKED")
+    return {line.split(maxsplit=1)[1] for line in course.story if line.endswith(states)}

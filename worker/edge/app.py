@@ -65,6 +65,7 @@ def _results(settings: Settings) -> dict[str, Any]:
 def _worker() -> dict[str, Any]:
     return {
         "worker_pool": "threads",
+        "worker_consumer": "worker.edge.consumer:SafeConsumer",
         "worker_concurrency": 8,
         "task_acks_late": True,
         "worker_disable_prefetch": True,

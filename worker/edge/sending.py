@@ -170,7 +170,7 @@ def _sent_job(task: str, queue: str, message: Mapping[str, Any], now: float) -> 
         queue=queue,
         request={},
         step=Step(str(message["kwargs"].get("model") or ""), {}, ()),
-        options=Options(),
+        options=Options(tenant if isinstance(tenant := message["kwargs"].get("tenant"), str) else None),
         created_at=now,
         stage=Stage.SENT,
         sent_at=now,

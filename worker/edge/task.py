@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, NoReturn, Protocol
-from uuid import NAMESPACE_URL, uuid5
+from typing import Any, Protocol
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
@@ -18,17 +18,20 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
+from config.extra import extra_problems
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.callbacks import callbacks_header
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.eager import NotEagerTask
+from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
+from worker.edge.owners import owner_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.tracer import accepting_tracer
-from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
+from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
-from worker.jobs.job import Job, Options, Stage, Step
+from worker.jobs.job import Job, Options, Step
 from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal, value_at
 from worker.ledger.base import IdempotencyKey
 from worker.money.budget import budget_problem
@@ -132,7 +135,7 @@ class JobTask(NotEagerTask):
             raise Reject(error.message, requeue=True) from error
         if job is None:  # ended, or another delivery is ending it
             raise Ignore
-        return _ending(job)
+        return ending_of(job)
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
         """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left."""
@@ -173,7 +176,8 @@ class JobTask(NotEagerTask):
         queue = self._queue(message)
         sent_at = getattr(message, SENT_AT_HEADER, None)
         stored = stored_message(message)
-        return Job(message.id, self.name, queue, plain, step, options, 0.0, sent_at=sent_at, message=stored)
+        row = Job(message.id, self.name, queue, plain, step, options, 0.0, sent_at=sent_at, message=stored)
+        return replace(row, folder=uuid4().hex)
 
     def _queue(self, message: Context) -> str:
         """The queue whose workers own the row: the message's, if this worker consumes it, else the task's."""
@@ -218,11 +222,14 @@ class JobTask(NotEagerTask):
             raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
         step = type(self).order(request, model)
         step = replace(step, files=recorded_files(request, step.arguments))
-        decided = set(self.asks.model_fields) | {to for s in model.first_route.write.values() if (to := s.to)}
+        route = model.first_route
+        decided = {*self.asks.model_fields, *step.arguments, *(to for s in route.write.values() if (to := s.to))}
         twice = [
             (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
         ]
-        if problems := twice + catalogue().problems(model, step.arguments) + _route_problems(model, options, step):
+        twice += extra_problems(route.provider, request.extra)
+        checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
+        if problems := twice + checked + _route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
 
@@ -275,19 +282,6 @@ def _route_problems(model: Model, options: JobOptions, step: Step) -> list[tuple
         return [("max_usd", dear)] if dear else []
     leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded accepts that"
     return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
-
-
-def _ending(job: Job) -> dict[str, Any]:
-    if job.ending == Stage.COMPLETED:
-        return dict(job.result or {})
-    _raise(job)
-
-
-def _raise(job: Job) -> NoReturn:
-    if job.error is None:
-        raise Ignore
-    cls = error_class(job.error.code)
-    raise cls(job.error.message) if issubclass(cls, KilnhandError) else InternalError(job.error.message)
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

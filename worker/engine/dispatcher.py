@@ -11,13 +11,14 @@ from functools import partial
 
 import structlog
 
-from worker.engine.advance import advance
 from worker.engine.context import CallResources, Context, StepInput
+from worker.engine.interruption import Listener
 from worker.engine.kept_outcome import OutcomeStore
 from worker.engine.row_writer import HeldClaim, Publisher, RowWriter
 from worker.engine.submission import report_health
 from worker.errors import ClaimLostError
 from worker.health.verdict import IGNORED
+from worker.jobs.file_keys import job_folder
 from worker.jobs.job import Job, Stage
 from worker.ledger.base import Claim, Ledger
 from worker.routing.served import Served
@@ -46,11 +47,12 @@ class Dispatcher:
     def __init__(self, ledger: Ledger, context: Context, publisher: Publisher, options: DispatcherOptions) -> None:
         self._ledger, self._context, self._options = ledger, context, options
         self._writer = RowWriter(ledger, publisher, OutcomeStore(context.store), options.lease_s)
+        self._listener = Listener(ledger, context, options.monotonic)
         self._held: dict[str, tuple[HeldClaim, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._all_queues, self._rounds = list(options.queues), 0
         self._stopping = False
-        self._renewing: asyncio.Task[None] | None = None
+        self._background = list[asyncio.Task[None]]()
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -63,7 +65,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim and advance until `stop` is called; an unreachable ledger is waited for."""
-        self._renewing = asyncio.create_task(self._renew())
+        self._background = [asyncio.create_task(self._renew()), asyncio.create_task(self._listener.run())]
         while not self._stopping:
             await self.run_once()
 
@@ -81,11 +83,11 @@ class Dispatcher:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        if self._renewing:
-            self._renewing.cancel()
+        for task in self._background:
+            task.cancel()
 
     def _must_finish(self, held: HeldClaim) -> bool:
-        return held.is_submitting or self._context.fetcher.is_uploading(held.job.id)
+        return held.is_submitting or self._context.fetcher.is_uploading(job_folder(held.job))
 
     async def idle(self, timeout_s: float | None = None) -> None:
         """Return when the claims that are held now have been released, or after `timeout_s`."""
@@ -178,7 +180,7 @@ class Dispatcher:
             step_input = self._step_input(held, strikes, intent_is_ours, resources)
             if intent_is_ours and held.job.stage == Stage.SUBMITTING:
                 await self._check_claim(held)
-            transition = await advance(self._context, held.job, step_input)
+            transition = await self._listener.step(held, step_input)
             is_released = await self._writer.write(held, transition)
             if resources.verdict and held.job.attempt:
                 await report_health(self._context, held.job.attempt, resources)
@@ -207,6 +209,10 @@ class Dispatcher:
         while True:
             await asyncio.sleep(self._options.lease_s / RENEWALS)
             await self.renew_once()
+
+    async def listen_once(self) -> None:
+        """Interrupt the steps of jobs that were cancelled, or are past their deadlines, meanwhile. `run` repeats it."""
+        await self._listener.listen_once()
 
     async def renew_once(self) -> None:
         """Renew the lease of every claim; cancel the jobs that another worker has claimed. `run` repeats it."""

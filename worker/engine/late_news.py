@@ -1,29 +1,69 @@
 """Attempts that turn out to have been taken, although their answer was lost or was an error.
 
 fal may take a request and then answer 429, or 500 in its own words. Nobody can know that from the answer, so the job is
-tried again. Its webhook, or the worker that sent it, may say so later; and once the job has its piece, the list is
-searched for such attempts. `reconcile` searches for the last attempt while its outcome is unknown.
+tried again. Its webhook, or the worker that sent it, may say so later. The list is searched for such attempts before
+the next one is sent, and once more when the job has its piece: by then the list has had time to show them. A job goes
+on with an attempt that was taken and pays for no other. `reconcile` searches for the last attempt while its outcome is
+unknown.
 """
 
+import asyncio
 from dataclasses import replace
 
+import structlog
+
 from worker.engine.arguments import call_arguments
-from worker.engine.context import Context, StepInput
+from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.spending import cost_of_attempt
 from worker.errors import ExternalServiceError
-from worker.jobs.job import Attempt, Job, load_job, load_ticket
+from worker.jobs.job import Attempt, Job, Observation, Stage, load_job, load_ticket
 from worker.jobs.signals import outcome_signal, ticket_signal, webhook_signal
 from worker.jobs.total_cost import total_cost
 from worker.providers.base import LostSubmission
 from worker.routing.served import route_of
 
+log = structlog.get_logger(__name__)
+
 SETTLE_MAX_S = 10.0  # the longest pause for the webhook of an attempt that was refused, and perhaps taken
 MOST_SEARCHED = 3  # refused attempts of a job, the newest
+SEARCH_MAX_S = 5.0  # for the search before the next attempt
 
 
 def has_late_news(job: Job, step_input: StepInput) -> bool:
     """Whether a signal says what became of the last attempt, though it was given up or refused without a ticket."""
     return bool(job.attempts) and _news_of(job.attempts[-1], step_input) is not None
+
+
+def taken_before(job: Job) -> Attempt | None:
+    """An attempt before the last one that turned out to be taken, and whose run nobody has seen end."""
+    return next((each for each in reversed(job.attempts[:-1]) if each.ticket and each.submitted_at is None), None)
+
+
+def go_on_with(context: Context, job: Job, attempt: Attempt, step_input: StepInput, how: str) -> Transition:
+    """Wait for the run of an attempt of the job that has a ticket. It becomes the last one, and is on the bill."""
+    job = job.with_last(replace(attempt, submitted_at=attempt.started_at, error=None, ended_at=None))
+    job = book_lost_call(context, job, step_input)
+    return Transition(job.move(Stage.WAITING, tries=0, observed=Observation()), NOW, how)
+
+
+def book_lost_call(context: Context, job: Job, step_input: StepInput) -> Job:
+    """The job with its lost call on the bill: it was refused, or is of a version that booked nothing when it began."""
+    if job.attempts[-1].cost is not None:
+        return job
+    return job.with_attempt(cost=cost_of_attempt(context, step_input.served.model, job, job.attempts[-1]))
+
+
+async def find_refused(context: Context, job: Job, step_input: StepInput) -> Attempt | None:
+    """The last attempt with its ticket, if it was refused and its provider lists it all the same."""
+    if not job.attempts or not may_be_taken(context, last := job.attempts[-1]):
+        return None
+    try:
+        async with asyncio.timeout(SEARCH_MAX_S):
+            found = await context.provider(last.provider).find(lost_submission(context, job, last, step_input))
+    except (ExternalServiceError, TimeoutError) as error:
+        log.info("refused_attempt_not_searched", job=job.id, attempt=last.number, error=str(error))
+        return None
+    return replace(last, ticket=found.ticket) if found.ticket else None
 
 
 def with_late_tickets(context: Context, job: Job, step_input: StepInput) -> Job:
@@ -132,8 +172,8 @@ def _with_possible_cost(context: Context, job: Job, attempt: Attempt, step_input
 
 def lost_submission(context: Context, job: Job, attempt: Attempt, step_input: StepInput) -> LostSubmission:
     """What to search for, as this attempt sent it."""
-    upto = replace(job, attempts=job.attempts[: attempt.number])
-    arguments = call_arguments(upto, route_of(step_input.served.model, attempt), context.checks.get(job.task))
+    route = route_of(step_input.served.model, attempt)
+    arguments = call_arguments(job.with_last(attempt), route, context.checks.get(job.task))
     routes = [route for model in context.catalogue.models for route in model.routes]
     return LostSubmission(
         job.id,

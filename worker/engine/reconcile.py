@@ -6,15 +6,14 @@ read, and that shows a request which ended after ours must have. Time proves not
 whether a submission is made again that was not found.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail
 from worker.engine.kept_outcome import OutcomeStore
-from worker.engine.late_news import lost_submission
+from worker.engine.late_news import book_lost_call, go_on_with, lost_submission, taken_before
 from worker.engine.polling import search_again_s, unknown_wait_s
-from worker.engine.spending import cost_of_attempt
 from worker.errors import AuthenticationError, ExternalServiceError, SubmitUnknownError
 from worker.jobs.job import Job, Observation, Stage, Ticket, load_job, load_ticket
 from worker.jobs.signals import outcome_signal, ticket_signal
@@ -50,9 +49,8 @@ async def reconcile(context: Context, job: Job, step_input: StepInput) -> Transi
         return _continue_from(job, load_job(raw), "by the worker that sent it")
     found = await _search(context, job, step_input)
     if found.ticket:
-        job = job.with_attempt(ticket=found.ticket, submitted_at=attempt.started_at, error=None, ended_at=None)
-        job = book_lost_call(context, job, step_input)
-        return Transition(job.move(Stage.WAITING, tries=0), NOW, f"the submission is found: {found.how}")
+        taken = replace(attempt, ticket=found.ticket)
+        return go_on_with(context, job, taken, step_input, f"the submission is found: {found.how}")
     if found.verdict == "open":
         pause_s = search_again_s(step_input.now - attempt.started_at)
         left_s = attempt.started_at + _allowed_s(context, job, step_input) - step_input.now
@@ -66,13 +64,6 @@ async def reconcile(context: Context, job: Job, step_input: StepInput) -> Transi
     if kept:
         return _continue_from(job, kept, "in the store")
     return _give_up(context, job, step_input, is_absent=found.verdict == "absent")
-
-
-def book_lost_call(context: Context, job: Job, step_input: StepInput) -> Job:
-    """The job with its lost call on the bill: it was refused, or is of a version that booked nothing when it began."""
-    if job.attempts[-1].cost is not None:
-        return job
-    return job.with_attempt(cost=cost_of_attempt(context, step_input.served.model, job, job.attempts[-1]))
 
 
 async def _search(context: Context, job: Job, step_input: StepInput) -> _Search:
@@ -132,6 +123,8 @@ def _give_up(context: Context, job: Job, step_input: StepInput, *, is_absent: bo
     )
     job = job.with_attempt(ended_at=step_input.now, error=error_record(error))
     job = book_lost_call(context, job, step_input)
+    if taken := taken_before(job):
+        return go_on_with(context, job, taken, step_input, f"attempt {taken.number} was taken after all")
     possible_usd = booked_cost(job.attempts[-1]).upper_usd
     if may_submit_again(job, is_absent=is_absent, possible_usd=possible_usd, most_usd=context.duplicate_usd):
         why = "nobody has it: it was not taken" if is_absent else "never found: it may have been taken, and paid for"

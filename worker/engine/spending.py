@@ -36,5 +36,6 @@ def next_cost(context: Context, model: Model, job: Job, route: Route) -> Cost:
 
 def cost_of_attempt(context: Context, model: Model, job: Job, attempt: Attempt) -> Cost:
     """What an attempt of the job may cost that was not booked when it began, or that was refused before."""
-    upto, route = replace(job, attempts=job.attempts[: attempt.number]), route_of(model, attempt)
-    return possible_cost(model, route, job.step, call_arguments(upto, route, context.checks.get(job.task)))
+    route = route_of(model, attempt)
+    arguments = call_arguments(job.with_last(attempt), route, context.checks.get(job.task))
+    return possible_cost(model, route, job.step, arguments)

@@ -14,7 +14,7 @@ from worker.engine.cancellation import end_if_due
 from worker.engine.context import NOW, RECLAIM_S, CallResources, Context, StepInput, Transition
 from worker.engine.endings import close, fail, final_error
 from worker.engine.input_files import fetch_files, has_files, reserve_memory, retry_soon
-from worker.engine.late_news import has_late_news
+from worker.engine.late_news import find_refused, go_on_with, has_late_news, taken_before
 from worker.engine.spending import affordable_routes, next_cost
 from worker.errors import AuthenticationError, ExternalServiceError, KilnhandError, ServiceUnavailableError
 from worker.health.base import Permit, Wait
@@ -31,9 +31,11 @@ READ_AGAIN_AFTER_S = 1.0  # a claim knows of the signals that came before it; af
 
 
 async def prepare_submission(context: Context, job: Job, step_input: StepInput) -> Transition:
-    """Pick the route and write the intent. News of the attempt before, which was given up, goes first."""
+    """Pick the route and write the intent. An attempt that turns out to be taken goes first."""
     if has_late_news(job, step_input):
         return Transition(job.move(Stage.UNKNOWN, tries=0), NOW, "the attempt before was taken after all")
+    if taken := taken_before(job):
+        return go_on_with(context, job, taken, step_input, f"attempt {taken.number} was taken after all")
     model = step_input.served.model
     options = affordable_routes(context, model, job)
     if not options.open:
@@ -93,9 +95,9 @@ async def _write_intent(
     cost = next_cost(context, step_input.served.model, job, option.route)
     attempt = replace(_attempt(context, job, step_input, option), cost=cost)
     try:
-        if waited_s > READ_AGAIN_AFTER_S and await _is_over(context, job, step_input):
+        if instead := await _instead(context, job, step_input, waited_s):
             await report_health(context, attempt, CallResources(permit, verdict=IGNORED))
-            return Transition(job.move(Stage.ACCEPTED), RECLAIM_S, "it is over before it was sent")
+            return instead
     except BaseException:  # nothing is sent, so the permit is returned
         await report_health(context, attempt, CallResources(permit, verdict=IGNORED))
         raise
@@ -105,6 +107,15 @@ async def _write_intent(
     bad_answer = job.bad_answer if is_same_route else None
     submitting = job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), bad_answer=bad_answer, **fresh)
     return Transition(submitting, lease_s=_call_lease_s(context.provider(attempt.provider)))
+
+
+async def _instead(context: Context, job: Job, step_input: StepInput, waited_s: float) -> Transition | None:
+    """What happens instead of an attempt: the job is over, or the attempt before it was taken after all."""
+    if waited_s > READ_AGAIN_AFTER_S and await _is_over(context, job, step_input):
+        return Transition(job.move(Stage.ACCEPTED), RECLAIM_S, "it is over before it was sent")
+    if found := await find_refused(context, job, step_input):
+        return go_on_with(context, job, found, step_input, "its provider refused it, and lists it all the same")
+    return None
 
 
 def _call_lease_s(provider: Provider) -> float | None:

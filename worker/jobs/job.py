@@ -44,7 +44,8 @@ def _moves(stage: Stage) -> frozenset[Stage]:
         case Stage.SENT:
             return frozenset({Stage.SENT, Stage.ACCEPTED, Stage.CLOSING})
         case Stage.ACCEPTED:
-            return frozenset({Stage.ACCEPTED, Stage.SUBMITTING, Stage.UNKNOWN, Stage.CLOSING})
+            following = {Stage.SUBMITTING, Stage.UNKNOWN, Stage.WAITING}
+            return frozenset({Stage.ACCEPTED, *following, Stage.CLOSING})
         case Stage.SUBMITTING:
             ahead = {Stage.WAITING, Stage.FETCHED, Stage.STORED}
             return frozenset({*ahead, Stage.UNKNOWN, Stage.ACCEPTED, Stage.CLOSING})
@@ -246,6 +247,9 @@ class Job:
     receipt: Receipt | None = None  # of a cancel, from the moment the provider is asked to stop
     history: tuple[HistoryEntry, ...] = ()
     message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues
+    # The random part of the keys of its files. A version before drops it when it writes the row; then the hash of the
+    # id and the creation time takes its place (`worker.jobs.file_keys`), and a file may be stored a second time.
+    folder: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -271,6 +275,11 @@ class Job:
     def with_attempt(self, **changes: Any) -> "Job":
         """The job with its last attempt changed."""
         return replace(self, attempts=(*self.attempts[:-1], replace(self.attempts[-1], **changes)))
+
+    def with_last(self, attempt: Attempt) -> "Job":
+        """The job with this attempt of it as its last one; the others keep their order."""
+        others = (each for each in self.attempts if each.number != attempt.number)
+        return replace(self, attempts=(*others, attempt))
 
 
 _JOB = TypeAdapter(Job)

@@ -7,6 +7,8 @@ again: how the field survives, or why nothing breaks without it.
 from collections.abc import Mapping
 
 NEWER: Mapping[str, str] = {
+    "Job.folder": "The random part of the keys of the job's files. Without it the hash of id and creation time is used: a file "
+    "may be stored twice, and both copies are under the job's tenant.",
     "Options.duplicates": "Whether a lost submission is made again. The version before makes it again once, whatever the "
     "option says. After it has written the row, this version decides by the price, as for a job without the option.",
     "Options.duplicates=allow": "See Options.duplicates: the field is ignored, so no row is unreadable because of it.",

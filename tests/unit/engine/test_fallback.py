@@ -68,7 +68,7 @@ async def test_a_lora_is_not_dropped_without_leave(world: World) -> None:
     await world.accept(**LORA)
     row = await world.until(Stage.CLOSING)
     assert row.ending == Stage.FAILED
-    assert world.fal.calls == ["submit"] * 8
+    assert world.fal.calls.count("submit") == 8
     assert row.closed_at and 60 < row.closed_at - row.created_at < 90, "refusals, and an open circuit between them"
     assert row.error and row.error.code == "service_unavailable"
     assert row.error.message == "fal: HTTP 503; fal may not be asked: its circuit is open; fallback refused: loras"
@@ -102,7 +102,7 @@ async def test_without_fallback_the_first_route_stands_alone(world: World) -> No
     world.fal.submits = [AWAY]
     await world.accept(fallback=False)
     row = await world.until(Stage.CLOSING)
-    assert (world.fal.calls, vertex(world).calls) == (["submit"] * 8, [])
+    assert (world.fal.calls.count("submit"), vertex(world).calls) == (8, [])
     assert (
         row.error
         and row.error.message

@@ -268,14 +268,57 @@ async def test_a_refused_attempt_is_searched_for_before_the_job_ends_and_marks_t
     world: World, error: Any, found: Any, marked: bool, tickets: Any
 ) -> None:
     world.fal.submits = [error, Ticket("r-2")]
-    world.fal.finds = [found]
+    world.fal.finds = [None, found]
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert row.ending == Stage.COMPLETED
     assert [attempt.ticket for attempt in row.attempts] == tickets
     assert row.attempts[1].possible_duplicate is marked is bool(row.result and row.result["possible_duplicate"])
     assert (row.attempts[0].cost is not None) is marked, "what it may have cost is booked"
-    assert world.fal.calls.count("find") == 1
+    assert world.fal.calls.count("find") == 2
+
+
+@pytest.mark.parametrize("error", [REFUSED, RateLimitError("429", provider="fal", status=429)])
+async def test_a_refused_attempt_that_its_provider_lists_is_not_made_again(world: World, error: Any) -> None:
+    world.fal.submits = [error, Ticket("r-2")]
+    world.fal.finds = [Ticket("r-1")]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, [attempt.ticket for attempt in row.attempts]) == (Stage.COMPLETED, [Ticket("r-1")])
+    assert world.fal.calls.count("submit") == 1
+    assert row.attempts[0].cost and row.attempts[0].cost.upper_usd, "it is on the bill"
+
+
+@pytest.mark.parametrize("found", [AWAY, FORBIDDEN])
+async def test_a_search_that_fails_does_not_keep_a_refused_job_from_being_tried_again(world: World, found: Any) -> None:
+    world.fal.submits, world.fal.finds = [REFUSED, Ticket("r-2")], [found]
+    await world.accept()
+    row = await world.until(Stage.CLOSING)
+    assert (row.ending, row.attempts[1].ticket, row.attempts[1].possible_duplicate) == (
+        Stage.COMPLETED,
+        Ticket("r-2"),
+        True,
+    )
+
+
+@pytest.mark.parametrize("duplicates", ["allow", "never"])
+async def test_a_job_whose_first_attempt_turns_out_to_be_taken_pays_for_no_third_one(
+    world: World, duplicates: str
+) -> None:
+    """Attempt 1 is refused, and taken. Attempt 2 is lost with its worker, and its provider does not list it."""
+    world.fal.submits, world.fal.finds = [REFUSED], [None]
+    await world.accept(duplicates=duplicates)
+    await world.turn()
+    world.now += 10.0
+    (claim,), _ = await world.ledger.claim(["generation"], 1, LEASE_S)
+    lost = Attempt(2, "fal", "fal-ai/flux/schnell", world.now, seed=8)
+    await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(*claim.job.attempts, lost)), LEASE_S)
+    world.now += LEASE_S + 1
+    await world.hear(attempt=1, request_id="r-1")
+    row = await world.until(Stage.CLOSING, 2000.0)
+    assert (row.ending, row.attempts[-1].ticket, row.attempts[-1].number) == (Stage.COMPLETED, Ticket("r-1"), 1)
+    assert [(attempt.number, attempt.ticket) for attempt in row.attempts[:-1]] == [(2, None)]
+    assert world.fal.calls.count("submit") == 1
 
 
 async def test_an_attempt_that_never_arrived_is_not_searched_for(world: World) -> None:

@@ -29,6 +29,18 @@ def list_(
 
 
 @app.command()
+def messages(
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="show at most this many")] = 50,
+    json: AsJson = False,
+    drop: Annotated[bool, typer.Option("--drop", help="empty the list")] = False,
+) -> None:
+    """List the broker messages that no worker could read, newest first, with the reason."""
+    from worker.cli.commands import dead_messages as command
+
+    raise typer.Exit(command.list_messages(limit, json, drop))
+
+
+@app.command()
 def show(job_id: JobId, json: AsJson = False) -> None:
     """Show the story of a failed job, and its request."""
     from worker.cli.commands import dead_list as command

@@ -1,0 +1,82 @@
+"""Celery's consumer, which goes on after a message that it cannot read. The configuration names it (`worker_consumer`).
+
+Celery's own consumer acknowledges some of these messages with a log line; by the others the worker ends.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from kombu.exceptions import OperationalError
+from redis.exceptions import DataError, RedisError
+
+from worker.edge.unreadable import UnreadableMessageError, check, raw_of, set_aside
+
+
+def is_the_brokers(error: Exception) -> bool:
+    """Whether the broker failed, and not the message: a worker then connects again, as Celery does."""
+    is_redis = isinstance(error, RedisError) and not isinstance(error, DataError)
+    return is_redis or isinstance(error, OSError | OperationalError)
+
+
+class SafeConsumer(Consumer):
+    """Sets aside every message that cannot be read, of whatever task."""
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        """Celery's handler of received messages, behind a check and a guard."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def receive(message: Any) -> Any:
+            try:
+                if "task" in message.headers:
+                    check(message)
+                return handle(message)
+            except UnreadableMessageError as error:
+                self._set_aside(message, "fields", str(error))
+            except Exception as error:
+                if is_the_brokers(error):
+                    raise
+                _forget_request(message)
+                self._set_aside(message, "other", _text(error))
+
+        return receive
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """The body cannot be decoded: not allowed, unknown, or broken."""
+        self._set_aside(message, "body", _text(exc))
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """It is no message of Celery's."""
+        self._set_aside(message, "format", "no headers with a task, and no body with one")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Celery stores FAILURE with `NotRegistered`; the message is kept, too: another worker may know the task."""
+        name = message.headers.get("task") if isinstance(message.headers, dict) else None
+        set_aside(_queue_of(message), raw_of(message), "unknown_task", f"no task {name!r} is registered here")
+        super().on_unknown_task(body, message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Celery's own checks refuse it."""
+        self._set_aside(message, "fields", _text(exc))
+
+    def _set_aside(self, message: Any, kind: str, reason: str) -> None:
+        """Put it on the list, then acknowledge it. If Redis did not take it, the broker delivers it again later."""
+        if set_aside(_queue_of(message), raw_of(message), kind, reason) and not message.acknowledged:
+            message.reject()
+
+
+def _forget_request(message: Any) -> None:
+    """Remove what Celery has made of the message: a reserved request would take a thread's place for good."""
+    for request in [each for each in state.reserved_requests if each.message is message]:
+        state.task_ready(request)
+
+
+def _queue_of(message: Any) -> str:
+    """The queue as far as the message says it; kombu does not."""
+    info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
+    return str(info.get("routing_key") or "")
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
