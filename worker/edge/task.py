@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from celery.app.task import Context
@@ -20,16 +20,18 @@ from pydantic_core import to_json
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from config.extra import extra_problems
 from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.callbacks import callbacks_header
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.eager import NotEagerTask
+from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
 from worker.edge.owners import owner_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.tracer import accepting_tracer
-from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
+from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
-from worker.jobs.job import Job, Options, Stage, Step
+from worker.jobs.job import Job, Options, Step
 from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal, value_at
 from worker.ledger.base import IdempotencyKey
 from worker.money.budget import budget_problem
@@ -108,6 +110,7 @@ class JobTask(NotEagerTask):
             options["task_id"] = str(uuid5(NAMESPACE_URL, named))
         if not {"queue", "exchange", "routing_key"} & options.keys():
             options["queue"] = self.job_queue
+        options["headers"] = {**callbacks_header(self.app), **(options.get("headers") or {})}
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
 
@@ -132,7 +135,7 @@ class JobTask(NotEagerTask):
             raise Reject(error.message, requeue=True) from error
         if job is None:  # ended, or another delivery is ending it
             raise Ignore
-        return _ending(job)
+        return ending_of(job)
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
         """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left."""
@@ -279,19 +282,6 @@ def _route_problems(model: Model, options: JobOptions, step: Step) -> list[tuple
         return [("max_usd", dear)] if dear else []
     leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded accepts that"
     return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
-
-
-def _ending(job: Job) -> dict[str, Any]:
-    if job.ending == Stage.COMPLETED:
-        return dict(job.result or {})
-    _raise(job)
-
-
-def _raise(job: Job) -> NoReturn:
-    if job.error is None:
-        raise Ignore
-    cls = error_class(job.error.code)
-    raise cls(job.error.message) if issubclass(cls, KilnhandError) else InternalError(job.error.message)
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
