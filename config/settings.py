@@ -30,7 +30,7 @@ _OURS = SettingsConfigDict(
 
 
 class RedisSettings(BaseSettings):
-    """The broker, the result backend and the ledger: one Redis for all three by default."""
+    """The broker, the result backend and the ledger: one Redis for all three by default. Names of keys and queues."""
 
     model_config = _OURS
 
@@ -40,6 +40,25 @@ class RedisSettings(BaseSettings):
     broker_url: str | None = Field(None, description="Celery's broker, if it is another Redis")
     result_backend: str | None = Field(None, description="Celery's result backend, if it is another Redis")
     ledger_url: str | None = Field(None, description="the ledger of jobs, if it is another Redis")
+    prefix: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9_.-]+[:._-])?$",
+        description="begins every key in Redis, for a second installation in one database: shop2:. The same for "
+        "producers, workers and gateway",
+    )
+    take_celery: bool = Field(
+        False, description="workers also take the queue `celery`, if no other Celery app uses it in this Redis"
+    )
+    callback_queue: str = Field(
+        "celery",
+        min_length=1,
+        description="the queue for links, chains and chord bodies that are a backend's own tasks and name no queue",
+    )
+
+    @property
+    def own_keys(self) -> str:
+        """What our own keys begin with. Celery's keys begin with `prefix` alone."""
+        return f"{self.prefix}kilnhand:"
 
     @property
     def broker(self) -> str:

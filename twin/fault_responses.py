@@ -15,6 +15,7 @@ from twin.script import Fault, FaultKind
 
 HANGUP = "twin.hangup"
 DEFAULT_HANG_SECONDS = 3_600.0
+DEFAULT_DRIP_SECONDS = 2.0
 NGINX_TITLES = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable", 504: "504 Gateway Time-out"}
 GARBAGE = b'{"status": "IN_QU\x00\xff<<<not json'
 
@@ -52,6 +53,24 @@ class TruncatedResponse(Response):
         await DroppedConnection()(scope, receive, send)
 
 
+class DrippedResponse(Response):
+    """Sends the headers of another response at once and its body byte by byte, so many seconds apart."""
+
+    def __init__(self, whole: Response, seconds: float) -> None:
+        super().__init__(status_code=whole.status_code, headers=dict(whole.headers))
+        self.body, self._seconds = bytes(whole.body), seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send byte by byte until the caller disconnects."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        request = Request(scope, receive)
+        for place in range(len(self.body)):
+            await send({"type": "http.response.body", "body": self.body[place : place + 1], "more_body": True})
+            if await _wait(request, self._seconds):
+                return
+        await send({"type": "http.response.body", "body": b""})
+
+
 async def apply_fault(fault: Fault | None, response: Response, request: Request) -> Response:
     """Return the response that the fault causes; without a fault, `response`."""
     match fault.what if fault else None:
@@ -59,6 +78,9 @@ async def apply_fault(fault: Fault | None, response: Response, request: Request)
             return DroppedConnection()
         case FaultKind.TRUNCATED:
             return TruncatedResponse(await _with_body(response))
+        case FaultKind.DRIP if fault:
+            seconds = DEFAULT_DRIP_SECONDS if fault.seconds is None else fault.seconds
+            return DrippedResponse(await _with_body(response), seconds)
         case FaultKind.GARBAGE:
             return Response(GARBAGE, media_type="application/json")
     if fault and fault.what is FaultKind.HANG:
@@ -92,13 +114,14 @@ async def _with_body(response: Response) -> Response:
     return response if getattr(response, "body", b"") else Response(b"x" * 4096, response.status_code)
 
 
-async def _wait(request: Request, seconds: float) -> None:
-    """Wait for this time, or until the caller disconnects."""
+async def _wait(request: Request, seconds: float) -> bool:
+    """Wait for this time, or until the caller disconnects. Return whether the caller has."""
     try:
         async with asyncio.timeout(seconds):
             await _until_disconnect(request.receive)
     except TimeoutError:
-        return
+        return False
+    return True
 
 
 async def _until_disconnect(receive: Receive) -> None:

@@ -46,6 +46,7 @@ class FaultKind(StrEnum):
     GARBAGE = "garbage"
     TRUNCATED = "truncated"
     SLOW = "slow"
+    DRIP = "drip"
     WRONG_TYPE = "wrong_type"
     BLACK = "black"
     STUCK = "stuck"

@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from celery.signals import setup_logging
-from kombu.entity import Queue
 
 import tasks
 from config.logging import configure
@@ -15,9 +14,12 @@ from config.settings import Settings
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.channel import use_safe_channel
 from worker.edge.compat import survive_outages
+from worker.edge.consumers import register_add_consumer
+from worker.edge.queues import own_queue
 from worker.edge.revoke import register_revoke
-from worker.edge.steps import DispatcherStep, HeartbeatStep
+from worker.edge.steps import BindingsStep, DispatcherStep, HeartbeatStep
 from worker.edge.task import JobTask
+from worker.edge.unacked import renew_held_messages
 from worker.testing import crash
 
 log = structlog.get_logger(__name__)
@@ -27,14 +29,17 @@ def _set_up_worker() -> None:
     """Add what a worker needs and a producer does not: all tasks, their queues, bootsteps, fixes for Celery."""
     for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
         importlib.import_module(module.name)
-    queues = {task.job_queue for task in app.tasks.values() if isinstance(task, JobTask)}
-    app.conf.task_queues = [Queue(name) for name in sorted(queues | {DEFAULT_QUEUE})]
+    jobs = [task for task in app.tasks.values() if isinstance(task, JobTask)]
+    queues = {task.job_queue for task in jobs} | ({DEFAULT_QUEUE} if Settings().redis.take_celery else set())
+    app.conf.task_queues = [own_queue(name) for name in sorted(queues)]
     app.steps["worker"].add(DispatcherStep)
-    app.steps["consumer"].add(HeartbeatStep)
+    app.steps["consumer"].update({BindingsStep, HeartbeatStep})
     crash.arm(os.environ.get("KILNHAND_CRASH_AT"))  # for tests only, so it is not a setting
     survive_outages()
     use_safe_channel()
+    renew_held_messages([task.name for task in jobs])
     register_revoke()
+    register_add_consumer()
     app.set_default()
 
 

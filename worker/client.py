@@ -2,6 +2,9 @@
 
     from worker.client import cancel, status
 
+With `tenant`, a job of another tenant is treated as one that does not exist, so that a backend may pass its user's
+tenant along with an id that the user sent. `url` makes a new URL of a stored file.
+
 They read the ledger, so a job is known as soon as `delay()` has returned. All functions block, and may be called from
 any thread. A row that cannot be read raises `UnreadableRowError`.
 """
@@ -16,7 +19,7 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from worker.edge.sending import producer
-from worker.errors import InternalError
+from worker.errors import InternalError, UnknownJobError
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus, cancel_noted, status_of
 from worker.net.away import is_away, problem_of
@@ -24,7 +27,7 @@ from worker.net.away import is_away, problem_of
 POLL_S = 0.1  # how often a job is read while `cancel` waits for its end
 
 
-def cancel(job_id: str, wait_s: float = 0) -> JobStatus:
+def cancel(job_id: str, wait_s: float = 0, *, tenant: str | None = None) -> JobStatus:
     """Cancel a job, and wait up to `wait_s` for its end.
 
     The provider is asked to stop the run. Once the job has ended, `state` is REVOKED, and `receipt` says whether the
@@ -34,9 +37,12 @@ def cancel(job_id: str, wait_s: float = 0) -> JobStatus:
 
     An id without a row may be the next task of a chain, the body of a chord, or a message that no worker has accepted
     yet. Its cancel is noted for `KILNHAND_RESULT_DAYS`: a job that gets this id in that time ends as REVOKED, and
-    nothing is submitted. The status then has `state` PENDING and `stage` cancel_noted.
+    nothing is submitted. The status then has `state` PENDING and `stage` cancel_noted. With a `tenant`, nothing is
+    noted: `UnknownJobError` is raised when the tenant has no such job.
     """
     with _as_operational_error():
+        if tenant is not None and _job(job_id, tenant) is None:
+            raise UnknownJobError(f"there is no job {job_id[:100]!r} of this tenant")
         job = producer().cancel(job_id, note_s=Settings().worker.result_days * 86400)
         if job is None:
             return cancel_noted(job_id, producer().now())
@@ -47,25 +53,26 @@ def cancel(job_id: str, wait_s: float = 0) -> JobStatus:
         return status_of(job, producer().now())
 
 
-def status(job_id: str) -> JobStatus | None:
+def status(job_id: str, *, tenant: str | None = None) -> JobStatus | None:
     """The status of a job from its row; None without a row. Raises `OperationalError` while Redis does not answer."""
     with _as_operational_error():
-        return _status(_job(job_id))
+        return _status(_job(job_id, tenant))
 
 
-def result(job_id: str) -> dict[str, Any] | None:
+def result(job_id: str, *, tenant: str | None = None) -> dict[str, Any] | None:
     """The result of a job, as `AsyncResult.get()` returns it. A job that was cancelled too late has a result, too.
 
     None when there is no such job, or it has no result. Raises `OperationalError` while Redis does not answer.
     """
     with _as_operational_error():
-        job = _job(job_id)
+        job = _job(job_id, tenant)
         return dict(job.result) if job is not None and job.result is not None else None
 
 
-def _job(job_id: str) -> Job | None:
+def _job(job_id: str, tenant: str | None = None) -> Job | None:
+    """The job of an id. With a tenant, only if it is the tenant's."""
     row = producer().row(job_id)
-    return row.job if row else None
+    return row.job if row and tenant in (None, row.job.options.tenant) else None
 
 
 def _status(job: Job | None) -> JobStatus | None:

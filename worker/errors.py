@@ -11,6 +11,7 @@
     └── BrokenPieceError              an answer without a complete file (none, wrong kind, black, cut short)
     InvalidRequestError               raised by us: the request is invalid; one line per field
     └── KeyReusedError                raised by us: the idempotency key belongs to another request
+    UnknownJobError                   raised by us: the tenant has no job of this id
     ProviderDisabledError             raised by us: the only provider that could serve the job has no key
     DeadlineExceededError             raised by us: the job's own deadline has passed
     OverBudgetError                   raised by us: the next attempt could take the job above its `max_usd`
@@ -118,6 +119,12 @@ class KeyReusedError(InvalidRequestError):
     """The idempotency key was used for another request."""
 
     code = "key_reused"
+
+
+class UnknownJobError(KilnhandError, LookupError):
+    """There is no such job."""
+
+    code = "unknown_job"
 
 
 class ProviderDisabledError(KilnhandError):

@@ -12,9 +12,10 @@ from config.allowed_addresses import AllowedAddress, allowed_address
 from config.catalogue import load_catalogue
 from config.settings import Settings
 from worker.engine.context import Context
-from worker.files.fetch import Fetcher, FetchLimits
+from worker.files.fetch import Fetcher
 from worker.files.input_refs import OwnUrls
 from worker.files.inputs import InputFiles, InputLimits
+from worker.files.limits import FetchLimits
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.files.store import open_store
 from worker.files.verify import Verifier, VerifyLimits
@@ -43,7 +44,7 @@ class Services:
 async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | None = None) -> AsyncIterator[Services]:
     """Open everything on the running loop, and close it in the end. `checks` are of answers, by task."""
     async with AsyncExitStack() as stack:
-        ledger = open_redis_ledger(settings.redis.ledger)
+        ledger = open_redis_ledger(settings.redis.ledger, settings.redis.own_keys)
         stack.push_async_callback(ledger.aclose)
         context = await _context(stack, settings, ledger)
         yield Services(ledger, replace(context, checks=checks or {}))
@@ -51,12 +52,12 @@ async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | 
 
 async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> Context:
     store = open_store(settings.store, settings.gateway)
-    downloads = await stack.enter_async_context(open_downloads(32, policy=_download_policy(settings)))
+    downloads = await stack.enter_async_context(open_downloads(64, read_s=20, policy=_download_policy(settings)))
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
     stack.callback(verifier.close)
     most_bytes = settings.store.max_file_mb * 1_000_000
     policy = policy_of(settings.health)
-    health = BatchingHealth(open_redis_health(settings.redis.ledger, policy), policy)
+    health = BatchingHealth(open_redis_health(settings.redis.ledger, policy, settings.redis.own_keys), policy)
     stack.push_async_callback(health.aclose)
     lacking = what_to_set(settings)
     memory = MemoryBudget(settings.google.google_memory_mb * MB, most_waiting=settings.worker.max_claims // 2)

@@ -30,6 +30,11 @@ class FalKey:
     value: SecretStr | None = None
 
     @property
+    def is_sendable(self) -> bool:
+        """Whether it can be a header: one word of ASCII. The login of the fal CLI always can."""
+        return self.value is None or all("!" <= sign <= "~" for sign in self.value.get_secret_value())
+
+    @property
     def login(self) -> bool:
         """Whether fal-client uses the login of the fal CLI."""
         return self.value is None
@@ -37,14 +42,18 @@ class FalKey:
 
 def fal_disabled_why(settings: FalSettings) -> str | None:
     """What to set to enable fal; None if there is a key, or the twin, which accepts any key."""
-    return None if settings.fal_base_url or find_fal_key() else HOW_TO_SET
+    key = find_fal_key()
+    if key and not key.is_sendable:
+        return f"{key.source} is not a valid key: it must be one word of ASCII"
+    return None if settings.fal_base_url or key else HOW_TO_SET
 
 
 def find_fal_key(folder: Path | None = None, env: Mapping[str, str] | None = None) -> FalKey | None:
     """The first key found, or None. `folder` has `.env` and `fal-config.ini`; `env` replaces the environment."""
     folder = folder or Path.cwd()
     env = os.environ if env is None else env
-    known = {k: v for k, v in dotenv_values(folder / ".env").items() if v} | {k: v for k, v in env.items() if v}
+    found = (*dotenv_values(folder / ".env").items(), *env.items())
+    known = {name: value.strip() for name, value in found if value and value.strip()}  # a file's key has a line end
     home = Path(known.get("FAL_HOME_DIR") or Path(known.get("HOME", "~")).expanduser() / ".fal")
     return _from_variables(known) or _from_ini(folder / "fal-config.ini") or _from_home(home)
 

@@ -18,7 +18,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whit
 Line = Annotated[str, StringConstraints(min_length=1, max_length=2_000, strip_whitespace=True)]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z -]{1,40}$")]
 Trigger = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\s\"]+( [^\s\"]+)*$", strip_whitespace=True)]
-_MADE_HERE = frozenset({"prompt", "schema"})  # with others in their place no answer could be checked
+_MADE_HERE = frozenset({"prompt", "schema", "system"})  # with others in their place no answer could be checked
 
 
 class LanguageRequest(BaseRequest):

@@ -9,8 +9,8 @@ import pytest
 import redis
 from celery import Celery
 
+from tests.conftest import BARE_ROUTES, wait_until
 from tests.conftest import point_producer_at as point_producer
-from tests.conftest import wait_until
 from worker.cli.processes.stack import Stack, run_stack
 
 
@@ -93,7 +93,7 @@ def twin(stack: Stack) -> Twin:
 def bare(stack: Stack) -> Celery:
     """A backend that has Celery and nothing of ours: stock result backend, stock serializers."""
     client = Celery("backend", broker=stack.redis_url, backend=stack.redis_url, set_as_current=False)
-    client.conf.update(task_ignore_result=False, broker_connection_retry_on_startup=True)
+    client.conf.update(task_routes=BARE_ROUTES, task_ignore_result=False, broker_connection_retry_on_startup=True)
     return client
 
 

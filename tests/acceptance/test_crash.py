@@ -11,7 +11,7 @@ from celery.result import ResultSet
 
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
-from tests.conftest import wait_until
+from tests.conftest import BARE_ROUTES, wait_until
 from worker.cli.processes.stack import Stack, run_stack
 from worker.jobs.job import Stage, load_job
 
@@ -120,6 +120,7 @@ def test_a_message_that_cannot_become_a_row_does_not_hold_up_the_worker(fresh: S
     for _ in range(300):
         deep = [deep]
     client = Celery("backend", broker=fresh.redis_url, backend=fresh.redis_url, set_as_current=False)
+    client.conf.task_routes = BARE_ROUTES
     broken = [client.send_task("generation.text_to_image", args=[deep], kwargs={"prompt": "x"}) for _ in range(12)]
     assert text_to_image.delay(prompt="after").get(timeout=30)["images"]
     wait_until(lambda: all(each.state == "FAILURE" for each in broken), "they have failed")

@@ -21,7 +21,7 @@ from PIL import Image
 
 from tests.acceptance.conftest import Twin
 from tests.acceptance.fallback_rows import CUT, FAILED, LORA, PICTURE, SERVED, Row
-from tests.conftest import wait_until
+from tests.conftest import BARE_ROUTES, wait_until
 from worker.cli.processes.ports import free_port
 from worker.cli.processes.stack import Stack, run_stack
 from worker.errors import ExternalServiceError, ServiceUnavailableError
@@ -69,6 +69,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         cut = {"KILNHAND_FAL_BASE_URL": f"http://127.0.0.1:{free_port()}", "KILNHAND_LEDGER_URL": ledger}
         stack.start_worker("worker-cut", queues=CUT, env={**others, **cut})
         backend = Celery("backend", broker=stack.redis_url, backend=stack.redis_url, set_as_current=False)
+        backend.conf.task_routes = BARE_ROUTES
         with redis.Redis.from_url(stack.redis_url) as client, redis.Redis.from_url(ledger) as client_cut:
             yield Scene(stack, Twin(stack.twin_url), backend, client, client_cut)
         backend.close()

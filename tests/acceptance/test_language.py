@@ -19,6 +19,7 @@ from celery import Celery, chain
 from tasks import language
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
+from tests.conftest import BARE_ROUTES
 from tests.unit.files.files import picture
 from worker.cli.processes.stack import Stack, run_stack
 from worker.errors import (
@@ -119,6 +120,7 @@ def test_each_task_is_answered_by_the_vendor_of_the_table(stack: Stack, twin: Tw
 
 def test_a_bare_celery_gets_the_same(stack: Stack, twin: Twin) -> None:
     bare = Celery("backend", broker=stack.redis_url, backend=stack.redis_url, set_as_current=False)
+    bare.conf.task_routes = BARE_ROUTES
     result = bare.send_task("language.caption", kwargs={"images": [uri(RED)], "trigger_word": "ohwx"}).get(timeout=60)
 
     (caption,) = result["answer"]["captions"]

@@ -189,7 +189,7 @@ def _cancel_some(sweep_state: Sweep, producer: Producer) -> None:
 
 def _has_ended(sweep_state: Sweep, recorder: Recorder) -> bool:
     is_over = not recorder.open_rows() and set(sweep_state.ids()) <= recorder.final
-    return is_over and not sweep_state.client.zcard("unacked_index")
+    return is_over and not sweep_state.client.zcard("kilnhand:unacked_index")
 
 
 def _until(met, timeout_s: float) -> None:  # type: ignore[no-untyped-def]

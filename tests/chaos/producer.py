@@ -96,7 +96,7 @@ class Producer:
     def _send_once(self, item: LoadItem) -> list[AsyncResult]:
         if item.kind in {"bare", "invalid"}:
             part = item.parts[0]
-            return [self._bare.send_task(part.task, kwargs=part.fields)]
+            return [self._bare.send_task(part.task, kwargs=part.fields, queue=part.task.split(".")[0])]
         return self._sender()(item.kind, [(part.task, part.fields) for part in item.parts], item.key)
 
     def _add_expected(self, item: LoadItem, results: list[AsyncResult] | None, again: list[AsyncResult]) -> None:

@@ -26,7 +26,9 @@ class Files:
         """Never: files are small."""
         return False
 
-    async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+    async def fetch_all(
+        self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece], *, tenant: str | None = None
+    ) -> tuple[Artefact, ...]:
         """Store every file of the answer."""
         return tuple([await self._keep(job_id, found.piece, found.n) for found in pieces_of(answer, pieces)])
 

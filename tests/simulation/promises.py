@@ -11,12 +11,14 @@ from typing import Any
 from celery import states
 
 from tests.simulation.broker import JUST_S
+from tests.simulation.virtual_loop import current_process
+from worker.engine.cancellation import STRIKES
 from worker.errors import InternalError
 from worker.jobs.job import Job, Stage
 
 STATE_OF = {Stage.COMPLETED: states.SUCCESS, Stage.FAILED: states.FAILURE, Stage.CANCELLED: states.REVOKED}
 CENT = 0.01
-FROZEN_S = 5.0  # after Redis was frozen
+FROZEN_S = 5.0  # after Redis or the worker was frozen
 WITH_TICKET = frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED})
 
 
@@ -64,7 +66,8 @@ class Promises:
                 self.broken("one_ending", "row", job.id, f"its row was {before.stage}, then {job.stage}")
             if before.ending is not None and job.ending != before.ending:
                 self.broken("one_ending", "ending", job.id, f"its ending was {before.ending}, then {job.ending}")
-        if job.error and job.error.code == InternalError.code:
+        ended_workers = len(self._world.crashed) >= STRIKES and job.error and "ended workers" in job.error.message
+        if job.error and job.error.code == InternalError.code and not ended_workers:
             self.broken("no_job_lost", "defect", job.id, f"it ended by a defect of ours: {job.error.message}")
         attempt = job.attempt
         if job.stage in WITH_TICKET and not (attempt and attempt.was_taken):
@@ -99,8 +102,11 @@ class Promises:
             self.broken("no_silent_swap", "provider", job_id, f"says {result.get('provider')}; {served} took it")
 
     def on_resend(self, job_id: str, closing: bool) -> None:
-        """A worker sends a message again. What it saw of the queues before Redis was frozen is old."""
-        if self._world.server.is_busy or self._world.loop.time() - self._world.server.thawed_at < FROZEN_S:
+        """A worker sends a message again. What it saw of the queues before it or Redis was frozen is old."""
+        process, now = current_process(), self._world.loop.time()
+        if self._world.server.is_busy or now - self._world.server.thawed_at < FROZEN_S:
+            return
+        if process is not None and now - process.frozen_until < FROZEN_S:
             return
         if (waits_s := self._world.broker.waits_s(job_id, closing=closing)) > JUST_S:
             what = "its closing message" if closing else "its message"

@@ -28,7 +28,7 @@ from worker.ledger.memory import StoredRow
 
 PREFIX, CLOCK = "kilnhand:", "simulated:clock"
 _ASYNC = (
-    "accept", "claim", "renew", "keep", "release", "signal", "cancel", "take", "hold", "confirm", "get", "row",
+    "accept", "claim", "renew", "cancelled", "keep", "release", "signal", "cancel", "take", "hold", "confirm", "get", "row",
     "dead", "in_flight", "ping",
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ from worker.cli.errors import CliError
 from worker.files.archive import TAR_GZ, ZIP, is_archive
 from worker.files.formats import ANYTHING, HEAD_BYTES, Format, by_ending, sniff
 from worker.jobs.file_arguments import annotation_parts
-from worker.jobs.file_keys import key_of
+from worker.jobs.file_keys import in_tenant, key_of
 from worker.jobs.file_refs import FileType
 from worker.jobs.job import FileKind
 from worker.jobs.request import MAX_BYTES, file_url
@@ -38,14 +38,16 @@ def attach_files(
 
     `max_bytes` is the limit for weights and archives. Without `store_file`, files go only into the request.
     """
-    return _Attachment(store_file, max_bytes).of_model(request_type, fields)
+    tenant = fields.get("tenant")
+    return _Attachment(store_file, max_bytes, str(tenant) if tenant else None).of_model(request_type, fields)
 
 
 class _Attachment:
     """Attaches files to one request."""
 
-    def __init__(self, store_file: StoreFile | None, max_bytes: int) -> None:
+    def __init__(self, store_file: StoreFile | None, max_bytes: int, tenant: str | None) -> None:
         self._store_file, self._max_bytes, self._left = store_file, max_bytes, MAX_INLINE_BYTES
+        self._tenant = tenant
 
     def of_model(self, request_type: type[BaseModel], fields: Mapping[str, Any], at: str = "") -> dict[str, Any]:
         found = dict(fields)
@@ -83,7 +85,7 @@ class _Attachment:
             self._left -= size
             return _data_uri(path)
         if self._store_file and size <= max_stored:
-            return _stored(path, self._store_file)
+            return _stored(path, self._store_file, self._tenant)
         raise CliError(f"{label}: {path} has {_size(size)}; allowed: {self._allowed(max_stored)}", status=2)
 
     def _allowed(self, max_stored: int) -> str:
@@ -95,13 +97,13 @@ def _is_model(part: Any) -> bool:
     return isinstance(part, type) and issubclass(part, BaseModel)
 
 
-def _stored(path: Path, store_file: StoreFile) -> str:
-    """Put the file into our store. The key contains the hash, so the same file is stored once."""
+def _stored(path: Path, store_file: StoreFile, tenant: str | None) -> str:
+    """Put the file into our store. The key contains the hash, so a tenant's same file is stored once."""
     with path.open("rb") as file:
         form = _format(path, file.read(HEAD_BYTES))
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    key = key_of(digest, "input", 0, form.ending)
+    key = key_of(in_tenant(tenant, digest), "input", 0, form.ending)
     store_file(key, path, form.content_type)
     return key
 

@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 
 from config.settings import Settings
+from worker.edge.unacked import RENEW_S, VISIBILITY_S, own_unacked_keys
 
 DEFAULT_QUEUE = "celery"  # the queue of a plain `send_task` by name
 
@@ -22,18 +23,20 @@ def _broker(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis.broker,
         "broker_transport_options": {
-            "visibility_timeout": 60,  # a task body takes milliseconds; a redelivered message finds its row
-            "unacked_restore_interval": 10,
+            "visibility_timeout": VISIBILITY_S,  # of a dead worker's messages: see worker/edge/unacked.py
+            **own_unacked_keys(),
+            "unacked_restore_interval": RENEW_S,
             "unacked_restore_throttle": 1,
             "socket_timeout": 30,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
             "health_check_interval": 25,
+            "global_keyprefix": settings.redis.prefix,
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_publish_retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1},
-        "task_default_queue": DEFAULT_QUEUE,
+        "task_default_queue": settings.redis.callback_queue,
         "task_serializer": "json",
         "accept_content": ["json"],
     }
@@ -43,6 +46,7 @@ def _results(settings: Settings) -> dict[str, Any]:
     lifetime_s = int(settings.worker.result_days * 86400)
     return {
         "result_backend": f"worker.edge.backend.MonotonicRedisBackend+{settings.redis.results}",
+        "result_backend_transport_options": {"global_keyprefix": settings.redis.prefix},
         "result_backend_thread_safe": True,  # otherwise one Redis connection per thread
         "result_serializer": "json",
         "result_accept_content": ["json"],

@@ -1,13 +1,14 @@
-"""A Redis result backend that never overwrites a final state.
+"""A Redis result backend that never overwrites the final state of a job.
 
 Celery writes a state with GET, then SETEX (celery 5.7.0, `backends/base.py`): a late IN_PROGRESS overwrote SUCCESS in
-199 of 300 simultaneous writes. With the script store_state.lua it did in none.
+199 of 300 simultaneous writes. With the script store_state.lua it did in none. For tasks that are not jobs, SUCCESS
+alone is final, as in Celery: a task that failed may run again under its id.
 
 This backend also does not SUBSCRIBE at every `delay()`, because `get()` subscribes by itself. Otherwise an API process
 that keeps its results would collect subscriptions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -17,6 +18,9 @@ from typing import Any
 from celery import states
 from celery.backends.redis import RedisBackend
 from kombu.utils.encoding import bytes_to_str
+
+JOB_ENDINGS = (states.SUCCESS, states.FAILURE, states.REVOKED)
+OTHER_ENDINGS = (states.SUCCESS,)
 
 
 @cache
@@ -43,7 +47,7 @@ def _chord_part() -> Iterator[None]:
 
 
 class MonotonicRedisBackend(RedisBackend):
-    """A Redis backend in which a final state and its result never change."""
+    """A Redis backend in which the final state of a job and its result never change."""
 
     def on_chord_part_return(self, *args: Any, **kwargs: Any) -> Any:
         """Count a finished part. The last one sends the body, which nobody could send again (`is_chord_part`)."""
@@ -73,5 +77,10 @@ class MonotonicRedisBackend(RedisBackend):
         lifetime_s = self.failure_expires if state == states.FAILURE else self.expires
         script = self.client.register_script(store_script())
         key, value = self.get_key_for_task(task_id), self.encode(meta)
-        self.ensure(lambda: script(keys=[key], args=[value, int(lifetime_s or 0)]), ())
+        args = [value, int(lifetime_s or 0), *self._final_states(getattr(request, "task", None))]
+        self.ensure(lambda: script(keys=[key], args=args), ())
         return result
+
+    def _final_states(self, task: str | None) -> Sequence[str]:
+        known = self.app.tasks.get(task) if task else None
+        return JOB_ENDINGS if known is None or hasattr(known, "job_queue") else OTHER_ENDINGS

@@ -1,7 +1,7 @@
 """Runs the dispatcher of a worker process on its own event loop, and calls the ledger for Celery's threads."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -16,11 +16,13 @@ from config.settings import Settings
 from worker.edge.loop import LoopThread
 from worker.edge.publisher import CeleryPublisher
 from worker.edge.queued import QueuedMessages
+from worker.edge.stamps import has_stamp
 from worker.edge.task import answer_checks
 from worker.engine.dispatcher import Dispatcher, DispatcherOptions
 from worker.errors import InternalError, ServiceUnavailableError
 from worker.jobs.job import Job
 from worker.ledger.base import IdempotencyKey, UnreadableRowError
+from worker.ledger.scan import scan_rows
 from worker.net.away import is_away, problem_of
 from worker.services import Services, open_services
 from worker.testing import crash
@@ -98,6 +100,25 @@ class DispatcherThread:
         self._thread.loop.call_soon_threadsafe(self._dispatcher.wake)
         return has_row
 
+    def cancel_stamped(self, stamps: Mapping[str, Sequence[Any]]) -> None:
+        """Cancel the waiting jobs that have one of these stamps. It reads all rows, so it does not wait for the end."""
+        asyncio.run_coroutine_threadsafe(self._cancel_stamped(stamps), self._thread.loop)
+
+    async def _cancel_stamped(self, stamps: Mapping[str, Sequence[Any]]) -> None:
+        redis = self._settings.redis
+        try:
+            async for batch in scan_rows(redis.ledger, redis.own_keys):
+                for job in batch.jobs:
+                    if job.ending is None and has_stamp(job.message, stamps):
+                        await self._services.ledger.cancel(job.id, self._forget_s)
+        except (RedisError, OSError) as error:
+            log.error("stamp_not_cancelled", stamps=dict(stamps), error=type(error).__name__)
+        self._dispatcher.wake()
+
+    def add_queue(self, queue: str) -> None:
+        """Also advance the rows of this queue."""
+        self._thread.loop.call_soon_threadsafe(self._dispatcher.add_queue, queue)
+
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return self._thread.run(work)
@@ -118,7 +139,7 @@ class DispatcherThread:
     async def _run(self) -> None:
         async with open_services(self._settings, answer_checks(self._app)) as services:
             publisher = CeleryPublisher(self._app, services.ledger, self._settings.redis.results, self._forget_s)
-            queued = QueuedMessages(self._settings.redis.broker)
+            queued = QueuedMessages(self._settings.redis.broker, self._settings.redis.prefix)
             context = replace(services.context, is_queued=queued.has)
             dispatcher = Dispatcher(services.ledger, context, publisher, self._options)
             for name, why in services.context.disabled.items():

@@ -3,7 +3,7 @@
 Celery on Redis keeps a queue as a list: new messages come in on the left, workers take from the right. A list cannot be
 searched cheaply, but it is in order: if the oldest waiting message was sent no later than ours, ours waits behind it.
 Each message of ours has the time of its sending in a header. A message that a worker took and has not acknowledged is
-in the hash `unacked` (kombu 5.6, `transport/redis.py`).
+in a hash, with its time in a set (`worker.edge.unacked`).
 """
 
 import json
@@ -12,19 +12,21 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from worker.edge.message import SENT_AT_HEADER, sending_of
+from worker.edge.unacked import COMMON, OWN
 from worker.jobs.job import Job
 
 PRIORITY_STEPS, SEPARATOR = (0, 3, 6, 9), "\x06\x16"  # kombu keeps one list for each step of priority
 LOOK_AT = 50  # messages at the right end; those that are not ours have no time of sending
 MANY_UNACKED = 2000  # more than workers have threads: then it is not searched
-TAKEN_S = 8.0  # a worker accepts a message within milliseconds; after so long it has died
+TAKEN_S = 8.0  # a living worker renews the messages that it holds more often than that
 
 
 class QueuedMessages:
     """Looks into the broker's Redis. With another broker, or one that does not answer, no message waits."""
 
-    def __init__(self, broker_url: str) -> None:
+    def __init__(self, broker_url: str, prefix: str = "") -> None:
         self._redis: Redis | None = None
+        self._prefix = prefix
         if broker_url.startswith(("redis://", "rediss://")):
             pool = BlockingConnectionPool.from_url(broker_url, max_connections=2, timeout=5, socket_timeout=5)
             self._redis = Redis(connection_pool=pool)
@@ -34,10 +36,11 @@ class QueuedMessages:
         if self._redis is None:
             return False
         queue, sent_at, priority = sending_of(job)
-        oldest = await self._oldest(self._redis, _list_name(queue, priority))
+        oldest = await self._oldest(self._redis, self._prefix + _list_name(queue, priority))
         if oldest is not None and sent_at is not None and oldest <= sent_at:
             return True
-        return await self._is_taken(self._redis, job.id)
+        keys = [(self._prefix + messages, self._prefix + index) for messages, index in (OWN, COMMON)]
+        return any([await self._is_taken(self._redis, job.id, *each) for each in keys])
 
     async def _oldest(self, client: Redis, name: str) -> float | None:
         """When the message was sent that is taken next; None for an empty list."""
@@ -47,15 +50,15 @@ class QueuedMessages:
             return times[0]
         return 0.0 if waiting else None  # only messages of others: ours may wait behind them
 
-    async def _is_taken(self, client: Redis, job_id: str) -> bool:
-        """Whether a worker took the message within the last seconds, and has not acknowledged it."""
-        if not 0 < await client.hlen("unacked") <= MANY_UNACKED:
+    async def _is_taken(self, client: Redis, job_id: str, messages: str, index: str) -> bool:
+        """Whether a worker took or renewed the message within the last seconds, and has not acknowledged it."""
+        if not 0 < await client.hlen(messages) <= MANY_UNACKED:
             return False
-        taken: Any = await client.hgetall("unacked")
+        taken: Any = await client.hgetall(messages)
         mark = f'"{job_id}"'.encode()
         tags = [tag for tag, raw in taken.items() if mark in raw or mark.replace(b'"', b'\\"') in raw]
         seconds, _ = await client.time()
-        scores: list[Any] = [await client.zscore("unacked_index", tag) for tag in tags]
+        scores: list[Any] = [await client.zscore(index, tag) for tag in tags]
         return any(score is not None and int(seconds) - score < TAKEN_S for score in scores)
 
     async def aclose(self) -> None:

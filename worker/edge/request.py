@@ -5,18 +5,29 @@ delivery instead of the job's.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import Task
 from celery.worker.request import Request
+from celery.worker.state import revoked_stamps
 from celery.worker.strategy import default
 
 from worker.edge.message import ACCEPTED_AT_HEADER
+from worker.edge.stamps import has_stamp
 
 
 class JobRequest(Request):
     """Sends the events of a closing message with the job's whole runtime, and without a start event."""
+
+    stamped_headers: Sequence[str] = ()  # Celery drops messages with a revoked stamp
+
+    def revoked(self) -> bool:
+        """A revoked stamp cancels the job on its row: a dropped message would be sent again."""
+        service = getattr(self.task.app, "job_service", None)
+        if service is not None and has_stamp(self._request_dict, revoked_stamps):
+            service.cancel(self.id)
+        return bool(super().revoked())
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002  # Celery's name
         """Send the event. A closing message sends no start, and the whole job's runtime."""
@@ -31,13 +42,14 @@ class JobRequest(Request):
 
 
 def strategy(task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
-    """Celery's default strategy, except that a closing message sends no received event."""
+    """Celery's default strategy, except that a closing message sends no received event, and waits for no rate limit."""
     first = default(task, app, consumer, **options)
-    task.send_events = False  # `default` reads it
+    has_no_limits = consumer.disable_rate_limits
+    task.send_events, consumer.disable_rate_limits = False, True  # `default` reads them
     try:
         closing = default(task, app, consumer, **options)
     finally:
-        task.send_events = True
+        task.send_events, consumer.disable_rate_limits = True, has_no_limits
 
     def receive(message: Any, *args: Any, **kwargs: Any) -> Any:
         chosen = closing if ACCEPTED_AT_HEADER in (message.headers or {}) else first

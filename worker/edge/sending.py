@@ -61,7 +61,8 @@ def collect_sent() -> Iterator[list[str] | None]:
 @cache
 def producer() -> Producer:
     """This process's client of the ledger, made from the settings at its first use."""
-    return open_redis_producer(Settings().redis.ledger)
+    settings = Settings().redis
+    return open_redis_producer(settings.ledger, settings.own_keys)
 
 
 def send(
@@ -173,7 +174,7 @@ def _sent_job(task: str, queue: str, message: Mapping[str, Any], now: float) -> 
         queue=queue,
         request={},
         step=Step(str(message["kwargs"].get("model") or ""), {}, ()),
-        options=Options(),
+        options=Options(tenant if isinstance(tenant := message["kwargs"].get("tenant"), str) else None),
         created_at=now,
         stage=Stage.SENT,
         sent_at=now,

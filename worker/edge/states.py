@@ -8,7 +8,7 @@ from typing import Any
 from celery.app.task import Context
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from worker.edge.backend import MonotonicRedisBackend, store_script
+from worker.edge.backend import JOB_ENDINGS, MonotonicRedisBackend, store_script
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus
 
@@ -30,7 +30,7 @@ class LiveStates:
         )
         meta["task_id"] = job.id
         key, value = self._backend.get_key_for_task(job.id), self._backend.encode(meta)
-        await self._store(keys=[key], args=[value, int(self._backend.expires or 0)])
+        await self._store(keys=[key], args=[value, int(self._backend.expires or 0), *JOB_ENDINGS])
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -10,6 +10,7 @@ from celery.exceptions import ImproperlyConfigured
 from config.settings import Settings
 from worker.edge.dispatcher_thread import DispatcherThread
 from worker.edge.message import endings_queue
+from worker.edge.queues import own_queue, remove_old_bindings
 
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
 BEAT_S = 2.0
@@ -31,7 +32,7 @@ class DispatcherStep(bootsteps.StartStopStep):
             raise ImproperlyConfigured("kilnhand needs the threads pool: remove --pool, or use --pool threads")
         queues = sorted(worker.app.amqp.queues.consume_from)
         for queue in queues:
-            worker.app.amqp.queues.select_add(endings_queue(queue))
+            worker.app.amqp.queues.select_add(own_queue(endings_queue(queue)))
         worker.app.job_service = DispatcherThread(worker.app, Settings(), queues)
         _freeze_imports()
 
@@ -50,6 +51,16 @@ def _freeze_imports() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+class BindingsStep(bootsteps.StartStopStep):
+    """Removes the bindings that the versions before left in Redis."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        """Remove them once the queues are declared."""
+        remove_old_bindings(consumer.connection.default_channel, sorted(consumer.app.amqp.queues.consume_from))
 
 
 class HeartbeatStep(bootsteps.StartStopStep):

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NoReturn, Protocol
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from celery import Task
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
 from celery.utils.functional import maybe_list
@@ -20,10 +19,13 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
+from config.extra import extra_problems
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
+from worker.edge.eager import NotEagerTask
 from worker.edge.ending import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
+from worker.edge.owners import owner_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
@@ -71,7 +73,7 @@ def catalogue() -> Catalogue:
     return load_catalogue()
 
 
-class JobTask(Task):
+class JobTask(NotEagerTask):
     """What `delay()`, a chain or a bare `send_task` calls. Made by `job_task`."""
 
     abstract = True
@@ -96,15 +98,15 @@ class JobTask(Task):
         A message that follows finished work (chain, link, a chord's body) is checked where it arrives: a refusal is its
         own failure and not that of the finished work.
         """
+        self.refuse_eager()
         if not follows_finished_work(options):
             given = self._given(args or (), kwargs or {})
             self._read(given)
             for link in maybe_list(options.get("link")) or ():
                 judge_parts({"subtask_type": "chain", "kwargs": {"tasks": [{}, link]}})
             args, kwargs = (), _plain(given)
-        elif options.get("parent_id") and not options.get(
-            "task_id"
-        ):  # a link: two closing messages send it twice, and it stays one job
+        elif options.get("parent_id") and not options.get("task_id"):
+            # a link: two closing messages send it twice, and it stays one job
             named = json.dumps([options["parent_id"], self.name, args or (), kwargs or {}], sort_keys=True, default=str)
             options["task_id"] = str(uuid5(NAMESPACE_URL, named))
         if not {"queue", "exchange", "routing_key"} & options.keys():
@@ -184,7 +186,8 @@ class JobTask(Task):
         queue = self._queue(message)
         sent_at = getattr(message, SENT_AT_HEADER, None)
         stored = stored_message(message)
-        return Job(message.id, self.name, queue, plain, step, options, 0.0, sent_at=sent_at, message=stored)
+        row = Job(message.id, self.name, queue, plain, step, options, 0.0, sent_at=sent_at, message=stored)
+        return replace(row, folder=uuid4().hex)
 
     def _queue(self, message: Context) -> str:
         """The queue whose workers own the row: the message's, if this worker consumes it, else the task's."""
@@ -229,11 +232,14 @@ class JobTask(Task):
             raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
         step = type(self).order(request, model)
         step = replace(step, files=recorded_files(request, step.arguments))
-        decided = set(self.asks.model_fields) | {to for s in model.first_route.write.values() if (to := s.to)}
+        route = model.first_route
+        decided = {*self.asks.model_fields, *step.arguments, *(to for s in route.write.values() if (to := s.to))}
         twice = [
             (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
         ]
-        if problems := twice + catalogue().problems(model, step.arguments) + _route_problems(model, options, step):
+        twice += extra_problems(route.provider, request.extra)
+        checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
+        if problems := twice + checked + _route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
 

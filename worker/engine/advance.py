@@ -11,7 +11,7 @@ from typing import assert_never
 import structlog
 
 from worker.engine.arguments import call_arguments
-from worker.engine.cancellation import cancelled_instead, end_if_due, is_stopping
+from worker.engine.cancellation import cancelled_instead, end_if_due, end_if_over, is_stopping
 from worker.engine.context import Context, StepInput, Transition
 from worker.engine.endings import cancel, close, fail, provenance_of
 from worker.engine.late_news import with_late_tickets, with_refused_booked, with_refused_searched
@@ -20,7 +20,9 @@ from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, ne
 from worker.engine.reconcile import reconcile
 from worker.engine.submission import prepare_submission
 from worker.errors import BrokenPieceError, ExternalServiceError, InternalError, RateLimitError, ServiceUnavailableError
+from worker.files.slots import BUSY
 from worker.health.verdict import verdict_of
+from worker.jobs.file_keys import job_folder
 from worker.jobs.job import Job, Receipt, Stage, Ticket
 from worker.jobs.status import result_of
 from worker.providers.base import Call, Ended, Provider, Queued, Reply, RunFailure, Running
@@ -42,6 +44,7 @@ from worker.testing import crash
 log = structlog.get_logger(__name__)
 
 STOPPING_POLL_S = 1.0
+BUSY_PAUSE_S = 2.0  # and up to as much again, for a download that got no slot
 
 
 async def advance(context: Context, job: Job, step_input: StepInput) -> Transition:
@@ -199,7 +202,9 @@ async def _fetch(context: Context, provider: Provider, job: Job, ended: Ended, s
     """Save the provider's answer on the row: the provider forgets it within the hour, or in minutes."""
     attempt, resources = job.attempts[-1], step_input.resources
     assert attempt.ticket is not None  # noqa: S101  # WAITING has one
-    if not await resources.reserve(context.memory, provider.result_bytes):  # until its files are stored
+    if not await resources.reserve(  # until its files are stored
+        context.memory, provider.result_bytes, job.options.tenant
+    ):
         raise ServiceUnavailableError("no memory for its answer now", provider=attempt.provider)
     outcome = await provider.result(attempt.endpoint, attempt.ticket)
     resources.verdict = verdict_of(outcome.error) if isinstance(outcome, RunFailure) else None
@@ -212,8 +217,14 @@ async def _fetch(context: Context, provider: Provider, job: Job, ended: Ended, s
 async def _store(context: Context, job: Job, step_input: StepInput) -> Transition:
     """Bring every piece into our store, whole. A paid piece is worth many tries."""
     try:
-        artefacts = await context.fetcher.fetch_all(job.id, job.answer or {}, step_input.served.pieces)
+        artefacts = await context.fetcher.fetch_all(
+            job_folder(job), job.answer or {}, step_input.served.pieces, tenant=job.options.tenant
+        )
     except (ServiceUnavailableError, RateLimitError, BrokenPieceError) as error:
+        if over := end_if_over(job, step_input.later()):
+            return over
+        if error.kind == BUSY:
+            return Transition(job.move(Stage.FETCHED), BUSY_PAUSE_S * (1 + context.chance()), error.message)
         if job.tries < (BROKEN_TRIES if isinstance(error, BrokenPieceError) else FETCH_TRIES):
             pause_s = retry_pause_s(error, job.tries + 1)
             return Transition(job.move(Stage.FETCHED, tries=job.tries + 1), pause_s, error.message)

@@ -18,7 +18,7 @@ from worker.routing.retry import CANCEL_AGAIN_S, CANCEL_FOR_S, is_possible_dupli
 from worker.testing import crash
 
 STRIKES = 8  # claims in a row that ended without a write: the row itself kills workers
-ENDED_WAIT_S = 600.0  # how long the answer of a run that had ended is waited for
+ENDED_WAIT_S = 30.0  # how long the answer of a run that had ended is waited for
 RUNNING_WAIT_S = 10.0  # how long a run that was asked to stop is waited for
 
 
@@ -30,19 +30,19 @@ async def end_if_due(context: Context, job: Job, step_input: StepInput) -> Trans
         return close(fail(book_lost_call(context, job, step_input) if is_lost else job, error, step_input.now))
     if _has_expired(job, step_input.now):
         return close(cancel(job, Receipt(step_input.now, in_time=True), step_input.now))
-    is_late = job.stage != Stage.SENT and step_input.now > job.created_at + step_input.served.deadline_s
-    if not (is_late or step_input.is_cancelled):
+    late = is_late(job, step_input)
+    if not (late or step_input.is_cancelled):
         return None
     match job.stage:
         case Stage.ACCEPTED if has_late_news(job, step_input) or taken_before(job):  # it runs, though it was refused
             return None
         case Stage.SENT | Stage.ACCEPTED:  # nothing is submitted, as far as we know
             in_time = None if is_possible_duplicate(job) else True
-            return _end(job, step_input, Receipt(step_input.now, in_time=in_time))
+            return end_at_once(job, step_input, Receipt(step_input.now, in_time=in_time))
         case Stage.UNKNOWN:
-            if not is_late:  # a cancel waits until the submission is found, or given up
+            if not late:  # a cancel waits until the submission is found, or given up
                 return None
-            return _end(book_lost_call(context, job, step_input), step_input, Receipt(step_input.now))
+            return end_at_once(book_lost_call(context, job, step_input), step_input, Receipt(step_input.now))
         case Stage.WAITING:
             return await _stop_run(context, job, step_input)
         case Stage.SUBMITTING | Stage.FETCHED | Stage.STORED:  # seen through: the money is spent, or may be
@@ -53,6 +53,26 @@ async def end_if_due(context: Context, job: Job, step_input: StepInput) -> Trans
             assert_never(job.stage)
 
 
+def is_late(job: Job, step_input: StepInput) -> bool:
+    """Whether the job's deadline has passed. A job that no worker has accepted has none."""
+    return job.stage != Stage.SENT and step_input.now > job.created_at + step_input.served.deadline_s
+
+
+def end_if_over(job: Job, step_input: StepInput) -> Transition | None:
+    """The end of a job whose piece could not be brought after its cancel or its deadline; None for any other."""
+    if not (step_input.is_cancelled or is_late(job, step_input)):
+        return None
+    return end_at_once(job, step_input, replace(job.receipt or Receipt(step_input.now, told=True), in_time=False))
+
+
+def stop_failed(job: Job, step_input: StepInput) -> Transition:
+    """What follows when a run took too long to stop, or its answer too long to come after that."""
+    receipt = job.receipt or Receipt(step_input.now)
+    if receipt.told or step_input.now - receipt.asked_at > CANCEL_FOR_S:
+        return end_at_once(job, step_input, receipt)
+    return Transition(job.move(Stage.WAITING, receipt=receipt), CANCEL_AGAIN_S, "the provider cannot be told to stop")
+
+
 def end_after_cancel(job: Job, error: ExternalServiceError, step_input: StepInput) -> Transition | None:
     """The end of a job whose run ended without a piece after it was asked to stop; None when it was not asked.
 
@@ -61,7 +81,7 @@ def end_after_cancel(job: Job, error: ExternalServiceError, step_input: StepInpu
     if job.receipt is None:
         return None
     in_time = None if error.kind == "not_found" else error.kind == RUN_CANCELLED
-    return _end(job, step_input, replace(job.receipt, in_time=in_time))
+    return end_at_once(job, step_input, replace(job.receipt, in_time=in_time))
 
 
 def cancelled_instead(job: Job, failed: Job, now: float) -> Job:
@@ -81,17 +101,17 @@ async def _stop_run(context: Context, job: Job, step_input: StepInput) -> Transi
     receipt = job.receipt or Receipt(step_input.now)
     waited_s = step_input.now - receipt.asked_at
     if receipt.in_time is False:  # it had ended before: its piece is fetched, unless nobody can get it
-        return _end(job, step_input, receipt) if waited_s > ENDED_WAIT_S else None
+        return end_at_once(job, step_input, receipt) if waited_s > ENDED_WAIT_S else None
     if receipt.told:
-        return _end(job, step_input, receipt) if waited_s > RUNNING_WAIT_S else None
+        return end_at_once(job, step_input, receipt) if waited_s > RUNNING_WAIT_S else None
     result = await _ask(context, job)
     match result:
         case CancelResult.STOPPED:
             job = job.with_attempt(cost=NOTHING_BILLED)
-            return _end(job, step_input, replace(receipt, told=True, in_time=True))
+            return end_at_once(job, step_input, replace(receipt, told=True, in_time=True))
         case None:
             if waited_s > CANCEL_FOR_S:
-                return _end(job, step_input, receipt)
+                return end_at_once(job, step_input, receipt)
             waiting = job.move(Stage.WAITING, receipt=receipt)
             return Transition(waiting, CANCEL_AGAIN_S, "the provider cannot be told to stop")
         case CancelResult.TOO_LATE:
@@ -122,7 +142,8 @@ def _has_expired(job: Job, now: float) -> bool:
     return expires_at is not None and now > expires_at and not job.attempts
 
 
-def _end(job: Job, step_input: StepInput, receipt: Receipt) -> Transition:
+def end_at_once(job: Job, step_input: StepInput, receipt: Receipt) -> Transition:
+    """The end of a job that is cancelled, or else past its deadline."""
     if step_input.is_cancelled:
         return close(cancel(job, receipt, step_input.now))
     allowed_s = step_input.served.deadline_s

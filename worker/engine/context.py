@@ -32,6 +32,7 @@ class CallResources:
     files: tuple[Media, ...] = ()  # that go inside the call
     memory: Reservation | None = None  # for the call with its files and its answer
     is_large: bool = False  # its files have turned out to be larger than files of a call usually are
+    paid: Job | None = None  # the job with the cost of its answer, while the files of that answer are stored
 
     def release(self) -> None:
         """Drop the files and give the memory back. A second release does nothing."""
@@ -40,11 +41,11 @@ class CallResources:
             self.memory.give_back()
             self.memory = None
 
-    async def reserve(self, budget: MemoryBudget | None, wanted_bytes: int) -> bool:
+    async def reserve(self, budget: MemoryBudget | None, wanted_bytes: int, tenant: str | None) -> bool:
         """Whether so much memory is reserved now; waits for it. What was reserved before is given back first."""
         self.release()
         if budget is not None:
-            self.memory = await budget.take(wanted_bytes)
+            self.memory = await budget.take(wanted_bytes, tenant)
         return budget is None or self.memory is not None
 
 

@@ -11,13 +11,14 @@ from functools import partial
 
 import structlog
 
-from worker.engine.advance import advance
 from worker.engine.context import CallResources, Context, StepInput
+from worker.engine.interruption import Listener
 from worker.engine.kept_outcome import OutcomeStore
 from worker.engine.row_writer import HeldClaim, Publisher, RowWriter
 from worker.engine.submission import report_health
 from worker.errors import ClaimLostError
 from worker.health.verdict import IGNORED
+from worker.jobs.file_keys import job_folder
 from worker.jobs.job import Job, Stage
 from worker.ledger.base import Claim, Ledger
 from worker.net.away import GrowingPause, is_permanent
@@ -32,7 +33,7 @@ RENEWALS = 3  # a lease is renewed this many times while it lasts
 
 @dataclass(frozen=True)
 class DispatcherOptions:
-    """The queues of a dispatcher, its lease, and its limits. Seconds."""
+    """The queues of a dispatcher at its start, its lease, and its limits. Seconds."""
 
     queues: Sequence[str]
     lease_s: float
@@ -47,12 +48,13 @@ class Dispatcher:
     def __init__(self, ledger: Ledger, context: Context, publisher: Publisher, options: DispatcherOptions) -> None:
         self._ledger, self._context, self._options = ledger, context, options
         self._writer = RowWriter(ledger, publisher, OutcomeStore(context.store), options.lease_s)
+        self._listener = Listener(ledger, context, options.monotonic)
         self._held: dict[str, tuple[HeldClaim, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._claim_pause = GrowingPause(1.0, 30.0)  # after errors that come again at each try
-        self._rounds = 0
+        self._all_queues, self._rounds = list(options.queues), 0
         self._stopping = False
-        self._renewing: asyncio.Task[None] | None = None
+        self._background = list[asyncio.Task[None]]()
 
     @property
     def jobs(self) -> Mapping[str, Job]:
@@ -65,7 +67,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim and advance until `stop` is called; an unreachable ledger is waited for."""
-        self._renewing = asyncio.create_task(self._renew())
+        self._background = [asyncio.create_task(self._renew()), asyncio.create_task(self._listener.run())]
         while not self._stopping:
             await self.run_once()
 
@@ -83,11 +85,11 @@ class Dispatcher:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        if self._renewing:
-            self._renewing.cancel()
+        for task in self._background:
+            task.cancel()
 
     def _must_finish(self, held: HeldClaim) -> bool:
-        return held.is_submitting or self._context.fetcher.is_uploading(held.job.id)
+        return held.is_submitting or self._context.fetcher.is_uploading(job_folder(held.job))
 
     async def idle(self, timeout_s: float | None = None) -> None:
         """Return when the claims that are held now have been released, or after `timeout_s`."""
@@ -112,11 +114,17 @@ class Dispatcher:
             return
         await self._sleep(self._options.idle_s if wait is None else min(wait, self._options.idle_s))
 
+    def add_queue(self, queue: str) -> None:
+        """Also claim the rows of this queue. Call it on the dispatcher's loop."""
+        if queue not in self._all_queues:
+            self._all_queues.append(queue)
+        self.wake()
+
     def _queues(self) -> Sequence[str]:
         """The queues, another one first each time, so that none starves the others."""
         self._rounds += 1
-        first = self._rounds % max(1, len(self._options.queues))
-        return [*self._options.queues[first:], *self._options.queues[:first]]
+        first = self._rounds % max(1, len(self._all_queues))
+        return [*self._all_queues[first:], *self._all_queues[:first]]
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0 and not self._wake.is_set():
@@ -176,7 +184,7 @@ class Dispatcher:
             step_input = self._step_input(held, strikes, intent_is_ours, resources)
             if intent_is_ours and held.job.stage == Stage.SUBMITTING:
                 await self._check_claim(held)
-            transition = await advance(self._context, held.job, step_input)
+            transition = await self._listener.step(held, step_input)
             is_released = await self._writer.write(held, transition)
             if resources.verdict and held.job.attempt:
                 await report_health(self._context, held.job.attempt, resources)
@@ -205,6 +213,10 @@ class Dispatcher:
         while True:
             await asyncio.sleep(self._options.lease_s / RENEWALS)
             await self.renew_once()
+
+    async def listen_once(self) -> None:
+        """Interrupt the steps of jobs that were cancelled, or are past their deadlines, meanwhile. `run` repeats it."""
+        await self._listener.listen_once()
 
     async def renew_once(self) -> None:
         """Renew the lease of every claim; cancel the jobs that another worker has claimed. `run` repeats it."""

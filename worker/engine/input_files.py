@@ -21,9 +21,11 @@ from worker.files.input_refs import is_inline, row_name
 from worker.files.inputs import InputFiles
 from worker.files.media import Media
 from worker.files.memory_budget import MB
+from worker.files.slots import BUSY
+from worker.files.spool import DISK
 from worker.jobs.file_arguments import FileArgument
 from worker.jobs.job import Attempt, FileKind, Job, Kind, Stage
-from worker.routing.retry import FILE_TRIES, Again, Elsewhere, after_attempt, backoff_s, leads_elsewhere
+from worker.routing.retry import FETCH_TRIES, FILE_TRIES, Again, Elsewhere, after_attempt, backoff_s, leads_elsewhere
 from worker.routing.routes import RouteOption, name_of
 
 FILES_MOST_BYTES = 100 * MB  # of one call together
@@ -37,7 +39,7 @@ _AS_PIECE: Mapping[FileKind, Kind] = {
 async def reserve_memory(context: Context, job: Job, resources: CallResources, option: RouteOption) -> bool:
     """Whether memory for the whole call is reserved now; waits for it."""
     wanted_bytes = _call_bytes(context, job, option, _most_bytes(context, job, option, resources))
-    return await resources.reserve(context.memory, wanted_bytes)
+    return await resources.reserve(context.memory, wanted_bytes, job.options.tenant)
 
 
 def retry_soon(context: Context, job: Job, why: str) -> Transition:
@@ -55,7 +57,8 @@ def has_files(context: Context, job: Job, option: RouteOption) -> bool:
 async def fetch_files(context: Context, job: Job, step_input: StepInput, option: RouteOption) -> Job | Transition:
     """The job with its uploads, and its other files among the resources; or what follows when they cannot be had."""
     is_large = context.inputs is not None and bool(large_to_upload(context, job, option))
-    if is_large and context.inputs and not context.inputs.begin_large():
+    tenant = job.options.tenant
+    if is_large and context.inputs and not context.inputs.begin_large(tenant):
         return retry_soon(context, job, "other large files are on their way now")
     resources, urls = step_input.resources, uploaded(job, option.route.provider)
     most_bytes = _most_bytes(context, job, option, resources)
@@ -69,10 +72,12 @@ async def fetch_files(context: Context, job: Job, step_input: StepInput, option:
             return Transition(job.move(Stage.ACCEPTED), NOW, "its files are large")
         if error.provider == option.route.provider:
             return _upload_failed(context, job, step_input, option, error)
+        if error.kind == BUSY:
+            return retry_soon(context, job, error.message)
         return _fetch_failed(job, step_input.later(), option, error)
     finally:
         if is_large and context.inputs:
-            context.inputs.end_large()
+            context.inputs.end_large(tenant)
     if resources.memory:
         file_bytes = sum(len(file.data) for file in resources.files)
         resources.memory.shrink(_call_bytes(context, job, option, file_bytes))
@@ -104,12 +109,13 @@ async def _files(context: Context, job: Job, option: RouteOption, most_bytes: in
     if context.inputs is None:
         raise RequestRefusedError(f"{files[0].parameter}: files cannot be brought on this worker", kind="inputs")
     refs, labels = [file.ref for file in files], [file.path for file in files]
-    return await context.inputs.bring(refs, most_bytes=most_bytes, labels=labels)
+    return await context.inputs.bring(refs, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
 
 
 def _fetch_failed(job: Job, step_input: StepInput, option: RouteOption, error: ExternalServiceError) -> Transition:
-    """A file of the call cannot be had: now, or at all."""
-    if isinstance(error, ServiceUnavailableError | RateLimitError) and job.tries < FILE_TRIES:
+    """A file of the call cannot be had: now, or at all. A full disk of ours is waited for longer than a server."""
+    most = FETCH_TRIES if error.kind == DISK else FILE_TRIES
+    if isinstance(error, ServiceUnavailableError | RateLimitError) and job.tries < most:
         pause_s = backoff_s(job.tries + 1)
         return Transition(job.move(Stage.ACCEPTED, tries=job.tries + 1), pause_s, f"a file of it: {error.message}")
     why = f"{option.route.provider} was not asked: {error.message}"
@@ -178,7 +184,7 @@ async def _pictures(
     if files := pictures_to_upload(context, job, option):
         put = context.provider(option.route.provider).upload
         refs, labels = [file.ref for file in files], [_label(job, file) for file in files]
-        found = await inputs.as_urls(refs, put, most_bytes=most_bytes, labels=labels)
+        found = await inputs.as_urls(refs, put, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
         urls |= zip(refs, found, strict=True)
 
 
@@ -187,7 +193,8 @@ async def _large(context: Context, inputs: InputFiles, job: Job, option: RouteOp
     for file in large_to_upload(context, job, option):
         if row_name(file.ref) not in urls:
             put = context.provider(option.route.provider).upload
-            url = await inputs.hand_over(file.ref, put, kind=_AS_PIECE[file.kind], name=_label(job, file))
+            kind, name, tenant = _AS_PIECE[file.kind], _label(job, file), job.options.tenant
+            url = await inputs.hand_over(file.ref, put, kind=kind, name=name, tenant=tenant)
             urls[row_name(file.ref)] = url
 
 

@@ -57,7 +57,7 @@ class OutcomeStore:
     async def put(self, job: Job) -> bool:
         """Keep the outcome of the last attempt. False when the store cannot take it either."""
         try:
-            await self._store.put(_key(job), BytesIO(_dump(job).encode()), "application/json")
+            await self._store.put(outcome_key(job), BytesIO(_dump(job).encode()), "application/json")
         except Exception:  # the outer rim: a store that fails must not stop the writes to the ledger
             log.warning("outcome_not_kept", job=job.id, exc_info=True)
             return False
@@ -66,20 +66,16 @@ class OutcomeStore:
     async def get(self, job: Job) -> Job | None:
         """The row that the submission of the last attempt led to. Raises an `ExternalServiceError`."""
         try:
-            return load_job(b"".join([part async for part in self._store.read(_key(job))]))
+            return load_job(b"".join([part async for part in self._store.read(outcome_key(job))]))
         except KeyError:
             return None
 
     async def drop(self, job: Job) -> None:
         """Remove it: the row has it."""
         try:
-            await self._store.delete(_key(job))
+            await self._store.delete(outcome_key(job))
         except Exception:  # the outer rim: what stays behind is small, and does no harm
             log.warning("outcome_not_removed", job=job.id, exc_info=True)
-
-
-def _key(job: Job) -> str:
-    return outcome_key(job.id, job.attempts[-1].number)
 
 
 def _dump(job: Job) -> str:

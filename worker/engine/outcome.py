@@ -17,6 +17,7 @@ from worker.engine.spending import affordable_routes
 from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavailableError, SubmitUnknownError
 from worker.jobs.answers import AnswerFaults
 from worker.jobs.cost import NOTHING_BILLED
+from worker.jobs.file_keys import job_folder
 from worker.jobs.job import Job, Observation, Stage
 from worker.money.cost import cost_of
 from worker.providers.base import RUN_CANCELLED, CancelResult, Reply, RunFailure
@@ -103,7 +104,10 @@ async def save_answer(
     observed = Observation(True, progress=1.0, progress_estimated=False, logs=job.observed.logs)
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}
     if outcome.files:
-        return await _store_inline(context, job, outcome.files, changes, step_input)
+        step_input.resources.paid = job
+        transition = await _store_inline(context, job, outcome.files, changes, step_input)
+        step_input.resources.paid = None
+        return transition
     check = context.checks.get(job.task)
     answer = check.check(job.request, outcome.output) if check else outcome.output
     if isinstance(answer, AnswerFaults):
@@ -119,7 +123,7 @@ async def _store_inline(
     """Store files that came inside an answer. They are nowhere else, so an unreachable store is tried for minutes."""
     for pause_s in (*STORE_PAUSES_S, None):
         try:
-            artefacts = await context.fetcher.keep_all(job.id, files, step_input.served.pieces)
+            artefacts = await context.fetcher.keep_all(job_folder(job), files, step_input.served.pieces)
         except (ServiceUnavailableError, OSError) as error:  # a full disk is an OSError
             if pause_s is None:
                 final = ServiceUnavailableError(f"a paid piece could not be kept: {error}")

@@ -1,8 +1,8 @@
 """Downloads one file into a spool. The class of its error says whether another try may help.
 
 Redirects are followed here and not by the client, so that each address is checked; no content encoding is requested.
-`worker.net.public` says which addresses are allowed. No message quotes a query, a login, or anything that a server
-sent.
+`worker.net.public` says which addresses are allowed, `worker.net.pace` how slow a server may be. No message quotes a
+query, a login, or anything that a server sent.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import httpx
 from worker.errors import BrokenPieceError, ExternalServiceError, RateLimitError, ServiceUnavailableError
 from worker.files.pieces import FoundFile
 from worker.files.spool import Spool
+from worker.net.pace import PACE, Pace, TooSlowError, least_throughput
 from worker.net.public import PrivateAddressError
 
 _REDIRECTS = 5
@@ -25,9 +26,12 @@ _PASSING = frozenset({404, 408, 425})  # 404: a CDN may not have it yet, seconds
 _SAFE_WORDS = (httpx.ConnectError, httpx.ConnectTimeout)  # the text of others may quote a URL, or what a server sent
 
 
-async def download(client: httpx.AsyncClient, found: FoundFile, spool: Spool, total_s: float) -> None:
-    """Download the whole file within `total_s` seconds.
+async def download(
+    client: httpx.AsyncClient, found: FoundFile, spool: Spool, total_s: float, pace: Pace = PACE
+) -> None:
+    """Download the whole file within `total_s` seconds, at no less than this pace.
 
+    A server that is slower leads to a `ServiceUnavailableError` of kind `too_slow`.
     Raises `ServiceUnavailableError` or `RateLimitError` when a later try may succeed, `BrokenPieceError` when none
     will; its `kind` is `inside`, `address`, `redirects`, `status`, `encoding` or `too_large`.
     """
@@ -35,26 +39,27 @@ async def download(client: httpx.AsyncClient, found: FoundFile, spool: Spool, to
         return await _inline(found, spool)
     try:
         async with asyncio.timeout(total_s):
-            await _follow(client, found, spool)
+            await _follow(client, found, spool, pace)
     except httpx.UnsupportedProtocol as error:
         kind = "inside" if isinstance(error.__cause__, PrivateAddressError) else "address"
         raise BrokenPieceError(f"{found.label}: {error}", kind=kind) from error
     except (httpx.InvalidURL, UnicodeError) as error:  # the client parses redirects, too
         raise BrokenPieceError(f"{found.label}: {_shown(found.url)} leads to no URL", kind="address") from error
     except TimeoutError as error:
-        message = f"{found.label}: {_shown(found.url)} took more than {total_s:g} s"
+        why = str(error) if isinstance(error, TooSlowError) else f"took more than {total_s:g} s"
+        message = f"{found.label}: {_shown(found.url)}: {why}"
         raise ServiceUnavailableError(message, kind="too_slow") from error
     except httpx.HTTPError as error:
         reason = (str(error) if isinstance(error, _SAFE_WORDS) else "") or type(error).__name__
         raise ServiceUnavailableError(f"{found.label}: {_shown(found.url)} could not be fetched ({reason})") from error
 
 
-async def _follow(client: httpx.AsyncClient, found: FoundFile, spool: Spool) -> None:
+async def _follow(client: httpx.AsyncClient, found: FoundFile, spool: Spool, pace: Pace) -> None:
     url = _checked(found.url)
     for _ in range(_REDIRECTS + 1):
         async with client.stream("GET", url, headers=_HEADERS, follow_redirects=False) as response:
             if not response.has_redirect_location:
-                return await _take(response, found, spool)
+                return await _take(response, found, spool, pace)
             url = _checked(response.headers["location"], url)
     message = f"{found.label}: {_shown(found.url)} redirects more than {_REDIRECTS} times"
     raise BrokenPieceError(message, kind="redirects")
@@ -75,15 +80,22 @@ def _checked(text: str, base: httpx.URL | None = None) -> httpx.URL:
     return url
 
 
-async def _take(response: httpx.Response, found: FoundFile, spool: Spool) -> None:
+async def _take(response: httpx.Response, found: FoundFile, spool: Spool, pace: Pace) -> None:
     if response.status_code != 200:
         raise _refusal(response, found)
     if response.headers.get("content-encoding", "identity") != "identity":
         raise BrokenPieceError(f"{found.label}: sent in an encoding that was not asked for", kind="encoding")
     promised = _length(response)
     spool.expect(promised or 0)
-    async for chunk in response.aiter_bytes(_CHUNK_BYTES):
-        await spool.write(chunk)
+    pending = bytearray()
+    async with asyncio.timeout(None if promised is None else pace.total_s(promised)), least_throughput(pace) as count:
+        async for chunk in response.aiter_bytes():  # as they come: larger chunks would hide a slow server
+            count(len(chunk))
+            pending += chunk
+            if len(pending) >= _CHUNK_BYTES:
+                await spool.write(bytes(pending))
+                pending.clear()
+        await spool.write(bytes(pending))
     if promised is not None and spool.bytes != promised:
         raise ServiceUnavailableError(f"{found.label}: cut short, {spool.bytes} of {promised} bytes")
 

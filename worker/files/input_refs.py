@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
@@ -17,6 +17,7 @@ from config.settings import GatewaySettings
 from worker.errors import RequestRefusedError
 from worker.files.signing import ExpiredSignatureError, WrongSignatureError, verify
 from worker.jobs.file_keys import BadKeyError, checked
+from worker.jobs.file_owners import FileOwners
 from worker.net.public import AddressPolicy, ForeignAddressError
 
 _KEY = re.compile(r"jobs/[A-Za-z0-9_./-]+")
@@ -42,7 +43,7 @@ class OwnUrls:
 
     def __init__(self, gateway: GatewaySettings, clock: Callable[[], float] = time.time) -> None:
         """URLs under the public URL, signed with the secret. Without a secret there are none."""
-        self._root = _place(f"{gateway.public_url}/files/")
+        self.owners = FileOwners(gateway.public_url)
         self._secret, self._clock = gateway.secret, clock
 
     def key_of(self, url: str) -> str | None:
@@ -50,19 +51,27 @@ class OwnUrls:
 
         Raises `BadKeyError`, `WrongSignatureError` or `ExpiredSignatureError`.
         """
-        place = _place(url)
-        if self._secret is None or place is None or self._root is None or not place[1].startswith(self._root[1]):
+        key = self.owners.key_in(url)
+        if self._secret is None or key is None:
             return None
-        if place[0] != self._root[0]:
-            return None
-        key, query = unquote(place[1].removeprefix(self._root[1])), parse_qs(urlsplit(url).query)
+        query = parse_qs(urlsplit(url).query)
         expires, signature = (query.get(name, [""])[-1] for name in ("expires", "signature"))
         verify(self._secret.get_secret_value(), key, expires, signature, self._clock())
         return key
 
 
-def read_ref(ref: str, own: OwnUrls, label: str) -> StoredFile | ForeignUrl:
-    """What a reference names. Raises `RequestRefusedError` of kind `address` or `signature`; `label` is its field."""
+def read_ref(ref: str, own: OwnUrls, label: str, tenant: str | None = None) -> StoredFile | ForeignUrl:
+    """What a reference names in a job of this tenant. `label` is its field.
+
+    Raises `RequestRefusedError` of kind `address`, `signature` or `tenant`.
+    """
+    found = _read(ref, own, label)
+    if problem := own.owners.problem(ref, tenant):
+        raise RequestRefusedError(f"{label}: {problem}", kind="tenant")
+    return found
+
+
+def _read(ref: str, own: OwnUrls, label: str) -> StoredFile | ForeignUrl:
     try:
         if _KEY.fullmatch(ref):
             return StoredFile(checked(ref))
@@ -98,15 +107,3 @@ def row_name(ref: str) -> str:
 def is_inline(ref: str) -> bool:
     """Whether the reference is the file itself."""
     return ref[:5].lower() == "data:"
-
-
-def _place(url: str) -> tuple[tuple[str, str, int], str] | None:
-    """Scheme, host and port in one spelling, and the path; None if it is no URL."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-    except ValueError:
-        return None
-    if parts.username or parts.password or not parts.hostname:
-        return None
-    return (parts.scheme, parts.hostname, port), parts.path

@@ -5,6 +5,7 @@ try may cure (a server or our store is away) is raised as it is.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,9 +25,11 @@ from worker.files.input_refs import OwnUrls, StoredFile, is_inline, may_be_hande
 from worker.files.landing import Landing
 from worker.files.media import Media
 from worker.files.pieces import FoundFile
+from worker.files.slots import SharedSlots, SlotUser, host_of
 from worker.files.spool import Spool
 from worker.files.verify import Verifier
 from worker.jobs.job import Kind, Piece
+from worker.net.pace import PACE, Pace, least_throughput
 from worker.net.public import AddressPolicy
 
 T = TypeVar("T")
@@ -36,18 +39,19 @@ UploadLarge = Callable[[Path], Awaitable[str]]  # the same of a file on this dis
 
 @dataclass(frozen=True)
 class InputLimits:
-    """Seconds for all files of a call, how many calls at a time in this process, and the folder of large files.
+    """Seconds for all files of a call, how many files at a time in this process, and the folder of large files.
 
     `large_…` are of weights and archives that go by the disk, each by itself.
     """
 
     total_s: float = 60
-    concurrent: int = 8
+    concurrent: int = 16
     large_bytes: int = 2_048_000_000
     large_s: float = 900
     large_concurrent: int = 2
     archive: ArchiveLimits = field(default_factory=ArchiveLimits)
     folder: Path | None = None
+    pace: Pace = PACE
 
 
 class InputFiles:
@@ -67,8 +71,9 @@ class InputFiles:
     ) -> None:
         self._client, self._store, self._verifier, self._own, self._policy = client, store, verifier, own, policy
         self._limits = limits or InputLimits()
-        self._slots = asyncio.Semaphore(self._limits.concurrent)
-        self._large_slots, self._large_jobs = asyncio.Semaphore(self._limits.large_concurrent), 0
+        self._slots = SharedSlots(self._limits.concurrent)
+        self._large_slots = SharedSlots(self._limits.large_concurrent, patience_s=self._limits.large_s)
+        self._large_jobs: Counter[str | None] = Counter()
 
     async def bring(
         self,
@@ -78,15 +83,16 @@ class InputFiles:
         kind: Kind = "image",
         fit: ImageLimits | None = None,
         labels: Sequence[str] = (),
+        tenant: str | None = None,
     ) -> tuple[Media, ...]:
         """The files, in the order of their references; a reference that is named twice is brought once.
 
         Together they have `most_bytes` at most, before each is fitted to `fit`. `labels` are what
         messages call them: `images.0`. Raises `RequestRefusedError` of kind `address`, `inside`, `redirects`, `status`,
-        `encoding`, `too_large`, `too_slow`, `too_many_pixels`, `bomb`, `wrong_type`, `broken`, `signature` or
-        `missing`; `ServiceUnavailableError` or `RateLimitError` where a later try may succeed.
+        `encoding`, `too_large`, `too_slow`, `too_many_pixels`, `bomb`, `wrong_type`, `broken`, `signature`,
+        `tenant` or `missing`; `ServiceUnavailableError` or `RateLimitError` where a later try may succeed.
         """
-        media = await self._bring(_once_each(refs, labels), most_bytes, kind, fit)
+        media = await self._bring(_once_each(refs, labels), most_bytes, kind, fit, tenant)
         return tuple(media[ref] for ref in refs)
 
     def must_be_brought(self, ref: str) -> bool:
@@ -102,6 +108,7 @@ class InputFiles:
         kind: Kind = "image",
         fit: ImageLimits | None = None,
         labels: Sequence[str] = (),
+        tenant: str | None = None,
     ) -> tuple[str, ...]:
         """URLs that a provider can fetch: public ones unchanged, all other files brought and uploaded, once each.
 
@@ -110,31 +117,37 @@ class InputFiles:
         rest = {
             ref: label for ref, label in _once_each(refs, labels).items() if not may_be_handed_on(ref, self._policy)
         }
-        media = await self._bring(rest, most_bytes, kind, fit)
+        media = await self._bring(rest, most_bytes, kind, fit, tenant)
         urls = {ref: await upload(each) for ref, each in media.items()}
         return tuple(urls.get(ref, ref) for ref in refs)
 
-    def begin_large(self) -> bool:
-        """Whether one more job may bring large files now. Each such job holds a claim while it waits."""
-        if self._large_jobs >= 2 * self._limits.large_concurrent:
+    def begin_large(self, tenant: str | None = None) -> bool:
+        """Whether one more job may bring large files now. Each such job holds a claim while it waits.
+
+        Half of them at most are of one tenant.
+        """
+        most = 2 * self._limits.large_concurrent
+        if self._large_jobs.total() >= most or (tenant and 2 * self._large_jobs[tenant] >= most):
             return False
-        self._large_jobs += 1
+        self._large_jobs[tenant] += 1
         return True
 
-    def end_large(self) -> None:
+    def end_large(self, tenant: str | None = None) -> None:
         """A job that began to bring large files has ended that, with or without them."""
-        self._large_jobs -= 1
+        self._large_jobs[tenant] -= 1
 
-    async def hand_over(self, ref: str, upload: UploadLarge, *, kind: Kind, name: str) -> str:
+    async def hand_over(
+        self, ref: str, upload: UploadLarge, *, kind: Kind, name: str, tenant: str | None = None
+    ) -> str:
         """Bring a large file (an archive has the kind `file`) to the disk, upload it from there, and return its URL.
 
         It is never whole in memory. `name` is what messages call it. Raises what `bring` and `upload` raise.
         """
         found = FoundFile(Piece(name, kind, name), 0, "")
-        async with self._large_slots:
+        async with self._large_slots.take(SlotUser(tenant)):
             with Landing(found.label, self._limits.large_bytes, self._limits.folder) as landing:
                 until = asyncio.get_running_loop().time() + self._limits.large_s
-                await self._fill(_Wanted(ref, found), landing.spool, _Budget(self._limits.large_bytes), until)
+                await self._fill(_Wanted(ref, found, tenant), landing.spool, _Budget(self._limits.large_bytes), until)
                 ending = await self._ending_of(found, landing.spool)
                 return await upload(landing.named(f"{kind}.{ending}"))
 
@@ -149,16 +162,21 @@ class InputFiles:
             return (await asyncio.to_thread(see_archive, spool.file, self._limits.archive)).form.ending
 
     async def _bring(
-        self, labels: Mapping[str, str], most_bytes: int, kind: Kind, fit: ImageLimits | None
+        self, labels: Mapping[str, str], most_bytes: int, kind: Kind, fit: ImageLimits | None, tenant: str | None
     ) -> dict[str, Media]:
-        wanted = [_Wanted(ref, FoundFile(Piece(label, kind, label), 0, "")) for ref, label in labels.items()]
+        wanted = [_Wanted(ref, FoundFile(Piece(label, kind, label), 0, ""), tenant) for ref, label in labels.items()]
         budget = _Budget(most_bytes)
-        async with self._slots:
-            with ExitStack() as stack:
-                spools = [(each, stack.enter_context(self._spool(each, budget))) for each in wanted]
-                until = asyncio.get_running_loop().time() + self._limits.total_s
-                await _all([self._fill(each, spool, budget, until) for each, spool in spools])
-                return {each.ref: await self._checked(each, spool, fit) for each, spool in spools}
+        with ExitStack() as stack:
+            spools = [(each, stack.enter_context(self._spool(each, budget))) for each in wanted]
+            until = asyncio.get_running_loop().time() + self._limits.total_s
+            await _all([self._fill_in_slot(each, spool, budget, until, tenant) for each, spool in spools])
+            return {each.ref: await self._checked(each, spool, fit) for each, spool in spools}
+
+    async def _fill_in_slot(
+        self, wanted: "_Wanted", spool: Spool, budget: "_Budget", until: float, tenant: str | None
+    ) -> None:
+        async with self._slots.take(SlotUser(tenant, host_of(wanted.ref))):
+            await self._fill(wanted, spool, budget, until)
 
     def _spool(self, wanted: "_Wanted", budget: "_Budget") -> Spool:
         return Spool(wanted.found.label, budget.most_bytes, self._limits.folder, "")
@@ -166,18 +184,23 @@ class InputFiles:
     async def _fill(self, wanted: "_Wanted", spool: Spool, budget: "_Budget", until: float) -> None:
         found = wanted.found
         with _as_refusal(found.label):
-            source = read_ref(wanted.ref, self._own, found.label)
+            source = read_ref(wanted.ref, self._own, found.label, wanted.tenant)
             if isinstance(source, StoredFile):
                 await self._read(spool, source.key, found.label)
             else:
                 left_s = max(0.0, until - asyncio.get_running_loop().time())
-                await download(self._client, replace(found, url=source.url), spool, round(left_s, 3))
+                file = replace(found, url=source.url)
+                await download(self._client, file, spool, round(left_s, 3), self._limits.pace)
         budget.take(found.label, spool.bytes)
 
     async def _read(self, spool: Spool, key: str, label: str) -> None:
         try:
-            async for chunk in self._store.read(key):
-                await spool.write(chunk)
+            async with least_throughput(self._limits.pace) as count:
+                async for chunk in self._store.read(key):
+                    count(len(chunk))
+                    await spool.write(chunk)
+        except TimeoutError as error:
+            raise ServiceUnavailableError(f"{label}: our store is {error}", kind="store") from error
         except KeyError as error:
             raise RequestRefusedError(f"{label}: our store has no file {key}", kind="missing") from error
 
@@ -198,6 +221,7 @@ class InputFiles:
 class _Wanted:
     ref: str
     found: FoundFile  # as messages call it
+    tenant: str | None = None
 
 
 class _Budget:

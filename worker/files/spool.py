@@ -1,18 +1,25 @@
 """A file while it is downloaded: counted, hashed, limited in size, removed when closed.
 
-A small file stays in memory, a large one is a temporary file on the disk.
+A small file stays in memory, a large one is a temporary file on the disk. A full temporary folder is a passing error.
 """
 
 import asyncio
 import hashlib
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, cast
 
-from worker.errors import BrokenPieceError
+import structlog
 
-_IN_MEMORY_BYTES = 2 << 20
+from worker.errors import BrokenPieceError, ServiceUnavailableError
+
+log = structlog.get_logger(__name__)
+
+DISK = "disk"  # the `kind` of the error of a temporary folder that takes no file now
+_IN_MEMORY_BYTES = 1 << 20
 
 
 class Spool:
@@ -32,18 +39,23 @@ class Spool:
         """
         self._label, self._limit_bytes, self._setting = label, limit_bytes, setting
         self._hash = hashlib.sha256()
-        self._file = path.open("w+b") if path else _temporary(folder)
+        with as_disk_error():
+            self._file = path.open("w+b") if path else _temporary(folder)
         self.bytes = 0
 
     async def write(self, chunk: bytes) -> None:
-        """Add a chunk; `BrokenPieceError` past the limit. Writes to the disk run in a thread."""
+        """Add a chunk. Writes to the disk run in a thread.
+
+        Raises `BrokenPieceError` past the limit, and `ServiceUnavailableError` of kind `disk` for a full disk.
+        """
         self.expect(self.bytes + len(chunk))
         self.bytes += len(chunk)
         self._hash.update(chunk)
-        if self.bytes <= _IN_MEMORY_BYTES:
-            self._file.write(chunk)
-        else:
-            await asyncio.to_thread(self._file.write, chunk)
+        with as_disk_error():
+            if self.bytes <= _IN_MEMORY_BYTES:
+                self._file.write(chunk)
+            else:
+                await asyncio.to_thread(self._file.write, chunk)
 
     def expect(self, size: int) -> None:
         """Raise `BrokenPieceError` when a file of so many bytes is too large."""
@@ -54,7 +66,8 @@ class Spool:
     @property
     def file(self) -> BinaryIO:
         """The bytes as a file, from their beginning. A file with a path is complete on the disk."""
-        self._file.seek(0)
+        with as_disk_error():  # writes what is buffered
+            self._file.seek(0)
         return cast(BinaryIO, self._file)
 
     @property
@@ -66,7 +79,20 @@ class Spool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError:  # a full disk does not take what is still buffered; the file is removed anyway
+            log.warning("temporary_file_not_closed", exc_info=True)
+
+
+@contextmanager
+def as_disk_error() -> Iterator[None]:
+    """An `OSError` of the temporary folder as `ServiceUnavailableError` of kind `disk`: a later try may succeed."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ServiceUnavailableError(f"the temporary folder of the worker failed: {why}", kind=DISK) from error
 
 
 def _temporary(folder: Path | None) -> IO[bytes]:

@@ -35,8 +35,8 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
     `WebhookSecretMissingError` if KILNHAND_WEBHOOKS is on.
     """
     checks: dict[str, Check] = {}
-    metrics, ledger = Metrics(), open_redis_ledger(settings.redis.ledger)
-    health = open_redis_health(settings.redis.ledger, policy_of(settings.health))
+    metrics, ledger = Metrics(), open_redis_ledger(settings.redis.ledger, settings.redis.own_keys)
+    health = open_redis_health(settings.redis.ledger, policy_of(settings.health), settings.redis.own_keys)
     keys = open_downloads(2, connect_s=5, read_s=5)
 
     @asynccontextmanager

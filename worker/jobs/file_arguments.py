@@ -32,9 +32,9 @@ class FileArgument:
 
 def file_arguments(step: Step) -> tuple[FileArgument, ...]:
     """The files of a step, in the order of its arguments."""
-    leaves = dict(_leaves(step.arguments))
-    recorded = _unrecorded(leaves) if step.files is None else step.files
-    return tuple(FileArgument(path, recorded[path], ref) for path, ref in leaves.items() if path in recorded)
+    texts = dict(leaves(step.arguments))
+    recorded = _unrecorded(texts) if step.files is None else step.files
+    return tuple(FileArgument(path, recorded[path], ref) for path, ref in texts.items() if path in recorded)
 
 
 def recorded_files(request: BaseModel, arguments: Mapping[str, Any]) -> dict[str, FileKind]:
@@ -50,7 +50,7 @@ def recorded_files(request: BaseModel, arguments: Mapping[str, Any]) -> dict[str
         if name in by_field and not _names_files(_parts(request, name)):
             continue
         known = anywhere | by_field.get(name, {})
-        found |= {path: known[leaf] for path, leaf in _leaves(value, name) if leaf in known}
+        found |= {path: known[leaf] for path, leaf in leaves(value, name) if leaf in known}
     return found
 
 
@@ -94,16 +94,16 @@ def annotation_parts(parts: Any) -> Iterator[Any]:
         yield from annotation_parts(get_args(part))
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Every string inside a value, with its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
         for name, each in value.items():
-            yield from _leaves(each, f"{path}.{name}" if path else str(name))
+            yield from leaves(each, f"{path}.{name}" if path else str(name))
     elif isinstance(value, list | tuple):
         for n, each in enumerate(value):
-            yield from _leaves(each, f"{path}.{n}")
+            yield from leaves(each, f"{path}.{n}")
 
 
 def _unrecorded(leaves: Mapping[str, str]) -> dict[str, Any]:

@@ -1,10 +1,17 @@
-"""The keys of our own files: how they are made, and which are valid."""
+"""The keys of our own files: how they are made, which are valid, and whose file a key names.
+
+`jobs/t-{tenant}/{random}/{name}-{n}.{ending}`; without a tenant, `jobs/{random}/{name}-{n}.{ending}`. Versions before
+used the job's id in place of the tenant and the random part. A job id is no secret, and may be used again when its row
+is forgotten: an old URL would then show another job's file.
+"""
 
 import hashlib
 import re
 
 from worker.errors import KilnhandError
+from worker.jobs.job import Job
 
+OURS = "jobs/"  # the prefix of every key of a job's file
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _KEY_LENGTH = 512
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -23,18 +30,46 @@ def checked(key: str) -> str:
     return key
 
 
-def key_of(job_id: str, name: str, n: int, ending: str) -> str:
-    """The key of a job's file: `jobs/{job_id}/{name}-{n}.{ending}`, so that a second fetch replaces the first.
+def key_of(folder: str, name: str, n: int, ending: str) -> str:
+    """The key of a file in a job's folder. It is always the same, so that a second fetch replaces the first."""
+    return checked(f"{OURS}{folder}/{name}-{n}.{ending}")
 
-    In Celery a caller may choose the job id. If the id is not a valid file name, its SHA-256 is used.
+
+def job_folder(job: Job) -> str:
+    """The folder of a job's files under `jobs/`, below the one of its tenant.
+
+    The random part is on the row from its acceptance on. A row that a version before has written lacks it; then the
+    hash of id and creation time is used, which is no other job's either.
     """
-    return checked(f"jobs/{_folder(job_id)}/{name}-{n}.{ending}")
+    return in_tenant(job.options.tenant, job.folder or _birth(job))
 
 
-def outcome_key(job_id: str, attempt: int) -> str:
-    """The key of an attempt's outcome while the ledger is away. It is no file of a job: nobody gets a URL of it."""
-    return checked(f"outcomes/{_folder(job_id)}/{attempt}.json")
+def in_tenant(tenant: str | None, folder: str) -> str:
+    """A folder below its tenant's."""
+    return f"{tenant_folder(tenant)}/{folder}" if tenant else folder
 
 
-def _folder(job_id: str) -> str:
-    return job_id if _NAME.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()
+def tenant_folder(tenant: str) -> str:
+    """The folder of a tenant: its name, or a hash if the name is not a valid file name. No two tenants share one."""
+    return f"t-{tenant}" if _NAME.fullmatch(tenant) else f"h-{hashlib.sha256(tenant.encode()).hexdigest()}"
+
+
+def owner_of(key: str) -> str | None:
+    """The folder of the tenant that a file belongs to; None for a file of no tenant."""
+    parts = key.split("/")
+    return parts[1] if len(parts) > 3 else None
+
+
+def is_of_tenant(key: str, tenant: str | None) -> bool:
+    """Whether a file belongs to this tenant, or to none if `tenant` is None."""
+    return owner_of(key) == (tenant_folder(tenant) if tenant else None)
+
+
+def outcome_key(job: Job) -> str:
+    """The key of the last attempt's outcome while the ledger is away. Nobody gets a URL of it."""
+    return checked(f"outcomes/{_birth(job)}/{job.attempts[-1].number}.json")
+
+
+def _birth(job: Job) -> str:
+    """A hash that a job has for itself, also if its id is used again later."""
+    return hashlib.sha256(f"{job.id}\n{job.created_at}".encode()).hexdigest()[:32]

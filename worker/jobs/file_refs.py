@@ -10,11 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-from worker.jobs.file_keys import checked
+from worker.jobs.file_keys import OURS, checked
 from worker.jobs.job import FileKind
 from worker.jobs.request import file_url
 
-OURS = "jobs/"  # the prefix of every key in our store
 _SCHEMES = ("http://", "https://", "data:")
 
 

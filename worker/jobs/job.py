@@ -247,6 +247,9 @@ class Job:
     receipt: Receipt | None = None  # of a cancel, from the moment the provider is asked to stop
     history: tuple[HistoryEntry, ...] = ()
     message: Mapping[str, Any] = field(default_factory=dict)  # the Celery message that the closing one continues
+    # The random part of the keys of its files. A version before drops it when it writes the row; then the hash of the
+    # id and the creation time takes its place (`worker.jobs.file_keys`), and a file may be stored a second time.
+    folder: str = ""
 
     @property
     def is_final(self) -> bool:

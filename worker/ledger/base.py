@@ -124,6 +124,9 @@ class Ledger(Protocol):
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
         """Extend the claim of each (job id, fence) to at least a lease. Returns the ids whose claim is lost."""
 
+    async def cancelled(self, job_ids: Sequence[str]) -> set[str]:
+        """Those of these jobs whose rows have a cancel by now. For rows that are claimed."""
+
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
         """Write the row and extend the claim. Raises `ClaimLostError` when a newer claim exists."""
 

@@ -90,6 +90,10 @@ class MemoryLedger:
                 row.until = row.due = max(row.until, self._clock() + lease_s)
         return lost
 
+    async def cancelled(self, job_ids: Sequence[str]) -> set[str]:
+        """Those of these jobs whose rows have a cancel."""
+        return {job_id for job_id in job_ids if (row := self._row(job_id)) and CANCEL in row.signals}
+
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
         """Write the row and extend the claim."""
         row = self._held(claim, job)

@@ -104,6 +104,13 @@ class RedisLedger:
         lost = await self._script["renew"](keys=[], args=[self._prefix, int(lease_s * 1000), *pairs])
         return {job_id.decode() for job_id in lost}
 
+    async def cancelled(self, job_ids: Sequence[str]) -> set[str]:
+        """Those of these jobs whose rows have a cancel."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hexists(self._keys.job(job_id), f"signal:{CANCEL}")
+            return {job_id for job_id, has in zip(job_ids, await pipe.execute(), strict=True) if has}
+
     async def keep(self, claim: Claim, job: Job, lease_s: float) -> None:
         """Write the row and extend the claim."""
         await self._write(claim, job, "keep", lease_s)

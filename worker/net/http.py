@@ -8,6 +8,7 @@ docs/decisions/0001. Proxies of the environment are not used.
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,8 @@ from worker.net.public import AddressPolicy, ForeignAddressError, PolicyResolver
 _KEEPALIVE_S = 15.0  # servers close idle connections after a minute; a POST into a closing one is lost
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # aiohttp would add its own
 _LARGE_BYTES = 1 << 20
+_UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _AIOHTTP_ERRORS = (aiohttp.ClientError, OSError)  # OSError includes TimeoutError
 
 
@@ -67,13 +70,14 @@ class _AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self._session = self._session or _open_session(self._limit, self._policy)
         timeout = request.extensions.get("timeout", {})
+        url = _sendable_url(request)
         with _as_httpx_errors(request):
             if self._policy:
                 self._policy.check(request.url)
             async with asyncio.timeout(_send_timeout_s(timeout)):
                 response = await self._session.request(
                     request.method,
-                    URL(str(request.url), encoded=True),
+                    url,
                     headers=_headers(request),
                     data=_body(request),
                     skip_auto_headers=_NOT_ADDED,
@@ -118,6 +122,21 @@ def _open_session(limit: int, policy: AddressPolicy | None) -> aiohttp.ClientSes
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
     )
+
+
+def _sendable_url(request: httpx.Request) -> URL:
+    """The URL, once it and every header can be sent. Raises `httpx.LocalProtocolError`: nothing was sent.
+
+    aiohttp raises `ValueError` for them, as other code does after the answer, and quotes the value.
+    """
+    for name, value in request.headers.raw:
+        if _UNSENDABLE.search(value) or not _TOKEN.fullmatch(name):
+            shown = name.decode("ascii", "replace")[:50]
+            raise httpx.LocalProtocolError(f"the header {shown!r} has a character that no header may have")
+    try:
+        return URL(str(request.url), encoded=True)
+    except ValueError as error:
+        raise httpx.LocalProtocolError("the address is no URL") from error
 
 
 def _headers(request: httpx.Request) -> list[tuple[str, str]]:

@@ -32,7 +32,8 @@ from worker.providers.base import (
     RunStatus,
     SearchResult,
 )
-from worker.providers.fal.provider import Fal, _seconds
+from worker.providers.fal.answers import seconds_of
+from worker.providers.fal.provider import Fal
 
 ENDPOINT = "fal-ai/flux/schnell"
 CALL = Call("job-1", ENDPOINT, {"prompt": "a kiln", "image_size": "square"})
@@ -68,7 +69,7 @@ async def test_a_call_is_queued_runs_with_logs_and_ends_with_its_output(fal: Fal
 
 @pytest.mark.parametrize("timings", [None, [], {}, {"inference": "1"}, {"inference": 10**400}, {"inference": -1}])
 def test_an_impossible_duration_is_ignored(timings: Any) -> None:
-    assert _seconds(timings, "inference") is None
+    assert seconds_of(timings, "inference") is None
 
 
 AMBIGUOUS: list[dict[str, Any]] = [

@@ -72,7 +72,9 @@ class Pictures(FakeInputs):
 class Files(FakeFetcher):
     """Every promised piece comes."""
 
-    async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+    async def fetch_all(
+        self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece], *, tenant: str | None = None
+    ) -> tuple[Artefact, ...]:
         return tuple(replace(_FILE, name=piece.name, kind=piece.kind) for piece in pieces)
 
     async def keep_all(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:

@@ -10,6 +10,8 @@ NEWER: Mapping[str, str] = {
     "field version of a hash": "The version of rows that wrote it. The version before does not read it, and it stays 1 "
     "until a field is added whose loss does harm.",
     "key bad": "The rows that were set aside. It has an expiry; the version before never reads it.",
+    "Job.folder": "The random part of the keys of the job's files. Without it the hash of id and creation time is used: a file "
+    "may be stored twice, and both copies are under the job's tenant.",
     "Options.duplicates": "Whether a lost submission is made again. The version before makes it again once, whatever the "
     "option says. After it has written the row, this version decides by the price, as for a job without the option.",
     "Options.duplicates=allow": "See Options.duplicates: the field is ignored, so no row is unreadable because of it.",

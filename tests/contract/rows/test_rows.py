@@ -42,7 +42,9 @@ OPEN = [row for row in ROWS if row["stage"] not in {"completed", "failed", "canc
 class NamingFetcher(FakeFetcher):
     """Names a file after its piece, since these jobs promise different pieces."""
 
-    async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+    async def fetch_all(
+        self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece], *, tenant: str | None = None
+    ) -> tuple[Artefact, ...]:
         (found,) = await super().fetch_all(job_id, answer, pieces)
         return tuple(replace(found, name=piece.name, kind=piece.kind) for piece in pieces)
 

@@ -56,6 +56,20 @@ def test_a_truncated_answer_promises_more_than_it_brings(twin: Any) -> None:
     assert 0 < len(body) < promised and twin.count() == 1
 
 
+def test_a_file_may_come_byte_by_byte(twin: Any) -> None:
+    url = twin.make()["images"][0]["url"]
+    whole = twin.http.get(url).content
+    twin.script(call="file", what="drip", seconds=0)
+    assert twin.http.get(url).content == whole
+    twin.script(call="file", what="drip", seconds=60)
+    with twin.http.stream("GET", url, timeout=0.3) as answer:
+        got = b""
+        with pytest.raises(httpx.ReadTimeout):
+            for chunk in answer.iter_raw():
+                got += chunk
+    assert (answer.status_code, got) == (200, whole[:1])
+
+
 def test_a_hang_outlasts_the_caller(twin: Any) -> None:
     twin.script(call="submit", what="hang", seconds=60)
     with pytest.raises(httpx.ReadTimeout):

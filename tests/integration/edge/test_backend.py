@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from celery import Celery
+from celery.app.task import Context
 
 from worker.edge.states import LiveStates
 from worker.jobs.job import Job, Options, Step
@@ -45,6 +46,19 @@ def test_an_ending_never_changes(app: Celery, first: str, second: str) -> None:
     app.backend.store_result("t", ValueError("x") if first != "SUCCESS" else 1, first)
     app.backend.store_result("t", ValueError("y") if second != "SUCCESS" else 2, second)
     assert app.AsyncResult("t").state == first
+
+
+@pytest.mark.parametrize("first", ["FAILURE", "REVOKED", "RETRY"])
+def test_a_task_that_is_no_job_may_succeed_after_it_failed_as_in_celery(app: Celery, first: str) -> None:
+    @app.task(name="shop.charge", shared=False)
+    def charge() -> None: ...
+
+    request = Context({"id": "t", "task": "shop.charge"})
+    app.backend.store_result("t", ValueError("x"), first, request=request)
+    app.backend.store_result("t", 2, "SUCCESS", request=request)
+    assert (app.AsyncResult("t").state, app.AsyncResult("t").result) == ("SUCCESS", 2)
+    app.backend.store_result("t", ValueError("y"), "FAILURE", request=request)
+    assert app.AsyncResult("t").state == "SUCCESS"
 
 
 async def test_a_live_state_is_stored_as_celery_stores_its_own(app: Celery, redis_url: str) -> None:

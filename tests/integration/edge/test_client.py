@@ -9,6 +9,7 @@ from tasks.generation import text_to_image
 from tests.conftest import point_producer_at
 from worker import client
 from worker.edge.sending import producer
+from worker.errors import UnknownJobError
 from worker.jobs.job import Cost, Receipt, Stage
 from worker.ledger.redis import open_redis_ledger
 
@@ -88,3 +89,17 @@ def test_without_redis_it_raises_what_delay_raises(monkeypatch: pytest.MonkeyPat
         with pytest.raises(OperationalError, match="the ledger cannot be reached") as caught:
             call("x")
         assert "hunter22" not in str(caught.value)
+
+
+async def test_with_a_tenant_a_job_of_another_does_not_exist(job_id: str, redis_url: str) -> None:
+    acmes = str(text_to_image.delay(prompt="x", model="flux-dev", tenant="acme").id)
+    for wrong in (acmes, job_id, "nope"):
+        assert (client.status(wrong, tenant="other"), client.result(wrong, tenant="other")) == (None, None)
+        with pytest.raises(UnknownJobError):
+            client.cancel(wrong, tenant="other")
+    row = producer().row(acmes)
+    assert row and not row.signals, "nothing was cancelled"
+    seen = client.status(acmes, tenant="acme")
+    assert seen and seen.tenant == "acme", "also before a worker has accepted it"
+    assert client.cancel(acmes, tenant="acme").state == "QUEUED"
+    assert client.status(acmes), "without a tenant every job is known"

@@ -11,6 +11,7 @@ import pytest
 import redis
 from celery import Task, group
 from celery.backends.redis import RedisBackend
+from celery.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
 from tasks.generation import text_to_image
@@ -45,6 +46,16 @@ def test_the_row_is_written_before_the_message(client: redis.Redis, monkeypatch:
     monkeypatch.setattr(Task, "apply_async", publish)
     text_to_image.delay(prompt="x")
     assert seen == [(Stage.SENT, [])]
+
+
+def test_eager_mode_is_refused_before_anything_is_sent(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImproperlyConfigured, match="caller's process"):
+        text_to_image.apply(kwargs={"prompt": "x"})
+    monkeypatch.setitem(app.conf, "task_always_eager", True)
+    for send in (text_to_image.delay, lambda **fields: group(text_to_image.s(**fields)).apply_async()):
+        with pytest.raises(ImproperlyConfigured, match="caller's process"):
+            send(prompt="x")
+    assert list(client.scan_iter("*")) == []
 
 
 def test_a_row_that_was_sent_is_due_when_no_worker_accepts_it(client: redis.Redis) -> None:

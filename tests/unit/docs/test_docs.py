@@ -189,6 +189,8 @@ def test_operations_has_every_option_of_celery_with_its_value() -> None:
             ), name
         elif name == "task_publish_retry_policy":
             assert f"{options[name]['max_retries']} tries" in value
+        elif value == "`KILNHAND_PREFIX`":
+            assert "prefix" in str(options[name]) or options[name] == ""
         elif name != "result_backend":
             assert value in options[name], name
 

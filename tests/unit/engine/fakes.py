@@ -110,26 +110,36 @@ class FakeInputs:
     def must_be_brought(self, ref: str) -> bool:
         return ref.startswith(("jobs/", "ours:"))
 
-    def begin_large(self) -> bool:
+    def begin_large(self, tenant: str | None = None) -> bool:
         may_begin = self.large < self.large_most
         self.large += may_begin
         return may_begin
 
-    def end_large(self) -> None:
+    def end_large(self, tenant: str | None = None) -> None:
         self.large -= 1
 
     async def as_urls(
-        self, refs: Sequence[str], upload: Callable[[Media], Awaitable[str]], *, most_bytes: int, labels: Sequence[str]
+        self,
+        refs: Sequence[str],
+        upload: Callable[[Media], Awaitable[str]],
+        *,
+        most_bytes: int,
+        labels: Sequence[str],
+        tenant: str | None = None,
     ) -> tuple[str, ...]:
         return tuple([await upload(media) for media in await self.bring(refs, most_bytes=most_bytes, labels=labels)])
 
-    async def hand_over(self, ref: str, upload: Callable[[Path], Awaitable[str]], *, kind: str, name: str) -> str:
+    async def hand_over(
+        self, ref: str, upload: Callable[[Path], Awaitable[str]], *, kind: str, name: str, tenant: str | None = None
+    ) -> str:
         self.handed.append((ref, kind, name))
         if self.errors:
             raise self.errors.pop(0)
         return await upload(Path(ref))
 
-    async def bring(self, refs: Sequence[str], *, most_bytes: int, labels: Sequence[str]) -> tuple[Media, ...]:
+    async def bring(
+        self, refs: Sequence[str], *, most_bytes: int, labels: Sequence[str], tenant: str | None = None
+    ) -> tuple[Media, ...]:
         self.asked.append(tuple(refs))
         if self.errors:
             raise self.errors.pop(0)
@@ -180,7 +190,9 @@ class FakeFetcher:
     def is_uploading(self, job_id: str) -> bool:
         return job_id in self.uploading
 
-    async def fetch_all(self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
+    async def fetch_all(
+        self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece], *, tenant: str | None = None
+    ) -> tuple[Artefact, ...]:
         if self.upload_s:
             self.uploading.add(job_id)
             await asyncio.sleep(self.upload_s)

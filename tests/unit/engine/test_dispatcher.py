@@ -474,7 +474,7 @@ async def fetching(world: World) -> AsyncIterator[list[str]]:
     """What became of a fetch that goes on until it is cancelled."""
     became: list[str] = []
 
-    async def hang(*_: Any) -> Any:
+    async def hang(*_: Any, **__: Any) -> Any:
         became.append("begun")
         try:
             await asyncio.Event().wait()
@@ -621,9 +621,9 @@ async def test_a_call_that_failed_after_a_while_says_how_long_it_took(world: Wor
 async def test_a_picture_that_is_long_in_coming_ends_when_it_is_there(world: World) -> None:
     fetch_all = world.fetcher.fetch_all
 
-    async def slowly(*asked: Any) -> Any:
+    async def slowly(*asked: Any, **more: Any) -> Any:
         world.now += LEASE_S - 1
-        return await fetch_all(*asked)
+        return await fetch_all(*asked, **more)
 
     world.fetcher.fetch_all = slowly  # type: ignore[method-assign]
     await world.accept()

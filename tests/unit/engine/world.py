@@ -85,7 +85,7 @@ class World:
 
     async def accept_step(self, step: Step, task: str = "generation.text_to_image", **more: Any) -> Job:
         request = more.pop("request", {})
-        job = Job("a", task, "generation", request, step, Options(**more), 0.0)
+        job = Job("a", task, "generation", request, step, Options(**more), 0.0, folder="a")
         return (await self.ledger.accept(job))[1]
 
     async def hear(self, attempt: int = 1, **told: Any) -> None:

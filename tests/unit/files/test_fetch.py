@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,10 +19,12 @@ from worker.errors import (
     RateLimitError,
     ServiceUnavailableError,
 )
-from worker.files.fetch import Fetcher, FetchLimits
+from worker.files.fetch import Fetcher
+from worker.files.limits import FetchLimits
 from worker.files.store import GatewayUrls, ObjectStore
 from worker.files.verify import Verifier, VerifyLimits
 from worker.jobs.job import Artefact, Piece
+from worker.net.pace import PACE, Pace
 
 IMAGE = Piece("images", "image", "images.*")
 Answering = Callable[[httpx.Request], httpx.Response]
@@ -31,7 +34,13 @@ class Bench:
     """A fetcher over a scripted transport, its store, and what was asked for and waited."""
 
     def __init__(
-        self, answering: Answering, most_bytes: int = 4 << 20, concurrent: int = 16, total_s: float = 30
+        self,
+        answering: Answering,
+        most_bytes: int = 4 << 20,
+        concurrent: int = 16,
+        total_s: float = 30,
+        folder: Path | None = None,
+        pace: Pace = PACE,
     ) -> None:
         self.asked: list[str] = []
         self.waits: list[float] = []
@@ -39,7 +48,7 @@ class Bench:
         self.store = ObjectStore(self.objects, GatewayUrls("a secret of the tests", "http://gateway", lambda: 0))
         self.verifier = Verifier(VerifyLimits(120_000_000))
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._note(answering)))
-        limits = FetchLimits(most_bytes, concurrent, total_s)
+        limits = FetchLimits(most_bytes, concurrent, total_s, folder, pace)
         self.fetcher = Fetcher(self.client, self.store, self.verifier, limits, self._wait)
 
     def _note(self, answering: Answering) -> Answering:
@@ -403,3 +412,57 @@ async def test_a_store_that_fails_is_no_fault_of_the_file(bench: Make) -> None:
     with pytest.raises(ServiceUnavailableError):
         await one.fetcher.keep_all("j1", [picture()], [IMAGE])
     assert one.waits == [], "whoever holds the answer decides how long it is tried"
+
+
+async def _drip() -> AsyncIterator[bytes]:
+    while True:
+        yield b"x"
+        await asyncio.sleep(0.01)
+
+
+async def test_files_that_drip_do_not_hold_the_slots_of_others(bench: Make) -> None:
+    content = picture()
+
+    def answering(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=_drip() if request.url.host == "slow" else content)
+
+    one = bench(answering, total_s=60, pace=Pace(least_bytes_per_s=1000, window_s=0.3))
+    four = Piece("images", "image", "images.*", count=4)
+    slow = [
+        asyncio.ensure_future(
+            one.fetcher.fetch_all(f"s{n}", {"images": [{"url": f"https://slow/{n}/{i}"} for i in range(4)]}, [four])
+        )
+        for n in range(4)
+    ]
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(0.2):
+        await asyncio.gather(*(one.fetch(f"https://cdn/{n}.png", job_id=f"g{n}") for n in range(5)))
+    ends = await asyncio.gather(*slow, return_exceptions=True)
+    assert {getattr(end, "kind", None) for end in ends} == {"too_slow"}
+    assert len(set(one.asked)) == len(one.asked), "no file is tried again at once"
+
+
+async def test_a_picture_has_a_limit_of_its_own(bench: Make) -> None:
+    one = bench(lambda _: httpx.Response(200, headers={"content-length": str(200 << 20)}), most_bytes=2_000_000_000)
+    error = await one.refusal()
+    assert (error.kind, "100 MB" in error.message) == ("too_large", True)
+
+
+async def test_a_full_temporary_folder_is_a_passing_error(bench: Make, tmp_path: Path) -> None:
+    content = noise("PNG", (1200, 1200))
+    one = bench(content, most_bytes=8 << 20, folder=tmp_path / "gone")
+    with pytest.raises(ServiceUnavailableError) as caught:
+        await one.fetch()
+    assert (caught.value.kind, len(one.asked)) == ("disk", 1)
+    (tmp_path / "gone").mkdir()
+    assert (await one.fetch()).bytes == len(content)
+
+
+async def test_a_store_that_takes_no_bytes_is_given_up(bench: Make) -> None:
+    one = bench(picture(), pace=Pace(start_s=0.01))
+
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    one.store.put = hang  # type: ignore[method-assign]
+    assert (await one.refusal()).kind == "store"

@@ -192,3 +192,14 @@ async def test_a_refusal_before_an_upload_names_the_place_in_the_field(bench: Ma
 )  # fmt: skip
 def test_only_a_plain_public_url_is_handed_on(ref: str, may: bool) -> None:
     assert may_be_handed_on(ref, AddressPolicy()) is may
+
+
+async def test_a_file_of_another_tenant_is_not_read_by_key_or_by_url(bench: Make) -> None:
+    one = bench()
+    key = "jobs/t-acme/5b0f/images-0.png"
+    url = await one.keep(key, PNG)
+
+    for ref in (key, url):
+        assert (await one.bring(ref, tenant="acme"))[0].data == PNG
+        for tenant in ("other", None):
+            assert (await one.refusal(ref, tenant=tenant)).kind == "tenant"

@@ -185,3 +185,25 @@ _ACTS: list[Callable[[Reservation], None]] = [
     lambda room: room.shrink(-1),
     lambda room: None,
 ]
+
+
+async def test_one_tenant_neither_takes_all_memory_nor_all_places_in_the_queue() -> None:
+    budget = MemoryBudget(100, most_waiting=8)
+    assert await budget.take(75, "evil")
+    queue = [asyncio.ensure_future(budget.take(20, "evil")) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert [await work for work in queue[2:]] == [None, None], "a quarter of the queue"
+    async with asyncio.timeout(1):
+        good = await budget.take(25, "good")
+    assert good and budget.free_bytes == 0, "it passes those whose tenant has its share"
+    for work in queue[:2]:
+        work.cancel()
+    await asyncio.gather(*queue[:2], return_exceptions=True)
+
+
+async def test_a_tenant_alone_may_have_one_call_of_any_size() -> None:
+    budget = MemoryBudget(100)
+    reservation = await budget.take(100, "a")
+    assert reservation
+    reservation.give_back()
+    assert (budget.free_bytes, budget._held) == (100, {})

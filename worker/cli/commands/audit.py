@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from config.keys.fal import HOW_TO_SET, FalKey, find_fal_key
-from config.settings import Settings
+from config.settings import RedisSettings, Settings
 from worker.cli.commands.audit_twin import biller, twin_sums
 from worker.cli.errors import CliError
 from worker.cli.exit_codes import INTERRUPTED
@@ -65,7 +65,7 @@ def run_audit(options: AuditOptions, as_json_: bool) -> int:
 async def _report(settings: Settings, key: FalKey | None, options: AuditOptions, line: ProgressLine) -> Report:
     now = await ledger_time(settings.redis.ledger)
     window = _window(options, now, settings)
-    rows, notes, booked = await _read_rows(settings.redis.ledger, window, line)
+    rows, notes, booked = await _read_rows(settings.redis, window, line)
     first = min([window.since - DAY_S, *(one.started_at - CLOCKS_S for one in booked)])
     last = min(window.until, now) + CLOCKS_S if window.until >= now else window.until + DAY_S
     async with open_platform(settings.fal, key, open_transport(2)) as platform:
@@ -89,11 +89,13 @@ def _window(options: AuditOptions, now: float, settings: Settings) -> Window:
     return Window(since, until, now, options.lag_s, kept_s, options.tenant)
 
 
-async def _read_rows(url: str, window: Window, line: ProgressLine) -> tuple[int, list[str], list[Booked]]:
+async def _read_rows(
+    settings: RedisSettings, window: Window, line: ProgressLine
+) -> tuple[int, list[str], list[Booked]]:
     """How many rows there are, notes on them, and the attempts that may belong to the window."""
     found: dict[tuple[str, int], Booked] = {}
     rows = unreadable = 0
-    async for batch in scan_rows(url):
+    async for batch in scan_rows(settings.ledger, settings.own_keys):
         rows, unreadable = rows + len(batch.jobs), unreadable + batch.unreadable
         attempts = (one for job in batch.jobs for one in booked_attempts(job))
         found |= {(one.job_id, one.number): one for one in attempts if one.is_open or one.at >= window.since - DAY_S}

@@ -90,10 +90,10 @@ def query_ledger(query: Callable[[Ledger], Awaitable[T]]) -> T:
     """Open the ledger, run the query, close the ledger, and return the answer."""
     from worker.ledger.redis import open_redis_ledger
 
-    url = read_settings().redis.ledger
+    settings = read_settings().redis
 
     async def run() -> T:
-        ledger = open_redis_ledger(url)
+        ledger = open_redis_ledger(settings.ledger, settings.own_keys)
         try:
             return await query(ledger)
         finally:

@@ -78,7 +78,7 @@ def check_dead(settings: RedisSettings) -> Iterator[Check]:
     from worker.ledger.redis import open_redis_ledger
 
     async def count_dead() -> int:
-        ledger = open_redis_ledger(settings.ledger)
+        ledger = open_redis_ledger(settings.ledger, settings.own_keys)
         try:
             return len(await ledger.dead(MAX_DEAD_COUNT))
         finally:

@@ -77,7 +77,7 @@ async def _find(settings: Settings, since: str | None, lag_s: float, line: Progr
     first = read_time("--since", since, now) if since else 0.0
     found: dict[tuple[str, int], Doubt] = {}
     rows = 0
-    async for batch in scan_rows(settings.redis.ledger):
+    async for batch in scan_rows(settings.redis.ledger, settings.redis.own_keys):
         rows += len(batch.jobs)
         found |= {(one.job_id, one.attempt): one for job in batch.jobs for one in doubts(job) if one.at >= first}
         line.say(f"{rows:,} rows, {len(found)} possible duplicates")

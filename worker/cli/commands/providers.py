@@ -47,7 +47,7 @@ def read_circuits(settings: Settings) -> tuple[CircuitStatus, ...]:
     """Every circuit in Redis. Raises a `CliError` if Redis does not answer."""
 
     async def states() -> tuple[CircuitStatus, ...]:
-        health = open_redis_health(settings.redis.ledger, policy_of(settings.health))
+        health = open_redis_health(settings.redis.ledger, policy_of(settings.health), settings.redis.own_keys)
         try:
             return await health.states()
         finally:

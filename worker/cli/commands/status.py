@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from config.settings import RedisSettings
 from worker.cli.errors import CliError
 from worker.cli.follow import follow_one
 from worker.cli.job_snapshot import FollowedJob, JobSnapshot, read_snapshot
@@ -24,7 +25,7 @@ def status(job_id: str, as_json: bool, follow: bool) -> int:
     """Show a job, or follow it until it ends. Raises a `CliError` if neither ledger nor result backend knows it."""
     settings = read_settings()
     with report_redis_errors(f"job {job_id} cannot be read"):
-        job, now = asyncio.run(_load(settings.redis.ledger, job_id))
+        job, now = asyncio.run(_load(settings.redis, job_id))
         snapshot = _snapshot(job_id) if job is None else None
     if job is None and (snapshot is None or snapshot.state == "PENDING"):
         raise CliError(
@@ -41,10 +42,10 @@ def status(job_id: str, as_json: bool, follow: bool) -> int:
     return 0
 
 
-async def _load(url: str, job_id: str) -> tuple[Job | None, float]:
+async def _load(settings: RedisSettings, job_id: str) -> tuple[Job | None, float]:
     from worker.ledger.redis import open_redis_ledger
 
-    ledger = open_redis_ledger(url)
+    ledger = open_redis_ledger(settings.ledger, settings.own_keys)
     try:
         return await ledger.get(job_id), await ledger.ping()
     finally:

@@ -1,7 +1,8 @@
 """Builds the request body of a call, and reads the answer. Pure, and without the SDK.
 
-The body has our arguments (`system`, `prompt`, `schema`, `max_tokens`) in Anthropic's form, and the caller's `extra`
-unchanged. Wire facts: platform.claude.com/docs/en/api/messages; `output_config.format` holds a JSON Schema.
+The body has our arguments (`system`, `prompt`, `schema`, `max_tokens`) in Anthropic's form, and what may pass of the
+caller's `extra` (`config.extra`). Wire facts: platform.claude.com/docs/en/api/messages; `output_config.format` holds a
+JSON Schema.
 """
 
 import base64
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
+from config.extra import ALLOWED
 from worker.errors import BrokenPieceError, ContentRefusedError, RequestRefusedError, SubmitUnknownError
 from worker.files.media import Media
 from worker.providers.anthropic.errors import NAME
@@ -21,7 +23,6 @@ from worker.providers.base import Call, Reply, RunFailure, Tokens
 MAX_TOKENS = 4096  # default limit of written tokens, thinking tokens included
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _OURS = frozenset({"system", "prompt", "schema", "max_tokens"})
-_FORBIDDEN = frozenset({"model", "messages", "stream"})  # would change what is paid for, or the form of the answer
 
 
 class _Block(BaseModel):
@@ -53,7 +54,7 @@ class _Message(BaseModel):
 def body_of(call: Call) -> bytes:
     """The body of the POST. Raises `RequestRefusedError` for an invalid call. Blocking if there are pictures."""
     given, rest = dict(call.arguments), {k: v for k, v in call.arguments.items() if k not in _OURS}
-    if wrong := _FORBIDDEN & rest.keys():
+    if wrong := rest.keys() - ALLOWED[NAME].keys():  # they would change what is paid for, or what the answer is
         raise _refused(f"{', '.join(sorted(wrong))} cannot be set through extra")
     body: dict[str, Any] = {
         "model": call.endpoint,

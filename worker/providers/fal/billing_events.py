@@ -6,6 +6,7 @@ account and for each tag. A request that cost nothing has no event, and an event
 request may have several events, so its cost is their sum.
 """
 
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,8 +14,15 @@ from typing import Any
 
 import httpx
 
-from worker.errors import ExternalServiceError, RateLimitError, RequestRefusedError, ServiceUnavailableError
+from worker.errors import (
+    BrokenPieceError,
+    ExternalServiceError,
+    RateLimitError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+)
 from worker.providers.fal.errors import retry_after_s
+from worker.providers.fal.guard import LIST_BYTES
 from worker.providers.fal.permissions import READ_BILLING, TAGGED_REPORTING, PermissionMissingError
 
 PATH = "/v1/models/billing-events"
@@ -97,8 +105,8 @@ async def _pages(http: httpx.AsyncClient, url: str, query: Mapping[str, Any]) ->
 
 async def _page(http: httpx.AsyncClient, url: str, query: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        response = await http.get(url, params=query)
-    except httpx.TransportError as error:
+        response = await http.get(url, params=query, extensions={"most_bytes": LIST_BYTES})
+    except (httpx.TransportError, BrokenPieceError) as error:
         text = f"fal: no answer from the billing events ({type(error).__name__})"
         raise ServiceUnavailableError(text, provider="fal") from error
     if response.status_code != 200:
@@ -173,11 +181,11 @@ def _read_events(page: Mapping[str, Any]) -> list[BillingEvent]:
 
 def _read_event(item: Mapping[str, Any]) -> BillingEvent:
     at = datetime.fromisoformat(item["timestamp"])
-    units = item.get("output_units")
+    units = _amount(item.get("output_units"))
     return BillingEvent(
         request_id=str(item["request_id"]),
         endpoint=str(item["endpoint_id"]),
-        units=None if units is None else float(units),
+        units=units,
         usd=_usd(item),
         at=(at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp(),
         tags={str(key): str(value) for key, value in (item.get("tags") or {}).items()},
@@ -186,10 +194,14 @@ def _read_event(item: Mapping[str, Any]) -> BillingEvent:
 
 def _usd(item: Mapping[str, Any]) -> float | None:
     """The cost after discounts. `cost_total` came later than the nano-dollars, which have the same value."""
-    nano, total = item.get("cost_estimate_nano_usd"), item.get("cost_total")
-    if nano is not None:
-        return float(nano) / 1e9
-    return None if total is None else float(total)
+    nano, total = _amount(item.get("cost_estimate_nano_usd")), _amount(item.get("cost_total"))
+    return total if nano is None else nano / 1e9
+
+
+def _amount(value: Any) -> float | None:
+    """A sum or a number of units. None if there is none, or if it is no amount: infinite, or less than nothing."""
+    amount = None if value is None else float(value)
+    return amount if amount is not None and math.isfinite(amount) and amount >= 0 else None
 
 
 def _identity(event: BillingEvent) -> tuple[object, ...]:

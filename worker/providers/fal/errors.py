@@ -78,7 +78,7 @@ def _kind(body: Any, detail: Any, headers: Mapping[str, str]) -> str | None:
     kind = body.get("error_type") if isinstance(body, dict) else None
     if not kind and isinstance(detail, list) and detail and isinstance(detail[0], dict):
         kind = detail[0].get("type")
-    return str(kind or headers.get("x-fal-error-type") or "") or None
+    return str(kind or headers.get("x-fal-error-type") or "")[:100] or None
 
 
 def _text(detail: Any) -> str:
@@ -91,7 +91,8 @@ def _text(detail: Any) -> str:
 def _item(item: Any) -> str:
     if not isinstance(item, dict):
         return str(item)[:200]
-    where = ".".join(str(part) for part in item.get("loc", ()) if part != "body")
+    loc = item.get("loc")
+    where = ".".join(str(part)[:100] for part in loc[:8] if part != "body") if isinstance(loc, list) else ""
     return f"{where}: {str(item.get('msg', ''))[:200]}" if where else str(item.get("msg", ""))[:200]
 
 
@@ -110,5 +111,5 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 def _seconds_until(value: str) -> float | None:
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

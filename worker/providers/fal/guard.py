@@ -6,31 +6,56 @@ answer that does not show whether the job was accepted becomes `SubmitUnknownErr
 made becomes `ServiceUnavailableError`. A GET or PUT is not repeated here either: the caller decides.
 
 The key is sent only to fal's hosts, or to the twin: the SDK alone would send it to any host that a ticket names.
+
+Every answer is read under a cap of bytes and one total time (`worker.net.answer`). A GET whose answer drips is given up
+sooner: it is free.
 """
 
+import asyncio
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import NoReturn
 
 import httpx
 
 from worker.errors import (
+    AuthenticationError,
+    BrokenPieceError,
     ExternalServiceError,
     RateLimitError,
     RequestRefusedError,
     ServiceUnavailableError,
     SubmitUnknownError,
 )
+from worker.net.answer import ANSWER_BYTES, ENCODINGS, MB, AnswerEncodingError, AnswerTooLargeError, whole_response
+from worker.net.pace import Pace, TooSlowError
 from worker.providers.fal.errors import retry_after_s
 
 _FAL_DOMAINS = ("fal.run", "fal.ai", "falrun.com", "fal.media")
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+LIST_BYTES = 32 * MB  # of a page of the platform's lists: a hundred requests with their inputs
+ANSWER_PACE = Pace(window_s=5.0)
+
+
+@dataclass
+class Sending:
+    """Whether a request of the present call has gone to the transport."""
+
+    has_begun: bool = False
+
+
+current_sending: ContextVar[Sending | None] = ContextVar("current_sending", default=None)
 
 
 class FalGuard(httpx.AsyncBaseTransport):
     """Sends each request once. Raises our errors for answers that are lost or ambiguous."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, twin_url: str | None = None) -> None:
-        """`twin_url` is the base URL of the twin. With it, the key goes to the twin only."""
-        self._inner = inner
+    def __init__(self, inner: httpx.AsyncBaseTransport, twin_url: str | None = None, total_s: float = 30.0) -> None:
+        """`twin_url` is the base URL of the twin. With it, the key goes to the twin only.
+
+        `total_s` limits a call, from its first byte to the last one of its answer.
+        """
+        self._inner, self._total_s = inner, total_s
         self._twin = httpx.URL(twin_url) if twin_url else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -38,9 +63,12 @@ class FalGuard(httpx.AsyncBaseTransport):
         if not self._may_get_key(request.url):
             raise RequestRefusedError(f"fal: refused to send the key to {request.url.host}", provider="fal")
         try:
-            response = await self._inner.handle_async_request(request)
-            await _read_whole(response)
-        except httpx.TransportError as error:
+            response = await self._answer(request)
+        except httpx.LocalProtocolError as error:
+            _raise_unsendable(error)
+        except AnswerTooLargeError as error:
+            _raise_too_large(request, error)
+        except (httpx.TransportError, AnswerEncodingError, TimeoutError) as error:
             _raise_no_answer(request, error)
         if response.status_code == 429:
             raise RateLimitError(
@@ -53,6 +81,17 @@ class FalGuard(httpx.AsyncBaseTransport):
             _raise_ambiguous(request, response)
         return response
 
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        request.headers["accept-encoding"] = ENCODINGS
+        most_bytes = request.extensions.get("most_bytes", ANSWER_BYTES)
+        if sending := current_sending.get():
+            sending.has_begun = True
+        async with asyncio.timeout(self._total_s):
+            response = await self._inner.handle_async_request(request)
+            if request.method == "POST":
+                return await whole_response(response, most_bytes)
+            return await whole_response(response, most_bytes, ANSWER_PACE)
+
     def _may_get_key(self, url: httpx.URL) -> bool:
         if self._twin is not None:
             return (url.scheme, url.host, url.port) == (self._twin.scheme, self._twin.host, self._twin.port)
@@ -61,14 +100,6 @@ class FalGuard(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the inner transport."""
         await self._inner.aclose()
-
-
-async def _read_whole(response: httpx.Response) -> None:
-    try:
-        await response.aread()
-    except BaseException:
-        await response.aclose()
-        raise
 
 
 def _is_ambiguous(status: int) -> bool:
@@ -81,11 +112,25 @@ def is_from_fal(method: str, response: httpx.Response) -> bool:
     return "x-fal-error-type" in response.headers or (method != "POST" and "x-fal-request-id" in response.headers)
 
 
-def _raise_no_answer(request: httpx.Request, error: httpx.TransportError) -> NoReturn:
+def _raise_no_answer(request: httpx.Request, error: Exception) -> NoReturn:
     what = f"fal: no answer to {request.method} ({type(error).__name__})"
     if request.method == "POST" and not isinstance(error, _NOTHING_SENT):
         raise SubmitUnknownError(f"{what}; the job may have been accepted", provider="fal") from error
-    raise ServiceUnavailableError(what, provider="fal") from error
+    kind = "too_slow" if isinstance(error, TooSlowError) else None
+    raise ServiceUnavailableError(what, provider="fal", kind=kind) from error
+
+
+def _raise_too_large(request: httpx.Request, error: AnswerTooLargeError) -> NoReturn:
+    what = f"fal: {error} to {request.method}"
+    if request.method == "POST":
+        raise SubmitUnknownError(f"{what}; the job may have been accepted", provider="fal") from error
+    raise BrokenPieceError(what, provider="fal", kind="too_large") from error
+
+
+def _raise_unsendable(error: httpx.LocalProtocolError) -> NoReturn:
+    """The key is wrong if its header cannot be sent; otherwise the call is."""
+    cls = AuthenticationError if "authorization" in str(error).lower() else RequestRefusedError
+    raise cls(f"fal: {error}; nothing was sent", provider="fal", kind="unsendable") from error
 
 
 def _raise_ambiguous(request: httpx.Request, response: httpx.Response) -> NoReturn:

@@ -40,7 +40,7 @@ def open_platform(settings: FalSettings, key: FalKey | None, transport: httpx.As
     """The platform API over this transport. The login of the fal CLI is no key, so only the twin accepts it."""
     secret = key.value.get_secret_value() if key and key.value else TWIN_KEY
     http = httpx.AsyncClient(
-        transport=FalGuard(transport, settings.fal_base_url),
+        transport=FalGuard(transport, settings.fal_base_url, settings.fal_timeout_s),
         headers={"Authorization": f"Key {secret}", "User-Agent": "kilnhand"},
         timeout=settings.fal_timeout_s,
         trust_env=False,

@@ -4,10 +4,11 @@
 """
 
 import asyncio
-import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import fal_client
 import fal_client.client as sdk
@@ -28,6 +29,7 @@ from worker.files.media import Media
 from worker.files.memory_budget import MemoryBudget
 from worker.jobs.job import Ticket
 from worker.net.http import NoCookies, open_transport
+from worker.net.pace import PACE
 from worker.net.repeat import three_attempts
 from worker.providers.base import (
     Call,
@@ -42,9 +44,10 @@ from worker.providers.base import (
     RunStatus,
     SearchResult,
 )
+from worker.providers.fal.answers import json_of, log_lines, poll_error, run_error, sdk_error, seconds_of, units_of
 from worker.providers.fal.billing_events import billing_events
 from worker.providers.fal.errors import fal_error
-from worker.providers.fal.guard import FalGuard, is_from_fal
+from worker.providers.fal.guard import FalGuard, Sending, current_sending, is_from_fal
 from worker.providers.fal.platform import TWIN_KEY, platform_url
 from worker.providers.fal.request_list import EARLIER_S, find_request
 from worker.providers.fal.tags import ATTEMPT, JOB, job_tag, tag_header
@@ -52,8 +55,10 @@ from worker.providers.fal.upload import upload_file
 
 log = structlog.get_logger(__name__)
 
-YEAR_S = 31_536_000  # no run takes longer
-UPLOAD_S = 1800.0  # timeout of one file
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:-]{1,200}")
+_LONGEST_URL = 2000
+UPLOAD_S = 1800.0  # the most for one file; a smaller file has less
 
 
 async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
@@ -70,7 +75,7 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
         key=secret or (TWIN_KEY if settings.fal_base_url else None), default_timeout=settings.fal_timeout_s
     )
     http = await client._client
-    http._transport = FalGuard(transport, settings.fal_base_url)
+    http._transport = FalGuard(transport, settings.fal_base_url, settings.fal_timeout_s)
     http._cookies = NoCookies()
     return Fal(client, http, platform_url(settings), settings)
 
@@ -106,6 +111,8 @@ class Fal:
         customers, and a low request waits behind the normal requests of all of them.
         """
         is_low = self._sends_low and call.priority == "low"
+        sending = Sending()
+        current_sending.set(sending)
         try:
             handle = await self._client.submit(
                 call.endpoint,
@@ -115,16 +122,20 @@ class Fal:
                 headers={"X-Fal-Tags": tag_header(call.job_id, call.attempt)},
             )
         except FalClientHTTPError as error:
-            raise _sdk_error(error) from error
-        except (KeyError, TypeError, ValueError) as error:  # accepted, but the answer cannot be read
-            raise SubmitUnknownError(
-                "fal: the answer to the submit cannot be read; the job may have been accepted", provider="fal"
-            ) from error
-        return _ticket(handle)
+            raise sdk_error(error) from error
+        except _UNREADABLE as error:
+            if not sending.has_begun:
+                text = f"fal: the call cannot be sent ({type(error).__name__}); nothing was sent"
+                raise RequestRefusedError(text, provider="fal", kind="unsendable") from error
+            raise _unreadable_submit() from error
+        if not isinstance(handle.request_id, str) or not _REQUEST_ID.fullmatch(handle.request_id):
+            raise _unreadable_submit()  # its webhook and fal's list have the id
+        return _ticket(handle.request_id, handle)
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         """The ticket, with URLs that the SDK builds from the app and the id."""
-        return _ticket(AsyncRequestHandle.from_request_id(self._http, endpoint, request_id))
+        in_urls = quote(request_id, safe="")
+        return _ticket(request_id, AsyncRequestHandle.from_request_id(self._http, endpoint, in_urls))
 
     async def find(self, lost: LostSubmission) -> SearchResult:
         """Search the list of ended requests, then the billing events with our tags.
@@ -157,14 +168,15 @@ class Fal:
     async def upload(self, media: Media | Path) -> str:
         """Upload to fal's file store, over the SDK's own connections. Uploads are not billed."""
         try:
-            async with asyncio.timeout(UPLOAD_S):
+            size = (await asyncio.to_thread(media.stat)).st_size if isinstance(media, Path) else len(media.data)
+            async with asyncio.timeout(min(UPLOAD_S, PACE.total_s(size))):
                 if isinstance(media, Path):
                     return await upload_file(self._client, media)
                 return str(await self._client.upload(media.data, media.content_type))
         except FalClientHTTPError as error:
-            raise _sdk_error(error) from error
+            raise sdk_error(error) from error
         except httpx.HTTPStatusError as error:  # for the token, which the SDK requests with another client
-            raise fal_error(error.response.status_code, _json(error.response), error.response.headers) from error
+            raise fal_error(error.response.status_code, json_of(error.response), error.response.headers) from error
         except (httpx.HTTPError, SubmitUnknownError, TimeoutError, KeyError, TypeError, ValueError) as error:
             text = f"fal: a file could not be uploaded ({type(error).__name__})"
             raise ServiceUnavailableError(text, provider="fal") from error
@@ -172,42 +184,53 @@ class Fal:
     async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
         """One GET of the status, with logs."""
         try:
-            status = await self._handle(ticket).status(with_logs=True)
+            status = await self._status(ticket)
         except FalClientHTTPError as error:
-            raise _poll_error(error) from error
-        except (KeyError, TypeError, ValueError) as error:
+            raise poll_error(error) from error
+        except _UNREADABLE as error:
             raise ServiceUnavailableError("fal: the status cannot be read", provider="fal") from error
         match status:
             case fal_client.Queued(position=position):
                 return Queued(position)
             case fal_client.InProgress(logs=logs):
-                return Running(_lines(logs))
+                return Running(log_lines(logs))
             case fal_client.Completed(logs=logs, metrics=metrics):
-                return Ended(_lines(logs), _seconds(metrics, "inference_time"))
+                return Ended(log_lines(logs), seconds_of(metrics, "inference_time"))
         raise ServiceUnavailableError(f"fal: a status of an unknown kind, {type(status).__name__}", provider="fal")
+
+    async def _status(self, ticket: Ticket) -> fal_client.Status:
+        """The status with its logs; without them where they are too large."""
+        try:
+            return await self._handle(ticket).status(with_logs=True)
+        except BrokenPieceError:
+            return await self._handle(ticket).status(with_logs=False)
 
     async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
         """The model's output, or the error that the run ended with. Up to three GETs: they are free."""
-        again = three_attempts(ServiceUnavailableError)
-        response: httpx.Response = await again(self._http.get, ticket.urls["response"])
-        output, units = _json(response), _number(response.headers.get("x-fal-billable-units"))
+        again = three_attempts(ServiceUnavailableError, unless=_is_slow)
+        try:
+            response: httpx.Response = await again(self._http.get, _sendable(ticket.urls["response"]))
+        except BrokenPieceError as error:  # larger than an answer may be
+            return RunFailure(error)
+        billed = response.headers.get("x-fal-billable-units")
+        output, units = json_of(response), units_of(billed)
         if response.status_code >= 400:
-            is_free = units is None and response.status_code >= 500  # fal does not bill 5xx (docs.fal.ai, pricing)
-            return RunFailure(_run_error(response, output), units, is_free=is_free)
+            is_free = not billed and response.status_code >= 500  # fal does not bill 5xx (docs.fal.ai, pricing)
+            return RunFailure(run_error(response, output), units, is_free=is_free)
         if not isinstance(output, dict):
             if not is_from_fal("GET", response):  # a proxy's page instead of the result
                 raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
             return RunFailure(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
-        return Reply(output, units, inference_s=_seconds(output.get("timings"), "inference"))
+        return Reply(output, units, inference_s=seconds_of(output.get("timings"), "inference"))
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
         """One PUT. fal answers 200 for a queued run, 202 for a running, 400 for an ended, 404 for an unknown one.
 
         The SDK's `cancel` does not return which of 200 and 202 it was, so the request is sent with its client.
         """
-        again = three_attempts(ServiceUnavailableError)
-        response: httpx.Response = await again(self._http.put, ticket.urls["cancel"])
-        body, status = _json(response), response.status_code
+        again = three_attempts(ServiceUnavailableError, unless=_is_slow)
+        response: httpx.Response = await again(self._http.put, _sendable(ticket.urls["cancel"]))
+        body, status = json_of(response), response.status_code
         match body:
             case {"status": "OK"} if status == 200:
                 return CancelResult.STOPPED
@@ -224,73 +247,29 @@ class Fal:
         await self._http.aclose()
 
     def _handle(self, ticket: Ticket) -> AsyncRequestHandle:
-        urls = ticket.urls
+        urls = {name: _sendable(url) for name, url in ticket.urls.items()}
         return AsyncRequestHandle(
             ticket.request_id, urls["response"], urls["status"], urls["cancel"], client=self._http
         )
 
 
-def _ticket(handle: AsyncRequestHandle) -> Ticket:
+def _ticket(request_id: str, handle: AsyncRequestHandle) -> Ticket:
     urls = {"status": handle.status_url, "response": handle.response_url, "cancel": handle.cancel_url}
-    return Ticket(handle.request_id, urls)
+    if not all(isinstance(url, str) and len(url) <= _LONGEST_URL for url in urls.values()):
+        raise _unreadable_submit()
+    return Ticket(request_id, urls)
 
 
-def _sdk_error(error: FalClientHTTPError) -> ExternalServiceError:
-    return fal_error(error.status_code, _json(error.response), error.response_headers)
+def _unreadable_submit() -> SubmitUnknownError:
+    text = "fal: the answer to the submit cannot be read; the job may have been accepted"
+    return SubmitUnknownError(text, provider="fal")
 
 
-def _poll_error(error: FalClientHTTPError) -> ExternalServiceError:
-    """The error of a failed poll. It says nothing about the run, unless fal does not know the request."""
-    body = _json(error.response)
-    if error.status_code == 404 and _is_unknown(body):
-        return _not_found()
-    if error.status_code in {401, 403}:
-        return _sdk_error(error)
-    return ServiceUnavailableError(f"fal: HTTP {error.status_code} to a poll", provider="fal", status=error.status_code)
+def _is_slow(error: ServiceUnavailableError) -> bool:
+    """Whether the same call would only take as long again."""
+    return error.kind == "too_slow"
 
 
-def _run_error(response: httpx.Response, body: object) -> ExternalServiceError:
-    """The error that a run ended with. Raises an error where the answer is not about the run."""
-    status = response.status_code
-    if status == 404 and _is_unknown(body):
-        return _not_found()
-    if status in {401, 403}:
-        raise fal_error(status, body, response.headers)
-    if not is_from_fal("GET", response) or (status == 400 and "in progress" in response.text):
-        raise ServiceUnavailableError(f"fal: HTTP {status} instead of the result", provider="fal", status=status)
-    return fal_error(status, body, response.headers)
-
-
-def _is_unknown(body: object) -> bool:
-    return isinstance(body, dict) and body.get("status") == "NOT_FOUND"
-
-
-def _not_found() -> ExternalServiceError:
-    return RequestRefusedError("fal: the request is not known any more", provider="fal", status=404, kind="not_found")
-
-
-def _json(response: httpx.Response) -> object:
-    try:
-        found: object = response.json()
-        if b"\\ud" in response.content:  # half a surrogate pair, which UTF-8 cannot encode
-            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
-        return found
-    except ValueError:
-        return response.text[:500]
-
-
-def _lines(logs: list[dict[str, object]] | None) -> tuple[str, ...]:
-    lines = (str(line.get("message", ""))[:500] for line in (logs or [])[-20:])
-    return tuple(line.encode("utf-8", "replace").decode() for line in lines)
-
-
-def _seconds(metrics: object, name: str) -> float | None:
-    value = metrics.get(name) if isinstance(metrics, dict) else None
-    return float(value) if isinstance(value, int | float) and 0 <= value < YEAR_S else None
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        return float(value) if value else None
-    except ValueError:
-        return None
+def _sendable(url: str) -> str:
+    """The URL with what no URL may contain, such as control signs, percent-encoded."""
+    return url if url.isprintable() else quote(url, safe="%/:?#[]@!$&'()*+,;=~")

@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx
 
-from worker.errors import ServiceUnavailableError
+from worker.errors import BrokenPieceError, ServiceUnavailableError
 from worker.providers.base import LostSubmission
+from worker.providers.fal.guard import LIST_BYTES
 from worker.providers.fal.permissions import LIST_REQUESTS, PermissionMissingError
 
 PATH = "/v1/models/requests/by-endpoint"
@@ -75,7 +76,11 @@ async def _page(
     http: httpx.AsyncClient, platform_url: str, lost: LostSubmission, query: Mapping[str, str]
 ) -> Mapping[str, Any]:
     start = datetime.fromtimestamp(lost.since - EARLIER_S, UTC).isoformat().replace("+00:00", "Z")
-    response = await http.get(f"{platform_url}{PATH}", params={**query, "start": start})
+    try:
+        query = {**query, "start": start}
+        response = await http.get(f"{platform_url}{PATH}", params=query, extensions={"most_bytes": LIST_BYTES})
+    except BrokenPieceError as error:
+        raise ServiceUnavailableError(error.message, provider="fal", kind=error.kind) from error
     status = response.status_code
     if status in {401, 403}:
         needs = f"fal: its list of requests needs a key with the permission {LIST_REQUESTS} (HTTP {status})"

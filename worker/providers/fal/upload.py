@@ -15,11 +15,12 @@ import fal_client
 import fal_client.client as sdk
 import httpx
 
+from worker.net.pace import PACE
 from worker.net.repeat import three_attempts
 
 WHOLE_MOST_BYTES = 10 << 20
 AT_ONCE = 2
-PART_S = 300.0  # timeout of one part
+PART_S = 300.0  # the most for one part
 _CHUNK_BYTES = 1 << 20
 
 
@@ -70,7 +71,7 @@ async def _send_part(
         "Accept-Encoding": "identity",
     }
     url = f"{upload.access_url}/multipart/{upload.upload_id}/{number}"
-    async with asyncio.timeout(PART_S):
+    async with asyncio.timeout(min(PART_S, PACE.total_s(size))):
         response = await http.put(url, headers=headers, content=_chunks(path, start, size), timeout=None)
     sdk._raise_for_status(response)
     upload._parts.append({"partNumber": number, "etag": response.headers["etag"]})

@@ -1,0 +1,35 @@
+"""How slow a transfer may be."""
+
+import asyncio
+
+import pytest
+
+from worker.net.pace import Pace, TooSlowError, least_throughput
+
+FAST = Pace(least_bytes_per_s=1000, window_s=0.05)
+
+
+async def test_a_transfer_that_drips_is_ended() -> None:
+    with pytest.raises(TooSlowError, match=r"slower than 1 kB/s"):
+        async with asyncio.timeout(2), least_throughput(FAST) as count:
+            while True:
+                count(1)
+                await asyncio.sleep(0.01)
+
+
+async def test_a_transfer_that_keeps_the_pace_goes_on() -> None:
+    async with least_throughput(FAST) as count:
+        for _ in range(12):
+            count(60)
+            await asyncio.sleep(0.01)
+
+
+async def test_another_timeout_is_not_taken_for_slowness() -> None:
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.01), least_throughput(FAST):
+            await asyncio.Event().wait()
+    assert not isinstance(caught.value, TooSlowError)
+
+
+def test_the_total_time_goes_by_size() -> None:
+    assert Pace(10_000, 10, 20).total_s(1_000_000) == 120
