@@ -5,6 +5,7 @@ second when the ending is decided, and Celery itself stores it, wakes `get()`, a
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -35,6 +36,7 @@ from worker.jobs.job import Job, Options, Step
 from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal, value_at
 from worker.ledger.base import IdempotencyKey
 from worker.money.budget import budget_problem
+from worker.net.away import GrowingPause
 from worker.routing.plan import Equivalence, plan
 from worker.routing.routes import OrderError, order
 
@@ -84,6 +86,7 @@ class JobTask(NotEagerTask):
 
     job_queue: str
     _tracer: Any = None
+    _pauses = GrowingPause(0.1, 5.0)  # of this process, while the ledger is away
     asks: type[BaseRequest]
     order: Order
     gives: type[BaseModel]
@@ -103,9 +106,8 @@ class JobTask(NotEagerTask):
             for link in maybe_list(options.get("link")) or ():
                 judge_parts({"subtask_type": "chain", "kwargs": {"tasks": [{}, link]}})
             args, kwargs = (), _plain(given)
-        elif options.get("parent_id") and not options.get(
-            "task_id"
-        ):  # a link: two closing messages send it twice, and it stays one job
+        elif options.get("parent_id") and not options.get("task_id"):
+            # a link: two closing messages send it twice, and it stays one job
             named = json.dumps([options["parent_id"], self.name, args or (), kwargs or {}], sort_keys=True, default=str)
             options["task_id"] = str(uuid5(NAMESPACE_URL, named))
         if not {"queue", "exchange", "routing_key"} & options.keys():
@@ -113,6 +115,12 @@ class JobTask(NotEagerTask):
         options["headers"] = {**callbacks_header(self.app), **(options.get("headers") or {})}
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
+
+    def _refuse_mapping(self, *_: Any) -> NoReturn:
+        """Celery would call the jobs inside one task, one after another."""
+        raise self._refusal("request", "cannot be mapped; use group(task.s(…) for each in …)")
+
+    map = starmap = chunks = _refuse_mapping  # Celery's names
 
     def judge(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: Before) -> None:
         """See `worker.edge.canvas.Judge`."""
@@ -126,13 +134,17 @@ class JobTask(NotEagerTask):
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
+        if self.request.called_directly:
+            raise self._refusal("request", "a job is sent, and not called: use .delay(…), or group(…) for several")
         try:
             if not is_closing(self.request):
                 self.accept(self.request, args, kwargs)
                 raise Ignore
             job = self._service.take(self.request.id)
         except ServiceUnavailableError as error:
+            time.sleep(self._pauses.next_s())  # the message comes again at once
             raise Reject(error.message, requeue=True) from error
+        self._pauses.reset()
         if job is None:  # ended, or another delivery is ending it
             raise Ignore
         return ending_of(job)
