@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from celery.app.task import Context
