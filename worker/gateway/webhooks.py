@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
@@ -24,7 +23,7 @@ from worker.gateway.jwks import Jwks, JwksUnavailableError
 from worker.gateway.signature import WebhookSignature
 from worker.gateway.webhook_signals import WebhookBody, WebhookKind, record_webhook
 from worker.health.metrics import Metrics
-from worker.ledger.base import Ledger
+from worker.ledger.base import Ledger, UnreadableRowError
 from worker.net.answer_json import read_json
 from worker.net.webhook_url import attempt_of
 
@@ -86,7 +85,7 @@ class WebhookReceiver:
             kind = await self._receive(request, job_id, token)
         except _RefusedError as refused:
             kind = refused.kind
-        except (RedisError, OSError, JwksUnavailableError, ValidationError) as caught:  # ValidationError: a newer row
+        except (RedisError, OSError, JwksUnavailableError, UnreadableRowError) as caught:
             kind, error = WebhookKind.FAILED, type(caught).__name__
         self.metrics.webhooks.labels(_PROVIDER, kind).inc()
         if kind in _REFUSED:
