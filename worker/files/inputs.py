@@ -71,7 +71,7 @@ class InputFiles:
     ) -> None:
         self._client, self._store, self._verifier, self._own, self._policy = client, store, verifier, own, policy
         self._limits = limits or InputLimits()
-        self._slots = SharedSlots(self._limits.concurrent)
+        self._slots, self._fitting = SharedSlots(self._limits.concurrent), asyncio.Semaphore(1)
         self._large_slots = SharedSlots(self._limits.large_concurrent, patience_s=self._limits.large_s)
         self._large_jobs: Counter[str | None] = Counter()
 
@@ -213,7 +213,8 @@ class InputFiles:
             seen = await self._verifier.check(wanted.found, spool.file, may_be_black=True)
             data = await asyncio.to_thread(spool.file.read)
             if fit and kind == "image":
-                return await asyncio.to_thread(fit_image, data, seen, fit)
+                async with self._fitting:  # a large picture takes up to 500 MB
+                    return await asyncio.to_thread(fit_image, data, seen, fit)
             return check_file(Media(data, seen.form.content_type), fit)
 
 
