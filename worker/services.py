@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from config.allowed_addresses import AllowedAddress, allowed_address
 from config.catalogue import load_catalogue
+from config.proxies import settle_proxies
 from config.settings import Settings
 from worker.engine.context import Context
 from worker.files.fetch import Fetcher
@@ -43,6 +44,7 @@ class Services:
 @asynccontextmanager
 async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | None = None) -> AsyncIterator[Services]:
     """Open everything on the running loop, and close it in the end. `checks` are of answers, by task."""
+    settle_proxies(settings.network.trust_proxies)
     async with AsyncExitStack() as stack:
         ledger = open_redis_ledger(settings.redis.ledger, settings.redis.own_keys)
         stack.push_async_callback(ledger.aclose)

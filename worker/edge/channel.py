@@ -11,12 +11,12 @@ import kombu.transport.redis as transport
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from worker.edge.compat import SurvivingQoS
 from worker.edge.consumer import is_the_brokers
-from worker.edge.unacked import RenewingQoS
 from worker.edge.unreadable import set_aside
 
 
-class SafeQoS(RenewingQoS):
+class SafeQoS(SurvivingQoS):
     """Sets aside what cannot be restored: kombu restores at every start, and one bad entry would end each worker."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from celery.app.task import Context
@@ -21,9 +21,10 @@ from pydantic_core import to_json
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from config.extra import extra_problems
 from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.callbacks import callbacks_header
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.eager import NotEagerTask
-from worker.edge.ending import ending_of
+from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
 from worker.edge.owners import owner_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
@@ -111,14 +112,9 @@ class JobTask(NotEagerTask):
             options["task_id"] = str(uuid5(NAMESPACE_URL, named))
         if not {"queue", "exchange", "routing_key"} & options.keys():
             options["queue"] = self.job_queue
+        options["headers"] = {**callbacks_header(self.app), **(options.get("headers") or {})}
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
-
-    def _refuse_mapping(self, *_: Any) -> NoReturn:
-        """Celery would call the jobs inside one task, one after another."""
-        raise self._refusal("request", "cannot be mapped; use group(task.s(…) for each in …)")
-
-    map = starmap = chunks = _refuse_mapping  # Celery's names
 
     def judge(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: Before) -> None:
         """See `worker.edge.canvas.Judge`."""
@@ -132,8 +128,7 @@ class JobTask(NotEagerTask):
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
-        if self.request.called_directly:
-            raise self._refusal("request", "a job is sent, and not called: use .delay(…), or group(…) for several")
+        self.refuse_call()
         try:
             if not is_closing(self.request):
                 self.accept(self.request, args, kwargs)

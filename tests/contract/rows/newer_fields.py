@@ -22,6 +22,8 @@ NEWER: Mapping[str, str] = {
     "waits may be sent once more; a second message of a job does no harm.",
     "header kilnhand_sent": "When a message was sent. A worker of the version before does nothing with it, and sends "
     "messages without it; such a message is not found in its queue, and may be sent once more.",
+    "header kilnhand_callbacks": "The queue for callbacks of a backend that name none. The version before keeps it as any "
+    "header and does not read it: it sends them to its own default queue, as it always did.",
     "key claimed": "The claims of one call, for its repetition. It lives as long as a lease; the version before does not "
     "repeat a claim and never reads the key.",
     "key cancelled": "A cancel that came before its row. It has an expiry. If the version before writes the row, it does "

@@ -1,4 +1,4 @@
-"""What the task of a closing message returns or raises, from the ending on the row."""
+"""How the ending of a row becomes the result, or the error, of its task."""
 
 from typing import Any, NoReturn
 
@@ -9,7 +9,7 @@ from worker.jobs.job import Job, Stage
 
 
 def ending_of(job: Job) -> dict[str, Any]:
-    """The result of a job that completed. Raises the error of one that failed."""
+    """The result of a job whose ending is decided. Raises its error; `Ignore` for one that was cancelled."""
     if job.ending == Stage.COMPLETED:
         return dict(job.result or {})
     _raise(job)
