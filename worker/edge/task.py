@@ -27,6 +27,7 @@ from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
 from worker.edge.owners import owner_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
+from worker.edge.shared_key import ending_of_first
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
 from worker.jobs.answers import AnswerCheck
@@ -43,7 +44,7 @@ class JobService(Protocol):
     """The part of a worker process that keeps rows; `worker.edge.dispatcher_thread` is the real one."""
 
     def accept(self, job: Job, key: IdempotencyKey | None) -> tuple[bool, Job]:
-        """Write the row unless there is one. Raises `KeyReusedError` when another job has the idempotency key.
+        """Write the row unless there is one. See `Ledger.accept` for a job whose idempotency key another one owns.
 
         All methods raise `ServiceUnavailableError` while the ledger is away.
         """
@@ -128,8 +129,10 @@ class JobTask(NotEagerTask):
         """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
         try:
             if not is_closing(self.request):
-                self.accept(self.request, args, kwargs)
-                raise Ignore
+                first = self.accept(self.request, args, kwargs)
+                if first is None:
+                    raise Ignore
+                return ending_of_first(self, self._queue(self.request), first)
             job = self._service.take(self.request.id)
         except ServiceUnavailableError as error:
             raise Reject(error.message, requeue=True) from error
@@ -137,14 +140,18 @@ class JobTask(NotEagerTask):
             raise Ignore
         return ending_of(job)
 
-    def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left."""
+    def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> Job | None:
+        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left.
+
+        Returns the earlier job of the same request that owns the idempotency key, if there is one.
+        """
         key = idempotency_key_of(self.name, kwargs, args)
         try:
-            self._service.accept(self._job(request, args, kwargs), key)
+            _, row = self._service.accept(self._job(request, args, kwargs), key)
         except InvalidRequestError:
             self._service.refuse(request.id, key)
             raise
+        return row if row.id != request.id else None
 
     @property
     def __trace__(self) -> Any:
