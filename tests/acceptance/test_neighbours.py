@@ -107,7 +107,7 @@ def by_stamp(shop: Celery, job_id: str) -> None:
 
 
 def by_terminate(shop: Celery, job_id: str) -> None:
-    shop.control.terminate(job_id)
+    shop.control.broadcast("terminate", arguments={"signal": "SIGTERM", "task_id": job_id})  # as `celery control` does
 
 
 @pytest.mark.parametrize("end", [by_stamp, by_terminate])
