@@ -11,6 +11,8 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from config.control_signs import escape_control, escape_line
+
 Format = Literal["auto", "json", "console"]
 
 _QUIET = (
@@ -31,6 +33,9 @@ _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
         r"\1***",
     ),
 )
+
+
+_SEVERAL_LINES = frozenset({"exception", "stack"})
 
 
 def configure(format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> None:  # noqa: A002
@@ -61,6 +66,11 @@ def mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {name: _masked(value, name) for name, value in event.items()}
 
 
+def escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape control signs. An event stays on its line, only a traceback has several."""
+    return {name: _escaped(value, name) for name, value in event.items()}
+
+
 def mask_text(text: str) -> str:
     """The text with *** instead of what looks like a key, a token or a password."""
     for pattern, replacement in _SECRET_TEXT:
@@ -80,6 +90,13 @@ def _masked(value: Any, name: str = "") -> Any:
     return mask_text(str(value))
 
 
+def _escaped(value: Any, name: str) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return escape_control(text) if name in _SEVERAL_LINES else escape_line(text)
+
+
 def _shared() -> list[Processor]:
     """The processors of all records, ours and those of libraries."""
     return [
@@ -92,17 +109,16 @@ def _shared() -> list[Processor]:
 
 def _formatter(console: bool, colors: bool) -> logging.Formatter:
     """The formatter of our records and, after the same processors, of those of libraries."""
-    renderer: Processor = structlog.processors.JSONRenderer()
+    renderers: list[Processor] = [structlog.processors.JSONRenderer()]  # which writes ASCII
     if console:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-        )
+        plain = structlog.dev.plain_traceback
+        renderers = [escape, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain, sort_keys=False)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_shared(),
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             mask,
-            renderer,
+            *renderers,
         ],
     )

@@ -127,6 +127,17 @@ class ForeignSettings(BaseSettings):
         return text
 
 
+class NetworkSettings(BaseSettings):
+    """How all clients of our processes reach other servers."""
+
+    model_config = _OURS
+
+    trust_proxies: bool = Field(
+        False,
+        description="whether calls go through the proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY)",
+    )
+
+
 class GatewaySettings(BaseSettings):
     """The gateway: its address, its public URL and its secret."""
 
@@ -317,6 +328,7 @@ class Settings(BaseModel):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     foreign: ForeignSettings = Field(default_factory=ForeignSettings)
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     health: HealthSettings = Field(default_factory=HealthSettings)
@@ -329,6 +341,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     RedisSettings,
     StoreSettings,
     ForeignSettings,
+    NetworkSettings,
     GatewaySettings,
     WorkerSettings,
     HealthSettings,

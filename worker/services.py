@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from config.allowed_addresses import AllowedAddress, allowed_address
 from config.catalogue import load_catalogue
+from config.proxies import settle_proxies
 from config.settings import Settings
 from worker.engine.context import Context
 from worker.files.fetch import Fetcher
@@ -23,7 +24,7 @@ from worker.health.batching import BatchingHealth
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
 from worker.jobs.answers import AnswerCheck
-from worker.ledger.base import Ledger
+from worker.ledger.base import Ledger, UnreadableRowError
 from worker.ledger.redis import open_redis_ledger
 from worker.net.http import open_downloads
 from worker.net.public import AddressPolicy
@@ -43,6 +44,7 @@ class Services:
 @asynccontextmanager
 async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | None = None) -> AsyncIterator[Services]:
     """Open everything on the running loop, and close it in the end. `checks` are of answers, by task."""
+    settle_proxies(settings.network.trust_proxies)
     async with AsyncExitStack() as stack:
         ledger = open_redis_ledger(settings.redis.ledger, settings.redis.own_keys)
         stack.push_async_callback(ledger.aclose)
@@ -86,10 +88,10 @@ async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) ->
 
 
 async def _signals(ledger: Ledger, job_id: str) -> Mapping[str, str]:
-    """The signals on a row; none while the ledger is away: the write that follows waits for it."""
+    """The signals on a row; none while the ledger is away, or for a row that cannot be read: the write finds out."""
     try:
         row = await ledger.row(job_id)
-    except (RedisError, OSError):
+    except (RedisError, OSError, UnreadableRowError):
         return {}
     return row.signals if row else {}
 

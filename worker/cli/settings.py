@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
+from config.proxies import settle_proxies
 from config.settings import GROUPS, Settings
 from worker.cli.errors import CliError
 
@@ -17,7 +18,9 @@ def read_settings() -> Settings:
     """All settings. Raises a `CliError` that names each variable with a wrong value."""
     if problems := [line for group in GROUPS for line in _problems(group)]:
         raise CliError("\n".join(["these settings cannot be used (environment or .env):", *problems]), status=2)
-    return Settings()
+    settings = Settings()
+    settle_proxies(settings.network.trust_proxies)
+    return settings
 
 
 def source_of(field: str, from_stack: Collection[str]) -> str:

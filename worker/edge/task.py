@@ -5,10 +5,11 @@ second when the ending is decided, and Celery itself stores it, wakes `get()`, a
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from celery.app.task import Context
@@ -26,6 +27,7 @@ from worker.edge.eager import NotEagerTask
 from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
 from worker.edge.owners import owner_problems
+from worker.edge.route_problems import route_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.shared_key import ending_of_first
 from worker.edge.tracer import accepting_tracer
@@ -33,11 +35,9 @@ from worker.errors import InternalError, InvalidRequestError, KilnhandError, Ser
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Step
-from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal, value_at
+from worker.jobs.request import BaseRequest, check_known_fields, read, refusal, value_at
 from worker.ledger.base import IdempotencyKey
-from worker.money.budget import budget_problem
-from worker.routing.plan import Equivalence, plan
-from worker.routing.routes import OrderError, order
+from worker.net.away import GrowingPause
 
 
 class JobService(Protocol):
@@ -85,6 +85,7 @@ class JobTask(NotEagerTask):
 
     job_queue: str
     _tracer: Any = None
+    _pauses = GrowingPause(0.1, 5.0)  # of this process, while the ledger is away
     asks: type[BaseRequest]
     order: Order
     gives: type[BaseModel]
@@ -104,9 +105,8 @@ class JobTask(NotEagerTask):
             for link in maybe_list(options.get("link")) or ():
                 judge_parts({"subtask_type": "chain", "kwargs": {"tasks": [{}, link]}})
             args, kwargs = (), _plain(given)
-        elif options.get("parent_id") and not options.get(
-            "task_id"
-        ):  # a link: two closing messages send it twice, and it stays one job
+        elif options.get("parent_id") and not options.get("task_id"):
+            # a link: two closing messages send it twice, and it stays one job
             named = json.dumps([options["parent_id"], self.name, args or (), kwargs or {}], sort_keys=True, default=str)
             options["task_id"] = str(uuid5(NAMESPACE_URL, named))
         if not {"queue", "exchange", "routing_key"} & options.keys():
@@ -114,6 +114,12 @@ class JobTask(NotEagerTask):
         options["headers"] = {**callbacks_header(self.app), **(options.get("headers") or {})}
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
+
+    def _refuse_mapping(self, *_: Any) -> NoReturn:
+        """Celery would call the jobs inside one task, one after another."""
+        raise self._refusal("request", "cannot be mapped; use group(task.s(…) for each in …)")
+
+    map = starmap = chunks = _refuse_mapping  # Celery's names
 
     def judge(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: Before) -> None:
         """See `worker.edge.canvas.Judge`."""
@@ -127,6 +133,8 @@ class JobTask(NotEagerTask):
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
+        if self.request.called_directly:
+            raise self._refusal("request", "a job is sent, and not called: use .delay(…), or group(…) for several")
         try:
             if not is_closing(self.request):
                 first = self.accept(self.request, args, kwargs)
@@ -135,7 +143,9 @@ class JobTask(NotEagerTask):
                 return ending_of_first(self, self._queue(self.request), first)
             job = self._service.take(self.request.id)
         except ServiceUnavailableError as error:
+            time.sleep(self._pauses.next_s())  # the message comes again at once
             raise Reject(error.message, requeue=True) from error
+        self._pauses.reset()
         if job is None:  # ended, or another delivery is ending it
             raise Ignore
         return ending_of(job)
@@ -236,7 +246,7 @@ class JobTask(NotEagerTask):
         ]
         twice += extra_problems(route.provider, request.extra)
         checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
-        if problems := twice + checked + _route_problems(model, options, step):
+        if problems := twice + checked + route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
 
@@ -275,20 +285,6 @@ def job_task(
 def answer_checks(app: Any) -> dict[str, AnswerCheck]:
     """The checks of answers that the tasks of an app bring, by task."""
     return {task.name: task.check for task in app.tasks.values() if isinstance(task, JobTask) and task.check}
-
-
-def _route_problems(model: Model, options: JobOptions, step: Step) -> list[tuple[str, str]]:
-    """Why the providers that the caller names cannot serve the request, or no route does within `max_usd`."""
-    try:
-        first = order(model, options.provider, options.providers, options.fallback)[0]
-    except OrderError as error:
-        return [(error.field, error.problem)]
-    found = plan(model, first, step)
-    if first is model.first_route or found.may_follow(allow_degraded=options.allow_degraded):
-        dear = budget_problem(model, step, options.values())
-        return [("max_usd", dear)] if dear else []
-    leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded accepts that"
-    return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,8 +65,13 @@ def read_ref(ref: str, own: OwnUrls, label: str, tenant: str | None = None) -> S
 
     Raises `RequestRefusedError` of kind `address`, `signature` or `tenant`.
     """
+    found = _read(ref, own, label)
     if problem := own.owners.problem(ref, tenant):
         raise RequestRefusedError(f"{label}: {problem}", kind="tenant")
+    return found
+
+
+def _read(ref: str, own: OwnUrls, label: str) -> StoredFile | ForeignUrl:
     try:
         if _KEY.fullmatch(ref):
             return StoredFile(checked(ref))

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from config.proxies import settle_proxies
 from config.settings import Settings
 from worker.files.signing import require_secret
 from worker.files.store import folder_of, open_store
@@ -34,6 +35,7 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
     Without KILNHAND_SECRET it raises `SecretMissingError` if it would serve a folder store's files, and
     `WebhookSecretMissingError` if KILNHAND_WEBHOOKS is on.
     """
+    settle_proxies(settings.network.trust_proxies)
     checks: dict[str, Check] = {}
     metrics, ledger = Metrics(), open_redis_ledger(settings.redis.ledger, settings.redis.own_keys)
     health = open_redis_health(settings.redis.ledger, policy_of(settings.health), settings.redis.own_keys)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Stage, dump_job
 from worker.jobs.signals import CANCEL
-from worker.ledger.base import NEW_JOB_BACKDATE_S, Claim, IdempotencyKey, Row, is_forgotten
+from worker.ledger.base import NEW_JOB_BACKDATE_S, BadRow, Claim, IdempotencyKey, Row, is_forgotten
 from worker.ledger.hash import accepted_job
 
 
@@ -184,6 +184,14 @@ class MemoryLedger:
         """The failed jobs, newest first."""
         rows = [row for job_id in reversed(self._dead) if (row := self._row(job_id))]
         return [row.job for row in rows[:limit]]
+
+    async def bad_rows(self) -> Mapping[str, BadRow]:
+        """None: its rows are values."""
+        return {}
+
+    async def retry_bad_row(self, job_id: str) -> bool:
+        """Never."""
+        return False
 
     async def drop(self, job_id: str) -> bool:
         """Remove a job from the list of failed jobs."""

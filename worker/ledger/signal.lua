@@ -14,7 +14,7 @@ end
 if row[2] == 'closing' or row[2] == 'completed' or row[2] == 'failed' or row[2] == 'cancelled' then return row[1] end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-redis.call('HSET', KEYS[1], 'signal:' .. ARGV[3], ARGV[4])
 redis.call('HINCRBY', KEYS[1], 'heard', 1)
-if tonumber(row[4]) <= now then redis.call('ZADD', ARGV[1] .. 'due:' .. row[3], now, ARGV[2]) end
+redis.call('HSET', KEYS[1], 'signal:' .. ARGV[3], ARGV[4])
+if row[3] and (tonumber(row[4]) or 0) <= now then redis.call('ZADD', ARGV[1] .. 'due:' .. row[3], now, ARGV[2]) end
 return row[1]

@@ -3,7 +3,7 @@
 httpx's own transport collapses at a hundred concurrent requests. The two ready-made fast transports report a connection
 that was dropped after the request was sent as a failure to connect; a caller that repeats a POST after that pays twice.
 Here `ConnectError` and `ConnectTimeout`, which mean "nothing was sent", are raised only where aiohttp proves it:
-docs/decisions/0001. Proxies of the environment are not used.
+docs/decisions/0001. Proxies of the environment are used only where a setting trusts them (`config.proxies`).
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from config.proxies import proxy_for
 from worker.net.public import AddressPolicy, ForeignAddressError, PolicyResolver
 
 _KEEPALIVE_S = 15.0  # servers close idle connections after a minute; a POST into a closing one is lost
@@ -65,23 +66,24 @@ class NoCookies(httpx.Cookies):
 class _AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, limit: int, policy: AddressPolicy | None = None) -> None:
         self._limit, self._policy = limit, policy
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether a proxy is used
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._session = self._session or _open_session(self._limit, self._policy)
+        proxy = proxy_for(str(request.url))
         timeout = request.extensions.get("timeout", {})
         url = _sendable_url(request)
         with _as_httpx_errors(request):
             if self._policy:
                 self._policy.check(request.url)
             async with asyncio.timeout(_send_timeout_s(timeout)):
-                response = await self._session.request(
+                response = await self._session(bool(proxy)).request(
                     request.method,
                     url,
                     headers=_headers(request),
                     data=_body(request),
                     skip_auto_headers=_NOT_ADDED,
                     allow_redirects=False,
+                    proxy=proxy,
                     timeout=aiohttp.ClientTimeout(
                         connect=timeout.get("pool"), sock_connect=timeout.get("connect"), sock_read=timeout.get("read")
                     ),
@@ -93,9 +95,15 @@ class _AiohttpTransport(httpx.AsyncBaseTransport):
             extensions={"http_version": b"HTTP/1.1", "reason_phrase": (response.reason or "").encode()},
         )
 
+    def _session(self, has_proxy: bool) -> aiohttp.ClientSession:
+        """The session. With a proxy, the proxy resolves names, so only the URL itself is checked here."""
+        if has_proxy not in self._sessions:
+            self._sessions[has_proxy] = _open_session(self._limit, None if has_proxy else self._policy)
+        return self._sessions[has_proxy]
+
     async def aclose(self) -> None:
-        if self._session:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
 
 class _Body(httpx.AsyncByteStream):

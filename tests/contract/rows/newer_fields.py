@@ -7,6 +7,9 @@ again: how the field survives, or why nothing breaks without it.
 from collections.abc import Mapping
 
 NEWER: Mapping[str, str] = {
+    "field version of a hash": "The version of rows that wrote it. The version before does not read it, and it stays 1 "
+    "until a field is added whose loss does harm.",
+    "key bad": "The rows that were set aside. It has an expiry; the version before never reads it.",
     "Job.folder": "The random part of the keys of the job's files. Without it the hash of id and creation time is used: a file "
     "may be stored twice, and both copies are under the job's tenant.",
     "Options.duplicates": "Whether a lost submission is made again. The version before makes it again once, whatever the "

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from config.control_signs import escape_line
+
 
 def files_in(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every file of a result, with its name: `images.0`, `video`, `weights`."""
@@ -34,6 +36,7 @@ def show_files(console: Console, result: Mapping[str, Any], indent: str = "") ->
 
 def show_url(console: Console, url: str, indent: str = "") -> None:
     """Print a URL on one line, without wrapping, clickable if the terminal supports links."""
+    url = escape_line(url)  # a link's target is no text that the console escapes
     console.print(Text(indent) + Text(url, style=f"cyan link {url}"), soft_wrap=True)
 
 

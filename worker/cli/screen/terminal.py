@@ -1,10 +1,17 @@
-"""Where output goes: results to stdout, everything else to stderr. Rich shows colours on a terminal only (NO_COLOR)."""
+"""Where output goes: results to stdout, everything else to stderr. Rich shows colours on a terminal only (NO_COLOR).
+
+Control signs in any text are escaped here, whoever wrote it.
+"""
 
 import json
 import os
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from config.control_signs import escape_control
 
 WIDE = 160  # columns when the output is a pipe or a file
 
@@ -21,11 +28,20 @@ def err() -> Console:
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON to stdout."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(escape_control(json.dumps(value, ensure_ascii=False, indent=2)))
+
+
+class _SafeConsole(Console):
+    """Escapes control signs in all text. Rich's own signs (colours, cursor) are segments of their own."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments to write."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=escape_control(segment.text))
 
 
 def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
+    console = _SafeConsole(stderr=stderr, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(stderr=stderr, highlight=False, width=WIDE)
+        console = _SafeConsole(stderr=stderr, highlight=False, width=WIDE)
     return console
