@@ -26,8 +26,8 @@ def check_celery_queue(settings: RedisSettings) -> Iterator[Check]:
     if jobs:
         more = " or more" if len(jobs) == LOOK_AT else ""
         advice = (
-            "send jobs to the queue of their task: see docs/celery.md. For those that wait: `kilnhand worker -Q celery`, "
-            "if no other Celery application uses this queue"
+            "send jobs to the queue of their task: see docs/celery.md. For those that wait: `kilnhand worker -Q celery`"
+            ", if no other Celery application uses this queue"
         )
         detail = f"workers do not take from it; jobs that wait in it: {len(jobs)}{more}"
         yield Check("queue celery", "note", detail, advice)
