@@ -146,6 +146,9 @@ class GatewaySettings(BaseSettings):
     public_url: str = Field("http://127.0.0.1:8080", description="the gateway's URL as clients and providers see it")
     gateway_host: str = Field("127.0.0.1", description="the address that the gateway listens on")
     gateway_port: int = Field(8080, ge=0, le=65535, description="the port that the gateway listens on")
+    gateway_connections: int = Field(
+        1000, ge=2, le=100_000, description="connections of the gateway at a time; one address may have half of them"
+    )
     secret: SecretStr | None = Field(
         None, min_length=16, description="signs URLs of files and webhooks; the same for workers and gateway"
     )
