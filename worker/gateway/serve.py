@@ -14,7 +14,8 @@ from worker.net.webhook_url import WebhookSecretMissingError
 
 _GRACE_S = 5
 _KEEP_ALIVE_S = 5
-_OTHER_FILES = 200  # open files beside connections: served files, Redis, the store
+_BACKLOG = 256  # asyncio accepts so many at once before it looks at any of them (2,048 by default)
+_OTHER_FILES = _BACKLOG + 100  # open files beside connections and served files: Redis, the store
 
 
 class _Server(uvicorn.Server):
@@ -47,6 +48,7 @@ def serve(settings: Settings) -> None:
         refusing_ambiguous(app),
         http=limited_protocol(ConnectionLimits(_allow_files(settings.gateway.gateway_connections))),
         ws="none",
+        backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         host=settings.gateway.gateway_host,
         port=settings.gateway.gateway_port,
