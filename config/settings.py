@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.allowed_addresses import AllowedAddress, read_allowed
+from config.weak_secrets import weakness
 
 DUPLICATE_USD = 0.01
 MIN_RESULT_DAYS = 1.0
@@ -78,6 +79,10 @@ class RedisSettings(BaseSettings):
     @field_validator("redis_url", "broker_url", "result_backend", "ledger_url")
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
+        """A password with such signs would be read as a part of the host, and shown as one in every error."""
+        login, at, _ = (url or "").partition("://")[2].rpartition("@")
+        if at and set(login) & set("/@?#"):
+            raise ValueError("a user or password with @ / ? or # is written with %40 %2F %3F %23")
         if url is not None and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("allowed: redis://host:port/db, rediss://host:port/db or unix:///path")
         return url
@@ -150,11 +155,26 @@ class GatewaySettings(BaseSettings):
         1000, ge=2, le=100_000, description="connections of the gateway at a time; one address may have half of them"
     )
     secret: SecretStr | None = Field(
-        None, min_length=16, description="signs URLs of files and webhooks; the same for workers and gateway"
+        None, description="signs URLs of files and webhooks; 16 characters or more, the same for workers and gateway"
+    )
+    second_secret: SecretStr | None = Field(
+        None, description="is accepted beside the secret, but signs nothing: the next or the last one, for a rotation"
     )
     webhooks: Literal["auto", "on", "off"] = Field(
         "auto", description="on, off, or auto: on if a secret is set and the provider can reach the gateway"
     )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that are accepted; the first one signs."""
+        return tuple(each.get_secret_value() for each in (self.secret, self.second_secret) if each)
+
+    @field_validator("secret", "second_secret")
+    @classmethod
+    def _is_strong(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and (why := weakness(secret.get_secret_value())):
+            raise ValueError(why)
+        return secret
 
     @field_validator("public_url")
     @classmethod

@@ -51,12 +51,13 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
             yield
 
     routes = [*health_routes(checks), *metrics_routes(metrics, health.states)]
-    folder = folder_of(settings.store)
+    folder, secrets = folder_of(settings.store), settings.gateway.secrets
     if folder is not None:  # S3 and GCS serve their own files
-        routes += file_routes(folder, require_secret(settings.gateway), clock)
+        require_secret(settings.gateway)
+        routes += file_routes(folder, secrets, clock)
     if are_webhooks_accepted(settings):
         jwks = Jwks(jwks_url(settings.fal), keys)
-        routes += webhook_routes(WebhookReceiver(require_secret(settings.gateway), ledger, jwks, metrics, clock))
+        routes += webhook_routes(WebhookReceiver(secrets, ledger, jwks, metrics, clock))
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _as_json})
 
 

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from tests.unit.gateway.webhook_endpoint import JOB, KEYS, OTHER, REQUEST, SECRET, SIGNED_AT, WEBHOOKS, WebhookEndpoint
 from worker.gateway.webhook_signals import WebhookBody
-from worker.gateway.webhooks import MAX_BYTES
+from worker.gateway.webhooks import MAX_BYTES, webhook_routes
 from worker.jobs.job import Stage
 from worker.jobs.signals import WebhookReport
 
@@ -321,3 +321,13 @@ def test_after_a_retry_on_fals_side_the_report_has_the_id_of_the_submission() ->
         "first",
         "r",
     )
+
+
+async def test_webhooks_of_both_secrets_are_accepted_during_a_rotation(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    rotated = replace(endpoint.receiver, secrets=("the next of the tests", SECRET))
+    endpoint.app.router.routes[0] = webhook_routes(rotated)[0]
+    assert (await endpoint.post()).json() == {"heard": "accepted"}, "the secret before"
+    replaced = replace(endpoint.receiver, secrets=("the next of the tests", "a third of the tests"))
+    endpoint.app.router.routes[0] = webhook_routes(replaced)[0]
+    assert (await endpoint.post()).status_code == 403

@@ -74,7 +74,7 @@ class WebhookEndpoint:
             "https://keys.example.com/jwks.json", httpx.AsyncClient(transport=self.key_server), lambda: self.uptime
         )
         metrics = Metrics()
-        self.receiver = WebhookReceiver(SECRET, self.ledger, jwks, metrics, lambda: self.now)
+        self.receiver = WebhookReceiver((SECRET,), self.ledger, jwks, metrics, lambda: self.now)
         health = MemoryHealth(lambda: self.now, Policy())
         self.app = Starlette(routes=[*webhook_routes(self.receiver), *metrics_routes(metrics, health.states)])
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
