@@ -6,6 +6,7 @@ logs. One file, although it is long: a reader looks for a setting in one place.
 """
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -130,6 +131,25 @@ class ForeignSettings(BaseSettings):
     def _is_readable(cls, text: str) -> str:
         read_allowed(text)
         return text
+
+
+class RequestSettings(BaseSettings):
+    """What callers may ask for. Producers read it, too."""
+
+    model_config = _OURS
+
+    passthrough: str = Field(
+        "on",
+        description="whether endpoints of fal that are not in the catalogue may be named: on, off, or a list of "
+        "allowed ones, separated by commas, with * for any text: fal-ai/*,ourselves/our-app",
+    )
+
+    def may_pass(self, endpoint: str) -> bool:
+        """Whether an endpoint that is not in the catalogue may be used."""
+        if self.passthrough in {"on", "off"}:
+            return self.passthrough == "on"
+        patterns = (part.strip().casefold() for part in self.passthrough.split(","))
+        return any(fnmatchcase(endpoint.casefold(), pattern) for pattern in patterns if pattern)
 
 
 class NetworkSettings(BaseSettings):
@@ -351,6 +371,7 @@ class Settings(BaseModel):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     foreign: ForeignSettings = Field(default_factory=ForeignSettings)
+    request: RequestSettings = Field(default_factory=RequestSettings)
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
@@ -364,6 +385,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     RedisSettings,
     StoreSettings,
     ForeignSettings,
+    RequestSettings,
     NetworkSettings,
     GatewaySettings,
     WorkerSettings,
