@@ -12,14 +12,15 @@ import tasks
 from config.logging import configure
 from config.settings import Settings
 from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.callbacks import route_callbacks
 from worker.edge.channel import use_safe_channel
 from worker.edge.compat import survive_outages
 from worker.edge.consumers import register_add_consumer
 from worker.edge.queues import own_queue
+from worker.edge.renewal import renew_held_messages
 from worker.edge.revoke import register_revoke
 from worker.edge.steps import BindingsStep, DispatcherStep, HeartbeatStep
 from worker.edge.task import JobTask
-from worker.edge.unacked import renew_held_messages
 from worker.testing import crash
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,7 @@ def _set_up_worker() -> None:
     use_safe_channel()
     renew_held_messages([task.name for task in jobs])
     register_revoke()
+    route_callbacks(app)
     register_add_consumer()
     app.set_default()
 

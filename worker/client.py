@@ -6,7 +6,7 @@ With `tenant`, a job of another tenant is treated as one that does not exist, so
 tenant along with an id that the user sent. `url` makes a new URL of a stored file.
 
 They read the ledger, so a job is known as soon as `delay()` has returned. All functions block, and may be called from
-any thread.
+any thread. A row that cannot be read raises `UnreadableRowError`.
 """
 
 import time
@@ -19,9 +19,10 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from worker.edge.sending import producer
-from worker.errors import UnknownJobError
+from worker.errors import InternalError, UnknownJobError
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus, cancel_noted, status_of
+from worker.net.away import is_away, problem_of
 
 POLL_S = 0.1  # how often a job is read while `cancel` waits for its end
 
@@ -83,4 +84,6 @@ def _as_operational_error() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
+        if not is_away(error):
+            raise InternalError(f"the ledger refused it ({problem_of(error)})") from error
         raise OperationalError(f"the ledger cannot be reached ({type(error).__name__})") from error

@@ -24,7 +24,7 @@ from worker.health.batching import BatchingHealth
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
 from worker.jobs.answers import AnswerCheck
-from worker.ledger.base import Ledger
+from worker.ledger.base import Ledger, UnreadableRowError
 from worker.ledger.redis import open_redis_ledger
 from worker.net.http import open_downloads
 from worker.net.public import AddressPolicy
@@ -89,10 +89,10 @@ async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) ->
 
 
 async def _signals(ledger: Ledger, job_id: str) -> Mapping[str, str]:
-    """The signals on a row; none while the ledger is away: the write that follows waits for it."""
+    """The signals on a row; none while the ledger is away, or for a row that cannot be read: the write finds out."""
     try:
         row = await ledger.row(job_id)
-    except (RedisError, OSError):
+    except (RedisError, OSError, UnreadableRowError):
         return {}
     return row.signals if row else {}
 

@@ -17,6 +17,7 @@ from tests.chaos.history import Death
 from tests.chaos.load import mark_of
 from tests.chaos.plan import Disruption
 from tests.chaos.recovery import RecoveryWatch
+from tests.chaos.strangers import Strangers
 from tests.chaos.versions import Versions
 from worker.cli.processes.stack import Child, Stack
 from worker.edge.message import ENDINGS
@@ -40,10 +41,11 @@ class Disruptor:
         forger: WebhookForger,
         bare: set[int],
         versions: Versions | None = None,
+        strangers: Strangers | None = None,
     ) -> None:
         """`bare` are the numbers of items whose first message has no row; only Celery guarantees its delivery."""
         self._stack, self._plan, self._client, self._forger, self._bare = stack, plan, client, forger, bare
-        self._versions, self._began = versions, 0.0
+        self._versions, self._strangers, self._began = versions, strangers, 0.0
         self._threads: list[threading.Thread] = []
         self._locks = {name: threading.Lock() for name in stack.children}
         self.counts: Counter[str] = Counter()
@@ -118,15 +120,23 @@ class Disruptor:
             child.signal(signal.SIGSTOP)
             if disruption.target.startswith("worker"):
                 self.watch.begin(disruption.target, "freeze")
+            self._note_outage(disruption)
             time.sleep(disruption.seconds)
             child.signal(signal.SIGCONT)
+            self._note_outage(disruption)
         return True
+
+    def _note_outage(self, disruption: Disruption) -> None:
+        if disruption.target == "redis" and self._strangers:
+            self._strangers.shop.outages.append(time.time())
 
     def _restart(self, disruption: Disruption) -> None:
         """By SIGTERM: Redis syncs its append-only file before it exits, so no acknowledged write is lost."""
         with self._locks["redis"]:
+            self._note_outage(disruption)
             self._stack["redis"].stop(grace_s=30)
             _start_again(self._stack["redis"], disruption.seconds)
+            self._note_outage(disruption)
 
     def _change(self, disruption: Disruption) -> None:
         """Start a process with another version."""
@@ -150,6 +160,14 @@ class Disruptor:
     def _forge(self, disruption: Disruption) -> None:
         self.counts["forged"] += self._forger.send_forgeries()
 
+    def _hostile(self, disruption: Disruption) -> None:
+        assert self._strangers
+        self._strangers.vandal.send_message()
+
+    def _break_row(self, disruption: Disruption) -> None:
+        assert self._strangers
+        self._strangers.vandal.break_row()
+
     def _steal(self, disruption: Disruption) -> None:
         """Consume messages for a while; the first one that the ledger guarantees is lost, all others are put back."""
         deadline = time.monotonic() + STEAL_FOR_S
@@ -163,10 +181,13 @@ class Disruptor:
 
     def _is_guaranteed(self, message: bytes) -> bool:
         """Whether the ledger sends this message again: one of our `delay()`, or a closing message."""
-        headers = _headers(message)
+        try:
+            headers, fields = _headers(message), _fields(message)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # a hostile one
+            return False
         if CLOSING_HEADER in headers:
             return True
-        mark = mark_of(_fields(message))
+        mark = mark_of(fields)
         return mark is not None and mark[0] not in self._bare
 
 

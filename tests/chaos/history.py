@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+BAD_ROW = "bad-"  # how the ids of rows begin that `strangers` has broken
 FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 FINAL_STAGES = frozenset({"completed", "failed", "cancelled"})
 STATE_OF = {"completed": "SUCCESS", "failed": "FAILURE", "cancelled": "REVOKED"}
@@ -93,6 +94,7 @@ class History:
     noted_cancels: dict[str, float] = field(default_factory=dict)  # id without a row -> when its cancel was noted
     leftovers: list[str] = field(default_factory=list)  # keys, due entries and processes that should be gone
     is_one_version: bool = True  # no older version ran beside this one
+    strangers: list[str] = field(default_factory=list)  # what the strangers in the same Redis met
     audit: dict[str, Any] | None = None  # the report of `kilnhand audit`; None if it was not run
 
 

@@ -29,7 +29,7 @@ class Disruption:
     """One disruption, `at_s` seconds after the first job was sent."""
 
     at_s: float
-    what: str  # kill, stop, freeze, restart, change, fault, pace, forge, steal
+    what: str  # kill, stop, freeze, restart, change, fault, pace, forge, steal, hostile, break_row
     target: str = ""
     seconds: float = 0.0  # the pause before the next start, or the duration of the freeze
     fault: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +54,8 @@ class Scale:
     taken_s: float = 25.0  # errors in fal's own words after it has taken the job
     forge_s: float = 5.0
     steal_s: float = 3.5
+    hostile_s: float = 3.0  # messages that nobody can read
+    break_row_s: float = 6.0  # rows that nobody can claim
     long_too: bool = False  # also ambiguous submissions of slow models
     faults: tuple[str, ...] = ()  # only these; empty: all
     slow_times: int = 6
@@ -68,6 +70,9 @@ def draw(random: Random, scale: Scale, changes: list[Disruption] | None = None) 
     slow = [_slow_before(random, scale, disruption) for disruption in kills if disruption.target.startswith("worker")]
     others = [*_faults(random, scale), *_evenly(random, scale, "forge", scale.forge_s)]
     others += _evenly(random, scale, "steal", scale.steal_s)
+    others += _evenly(random, scale, "hostile", scale.hostile_s) + _evenly(
+        random, scale, "break_row", scale.break_row_s
+    )
     others += [*_bad_lists(random, scale), *_errors_after_taking(random, scale)]
     return sorted([*restarts, *kills, *slow, *others, *changes], key=lambda disruption: disruption.at_s)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from tests.chaos.history import FINAL_STAGES, FINAL_STATES, RowVersion, StateRecord
+from tests.chaos.history import BAD_ROW, FINAL_STAGES, FINAL_STATES, RowVersion, StateRecord
 
 META = "celery-task-meta-"
 ROW = "kilnhand:job:"
@@ -108,7 +108,9 @@ class Recorder:
         return tuple(file["key"] for file in files_of(result) if not (self._store / file["key"]).is_file())
 
     def _poll_rows(self, client: redis.Redis) -> None:
-        keys = list(client.scan_iter(f"{ROW}*", count=2000))
+        keys = [
+            key for key in client.scan_iter(f"{ROW}*", count=2000) if not key.startswith(f"{ROW}{BAD_ROW}".encode())
+        ]
         pipe = client.pipeline(transaction=False)
         for key in keys:
             pipe.hmget(key, "stage", "fence")

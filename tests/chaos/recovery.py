@@ -12,6 +12,8 @@ from typing import Any
 
 import redis
 
+from tests.chaos.history import BAD_ROW
+
 POLL_S = 0.05
 MAX_WAIT_S = 60.0
 USUAL_LEASE_S = 8.5  # the default, and the time in which the times of two reads may differ
@@ -85,7 +87,7 @@ def held_rows(client: redis.Redis) -> tuple[float, dict[str, tuple[int, float]]]
     A call whose answer only its process can know has a longer one, so that no other worker takes its row meanwhile.
     """
     ids = [str(key.decode()).removeprefix("kilnhand:job:") for key in client.scan_iter("kilnhand:job:*", count=2000)]
-    now, rows = rows_now(client, ids)
+    now, rows = rows_now(client, [job for job in ids if not job.startswith(BAD_ROW)])
     return now, {job: (fence, until) for job, (fence, until, _) in rows.items() if now < until <= now + USUAL_LEASE_S}
 
 

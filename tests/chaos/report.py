@@ -39,6 +39,7 @@ def summary(
         "providers": by_provider(history),
         "submissions": len(paid),
         "paid_per_job": paid_per_job(paid),
+        "strangers": len(history.strangers),
         "violations": {name: len(many) for name, many in found.items() if many},
         "endings": endings(history),
     }
@@ -62,7 +63,8 @@ def endings(history: History) -> dict[str, int]:
 def is_successful(summary: dict[str, Any]) -> bool:
     """Whether all promises hold, nothing is left over, and rows of dead workers were claimed in time."""
     late = summary["recovery_p99_s"] is not None and summary["recovery_p99_s"] > RECOVERY_MAX_S
-    return not (summary["violations"] or summary["orphans"] or summary["never_recovered"] or late)
+    broken = ("violations", "strangers", "orphans", "never_recovered")
+    return not (late or any(summary[name] for name in broken))
 
 
 def print_report(
@@ -75,6 +77,8 @@ def print_report(
             print_line(f"    {violation.job or '-'}: {violation.text}")
             for line in job_timeline(history, violation.job):
                 print_line(f"        {line}")
+    for line in history.strangers[:SHOWN]:
+        print_line(f"    strangers: {line}")
     for line in history.leftovers[:SHOWN]:
         print_line(f"    left over: {line}")
     for line in provider_table(by_provider(history)):

@@ -26,6 +26,7 @@ from tests.chaos.history import History, write
 from tests.chaos.producer import Producer, use_stack
 from tests.chaos.recorder import Recorder
 from tests.chaos.sabotage import BROKEN_PROMISE
+from tests.chaos.strangers import Strangers
 from tests.chaos.versions import LEFT_OUT, NEW, OLD, OLD_WEIGHTS, Versions, draw_changes
 from worker.cli.processes.stack import Stack, run_stack
 
@@ -49,6 +50,8 @@ COUNTED_DISRUPTIONS = (
     "forged",
     "stolen first",
     "stolen closing",
+    "hostile",
+    "break_row",
 )
 
 
@@ -84,6 +87,7 @@ class Harness:
     disruptor: Disruptor
     forger: WebhookForger
     own: set[str]  # ids of our own requests at the twin
+    strangers: Strangers | None = None
     is_one_version: bool = True
     later_numbers: Iterator[int] = field(default_factory=lambda: count(LATER))
 
@@ -143,9 +147,13 @@ def _open_harness(
     recorder = Recorder(stack.redis_url, stack.folder / "files", producer.ids)
     forger = WebhookForger(stack.twin_url, stack.gateway_url, Random(options.seed), lambda job: is_open(client, job))
     bare = {item.number for item in items if item.kind in {"bare", "invalid"}}
-    disruptor = Disruptor(stack, disruptions, client, forger, bare, versions)
+    strangers = None if versions else Strangers(stack, client, Random(f"strangers {options.seed}"))
+    if strangers:
+        strangers.shop.start()
+    disruptor = Disruptor(stack, disruptions, client, forger, bare, versions, strangers)
+    own = {forger.catch_one()}
     try:
-        yield Harness(stack, client, producer, recorder, disruptor, forger, {forger.catch_one()}, versions is None)
+        yield Harness(stack, client, producer, recorder, disruptor, forger, own, strangers, versions is None)
     finally:
         disruptor.resume_all()
         forger.close()
@@ -180,6 +188,8 @@ def _run_load_and_disruptions(harness: Harness) -> None:
     try:
         for work in works:
             work.start()
+        if harness.strangers:
+            threading.Thread(target=harness.strangers.shop.run, args=(stop.is_set,), daemon=True).start()
         while any(work.is_alive() for work in works):
             _progress(harness, began)
             _wait(PROGRESS_EVERY_S, lambda: not any(work.is_alive() for work in works))
@@ -203,6 +213,8 @@ def _wait_until_quiet(harness: Harness) -> None:
     ):
         _progress(harness, began)
         _wait(PROGRESS_EVERY_S, lambda: not harness.client.zcard("kilnhand:unacked_index"))
+    if harness.strangers:
+        _wait(harness.strangers.shop.left_s(), lambda: False)
     _wait(3.0, lambda: False)  # a second ending would come in this time
 
 
@@ -215,6 +227,10 @@ def _collect(harness: Harness) -> History:
     _print("all quiet; fetching every file")
     stack, client = harness.stack, harness.client
     harness.recorder.stop()
+    kills = sum(count for what, count in harness.disruptor.counts.items() if what.startswith("kill"))
+    strangers = harness.strangers.problems(kills) if harness.strangers else []
+    if harness.strangers:
+        harness.strangers.vandal.clean_up()
     rows, results = collector.rows_of(client), collector.results_of(client)
     requests = collector.requests_of(stack.twin_url, harness.own)
     return History(
@@ -231,6 +247,7 @@ def _collect(harness: Harness) -> History:
         noted_cancels=dict(harness.producer.noted_cancels),
         leftovers=collector.leftovers(client, rows),
         is_one_version=harness.is_one_version,
+        strangers=strangers,
         audit=run_audit(stack.environment, stack.folder) if harness.is_one_version else None,
     )
 
@@ -259,6 +276,8 @@ def _judge(
         options.seed,
     )
     summary |= {"strikes": dict(counts), "twin_faults_struck": faults_applied, "cancels": harness.producer.cancelled}
+    if harness.strangers:
+        summary |= harness.strangers.counts()
     if options.without:
         promise = BROKEN_PROMISE[options.without]
         summary |= {"without": options.without, "breaks": promise, "seen": promise in summary["violations"]}

@@ -11,12 +11,19 @@ HOW_TO_REACH_ONE = "Start everything with `kilnhand up`, or set KILNHAND_REDIS_U
 
 @contextlib.contextmanager
 def report_redis_errors(what_failed: str, status: int = 1) -> Iterator[None]:
-    """Turn connection errors of redis-py and kombu into a `CliError` that begins with `what_failed`."""
+    """Turn errors of redis-py and kombu, and of bad rows, into a `CliError` that begins with `what_failed`."""
     from kombu.exceptions import OperationalError
     from redis.exceptions import RedisError
 
+    from worker.ledger.base import UnreadableRowError
+    from worker.net.away import is_away
+
     try:
         yield
+    except UnreadableRowError as error:
+        raise CliError(f"{what_failed}: {error.message}\nSee `kilnhand dead rows`.", status) from error
     except (OperationalError, RedisError, OSError) as error:
+        if isinstance(error, RedisError) and not is_away(error):
+            raise CliError(f"{what_failed}, Redis refused it: {mask_text(str(error))}", status) from error
         message = f"{what_failed}, Redis cannot be reached: {mask_text(str(error))}\n{HOW_TO_REACH_ONE}"
         raise CliError(message, status) from error

@@ -19,10 +19,11 @@ from worker.edge.queued import QueuedMessages
 from worker.edge.stamps import has_stamp
 from worker.edge.task import answer_checks
 from worker.engine.dispatcher import Dispatcher, DispatcherOptions
-from worker.errors import ServiceUnavailableError
+from worker.errors import InternalError, ServiceUnavailableError
 from worker.jobs.job import Job
-from worker.ledger.base import IdempotencyKey
+from worker.ledger.base import IdempotencyKey, UnreadableRowError
 from worker.ledger.scan import scan_rows
+from worker.net.away import is_away, problem_of
 from worker.services import Services, open_services
 from worker.testing import crash
 
@@ -92,9 +93,12 @@ class DispatcherThread:
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job; one that has ended is not changed. False when there is no row yet: then the cancel is noted."""
-        job = self._call(self._services.ledger.cancel(job_id, self._forget_s))
+        try:
+            has_row = self._call(self._services.ledger.cancel(job_id, self._forget_s)) is not None
+        except UnreadableRowError:  # the cancel is on it, for when it is repaired
+            has_row = True
         self._thread.loop.call_soon_threadsafe(self._dispatcher.wake)
-        return job is not None
+        return has_row
 
     def cancel_stamped(self, stamps: Mapping[str, Sequence[Any]]) -> None:
         """Cancel the waiting jobs that have one of these stamps. It reads all rows, so it does not wait for the end."""
@@ -118,7 +122,9 @@ class DispatcherThread:
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return self._thread.run(work)
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+        except (RedisError, OSError) as error:
+            if not is_away(error):
+                raise InternalError(f"the ledger refused it ({problem_of(error)})") from error
             raise ServiceUnavailableError(f"the ledger cannot be reached ({type(error).__name__})") from error
 
     def close(self) -> None:

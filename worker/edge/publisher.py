@@ -13,6 +13,7 @@ from celery import Celery, states
 from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 
+from worker.edge.callbacks import callbacks_of
 from worker.edge.message import send_again, send_closing
 from worker.edge.states import LiveStates
 from worker.errors import error_class
@@ -82,13 +83,15 @@ class CeleryPublisher:
         else:
             message = job.error.message if job.error else "the job failed"
             error = error_class(job.error.code if job.error else "")(message)
-            self._app.backend.mark_as_failure(job.id, error, request=Context(job.message))
+            with callbacks_of(job.message):
+                self._app.backend.mark_as_failure(job.id, error, request=Context(job.message))
 
     def _revoke(self, job: Job) -> None:
         """Store REVOKED. Unlike `mark_as_revoked` this also fails the rest of a chain and its chord (celery 5.7.0)."""
         text = receipt_text(job.receipt, has_files=bool(job.artefacts)) if job.receipt else "revoked"
         error = TaskRevokedError(text)
-        self._app.backend.mark_as_failure(job.id, error, request=Context(job.message), state=states.REVOKED)
+        with callbacks_of(job.message):
+            self._app.backend.mark_as_failure(job.id, error, request=Context(job.message), state=states.REVOKED)
         runtime = max(0.0, time.time() - job.created_at)
         # Without an explicit state, Flower's precedence keeps a custom state over REVOKED.
         self._send_event(

@@ -20,15 +20,16 @@ import structlog
 from celery import Task
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from config.settings import Settings
 from worker.edge.backend import is_chord_part
 from worker.edge.message import SENT_AT_HEADER, message_to_send
-from worker.errors import KeyReusedError
+from worker.errors import InternalError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
 from worker.ledger.base import IdempotencyKey, Producer
 from worker.ledger.producer import open_redis_producer
+from worker.net.away import is_away, problem_of
 from worker.testing import crash
 
 T = TypeVar("T")
@@ -75,7 +76,8 @@ def send(
     """Write the row, publish the message with these options, and return the result of publishing.
 
     If an earlier job owns the idempotency key, nothing is sent and that job's `AsyncResult` is returned. Raises
-    `KeyReusedError` when that job was another request, and `OperationalError` while Redis does not answer.
+    `KeyReusedError` when that job was another request, and `OperationalError` while Redis does not answer,
+    and `InternalError` when it answers that it cannot store the job.
 
     A message that follows finished work (chain, link, a chord's body) has no caller who could try again, and its error
     would become an error of the finished work. So it waits up to `LEDGER_WAIT_S` for the ledger, and is then published
@@ -93,6 +95,8 @@ def send(
             return publish(**options)
         if isinstance(error, KeyReusedError):
             raise
+        if not is_away(error):
+            raise InternalError(f"the ledger refused the job, nothing was sent ({problem_of(error)})") from error
         raise OperationalError(f"the ledger cannot be reached ({type(error).__name__}): nothing was sent") from error
     crash.point("after_sent_row")
     if job_id != job.id:
@@ -182,7 +186,7 @@ def _sent_job(task: str, queue: str, message: Mapping[str, Any], now: float) -> 
 def _patiently(call: Callable[[], T], patience_s: float) -> T:
     """Call the ledger, and retry for `patience_s` while it does not answer. Both calls are safe to repeat."""
     again = Retrying(
-        retry=retry_if_exception_type((RedisError, OSError)),
+        retry=retry_if_exception(is_away),
         stop=stop_after_delay(patience_s),
         wait=wait_fixed(0.5),
         reraise=True,

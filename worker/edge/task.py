@@ -5,6 +5,7 @@ second when the ending is decided, and Celery itself stores it, wakes `get()`, a
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -20,20 +21,23 @@ from pydantic_core import to_json
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
 from config.extra import extra_problems
 from worker.edge.app import DEFAULT_QUEUE, app
+from worker.edge.callbacks import callbacks_header
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.eager import NotEagerTask
+from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
 from worker.edge.models import find_model
 from worker.edge.owners import owner_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.tracer import accepting_tracer
-from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError, error_class
+from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
-from worker.jobs.job import Job, Options, Stage, Step
+from worker.jobs.job import Job, Options, Step
 from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal, value_at
 from worker.ledger.base import IdempotencyKey
 from worker.money.budget import budget_problem
+from worker.net.away import GrowingPause
 from worker.routing.plan import Equivalence, plan
 from worker.routing.routes import OrderError, order
 
@@ -83,6 +87,7 @@ class JobTask(NotEagerTask):
 
     job_queue: str
     _tracer: Any = None
+    _pauses = GrowingPause(0.1, 5.0)  # of this process, while the ledger is away
     asks: type[BaseRequest]
     order: Order
     gives: type[BaseModel]
@@ -102,15 +107,21 @@ class JobTask(NotEagerTask):
             for link in maybe_list(options.get("link")) or ():
                 judge_parts({"subtask_type": "chain", "kwargs": {"tasks": [{}, link]}})
             args, kwargs = (), _plain(given)
-        elif options.get("parent_id") and not options.get(
-            "task_id"
-        ):  # a link: two closing messages send it twice, and it stays one job
+        elif options.get("parent_id") and not options.get("task_id"):
+            # a link: two closing messages send it twice, and it stays one job
             named = json.dumps([options["parent_id"], self.name, args or (), kwargs or {}], sort_keys=True, default=str)
             options["task_id"] = str(uuid5(NAMESPACE_URL, named))
         if not {"queue", "exchange", "routing_key"} & options.keys():
             options["queue"] = self.job_queue
+        options["headers"] = {**callbacks_header(self.app), **(options.get("headers") or {})}
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
+
+    def _refuse_mapping(self, *_: Any) -> NoReturn:
+        """Celery would call the jobs inside one task, one after another."""
+        raise self._refusal("request", "cannot be mapped; use group(task.s(…) for each in …)")
+
+    map = starmap = chunks = _refuse_mapping  # Celery's names
 
     def judge(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: Before) -> None:
         """See `worker.edge.canvas.Judge`."""
@@ -124,16 +135,20 @@ class JobTask(NotEagerTask):
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
+        if self.request.called_directly:
+            raise self._refusal("request", "a job is sent, and not called: use .delay(…), or group(…) for several")
         try:
             if not is_closing(self.request):
                 self.accept(self.request, args, kwargs)
                 raise Ignore
             job = self._service.take(self.request.id)
         except ServiceUnavailableError as error:
+            time.sleep(self._pauses.next_s())  # the message comes again at once
             raise Reject(error.message, requeue=True) from error
+        self._pauses.reset()
         if job is None:  # ended, or another delivery is ending it
             raise Ignore
-        return _ending(job)
+        return ending_of(job)
 
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
         """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left."""
@@ -277,19 +292,6 @@ def _route_problems(model: Model, options: JobOptions, step: Step) -> list[tuple
         return [("max_usd", dear)] if dear else []
     leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded accepts that"
     return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
-
-
-def _ending(job: Job) -> dict[str, Any]:
-    if job.ending == Stage.COMPLETED:
-        return dict(job.result or {})
-    _raise(job)
-
-
-def _raise(job: Job) -> NoReturn:
-    if job.error is None:
-        raise Ignore
-    cls = error_class(job.error.code)
-    raise cls(job.error.message) if issubclass(cls, KilnhandError) else InternalError(job.error.message)
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

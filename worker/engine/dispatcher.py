@@ -21,12 +21,14 @@ from worker.health.verdict import IGNORED
 from worker.jobs.file_keys import job_folder
 from worker.jobs.job import Job, Stage
 from worker.ledger.base import Claim, Ledger
+from worker.net.away import GrowingPause, is_permanent
 from worker.routing.served import Served
 from worker.testing import crash
 
 log = structlog.get_logger(__name__)
 
 IDLE_S = 0.25  # the longest sleep between two claims: how late a row is seen that another process made due
+SPARE_PART = 4  # of its claims a worker begins one part with jobs beyond a tenant's share, and one in every call
 RENEWALS = 3  # a lease is renewed this many times while it lasts
 
 
@@ -50,6 +52,7 @@ class Dispatcher:
         self._listener = Listener(ledger, context, options.monotonic)
         self._held: dict[str, tuple[HeldClaim, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
+        self._claim_pause = GrowingPause(1.0, 30.0)  # after errors that come again at each try
         self._all_queues, self._rounds = list(options.queues), 0
         self._stopping = False
         self._background = list[asyncio.Task[None]]()
@@ -100,14 +103,17 @@ class Dispatcher:
         free = self._options.max_claims - len(self._held)
         try:
             if free > 0:
-                claims, wait = await self._ledger.claim(self._queues(), free, self._options.lease_s)
+                spare = max(1, self._options.max_claims // SPARE_PART - len(self._held))
+                claims, wait = await self._ledger.claim(self._queues(), free, self._options.lease_s, spare)
                 for claim in (
                     claims if not self._stopping else ()
                 ):  # else another worker claims them when the lease ends
                     self._take(claim)
-        except Exception:  # the outer rim: whatever the ledger's client raises, a worker goes on
+            self._claim_pause.reset()
+        except Exception as error:  # the outer rim: whatever the ledger's client raises, a worker goes on
             log.exception("claim_failed")
-            wait = 1.0
+            await self._sleep(self._claim_pause.next_s() if is_permanent(error) else self._options.idle_s)
+            return
         await self._sleep(self._options.idle_s if wait is None else min(wait, self._options.idle_s))
 
     def add_queue(self, queue: str) -> None:

@@ -99,7 +99,7 @@ async def save_answer(
     if isinstance(outcome, RunFailure):
         return handle_error(context, job, outcome.error, step_input)
     missing = tuple(error_record(error) for error in outcome.missing)
-    job = job.with_attempt(version=outcome.version, missing=missing)
+    job = job.with_attempt(version=outcome.version and outcome.version[:200], missing=missing)
     receipt = replace(job.receipt, in_time=False) if job.receipt else None
     observed = Observation(True, progress=1.0, progress_estimated=False, logs=job.observed.logs)
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}

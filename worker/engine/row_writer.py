@@ -15,6 +15,7 @@ from worker.explain.history import with_history
 from worker.jobs.job import Job, Observation, Stage
 from worker.jobs.status import JobStatus, state_of, status_of
 from worker.ledger.base import Claim, Ledger
+from worker.net.away import is_permanent
 from worker.testing import crash
 
 log = structlog.get_logger(__name__)
@@ -131,9 +132,11 @@ class RowWriter:
                     raise
             except (ValueError, TypeError, RecursionError):  # it cannot be written at all
                 raise
-            except Exception:  # the outer rim: whatever the ledger's client raises
+            except Exception as error:  # the outer rim: whatever the ledger's client raises
                 log.warning("write_failed", job=held.job.id, stage=held.job.stage, exc_info=True)
                 is_kept = is_kept or (has_outcome(held.written, held.job) and await self._outcomes.put(held.job))
+                if is_permanent(error):  # it would hold the claim for an hour; the row is tried again, or set aside
+                    raise
                 await asyncio.sleep(pause_s)
         raise InternalError(f"the ledger could not be written for job {held.job.id}")
 

@@ -24,7 +24,7 @@ from worker.gateway.jwks import Jwks, JwksUnavailableError
 from worker.gateway.signature import WebhookSignature
 from worker.gateway.webhook_signals import WebhookBody, WebhookKind, record_webhook
 from worker.health.metrics import Metrics
-from worker.ledger.base import Ledger
+from worker.ledger.base import Ledger, UnreadableRowError
 from worker.net.webhook_url import attempt_of
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ class WebhookReceiver:
             kind = await self._receive(request, job_id, token)
         except _RefusedError as refused:
             kind = refused.kind
-        except (RedisError, OSError, JwksUnavailableError, ValidationError) as caught:  # ValidationError: a newer row
+        except (RedisError, OSError, JwksUnavailableError, UnreadableRowError) as caught:
             kind, error = WebhookKind.FAILED, type(caught).__name__
         self.metrics.webhooks.labels(_PROVIDER, kind).inc()
         if kind in _REFUSED:

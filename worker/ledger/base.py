@@ -10,8 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from worker.errors import KilnhandError
 from worker.jobs.job import Job
 
+SHARE, SHARE_S = 16, 0.5  # jobs of a queue that a tenant may begin at once before others; seconds to regain one
+SPARE_DUE_S = 60.0  # when an older version claims a row beyond its tenant's share
+SPARE_WAIT_S = 0.05  # when the next row beyond a share may be claimed, at the latest
 FORGOTTEN_S = 86_400.0  # no row is forgotten earlier than this after it was sent
 NEW_JOB_BACKDATE_S = 2.0  # a new job is due this much in the past, so that it is claimed before polls
 
@@ -19,6 +23,12 @@ NEW_JOB_BACKDATE_S = 2.0  # a new job is due this much in the past, so that it i
 def is_forgotten(job: Job, now: float) -> bool:
     """Whether a job without a row has ended long ago: its row was written when it was sent, and has expired."""
     return job.sent_at is not None and now - job.sent_at > FORGOTTEN_S
+
+
+class UnreadableRowError(KilnhandError):
+    """A row cannot be read: a newer version wrote it, or somebody has changed it."""
+
+    code = "unreadable_row"
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,15 @@ class Row:
     claims_since_write: int
     signals: Mapping[str, str] = field(default_factory=dict)
     forgotten_at: float | None = None  # when the row expires; known for a final row only
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """Why a row was set aside, and when, in seconds since the epoch."""
+
+    queue: str
+    reason: str
+    at: float
 
 
 @dataclass(frozen=True)
@@ -98,11 +117,16 @@ class Ledger(Protocol):
         Raises `KeyReusedError` when another job owns the key.
         """
 
-    async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
+    async def claim(
+        self, queues: Sequence[str], limit: int, lease_s: float, spare: int | None = None
+    ) -> tuple[list[Claim], float | None]:
         """Claim up to `limit` due rows of these queues.
 
-        Returns the claims, and the seconds until the next row is due (None: no row waits). A row that cannot be read
-        (a newer version wrote it) is skipped: a worker of that version claims it later.
+        A tenant that sends more than its share (`SHARE`, then one job every `SHARE_S` seconds) does not delay others:
+        its further rows are claimed last, and at most `spare` of them (None: no limit of their own).
+
+        Returns the claims, and the seconds until the next row is due (None: no row waits). A row of a newer version is
+        left where it is, for a worker of that version. A row that cannot be read is set aside: see `bad_rows`.
         """
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
@@ -150,6 +174,12 @@ class Ledger(Protocol):
 
     async def dead(self, limit: int = 100) -> list[Job]:
         """The failed jobs, newest first, as long as their rows are kept."""
+
+    async def bad_rows(self) -> Mapping[str, BadRow]:
+        """The rows that were set aside because they cannot be read, by id. They are not due, and stay as they are."""
+
+    async def retry_bad_row(self, job_id: str) -> bool:
+        """Make a row that was set aside due again, once it is repaired. False when it is not among them."""
 
     async def drop(self, job_id: str) -> bool:
         """Remove a job from the list of failed jobs; its row stays. False when it is not on the list."""

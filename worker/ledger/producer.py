@@ -7,10 +7,10 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from worker.errors import KeyReusedError
-from worker.jobs.job import Job, dump_job, load_job
+from worker.jobs.job import Job, dump_job
 from worker.jobs.signals import CANCEL
 from worker.ledger.base import IdempotencyKey, Row
-from worker.ledger.hash import Keys, read_row
+from worker.ledger.hash import ROW_VERSION, Keys, read_job, read_row
 from worker.ledger.redis import lua
 
 
@@ -39,7 +39,7 @@ class RedisProducer:
 
     def send(self, job: Job, wait_s: float, key: IdempotencyKey | None = None) -> str:
         """Write a row at stage *sent*, or find the job that owns the key."""
-        args: list[Any] = [job.id, dump_job(job), job.queue, int(wait_s * 1000), self._keys.prefix]
+        args: list[Any] = [job.id, dump_job(job), job.queue, int(wait_s * 1000), self._keys.prefix, ROW_VERSION]
         args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
         found, *rest = self._script["send"](keys=self._keys.written(job, key), args=args)
         job_id = str(found.decode())
@@ -56,16 +56,16 @@ class RedisProducer:
         """Store a cancel on a row, or note it for the id."""
         args: list[Any] = [self._keys.prefix, job_id, CANCEL, "1", int(note_s * 1000)]
         doc = self._script["signal"](keys=[self._keys.job(job_id)], args=args)
-        return load_job(doc) if doc else None
+        return read_job(job_id, doc) if doc else None
 
     def row(self, job_id: str) -> Row | None:
         """The job with its due time, claim and signals, or None."""
         found: Any = self._redis.hgetall(self._keys.job(job_id))
         if not found:
             return None
-        due: Any = self._redis.zscore(self._keys.due(found[b"queue"].decode()), job_id)
+        due: Any = self._redis.zscore(self._keys.due(found.get(b"queue", b"").decode(errors="replace")), job_id)
         expires: Any = self._redis.pexpiretime(self._keys.job(job_id)) if due is None else -1
-        return read_row(found, due, expires)
+        return read_row(job_id, found, due, expires)
 
     def now(self) -> float:
         """The ledger's clock, seconds since the epoch."""

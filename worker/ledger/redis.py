@@ -6,6 +6,7 @@ The client repeats a script after a lost connection. `accept`, `claim`, `signal`
 they run twice. After a repeated `take`, the ending of the first run waits until its lease ends.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -16,18 +17,18 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from worker.errors import ClaimLostError, KeyReusedError
-from worker.jobs.job import HistoryEntry, Job, dump_job, load_job
+from worker.jobs.job import Job, dump_job
 from worker.jobs.signals import CANCEL
-from worker.ledger.base import Claim, IdempotencyKey, Row, is_forgotten
-from worker.ledger.hash import Keys, accepted_job, read_claim, read_row
+from worker.ledger.base import BadRow, Claim, IdempotencyKey, Row, UnreadableRowError, is_forgotten
+from worker.ledger.hash import ROW_VERSION, Keys, accepted_job, confirmed_doc, read_claim, read_job, read_row
 
 log = structlog.get_logger(__name__)
 
-_SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "confirm")
+_SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "confirm", "aside")
 
 
 def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
@@ -61,23 +62,45 @@ class RedisLedger:
             log.warning("forgotten_job_not_accepted", job=job.id, sent_at=job.sent_at)
             return False, job
         job = accepted_job(job, sent, now)
-        args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix]
+        tenant = job.options.tenant or ""
+        args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix, ROW_VERSION, tenant]
         args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
         new, found, *_ = await self._script["accept"](keys=self._keys.written(job, key), args=args)
         if new < 0:
             raise KeyReusedError(f"idempotency_key: job {found.decode()} already owns it")
-        return bool(new), load_job(found)
+        return bool(new), read_job(job.id, found)
 
-    async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
+    async def claim(
+        self, queues: Sequence[str], limit: int, lease_s: float, spare: int | None = None
+    ) -> tuple[list[Claim], float | None]:
         """Claim due rows of these queues."""
         keys = [self._keys.due(queue) for queue in queues]
-        args: list[Any] = [self._prefix, limit, int(lease_s * 1000), uuid4().hex]
-        now, wait, *rows = await self._script["claim"](keys=keys, args=args)
-        claims = [read_claim(row, now / 1000) for row in rows]
-        for row, claim in zip(rows, claims, strict=True):
-            if claim is None:  # a row of a newer version is not a row that kills workers
-                await self._redis.hincrby(self._keys.job(row[-1].decode()), "strikes", -1)
-        return [claim for claim in claims if claim], None if wait < 0 else wait / 1000
+        most_spare = limit if spare is None else spare
+        args: list[Any] = [self._prefix, limit, int(lease_s * 1000), uuid4().hex, ROW_VERSION, most_spare]
+        now, wait, bad, *rows = await self._script["claim"](keys=keys, args=args)
+        for job_id, reason in zip(bad[::2], bad[1::2], strict=True):
+            log.error("row_set_aside", job=job_id.decode(errors="replace"), reason=reason.decode())
+        claims: list[Claim] = []
+        for row in rows:
+            try:
+                claims.append(read_claim(row, now / 1000))
+            except UnreadableRowError as error:
+                await self._set_aside(row, error.message)
+        return claims, None if wait < 0 else wait / 1000
+
+    async def _set_aside(self, flat: Any, reason: str) -> None:
+        """Set a claimed row aside. If this fails, it is claimed again when its lease ends, and set aside then."""
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        job_id, due = fields[b"id"], fields[b"due"]
+        queue = due.decode().removeprefix(self._keys.due(""))
+        log.error("row_set_aside", job=job_id.decode(errors="replace"), reason=reason)
+        try:
+            await self._script["aside"](
+                keys=[self._keys.job("").encode() + job_id, due, self._keys.bad],
+                args=[job_id, fields[b"fence"], queue, reason],
+            )
+        except ResponseError as error:
+            log.warning("row_not_set_aside", job=job_id.decode(errors="replace"), error=str(error))
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
         """Extend these claims by a lease."""
@@ -103,24 +126,25 @@ class RedisLedger:
     async def _write(self, claim: Claim, job: Job, mode: str, seconds: float) -> None:
         keys = self._keys.written(job)
         args: list[Any] = [job.id, claim.fence, dump_job(job), job.stage, mode, int(seconds * 1000), claim.signal_count]
+        args += [ROW_VERSION]
         if not await self._script["write"](keys=keys, args=args):
             raise ClaimLostError(f"job {job.id}: another worker holds the row since fence {claim.fence}")
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
         """Store a signal on a row and make it due."""
         doc = await self._script["signal"](keys=[self._keys.job(job_id)], args=[self._prefix, job_id, name, value])
-        return load_job(doc) if doc else None
+        return read_job(job_id, doc) if doc else None
 
     async def cancel(self, job_id: str, note_s: float) -> Job | None:
         """Store a cancel on a row, or note it for the id."""
         args: list[Any] = [self._prefix, job_id, CANCEL, "1", int(note_s * 1000)]
         doc = await self._script["signal"](keys=[self._keys.job(job_id)], args=args)
-        return load_job(doc) if doc else None
+        return read_job(job_id, doc) if doc else None
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:
         """Lease the ending of a closing row."""
         doc = await self._script["take"](keys=[self._keys.job(job_id)], args=[int(lease_s * 1000), "take"])
-        return load_job(doc) if doc else None
+        return read_job(job_id, doc) if doc else None
 
     async def hold(self, job_ids: Sequence[str], lease_s: float) -> None:
         """Renew the leases of endings that were taken."""
@@ -135,10 +159,9 @@ class RedisLedger:
     async def confirm(self, job_id: str, forget_in_s: float) -> None:
         """Move a closing row to its ending."""
         now, doc = await self._time_and_doc(job_id)
-        job = load_job(doc) if doc else None
-        if job is not None and job.ending is not None and not job.is_final:
-            job = job.move(job.ending, history=(*job.history, HistoryEntry(now, "closed")))
-            args: list[Any] = [job_id, dump_job(job), job.stage, int(forget_in_s * 1000)]
+        job = read_job(job_id, doc) if doc else None
+        if job is not None and doc is not None and job.ending is not None and not job.is_final:
+            args: list[Any] = [job_id, confirmed_doc(doc, now), job.ending, int(forget_in_s * 1000)]
             await self._script["confirm"](keys=[*self._keys.written(job), self._keys.dead], args=args)
 
     async def _time_and_doc(self, job_id: str) -> tuple[float, bytes | None]:
@@ -152,21 +175,43 @@ class RedisLedger:
     async def get(self, job_id: str) -> Job | None:
         """The job, or None."""
         doc = await self._redis.hget(self._keys.job(job_id), "doc")
-        return load_job(doc) if doc else None
+        return read_job(job_id, doc) if doc else None
 
     async def row(self, job_id: str) -> Row | None:
         """The job with its due time, claim and signals, or None."""
         found: Any = await self._redis.hgetall(self._keys.job(job_id))
         if not found:
             return None
-        due: Any = await self._redis.zscore(self._keys.due(found[b"queue"].decode()), job_id)
-        return read_row(found, due, await self._redis.pexpiretime(self._keys.job(job_id)) if due is None else -1)
+        due: Any = await self._redis.zscore(self._keys.due(found.get(b"queue", b"").decode(errors="replace")), job_id)
+        expires: Any = await self._redis.pexpiretime(self._keys.job(job_id)) if due is None else -1
+        return read_row(job_id, found, due, expires)
 
     async def dead(self, limit: int = 100) -> list[Job]:
         """The failed jobs, newest first."""
         ids: Any = await self._redis.zrange(self._keys.dead, 0, limit - 1, desc=True)
-        jobs = [await self.get(job_id.decode()) for job_id in ids]
+        jobs: list[Job | None] = []
+        for job_id in ids:
+            try:
+                jobs.append(await self.get(job_id.decode(errors="replace")))
+            except (UnreadableRowError, ResponseError) as error:
+                log.warning("row_unreadable", job=job_id.decode(errors="replace"), problem=str(error))
         return [job for job in jobs if job]
+
+    async def bad_rows(self) -> Mapping[str, BadRow]:
+        """The rows that were set aside."""
+        found: Any = await self._redis.hgetall(self._keys.bad)
+        return {job_id.decode(errors="replace"): BadRow(**json.loads(row)) for job_id, row in found.items()}
+
+    async def retry_bad_row(self, job_id: str) -> bool:
+        """Make a row that was set aside due again."""
+        found: Any = await self._redis.hget(self._keys.bad, job_id)
+        if found is None:
+            return False
+        async with self._redis.pipeline() as pipe:
+            pipe.zadd(self._keys.due(json.loads(found)["queue"]), {job_id: 0})
+            pipe.hdel(self._keys.bad, job_id)
+            await pipe.execute()
+        return True
 
     async def drop(self, job_id: str) -> bool:
         """Remove a job from the list of failed jobs."""

@@ -7,6 +7,6 @@ local row = redis.call('HMGET', KEYS[1], 'doc', 'stage', 'taken')
 if row[2] ~= 'closing' then return false end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-if ARGV[2] == 'take' and tonumber(row[3] or 0) > now then return false end
+if ARGV[2] == 'take' and (tonumber(row[3]) or 0) > now then return false end
 redis.call('HSET', KEYS[1], 'taken', now + tonumber(ARGV[1]))
 return row[1]

@@ -8,7 +8,7 @@
 local row = redis.call('HMGET', KEYS[1], 'stage', 'fence', 'queue')
 if row[1] ~= 'sent' then return 0 end
 if ARGV[3] == 'untouched' and (row[2] ~= '0' or (KEYS[2] and redis.call('HGET', KEYS[2], 'shared'))) then return 0 end
+if row[3] then redis.call('ZREM', ARGV[1] .. 'due:' .. row[3], ARGV[2]) end
 redis.call('DEL', KEYS[1])
-redis.call('ZREM', ARGV[1] .. 'due:' .. row[3], ARGV[2])
 if KEYS[2] and redis.call('HGET', KEYS[2], 'job') == ARGV[2] then redis.call('DEL', KEYS[2]) end
 return 1

@@ -3,15 +3,16 @@
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
 -- KEYS[2]  due   zset  <prefix>due:<queue>
--- ARGV     id, fence, doc, stage, 'keep' | 'release', ms (lease | due in), number of signals at claim time
+-- ARGV     id, fence, doc, stage, 'keep' | 'release', ms (lease | due in), number of signals at claim time, version
 -- returns  1, or 0 when a newer claim exists
 local row = redis.call('HMGET', KEYS[1], 'fence', 'heard')
 if row[1] ~= ARGV[2] then return 0 end
+redis.call('ZCARD', KEYS[2])  -- a key of another type fails here, before anything is written
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local ms = tonumber(ARGV[6])
 local till = ARGV[5] == 'keep' and now + ms or 0
-redis.call('HSET', KEYS[1], 'doc', ARGV[3], 'stage', ARGV[4], 'strikes', 0, 'until', till)
+redis.call('HSET', KEYS[1], 'doc', ARGV[3], 'stage', ARGV[4], 'version', ARGV[8], 'strikes', 0, 'until', till)
 if ARGV[5] == 'release' and row[2] ~= ARGV[7] then ms = 0 end
 redis.call('ZADD', KEYS[2], now + ms, ARGV[1])
 if ARGV[4] == 'closing' then

@@ -31,10 +31,7 @@ class AnswerEncodingError(Exception):
 
 
 async def read_answer(raw: AsyncIterable[bytes], encoding: str | None, most_bytes: int = ANSWER_BYTES) -> bytes:
-    """The whole decoded answer, as harmless JSON (`answer_json`) if it is JSON.
-
-    Raises `AnswerTooLargeError`, `AnswerEncodingError`, and what `raw` raises.
-    """
+    """The whole decoded answer. Raises `AnswerTooLargeError`, `AnswerEncodingError`, and what `raw` raises."""
     decoder = _decoder(encoding)
     body = bytearray()
     async for chunk in raw:
@@ -46,7 +43,7 @@ async def read_answer(raw: AsyncIterable[bytes], encoding: str | None, most_byte
                 await asyncio.sleep(0)  # a small chunk may decode to many parts
     if decoder and not decoder.is_whole:
         raise AnswerEncodingError("an encoded answer that is cut short")
-    return clean_json(bytes(body))
+    return bytes(body)
 
 
 async def whole_response(
@@ -64,6 +61,15 @@ async def whole_response(
         await response.aclose()
     headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_BODY]
     return httpx.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
+
+
+def with_clean_json(response: httpx.Response) -> httpx.Response:
+    """The same whole response, with harmless JSON (`answer_json`) if its JSON is odd."""
+    content = clean_json(response.content)
+    if content is response.content:
+        return response
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_BODY]
+    return httpx.Response(response.status_code, headers=headers, content=content, extensions=response.extensions)
 
 
 async def _paced(raw: AsyncIterable[bytes], pace: Pace) -> AsyncIterator[bytes]:

@@ -115,6 +115,16 @@ class Tokens:
         return Tokens(self.read + other.read, self.wrote + other.wrote, drew, cached)
 
 
+MOST_TOKENS = 100_000_000  # no call has more
+
+
+def possible_tokens(read: int, wrote: int, drew: int = 0, cached: int = 0) -> Tokens | None:
+    """The tokens; None for numbers that cannot be. Then the cost keeps its bounds."""
+    if not all(0 <= count <= MOST_TOKENS for count in (read, wrote, drew, cached)) or cached > read:
+        return None
+    return Tokens(read, wrote, drew, cached)
+
+
 @dataclass(frozen=True)
 class Reply:
     """The output of a run, and the units that the provider billed, if it reports them.

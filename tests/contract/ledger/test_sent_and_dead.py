@@ -101,20 +101,6 @@ async def test_a_withdrawn_row_frees_its_key(redis_url: str, producer: RedisProd
     await ledger.aclose()
 
 
-async def test_claims_of_a_row_that_cannot_be_read_are_not_counted(redis_url: str) -> None:
-    ledger = open_redis_ledger(redis_url)
-    await ledger.accept(job())
-    with redis.Redis.from_url(redis_url) as client:
-        doc = client.hget("kilnhand:job:a", "doc")
-        client.hset("kilnhand:job:a", "doc", '{"from": "the future"}')
-        for _ in range(5):
-            assert (await ledger.claim(["generation"], 10, 0.0))[0] == []
-        client.hset("kilnhand:job:a", "doc", doc or "")
-    (claim,), _ = await ledger.claim(["generation"], 10, LEASE_S)
-    assert claim.claims_since_write == 1
-    await ledger.aclose()
-
-
 async def test_a_signal_on_a_sent_row_survives_its_acceptance(bench: Bench) -> None:
     await bench.send(sent(), 60)
     assert await bench.ledger.signal("a", "cancel")

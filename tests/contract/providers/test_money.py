@@ -65,7 +65,9 @@ ROUTES = [(task, model, route) for model in CATALOGUE.models for task in model.t
 class Pictures(FakeInputs):
     """Every file of a call is the same small picture."""
 
-    async def bring(self, refs: Sequence[str], *, most_bytes: int, labels: Sequence[str]) -> tuple[Media, ...]:
+    async def bring(
+        self, refs: Sequence[str], *, most_bytes: int, labels: Sequence[str], tenant: str | None = None
+    ) -> tuple[Media, ...]:
         return tuple(Media(PNG, "image/png") for _ in refs)
 
 

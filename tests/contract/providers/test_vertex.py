@@ -253,7 +253,7 @@ async def test_a_retired_model_has_a_kind_of_its_own(vertex: Vertex, twin: Twin,
 class LocationSdk(GoogleSdk):
     """Returns an operation whose name is the location of the call."""
 
-    async def call(self, use: Any, location: str | None = None) -> Any:
+    async def call(self, use: Any, location: str | None = None, *, has_files: bool = False) -> Any:
         return types.GenerateVideosOperation.model_validate({"name": location}), LargeFiles()
 
 

@@ -7,6 +7,12 @@ again: how the field survives, or why nothing breaks without it.
 from collections.abc import Mapping
 
 NEWER: Mapping[str, str] = {
+    "field version of a hash": "The version of rows that wrote it. The version before does not read it, and it stays 1 "
+    "until a field is added whose loss does harm.",
+    "key share": "How much of its share a tenant has used. It expires within seconds; the version before knows no shares.",
+    "key spare": "The rows beyond their tenant's share. Each is also due a minute later: there the version before claims "
+    "it. A row that it has claimed is removed from here when this version sees it.",
+    "key bad": "The rows that were set aside. It has an expiry; the version before never reads it.",
     "Job.folder": "The random part of the keys of the job's files. Without it the hash of id and creation time is used: a file "
     "may be stored twice, and both copies are under the job's tenant.",
     "Options.duplicates": "Whether a lost submission is made again. The version before makes it again once, whatever the "
@@ -19,6 +25,8 @@ NEWER: Mapping[str, str] = {
     "waits may be sent once more; a second message of a job does no harm.",
     "header kilnhand_sent": "When a message was sent. A worker of the version before does nothing with it, and sends "
     "messages without it; such a message is not found in its queue, and may be sent once more.",
+    "header kilnhand_callbacks": "The queue for callbacks of a backend that name none. The version before keeps it as any "
+    "header and does not read it: it sends them to its own default queue, as it always did.",
     "key claimed": "The claims of one call, for its repetition. It lives as long as a lease; the version before does not "
     "repeat a claim and never reads the key.",
     "key cancelled": "A cancel that came before its row. It has an expiry. If the version before writes the row, it does "

@@ -6,7 +6,7 @@ happens to a name that it does not know:
 | unknown to the version before | what it does |
 |---|---|
 | a field of a dataclass in a row | ignores it, and drops it when it writes the row: the field needs a default |
-| an allowed value (a stage, a priority) | cannot read the row and skips it; a worker of the newer version claims it |
+| an allowed value (a stage, a priority) | cannot read the row, and sets it aside: the row needs a newer version |
 | a field of a row's hash | keeps it: scripts set the fields that they know |
 | a signal | keeps it until the ending is decided, and does nothing with it |
 | a key | does not read it; it needs an expiry |
@@ -31,7 +31,7 @@ from tests.contract.rows.row_names import all_names
 from tests.unit.engine.fakes import FakeFetcher
 from tests.unit.engine.world import World
 from worker.jobs.job import Artefact, Job, Piece, Stage, Ticket, dump_job, load_job
-from worker.ledger.hash import read_claim, read_row
+from worker.ledger.hash import confirmed_doc, read_claim, read_row
 from worker.ledger.memory import StoredRow
 
 ROWS = [json.loads(line) for line in (FOLDER / "rows.jsonl").read_text().splitlines()]
@@ -90,9 +90,10 @@ def test_a_row_of_the_version_before_is_read_and_written_so_that_it_can_read_it(
 @pytest.mark.parametrize("row", ROWS, ids=name_of)
 def test_its_hash_is_read(row: dict[str, str]) -> None:
     found = {name.encode(): value.encode() for name, value in row.items()}
-    assert read_row(found, due_ms=None).job.stage == row["stage"]
-    claim = read_claim([each for pair in (found | {b"late": b"0"}).items() for each in pair], now=0.0)
-    assert claim and claim.job.id == row["id"]
+    assert read_row(row["id"], found, due_ms=None).job.stage == row["stage"]
+    del found[b"id"]
+    flat = [each for pair in (found | {b"late": b"0", b"id": row["id"].encode()}).items() for each in pair]
+    assert read_claim(flat, now=0.0).job.id == row["id"]
 
 
 @pytest.mark.parametrize("row", OPEN, ids=name_of)
@@ -129,11 +130,10 @@ def test_unknown_fields_of_a_newer_version_are_ignored(row: dict[str, str]) -> N
     assert load_job(json.dumps(newer)) == load_job(row["doc"])
 
 
-def test_a_row_with_an_unknown_value_is_left_to_a_newer_worker() -> None:
-    row = next(row for row in ROWS if row["stage"] == "waiting")
-    doc = json.dumps(json.loads(row["doc"]) | {"stage": "newer"})
-    fields = {**row, "doc": doc, "late": "0"}
-    assert read_claim([each.encode() for pair in fields.items() for each in pair], now=0.0) is None
+def test_an_ending_is_confirmed_without_losing_a_newer_field() -> None:
+    row = next(row for row in ROWS if row["stage"] == "closing")
+    doc = confirmed_doc(json.dumps(json.loads(row["doc"]) | {"newer": [1]}).encode(), 5.0)
+    assert (json.loads(doc)["newer"], load_job(doc).is_final, load_job(doc).history[-1].what) == ([1], True, "closed")
 
 
 def test_the_recorded_module_is_that_of_the_commit_if_the_history_has_it() -> None:

@@ -1,4 +1,4 @@
-"""A task of somebody else's, run by our worker beside our own (`celery worker -I`)."""
+"""Tasks of somebody else's, run by our worker beside our own (`celery worker -I`)."""
 
 from typing import Any
 
@@ -9,3 +9,9 @@ from worker.edge.app import app
 def note(*words: Any) -> list[Any]:
     """Give the words back."""
     return list(words)
+
+
+@app.task(name="tests.own.calls_a_job", shared=False)
+def calls_a_job() -> Any:
+    """Call a job as a function."""
+    return app.tasks["generation.text_to_image"](prompt="x")

@@ -25,6 +25,8 @@ UNACKED = {"a": b"more nonsense", "b": b"[3]", "c": b"[1, 2]", "d": b'[5, "", "x
 UNACKED["f"] = dumped([message(headers={"redelivered": False}), "no.such.exchange", "x"])
 
 
+PARTS = {"task": {"task": OUR_TASK, "args": [], "kwargs": {}, "options": {}, "subtask_type": None}, "it": [[], []]}
+CALLS = {"tests.own.calls_a_job": {}, "celery.map": PARTS, "celery.starmap": PARTS}
 ODD_IDS = {OUR_TASK: uuid4(), OWN_TASK: uuid4()}
 
 
@@ -73,9 +75,11 @@ def aftermath(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactor
     with Celery("backend", broker=redis_server.url, set_as_current=False) as backend:
         for task, odd in ODD_IDS.items():
             backend.send_task(task, kwargs={"prompt": "x"} if task == OUR_TASK else {}, task_id=odd, queue=QUEUE)
+        for task, kwargs in CALLS.items():
+            backend.send_task(task, kwargs=kwargs, task_id=task, queue=QUEUE)
     folder = tmp_path_factory.mktemp("worker")
     process = run_worker(redis_server, folder)
-    keys = [f"celery-task-meta-{each}" for each in [*good, *map(str, ODD_IDS.values())]]
+    keys = [f"celery-task-meta-{each}" for each in [*good, *map(str, ODD_IDS.values()), *CALLS]]
     dead = open_dead_messages(redis_server.url)
     try:
         wait_until(lambda: process.poll() is not None or all(client.mget(keys)), "all good ones ran", 60)
@@ -99,7 +103,7 @@ def aftermath(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactor
 
 def test_the_worker_goes_on_and_runs_every_good_message(aftermath: Aftermath) -> None:
     assert aftermath.returncode is None, aftermath.log[-3000:]
-    assert (len(aftermath.results), aftermath.left, aftermath.unacked) == (len(CASES) + len(ODD_IDS), 0, 0)
+    assert (len(aftermath.results), aftermath.left, aftermath.unacked) == (len(CASES) + len(ODD_IDS) + len(CALLS), 0, 0)
 
 
 def test_an_id_that_is_no_text_is_taken_as_one(aftermath: Aftermath) -> None:
@@ -117,6 +121,15 @@ def test_it_is_set_aside_with_the_reason(aftermath: Aftermath, case: Case) -> No
 @pytest.mark.parametrize("tag", UNACKED)
 def test_what_cannot_be_restored_at_the_start_is_set_aside(aftermath: Aftermath, tag: str) -> None:
     assert aftermath.dead[UNACKED[tag]].kind == "unacked"
+
+
+@pytest.mark.parametrize("task", CALLS)
+def test_a_job_that_is_called_as_a_function_is_refused_once(aftermath: Aftermath, task: str) -> None:
+    """By a task of somebody's own, or by Celery's `map` and `starmap`: that task fails, and is not delivered again."""
+    (result,) = (json.loads(each) for each in aftermath.results if json.loads(each)["task_id"] == task)
+    assert (result["status"], result["result"]["exc_type"]) == ("FAILURE", "InvalidRequestError")
+    assert "a job is sent, and not called" in str(result["result"])
+    assert aftermath.log.count(f'"Task {task}[') == 1, "it fails once"
 
 
 def test_they_are_counted(aftermath: Aftermath) -> None:

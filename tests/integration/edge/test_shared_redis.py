@@ -14,8 +14,9 @@ from kombu import Connection
 from tasks.generation import text_to_image
 from tests.conftest import point_producer_at
 from worker.edge.app import app, celery_config
+from worker.edge.channel import SafeChannel
 from worker.edge.queues import own_queue, remove_old_bindings
-from worker.edge.unacked import RenewingQoS
+from worker.edge.renewal import RenewingQoS
 
 COMMON = {"visibility_timeout": 0.3, "unacked_restore_interval": 0.1, "unacked_restore_throttle": 1}
 
@@ -30,7 +31,8 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 def ours(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Opens a connection with a worker's options, but a visibility timeout that a test can wait for."""
     point_producer_at({"KILNHAND_REDIS_URL": redis_url}, monkeypatch)
-    monkeypatch.setattr(transport.Channel, "QoS", RenewingQoS)
+    monkeypatch.setattr(transport.Transport, "Channel", SafeChannel)
+    monkeypatch.setattr(SafeChannel, "QoS", RenewingQoS)
     monkeypatch.setattr(RenewingQoS, "jobs", frozenset({"generation.text_to_image"}))
     monkeypatch.setattr(RenewingQoS, "common_every_s", 0.0)
     options = {**celery_config()["broker_transport_options"], **COMMON}

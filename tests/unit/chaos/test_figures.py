@@ -8,7 +8,7 @@ from tests.chaos.payments import Payment, paid_per_job, paid_twice
 from tests.chaos.recovery import percentile, time_to_recovery
 from tests.chaos.report import is_successful
 
-GOOD: dict[str, Any] = {"violations": {}, "orphans": 0, "never_recovered": 0, "recovery_p99_s": 8.4}
+GOOD: dict[str, Any] = {"violations": {}, "strangers": 0, "orphans": 0, "never_recovered": 0, "recovery_p99_s": 8.4}
 
 
 def paid(job: str, attempt: int | None, billed: bool = True) -> Payment:
@@ -56,7 +56,14 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"violations": {"paid_once": 1}}, {"orphans": 1}, {"never_recovered": 1}, {"recovery_p99_s": 10.1}]
+    "change",
+    [
+        {"violations": {"paid_once": 1}},
+        {"strangers": 1},
+        {"orphans": 1},
+        {"never_recovered": 1},
+        {"recovery_p99_s": 10.1},
+    ],
 )
 def test_a_run_is_successful_only_if_nothing_is_wrong(change: dict[str, Any]) -> None:
     assert is_successful(GOOD)

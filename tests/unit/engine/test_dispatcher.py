@@ -629,3 +629,30 @@ async def test_a_picture_that_is_long_in_coming_ends_when_it_is_there(world: Wor
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert row.closed_at == world.now
+
+
+async def test_a_busy_worker_claims_few_rows_beyond_a_tenants_share(world: World) -> None:
+    asked: list[tuple[int, int]] = []
+    claim = world.ledger.claim
+
+    async def watched(queues: Any, limit: int, lease_s: float, spare: int | None = None) -> Any:
+        asked.append((limit, spare or 0))
+        return await claim(queues, limit, lease_s, spare)
+
+    world.ledger.claim = watched  # type: ignore[method-assign]
+    gate, submit = asyncio.Event(), world.fal.submit
+
+    async def submit_later(call: Call) -> Ticket:
+        await gate.wait()
+        return await submit(call)
+
+    world.fal.submit = submit_later  # type: ignore[method-assign]
+    await world.dispatcher.run_once()
+    step = Step("flux-schnell", {"prompt": "x"}, ())
+    for n in range(9):
+        await world.ledger.accept(Job(f"j{n}", "generation.text_to_image", "generation", {}, step, Options(), 0.0))
+    await world.dispatcher.run_once()
+    await world.dispatcher.run_once()
+    gate.set()
+    await world.dispatcher.idle()
+    assert asked == [(10, 2), (10, 2), (1, 1)]

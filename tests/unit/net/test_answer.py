@@ -50,7 +50,7 @@ async def test_an_answer_is_read_no_further_than_its_cap() -> None:
 async def test_a_compressed_bomb_is_decoded_no_further_than_its_cap() -> None:
     import tracemalloc
 
-    bomb = gzip.compress(b" " * 100_000_000, 9)
+    bomb = gzip.compress(b" " * 40_000_000)
     tracemalloc.start()
     with pytest.raises(AnswerTooLargeError):
         await read_answer(chunks(bomb, len(bomb)), "gzip", 4_000_000)
@@ -62,6 +62,7 @@ async def test_a_compressed_bomb_is_decoded_no_further_than_its_cap() -> None:
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [(b"x", "br"), (b"x", "gzip, gzip"), (b"not gzip", "gzip"), (gzip.compress(b"x" * 5000)[:-9], "gzip")],
+    ids=["unknown", "two", "damaged", "cut short"],
 )
 async def test_an_encoding_that_cannot_be_read_is_an_error(body: bytes, encoding: str) -> None:
     with pytest.raises(AnswerEncodingError):

@@ -1,12 +1,21 @@
 """The guard sends one request per call, even if the SDK tries more."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from worker.errors import InternalError, ServiceUnavailableError, SubmitUnknownError
+from worker.errors import (
+    AuthenticationError,
+    BrokenPieceError,
+    InternalError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)
+from worker.net.http import open_transport
 from worker.providers.google.guard import GoogleGuard, WireCall, current_call
 
 URL = "http://127.0.0.1/v1/models/m:generateContent"
@@ -77,3 +86,47 @@ async def test_only_errors_before_sending_are_safe_to_repeat(error: Exception, c
             with pytest.raises(expected) as raised:
                 await http.post(url)
         assert type(raised.value) is expected and "vertex" in raised.value.message
+
+
+def answering(body: bytes, **headers: str) -> httpx.MockTransport:
+    return httpx.MockTransport(lambda _: httpx.Response(200, stream=Once(body), headers=headers))
+
+
+class Once(httpx.AsyncByteStream):
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "most_bytes"),
+    [(b" " * 5_000_000, "identity", 4_000_000), (gzip.compress(b" " * 9_000_000), "gzip", 8_000_000)],
+    ids=["large", "bomb"],
+)
+async def test_an_answer_is_read_no_further_than_its_cap(body: bytes, encoding: str, most_bytes: int) -> None:
+    for url, cls in ((URL, SubmitUnknownError), (f"{URL.rpartition(':')[0]}:fetchPredictOperation", BrokenPieceError)):
+        current_call.set(WireCall(most_bytes=most_bytes))
+        async with client(answering(body, **{"content-encoding": encoding})) as http:
+            with pytest.raises(cls, match="more than"):
+                await http.post(url)
+
+
+@pytest.mark.parametrize("size", [10, 1 << 19])
+async def test_odd_json_is_harmless_before_the_sdk_reads_it(size: int) -> None:
+    current_call.set(WireCall(most_bytes=1 << 22))
+    picture = b"QUJD" * (size // 4 + 1)
+    body = rb'{"text": "\uD800", "n": NaN, "inlineData": {"data": "' + picture + b'"}}'
+    async with client(answering(gzip.compress(body), **{"content-encoding": "gzip"})) as http:
+        found = (await http.post(URL)).json()
+    assert (found["text"], found["n"], len(found["inlineData"]["data"]) <= len(picture)) == ("?", None, True)
+
+
+@pytest.mark.parametrize(("header", "cls"), [("x-goog-api-key", AuthenticationError), ("x-other", RequestRefusedError)])
+async def test_a_header_that_cannot_be_sent_says_that_nothing_was_sent(header: str, cls: type[Exception]) -> None:
+    current_call.set(WireCall())
+    async with httpx.AsyncClient(transport=GoogleGuard(open_transport(1), "gemini", 1)) as http:
+        with pytest.raises(cls, match="nothing was sent") as caught:
+            await http.post(URL, headers={header: "secret\n"})
+    assert "secret" not in str(caught.value)

@@ -41,6 +41,17 @@ def messages(
 
 
 @app.command()
+def rows(
+    json: AsJson = False,
+    retry: Annotated[str | None, typer.Option(help="make this row due again, once it is repaired")] = None,
+) -> None:
+    """List the rows that no worker could read, with the reason."""
+    from worker.cli.commands import dead_rows as command
+
+    raise typer.Exit(command.list_rows(json, retry))
+
+
+@app.command()
 def show(job_id: JobId, json: AsJson = False) -> None:
     """Show the story of a failed job, and its request."""
     from worker.cli.commands import dead_list as command

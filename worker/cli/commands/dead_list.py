@@ -26,7 +26,7 @@ MESSAGE_WIDTH = 80
 
 def list_dead(limit: int, as_json: bool) -> int:
     """Show the jobs that failed, newest first."""
-    jobs = _query_ledger(lambda ledger: ledger.dead(limit))
+    jobs = query_ledger(lambda ledger: ledger.dead(limit))
     if as_json:
         terminal.print_json({"dead": [_as_json(job) for job in jobs]})
     elif not jobs:
@@ -56,7 +56,7 @@ def drop(job_id: str | None, everything: bool) -> int:
     if (job_id is None) is not everything:
         raise CliError("give one job id, or --all", status=2)
     if job_id is None:
-        terminal.err().print(f"{_query_ledger(_drop_all)} dropped")
+        terminal.err().print(f"{query_ledger(_drop_all)} dropped")
         return 0
     if not remove_from_list(job_id):
         raise CliError(f"{job_id} is not on the list: see `kilnhand dead list`")
@@ -75,7 +75,7 @@ def load_failed_row(job_id: str) -> tuple[Row, float]:
 
 def remove_from_list(job_id: str) -> bool:
     """Take a job off the list. False if it was not on the list."""
-    return _query_ledger(lambda ledger: ledger.drop(job_id))
+    return query_ledger(lambda ledger: ledger.drop(job_id))
 
 
 async def _drop_all(ledger: Ledger) -> int:
@@ -86,7 +86,7 @@ async def _drop_all(ledger: Ledger) -> int:
     return dropped
 
 
-def _query_ledger(query: Callable[[Ledger], Awaitable[T]]) -> T:
+def query_ledger(query: Callable[[Ledger], Awaitable[T]]) -> T:
     """Open the ledger, run the query, close the ledger, and return the answer."""
     from worker.ledger.redis import open_redis_ledger
 

@@ -39,7 +39,7 @@ def no_answer_error(what: str, *, sent: bool) -> ExternalServiceError:
     """The error for a call without an answer. If it was `sent`, the message may have been made and billed."""
     if sent:
         return SubmitUnknownError(f"anthropic: {what}; the message may have been made", provider=NAME)
-    return ServiceUnavailableError(f"anthropic: {what}", provider=NAME)
+    return ServiceUnavailableError(f"anthropic: {what}; nothing was sent", provider=NAME)
 
 
 def _class(status: int, kind: str | None, message: str) -> type[ExternalServiceError]:

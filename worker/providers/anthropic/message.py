@@ -10,15 +10,16 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from config.extra import ALLOWED
 from worker.errors import BrokenPieceError, ContentRefusedError, RequestRefusedError, SubmitUnknownError
 from worker.files.media import Media
+from worker.net.answer_json import clean_text, cleaned
 from worker.providers.anthropic.errors import NAME
 from worker.providers.anthropic.image import fit_image
-from worker.providers.base import Call, Reply, RunFailure, Tokens
+from worker.providers.base import Call, Reply, RunFailure, Tokens, possible_tokens
 
 MAX_TOKENS = 4096  # default limit of written tokens, thinking tokens included
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -31,8 +32,8 @@ class _Block(BaseModel):
 
 
 class _Usage(BaseModel):
-    input_tokens: int = Field(ge=0)
-    output_tokens: int = Field(ge=0)
+    input_tokens: int
+    output_tokens: int
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
 
@@ -48,7 +49,7 @@ class _Message(BaseModel):
     content: list[_Block]
     stop_reason: str | None
     stop_details: _StopDetails | None = None
-    usage: _Usage
+    usage: Any = None
 
 
 def body_of(call: Call) -> bytes:
@@ -101,7 +102,7 @@ def answer_of(content: bytes, *, as_json: bool) -> Reply | RunFailure:
     if (failure := _failure_of(message)) is not None:
         return failure
     text = "".join(block.text for block in message.content if block.type == "text")
-    output = _parsed(text) if as_json else {"text": _clean(text)}
+    output = _parsed(text) if as_json else {"text": clean_text(text)}
     if output is None:
         return _broken(message, "the answer is not the JSON that was asked for", "bad_json")
     if not as_json and not text.strip():
@@ -117,7 +118,7 @@ def _failure_of(message: _Message) -> RunFailure | None:
         case "refusal":
             details = message.stop_details or _StopDetails()
             why = " ".join((details.explanation or "no reason given").split())[:300]
-            text = f"anthropic: refused for its content: {_clean(why)}"
+            text = f"anthropic: refused for its content: {clean_text(why)}"
             refused = ContentRefusedError(text, provider=NAME, status=200, kind=details.category or "refusal")
             return RunFailure(refused, tokens=_tokens(message.usage))
         case "max_tokens" | "model_context_window_exceeded" as kind:
@@ -133,26 +134,25 @@ def _broken(message: _Message, what: str, kind: str) -> RunFailure:
     return RunFailure(error, tokens=_tokens(message.usage))
 
 
-def _tokens(usage: _Usage) -> Tokens:
+def _tokens(given: Any) -> Tokens | None:
+    """The billed tokens; None if the answer does not say them in numbers that can be. It is paid for all the same."""
+    try:
+        usage = _Usage.model_validate(given)
+    except ValidationError:
+        return None
     cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
-    return Tokens(usage.input_tokens + cached, usage.output_tokens, cached=cached)
+    return possible_tokens(usage.input_tokens + cached, usage.output_tokens, cached=cached)
 
 
 def _parsed(text: str) -> Mapping[str, Any] | None:
     try:
-        parsed = json.loads(text, parse_constant=_refuse_constant)
-        return {"json": json.loads(_clean(json.dumps(parsed, ensure_ascii=False)))}
+        return {"json": cleaned(json.loads(text, parse_constant=_refuse_constant))}
     except (ValueError, RecursionError):
         return None
 
 
 def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
-
-
-def _clean(text: str) -> str:
-    """Replace half a surrogate pair, which JSON can express but UTF-8 cannot, by a question mark."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _refused(what: str) -> RequestRefusedError:

@@ -20,6 +20,7 @@ from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
 from worker.providers.anthropic.errors import anthropic_error, no_answer_error
+from worker.providers.anthropic.guard import AnthropicGuard, Sending, current_sending
 from worker.providers.anthropic.message import answer_of, body_of
 from worker.providers.base import (
     Call,
@@ -37,7 +38,13 @@ TWIN_KEY = "twin"  # the twin accepts any key
 CONNECT_S = 10.0
 TEXT_MB = 1
 _JSON = {"Content-Type": "application/json"}
-_NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+_NOTHING_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.LocalProtocolError,  # a header that cannot be sent
+)
 
 
 async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
@@ -49,12 +56,15 @@ async def open_anthropic(settings: AnthropicSettings) -> "Anthropic":
     """Open Anthropic, or the twin in its place. Without a key, only the twin can be called."""
     key = settings.anthropic_api_key
     timeout = httpx2.Timeout(settings.anthropic_timeout_s, connect=CONNECT_S, pool=CONNECT_S)
+    http = DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False)
+    http._transport = AnthropicGuard(http._transport)
+    http._mounts = {place: each and AnthropicGuard(each) for place, each in http._mounts.items()}
     client = AsyncAnthropic(
         api_key=key.get_secret_value() if key else TWIN_KEY,
         base_url=settings.anthropic_base_url or BASE_URL,
         max_retries=0,
         timeout=timeout,
-        http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
+        http_client=http,
     )
     return Anthropic(client, settings.anthropic_timeout_s + CONNECT_S)
 
@@ -77,8 +87,10 @@ class Anthropic:
 
     async def submit(self, call: Call) -> Reply | RunFailure:
         """One POST."""
-        body = await asyncio.to_thread(body_of, call) if call.files else body_of(call)
+        sending = Sending()
+        current_sending.set(sending)
         try:
+            body = await asyncio.to_thread(body_of, call) if call.files else body_of(call)
             async with asyncio.timeout(self._deadline_s):
                 response = await self._client.post(
                     "/v1/messages", cast_to=httpx2.Response, content=body, options={"headers": _JSON}
@@ -87,10 +99,15 @@ class Anthropic:
             raise anthropic_error(error.status_code, error.body, error.response.headers) from error
         except APIConnectionError as error:
             cause = error.__cause__
-            what = f"no answer ({type(cause or error).__name__})"
-            raise no_answer_error(what, sent=not isinstance(cause, _NOTHING_SENT)) from error
+            is_sent = sending.has_begun and not isinstance(cause, _NOTHING_SENT)
+            raise no_answer_error(f"no answer ({type(cause or error).__name__})", sent=is_sent) from error
         except TimeoutError as error:
             raise no_answer_error(f"no whole answer in {self._deadline_s:g} s", sent=True) from error
+        except (ValueError, TypeError) as error:
+            if sending.has_begun:
+                raise no_answer_error("an answer that cannot be read", sent=True) from error
+            text = f"anthropic: the call cannot be sent ({type(error).__name__}); nothing was sent"
+            raise RequestRefusedError(text, provider="anthropic", kind="unsendable") from error
         return answer_of(response.content, as_json=bool(call.arguments.get("schema")))
 
     async def upload(self, media: Media | Path) -> str:

@@ -27,7 +27,15 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.net.answer import ANSWER_BYTES, ENCODINGS, MB, AnswerEncodingError, AnswerTooLargeError, whole_response
+from worker.net.answer import (
+    ANSWER_BYTES,
+    ENCODINGS,
+    MB,
+    AnswerEncodingError,
+    AnswerTooLargeError,
+    whole_response,
+    with_clean_json,
+)
 from worker.net.pace import Pace, TooSlowError
 from worker.providers.fal.errors import retry_after_s
 
@@ -88,9 +96,8 @@ class FalGuard(httpx.AsyncBaseTransport):
             sending.has_begun = True
         async with asyncio.timeout(self._total_s):
             response = await self._inner.handle_async_request(request)
-            if request.method == "POST":
-                return await whole_response(response, most_bytes)
-            return await whole_response(response, most_bytes, ANSWER_PACE)
+            response = await whole_response(response, most_bytes, None if request.method == "POST" else ANSWER_PACE)
+        return with_clean_json(response)
 
     def _may_get_key(self, url: httpx.URL) -> bool:
         if self._twin is not None:

@@ -17,7 +17,7 @@ from worker.errors import (
     RequestRefusedError,
 )
 from worker.files.media import Media
-from worker.providers.base import Tokens
+from worker.providers.base import Tokens, possible_tokens
 from worker.providers.google.errors import one_line
 from worker.providers.google.large_files import LargeFiles
 
@@ -112,7 +112,7 @@ def tokens_of(response: types.GenerateContentResponse) -> Tokens | None:
         return None
     drew = sum(each.token_count or 0 for each in details or () if each.modality is types.MediaModality.IMAGE)
     wrote = answered - drew + (usage.thoughts_token_count or 0)
-    return Tokens(usage.prompt_token_count, wrote, drew, usage.cached_content_token_count or 0)
+    return possible_tokens(usage.prompt_token_count, wrote, drew, usage.cached_content_token_count or 0)
 
 
 def _has_picture(response: types.GenerateContentResponse) -> bool:

@@ -3,22 +3,34 @@
 By default the SDK uses aiohttp if it can be imported, and then repeats a POST whose connection was lost, up to ten
 seconds later (google-genai 3.4, `_async_request_once`): two paid pictures. Giving it an httpx client of ours switches
 that off. If the SDK sends a second request for one call anyway, as a retry or to continue an answer, the guard refuses.
+
+Every answer is read under a cap of bytes (`worker.net.answer`): a small one for texts, a larger one for files.
 """
 
 import asyncio
-import json
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import httpx
 
-from worker.errors import ExternalServiceError, InternalError, ServiceUnavailableError, SubmitUnknownError
+from worker.errors import (
+    AuthenticationError,
+    BrokenPieceError,
+    ExternalServiceError,
+    InternalError,
+    RequestRefusedError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)
+from worker.net.answer import ANSWER_BYTES, ENCODINGS, MB, AnswerEncodingError, AnswerTooLargeError, whole_response
+from worker.net.answer_json import clean_json, read_json
 from worker.providers.google.errors import google_error
 from worker.providers.google.large_files import LARGE_BYTES, LargeFiles
 
 CONNECT_S = 10.0
 POLL_PATH = ":fetchPredictOperation"  # the only POST that is free
+FILES_BYTES = 128 * MB  # of an answer with files: four pictures of 4K, or a video
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
@@ -29,6 +41,7 @@ class WireCall:
     is_paid: bool = True
     is_sent: bool = False
     is_answered: bool = False
+    most_bytes: int = ANSWER_BYTES  # of the answer
     large_files: LargeFiles = field(default_factory=LargeFiles)
 
 
@@ -64,17 +77,22 @@ class GoogleGuard(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout(CONNECT_S + self._timeout_s):
                 response = await self._inner.handle_async_request(request)
-                try:
-                    await response.aread()
-                except BaseException:
-                    await response.aclose()
-                    raise
-        except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
+                return await whole_response(response, call.most_bytes)
+        except httpx.LocalProtocolError as error:
+            self._raise_unsendable(error)
+        except AnswerTooLargeError as error:
+            cls = SubmitUnknownError if call.is_paid else BrokenPieceError
+            raise cls(f"{self._provider}: {error}", provider=self._provider, kind="too_large") from error
+        except (httpx.TransportError, httpx.DecodingError, AnswerEncodingError, TimeoutError) as error:
             self._raise_no_answer(error, call)
-        return response
 
     def _timeouts(self) -> dict[str, float]:
         return {"connect": CONNECT_S, "pool": CONNECT_S, "read": self._timeout_s, "write": self._timeout_s}
+
+    def _raise_unsendable(self, error: httpx.LocalProtocolError) -> NoReturn:
+        is_key = any(name in str(error).lower() for name in ("authorization", "api-key"))
+        cls = AuthenticationError if is_key else RequestRefusedError
+        raise cls(f"{self._provider}: {error}; nothing was sent", provider=self._provider, kind="unsendable") from error
 
     def _raise_no_answer(self, error: Exception, call: WireCall) -> NoReturn:
         what = f"{self._provider}: no answer ({type(error).__name__})"
@@ -93,21 +111,29 @@ async def _with_files(request: httpx.Request, large: LargeFiles, timeouts: dict[
     content = request.content
     if not large.is_empty:
         content = await asyncio.to_thread(large.insert_into, content)
-    headers = [(name, value) for name, value in request.headers.multi_items() if name != "content-length"]
+    replaced = {"content-length", "accept-encoding"}
+    headers = [(name, value) for name, value in request.headers.multi_items() if name not in replaced]
+    headers.append(("accept-encoding", ENCODINGS))
     more = {**request.extensions, "timeout": timeouts}
     return httpx.Request(request.method, request.url, headers=headers, content=content, extensions=more)
 
 
 async def _without_files(request: httpx.Request, response: httpx.Response, large: LargeFiles) -> httpx.Response:
     if len(response.content) < LARGE_BYTES:
-        return response
+        content = clean_json(response.content)
+        return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
     field_name = b"data" if request.url.path.endswith(":generateContent") else b"bytesBase64Encoded"
-    content = await asyncio.to_thread(large.extract_from, response.content, field_name)
+    content = await asyncio.to_thread(_extracted, large, response.content, field_name)
     return httpx.Response(200, headers={"content-type": "application/json"}, content=content)
+
+
+def _extracted(large: LargeFiles, body: bytes, field_name: bytes) -> bytes:
+    """The answer without its large files, as harmless JSON. Blocking."""
+    return clean_json(large.extract_from(body, field_name))
 
 
 def _json(response: httpx.Response) -> Any:
     try:
-        return json.loads(response.content)
-    except (ValueError, RecursionError):
+        return read_json(response.content)
+    except ValueError:
         return None

@@ -1,6 +1,5 @@
 """Text and JSON by Gemini's language models, with or without pictures. The caller checks JSON against the schema."""
 
-import json
 from typing import Any
 
 from google.genai import types
@@ -8,6 +7,7 @@ from google.genai.client import AsyncClient
 from pydantic import Field
 
 from worker.errors import BrokenPieceError
+from worker.net.answer_json import read_json
 from worker.providers.base import Call, Reply, RunFailure
 from worker.providers.google.content import (
     Arguments,
@@ -69,8 +69,8 @@ def _read(provider: str, response: types.GenerateContentResponse, is_json: bool)
     output: dict[str, Any] = {"text": answer}
     if is_json:
         try:
-            output = {"json": json.loads(answer)}
-        except (ValueError, RecursionError):
+            output = {"json": read_json(answer)}
+        except ValueError:
             text = f"{provider}: no JSON: {one_line(answer)}"
             broken = BrokenPieceError(text, provider=provider, status=200, kind="bad_json")
             return RunFailure(broken, tokens=tokens_of(response))

@@ -72,7 +72,7 @@ async def make_pictures(sdk: GoogleSdk, call: Call, safety: Safety, *, is_vertex
 
         try:
             async with turns:
-                return await sdk.call(use)
+                return await sdk.call(use, has_files=True)
         except ExternalServiceError as error:
             return error
 

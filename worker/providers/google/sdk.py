@@ -27,16 +27,17 @@ from worker.errors import (
     ServiceUnavailableError,
 )
 from worker.files.memory_budget import MB, MemoryBudget
+from worker.net.answer import ANSWER_BYTES
 from worker.net.http import open_transport
 from worker.providers.google.errors import google_error, one_line
-from worker.providers.google.guard import CONNECT_S, GoogleGuard, WireCall, current_call, unreadable_answer
+from worker.providers.google.guard import CONNECT_S, FILES_BYTES, GoogleGuard, WireCall, current_call, unreadable_answer
 from worker.providers.google.large_files import LargeFiles
 
 T = TypeVar("T")
 SdkCall = Callable[[genai.client.AsyncClient, LargeFiles], Awaitable[T]]
 _CONNECTIONS = 1000  # memory and the number of claims are lower limits
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
 
 
 class GoogleSdk:
@@ -54,16 +55,19 @@ class GoogleSdk:
         self._http: httpx.AsyncClient | None = None
         self._login: tuple[Credentials | None, str | None] | None = None
 
-    async def call(self, use: SdkCall[T], location: str | None = None) -> T:
-        """Run `use` with a client and the call's `LargeFiles`; it may send one POST. Raises only our errors."""
-        return await self._call(use, await self._client(location))
+    async def call(self, use: SdkCall[T], location: str | None = None, *, has_files: bool = False) -> T:
+        """Run `use` with a client and the call's `LargeFiles`; it may send one POST. Raises only our errors.
+
+        `has_files`: the answer may have files inside it.
+        """
+        return await self._call(use, await self._client(location), FILES_BYTES if has_files else ANSWER_BYTES)
 
     async def aclose(self) -> None:
         """Close connections."""
         await self._opened.aclose()
 
-    async def _call(self, use: SdkCall[T], client: genai.Client) -> T:
-        call = WireCall()
+    async def _call(self, use: SdkCall[T], client: genai.Client, most_bytes: int) -> T:
+        call = WireCall(most_bytes=most_bytes)
         token = current_call.set(call)
         try:
             return await use(client.aio, call.large_files)
@@ -72,9 +76,10 @@ class GoogleSdk:
         except auth.GoogleAuthError as error:
             self._raise_token_error(error)
         except _UNREADABLE as error:
-            if call.is_answered:
+            if call.is_sent:
                 raise unreadable_answer(self.name, call) from error
-            raise RequestRefusedError(f"{self.name}: {one_line(error)}", provider=self.name) from error
+            text = f"{self.name}: {one_line(error)}; nothing was sent"
+            raise RequestRefusedError(text, provider=self.name) from error
         finally:
             current_call.reset(token)
 

@@ -42,7 +42,7 @@ async def try_on(sdk: GoogleSdk, call: Call, safety: Safety, region: str | None)
         )
         return _read(sdk.name, response, asked.num_images, large)
 
-    return await sdk.call(use, region)
+    return await sdk.call(use, region, has_files=True)
 
 
 def image_of(file: Media, large: LargeFiles) -> types.Image:

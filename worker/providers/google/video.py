@@ -29,6 +29,7 @@ from worker.providers.google.safety import Safety
 from worker.providers.google.sdk import GoogleSdk
 from worker.providers.google.try_on import image_of
 
+_NAME = re.compile(r"[A-Za-z0-9._~:@/-]{1,500}")
 _LOCATION = re.compile(r"/locations/([a-z0-9-]+)/")
 
 
@@ -59,11 +60,11 @@ async def start_video(sdk: GoogleSdk, call: Call, safety: Safety, region: str | 
             ),
             config=_config(asked, safety),
         )
-        if not operation.name:
-            raise ValueError("an operation without a name")
+        if not operation.name or not _NAME.fullmatch(operation.name):
+            raise ValueError("an operation without a name that can be asked for")
         return Ticket(operation.name)
 
-    return await sdk.call(use, region)
+    return await sdk.call(use, region, has_files=True)
 
 
 async def poll_video(sdk: GoogleSdk, ticket: Ticket) -> RunStatus:
@@ -110,7 +111,7 @@ async def _fetch(sdk: GoogleSdk, ticket: Ticket) -> tuple[types.GenerateVideosOp
             raise ValueError("an operation without a name")
         return found, large
 
-    return await sdk.call(use, location[1] if location else None)
+    return await sdk.call(use, location[1] if location else None, has_files=True)
 
 
 def _config(asked: VideoArguments, safety: Safety) -> types.GenerateVideosConfig:
