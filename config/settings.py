@@ -180,6 +180,9 @@ class GatewaySettings(BaseSettings):
     second_secret: SecretStr | None = Field(
         None, description="is accepted beside the secret, but signs nothing: the next or the last one, for a rotation"
     )
+    metrics_token: SecretStr | None = Field(
+        None, description="GET /metrics asks for it as a bearer token; without one, /metrics is open"
+    )
     webhooks: Literal["auto", "on", "off"] = Field(
         "auto", description="on, off, or auto: on if a secret is set and the provider can reach the gateway"
     )
@@ -189,7 +192,7 @@ class GatewaySettings(BaseSettings):
         """The secrets that are accepted; the first one signs."""
         return tuple(each.get_secret_value() for each in (self.secret, self.second_secret) if each)
 
-    @field_validator("secret", "second_secret")
+    @field_validator("secret", "second_secret", "metrics_token")
     @classmethod
     def _is_strong(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and (why := weakness(secret.get_secret_value())):
