@@ -631,20 +631,6 @@ async def test_a_picture_that_is_long_in_coming_ends_when_it_is_there(world: Wor
     assert row.closed_at == world.now
 
 
-async def test_a_file_inside_an_answer_is_stored_before_the_row_is_written(world: World) -> None:
-    inline = {"images": [{"url": "data:image/png;base64," + "A" * 100_000}], "junk": ["x" * 1000] * 1000, "seed": 7}
-    world.fal.results = [Reply(inline, billed_units=1)]
-    await world.accept()
-    row = await world.turn()
-    sizes = []
-    while row.ending is None:
-        sizes.append(len(dump_job(row)))
-        world.now += 0.5
-        row = await world.turn()
-    assert row.ending == Stage.COMPLETED and row.result and row.result["seed"] == 7
-    assert max(sizes) < 10_000, "neither the file nor the rest of the answer is on the row"
-
-
 async def test_a_busy_worker_claims_few_rows_beyond_a_tenants_share(world: World) -> None:
     asked: list[tuple[int, int]] = []
     claim = world.ledger.claim
@@ -670,3 +656,17 @@ async def test_a_busy_worker_claims_few_rows_beyond_a_tenants_share(world: World
     gate.set()
     await world.dispatcher.idle()
     assert asked == [(10, 2), (10, 2), (1, 1)]
+
+
+async def test_a_file_inside_an_answer_is_stored_before_the_row_is_written(world: World) -> None:
+    inline = {"images": [{"url": "data:image/png;base64," + "A" * 100_000}], "junk": ["x" * 1000] * 1000, "seed": 7}
+    world.fal.results = [Reply(inline, billed_units=1)]
+    await world.accept()
+    row = await world.turn()
+    sizes = []
+    while row.ending is None:
+        sizes.append(len(dump_job(row)))
+        world.now += 0.5
+        row = await world.turn()
+    assert row.ending == Stage.COMPLETED and row.result and row.result["seed"] == 7
+    assert max(sizes) < 10_000, "neither the file nor the rest of the answer is on the row"
