@@ -234,3 +234,8 @@ def test_amounts_of_a_bill_that_cannot_be_are_no_amounts(odd: Any) -> None:
     item = {"request_id": "r", "endpoint_id": "e", "timestamp": "2026-11-28T18:00:00Z", "output_units": odd}
     (event,) = _read_events({"billing_events": [{**item, "cost_estimate_nano_usd": odd, "cost_total": odd}]})
     assert (event.units, event.usd) == (None, None)
+
+
+async def test_an_answer_with_too_many_values_is_too_large() -> None:
+    outcome = await (await opened(b'{"a": [' + b"[]," * 500_000 + b"0]}")).result(ENDPOINT, TICKET)
+    assert isinstance(outcome, RunFailure) and outcome.error.kind == "too_large"

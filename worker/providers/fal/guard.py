@@ -32,10 +32,10 @@ from worker.net.answer import (
     ENCODINGS,
     MB,
     AnswerEncodingError,
-    AnswerTooLargeError,
     whole_response,
     with_clean_json,
 )
+from worker.net.answer_json import AnswerTooLargeError
 from worker.net.pace import Pace
 from worker.providers.fal.errors import retry_after_s
 
@@ -97,7 +97,7 @@ class FalGuard(httpx.AsyncBaseTransport):
         async with asyncio.timeout(self._total_s):
             response = await self._inner.handle_async_request(request)
             response = await whole_response(response, most_bytes, None if request.method == "POST" else ANSWER_PACE)
-        return with_clean_json(response)
+        return await with_clean_json(response)
 
     def _may_get_key(self, url: httpx.URL) -> bool:
         if self._twin is not None:

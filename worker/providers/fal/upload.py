@@ -20,7 +20,8 @@ import fal_client
 import fal_client.client as sdk
 import httpx
 
-from worker.net.answer import AnswerEncodingError, AnswerTooLargeError, whole_response
+from worker.net.answer import AnswerEncodingError, whole_response
+from worker.net.answer_json import AnswerTooLargeError
 from worker.net.pace import PACE
 from worker.net.repeat import three_attempts
 
