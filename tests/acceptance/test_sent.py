@@ -10,6 +10,8 @@ import redis
 
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
+from tests.conftest import wait_until
+from tests.integration.edge.hostile_messages import OUR_TASK, dumped, message
 from worker import client
 from worker.cli.processes.stack import Stack, run_stack
 from worker.edge.sending import producer
@@ -27,6 +29,29 @@ def test_an_idempotency_key_is_one_job_and_one_submission(twin: Twin) -> None:
     with pytest.raises(KeyReusedError, match=first.id):
         text_to_image.delay(prompt="y", idempotency_key="order 7")
     assert twin.count == 1
+
+
+def test_endings_and_high_jobs_do_not_wait_behind_a_long_queue(stack: Stack, twin: Twin) -> None:
+    """The queue does not grow either: a message that waits is not sent again."""
+    twin.pace(seconds=1)
+    before = text_to_image.delay(prompt="x")
+    wait_until(lambda: twin.count == 1, "it runs")
+    flood = message(OUR_TASK, [[], {"prompt": 5}, {}])  # refused: the cheapest message
+    flood["properties"]["delivery_info"]["routing_key"] = "generation"
+    with redis.Redis.from_url(stack.redis_url) as broker:
+        try:
+            for _ in range(30):
+                broker.lpush("generation", *[dumped(flood)] * 500)
+            last = text_to_image.delay(prompt="x")
+            high = text_to_image.delay(prompt="x", priority="high")
+            assert [each.get(timeout=30)["job_id"] for each in (before, high)] == [before.id, high.id]
+            seen = client.status(last.id)
+            assert seen and seen.stage == "sent" and broker.llen("generation") > 1000
+            own = [raw for raw in broker.lrange("generation", 0, -1) if last.id.encode() in raw]
+            assert len(own) == 1
+        finally:
+            broker.delete("generation")
+            client.cancel(last.id)
 
 
 @pytest.fixture

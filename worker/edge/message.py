@@ -18,6 +18,8 @@ from worker.jobs.job import Job, Stage
 ACCEPTED_AT_HEADER = "kilnhand_since"  # only in closing messages: seconds since the epoch
 SENT_AT_HEADER = "kilnhand_sent"  # in every message of ours: when it was sent, by the ledger's clock
 ENDINGS = ".endings"  # the suffix of a queue's closing messages, which do not wait behind new jobs
+HIGH = ".high"  # the suffix of the queue of its new jobs of priority high: in Celery's own order 0 is the highest,
+LOW_STEP = 9  # and messages of a bare `send_task` have it. Low jobs wait in the last of the queue's lists.
 
 _STORED_FIELDS = (
     "id", "task", "args", "kwargs", "root_id", "parent_id", "group", "group_index", "chord", "chain", "callbacks",
@@ -73,6 +75,24 @@ def endings_queue(queue: str) -> str:
     return f"{queue}{ENDINGS}"
 
 
+def side_queues(queue: str) -> tuple[str, str]:
+    """The queues that a worker of this queue also consumes, and before it."""
+    return endings_queue(queue), f"{queue}{HIGH}"
+
+
+def route_by_priority(options: dict[str, Any], queue: str, given: Mapping[str, Any]) -> None:
+    """Add the route for the job's priority to the options of `apply_async`, unless the caller has chosen another.
+
+    `queue` is the one whose workers own the row.
+    """
+    named = str(getattr(options.get("queue"), "name", options.get("queue")))
+    match given.get("priority"):
+        case "high" if named == queue and not {"exchange", "routing_key"} & options.keys():
+            options["queue"] = f"{queue}{HIGH}"
+        case "low" if options.get("priority") is None:
+            options["priority"] = LOW_STEP
+
+
 def send_closing(task: Task, job: Job) -> None:
     """Publish the same task id again, as Celery's own `retry` does (celery 5.7.0, `app/task.py`)."""
     _publish(task, job, {ACCEPTED_AT_HEADER: job.created_at})
@@ -95,13 +115,14 @@ def sending_of(job: Job) -> tuple[str, float | None, int]:
     """The queue of the job's last message, when it was sent, and its priority for the broker."""
     if job.ending is not None:
         return endings_queue(job.queue), max(job.closed_at or 0.0, job.resent_at or 0.0), 0
-    priority = (job.message.get("delivery_info") or {}).get("priority") or 0
-    return job.queue, job.resent_at or job.sent_at, priority
+    route = {"queue": job.queue, "priority": (job.message.get("delivery_info") or {}).get("priority")}
+    route_by_priority(route, job.queue, job.message.get("kwargs") or {})
+    return str(route["queue"]), job.resent_at or job.sent_at, int(route["priority"] or 0)
 
 
 def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
     closing = ACCEPTED_AT_HEADER in headers
-    queue, sent_at, _ = sending_of(job)
+    queue, sent_at, priority = sending_of(job)
     message = {name: value for name, value in job.message.items() if not (closing and name in _STAMPS)}
     context = Context(message)
     signature = task.signature_from_request(
@@ -111,6 +132,7 @@ def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
         retries=context.retries or 0,
         countdown=0,
         queue=queue,
+        priority=priority,
         headers={**(context.headers or {}), **headers, SENT_AT_HEADER: sent_at},
     )
     Task.apply_async(task, signature.args, signature.kwargs, **signature.options)

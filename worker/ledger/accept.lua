@@ -1,5 +1,5 @@
 -- Accept a job: write its row and make it due, unless the row is already past the stage 'sent'.
--- New jobs are back-dated by 2 s, so that they are claimed before polls when a worker cannot keep up.
+-- New jobs are back-dated, so that they are claimed before polls when a worker cannot keep up; those of priority high more.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>      doc, stage, queue, version, fence, strikes, until, heard, taken,
 --     signal:<name>
@@ -10,7 +10,7 @@
 -- KEYS[3]  once  hash  <prefix>once:<key>    job, of (fingerprint): only with an idempotency key
 -- touches  due   zset  of the queue that a sent row waited in
 --          noted string <prefix>cancelled:<id>  see signal.lua
--- ARGV     id, doc, stage, queue, prefix, version; with an idempotency key also: fingerprint, key lifetime in ms
+-- ARGV     id, doc, stage, queue, prefix, version, ms to back-date; with an idempotency key also: fingerprint, key lifetime in ms
 -- returns  {1, doc} for a new row; {0, stored doc} for an existing one; {-1, id, fingerprint} of the job that owns the key
 local row = redis.call('HMGET', KEYS[1], 'doc', 'stage', 'queue', 'version')
 if row[1] and (row[2] ~= 'sent' or (tonumber(row[4]) or 0) > tonumber(ARGV[6])) then return {0, row[1]} end
@@ -19,8 +19,8 @@ if KEYS[3] then
   local held = redis.call('HMGET', KEYS[3], 'job', 'of')
   if held[1] and held[1] ~= ARGV[1] then return {-1, held[1], held[2]} end
   if not held[1] then
-    redis.call('HSET', KEYS[3], 'job', ARGV[1], 'of', ARGV[7])
-    redis.call('PEXPIRE', KEYS[3], ARGV[8])
+    redis.call('HSET', KEYS[3], 'job', ARGV[1], 'of', ARGV[8])
+    redis.call('PEXPIRE', KEYS[3], ARGV[9])
   end
 end
 if row[3] and row[3] ~= ARGV[4] then redis.call('ZREM', ARGV[5] .. 'due:' .. row[3], ARGV[1]) end
@@ -32,5 +32,5 @@ if redis.call('EXISTS', ARGV[5] .. 'cancelled:' .. ARGV[1]) == 1 then
   redis.call('HSET', KEYS[1], 'signal:cancel', 1)
   redis.call('HINCRBY', KEYS[1], 'heard', 1)
 end
-redis.call('ZADD', KEYS[2], t[1] * 1000 + math.floor(t[2] / 1000) - 2000, ARGV[1])
+redis.call('ZADD', KEYS[2], t[1] * 1000 + math.floor(t[2] / 1000) - tonumber(ARGV[7]), ARGV[1])
 return {1, ARGV[2]}

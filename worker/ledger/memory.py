@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Stage, dump_job
 from worker.jobs.signals import CANCEL
-from worker.ledger.base import NEW_JOB_BACKDATE_S, BadRow, Claim, IdempotencyKey, Row, is_forgotten
+from worker.ledger.base import BACKDATE_S, BadRow, Claim, IdempotencyKey, Row, is_forgotten
 from worker.ledger.hash import accepted_job
 
 
@@ -46,7 +46,7 @@ class MemoryLedger:
             raise KeyReusedError(f"idempotency_key: job {owner} already owns it")
         job = accepted_job(job, dump_job(row.job) if row else None, self._clock())
         fence, signal_count, signals = (row.fence, row.signal_count, row.signals) if row else (0, 0, {})
-        due = self._clock() - NEW_JOB_BACKDATE_S
+        due = self._clock() - BACKDATE_S[job.options.priority]
         self.rows[job.id] = row = StoredRow(job, due, fence + 1, signal_count=signal_count, signals=signals)
         self._apply_note(row)
         return True, job

@@ -21,7 +21,7 @@ def test_a_complete_stack_has_no_problem(kilnhand: Callable[..., Finished], stac
         "health": "ok",
         "worker": "ok",
     }  # fmt: skip
-    assert "takes from celery, celery.endings, generation, " in found["worker"]["detail"]
+    assert "takes from celery, celery.endings, celery.high, generation, " in found["worker"]["detail"]
     assert stack.environment["KILNHAND_SECRET"] not in ran.out
 
 
