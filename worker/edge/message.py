@@ -6,6 +6,7 @@ Two messages are made from a row: the original one again when no worker accepted
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from celery import Task
 from celery.app.task import Context
 from kombu.utils.json import dumps
 
-from worker.jobs.job import Job, Stage
+from worker.jobs.job import Job, Options, Stage
 
 ACCEPTED_AT_HEADER = "kilnhand_since"  # only in closing messages: seconds since the epoch
 SENT_AT_HEADER = "kilnhand_sent"  # in every message of ours: when it was sent, by the ledger's clock
@@ -26,6 +27,7 @@ _STORED_FIELDS = (
     "errbacks", "delivery_info", "hostname", "retries", "ignore_result", "timelimit", "stamped_headers", "stamps",
     "headers", "reply_to", "correlation_id", "origin", "replaced_task_nesting", "shadow", "argsrepr", "kwargsrepr",
 )  # fmt: skip
+LONG = 1000  # characters of a text that Celery's results and events show
 _STAMPS = {"stamps", "stamped_headers"}  # left out of closing messages: a worker drops a message with a revoked stamp
 _OPTIONS = {
     "task_id": "id", "group_id": "group", "link": "callbacks", "link_error": "errbacks", "root_id": "root_id",
@@ -36,8 +38,33 @@ _OPTIONS = {
 
 
 def stored_message(request: Context) -> dict[str, Any]:
-    """The fields of a received message that Celery needs to continue after the job, as plain JSON."""
-    return _plain({name: getattr(request, name, None) for name in _STORED_FIELDS})
+    """The fields of a received message that Celery needs to continue after the job, as plain JSON.
+
+    Without its arguments: the row has the request, which may be 256 kB, and `context_of` makes them from it.
+    """
+    return _plain({name: getattr(request, name, None) for name in _STORED_FIELDS if name not in {"args", "kwargs"}})
+
+
+def context_of(job: Job) -> Context:
+    """The message of a row as Celery's request, with the job's request as its named arguments; long texts are cut."""
+    usual = Options()
+    options = {each.name: getattr(job.options, each.name) for each in fields(Options)}
+    changed = {name: value for name, value in options.items() if value != getattr(usual, name)}
+    given = {**job.request, **changed} if job.request else job.message.get("kwargs") or {}
+    return Context({**job.message, "args": (), "kwargs": shortened(given)})
+
+
+def shortened(value: Any) -> Any:
+    """The same JSON value with long texts cut, and their lengths said: for a reader, not for a call."""
+    match value:
+        case str() if len(value) > LONG:
+            return f"{value[:100]}… ({len(value)} characters)"
+        case Mapping():
+            return {name: shortened(each) for name, each in value.items()}
+        case list() | tuple():
+            return [shortened(each) for each in value]
+        case _:
+            return value
 
 
 def message_to_send(
@@ -123,8 +150,9 @@ def sending_of(job: Job) -> tuple[str, float | None, int]:
 def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
     closing = ACCEPTED_AT_HEADER in headers
     queue, sent_at, priority = sending_of(job)
-    message = {name: value for name, value in job.message.items() if not (closing and name in _STAMPS)}
-    context = Context(message)
+    context = context_of(job) if closing else Context(job.message)
+    for name in _STAMPS if closing else ():
+        setattr(context, name, None)
     signature = task.signature_from_request(
         context,
         context.args or (),
