@@ -57,7 +57,7 @@ class DispatcherThread:
         self._services, self._dispatcher = self._ready.result(60)
 
     def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
-        """Write the row unless there is one, and wake the dispatcher."""
+        """Write the row unless there is one, and wake the dispatcher. Another job may be returned: `Ledger.accept`."""
         crash.point("before_accept")
         new, row = self._call(self._services.ledger.accept(job, key))
         crash.point("after_accept")

@@ -138,6 +138,12 @@ def is_message_of(job: Job, sent_at: float | None) -> bool:
     return job.stage == Stage.SENT and sent_at is not None and sent_at in {job.sent_at, job.resent_at}
 
 
+def send_later(task: Task, request: Context, queue: str, countdown_s: float) -> None:
+    """Publish a received message again, to be taken after these seconds."""
+    whole = {**stored_message(request), "args": request.args, "kwargs": request.kwargs}
+    _publish_message(task, Context(whole), queue, {}, countdown_s)
+
+
 def sending_of(job: Job) -> tuple[str, float | None, int]:
     """The queue of the job's last message, when it was sent, and its priority for the broker."""
     if job.ending is not None:
@@ -153,15 +159,21 @@ def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
     context = context_of(job) if closing else Context(job.message)
     for name in _STAMPS if closing else ():
         setattr(context, name, None)
+    _publish_message(task, context, queue, {**headers, SENT_AT_HEADER: sent_at}, priority=priority)
+
+
+def _publish_message(
+    task: Task, context: Context, queue: str, headers: Mapping[str, Any], countdown_s: float = 0, **options: Any
+) -> None:
     signature = task.signature_from_request(
         context,
         context.args or (),
         context.kwargs or {},
         retries=context.retries or 0,
-        countdown=0,
+        countdown=countdown_s,
         queue=queue,
-        priority=priority,
-        headers={**(context.headers or {}), **headers, SENT_AT_HEADER: sent_at},
+        headers={**(context.headers or {}), **headers},
+        **options,
     )
     Task.apply_async(task, signature.args, signature.kwargs, **signature.options)
 

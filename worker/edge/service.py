@@ -10,7 +10,7 @@ class JobService(Protocol):
     """The part of a worker process that keeps rows; `worker.edge.dispatcher_thread` is the real one."""
 
     def accept(self, job: Job, key: IdempotencyKey | None) -> tuple[bool, Job]:
-        """Write the row unless there is one. Raises `KeyReusedError` when another job has the idempotency key.
+        """Write the row unless there is one. See `Ledger.accept` for a job whose idempotency key another one owns.
 
         All methods raise `ServiceUnavailableError` while the ledger is away.
         """

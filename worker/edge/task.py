@@ -26,18 +26,18 @@ from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.eager import NotEagerTask
 from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, route_by_priority, stored_message
+from worker.edge.models import find_model
 from worker.edge.owners import owner_problems
+from worker.edge.route_problems import route_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.service import JobService
+from worker.edge.shared_key import ending_of_first
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Step
-from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal, value_at
-from worker.money.budget import budget_problem
-from worker.routing.plan import Equivalence, plan
-from worker.routing.routes import OrderError, order
+from worker.jobs.request import BaseRequest, check_known_fields, read, refusal, value_at
 
 log = structlog.get_logger(__name__)
 
@@ -110,8 +110,10 @@ class JobTask(NotEagerTask):
         self.refuse_call()
         try:
             if not is_closing(self.request):
-                self.accept(self.request, args, kwargs)
-                raise Ignore
+                first = self.accept(self.request, args, kwargs)
+                if first is None:
+                    raise Ignore
+                return ending_of_first(self, self._queue(self.request), first)
             job = self._service.take(self.request.id)
         except ServiceUnavailableError as error:
             self._service.pause()
@@ -120,16 +122,20 @@ class JobTask(NotEagerTask):
             raise Ignore
         return ending_of(job)
 
-    def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left."""
+    def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> Job | None:
+        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left.
+
+        Returns the earlier job of the same request that owns the idempotency key, if there is one.
+        """
         key = idempotency_key_of(self.name, kwargs, args)
         try:
-            self._service.accept(self._job(request, args, kwargs), key)
+            _, row = self._service.accept(self._job(request, args, kwargs), key)
         except InvalidRequestError as error:
             if self._service.refuse(request.id, key, getattr(request, SENT_AT_HEADER, None)):
                 raise
             log.warning("refused_under_a_jobs_id", job=request.id, error=error.message)
             raise Ignore from error
+        return row if row.id != request.id else None
 
     @property
     def __trace__(self) -> Any:
@@ -200,12 +206,9 @@ class JobTask(NotEagerTask):
     def _read(self, given: Mapping[str, Any]) -> tuple[BaseRequest, Options, Step]:
         request, options = read(self.name, self.asks, given)
         try:
-            model = catalogue().find(request.model)
+            model = find_model(catalogue(), self.name, request.model)
         except UnknownModelError as error:
             raise self._refusal("model", str(error)) from error
-        if not model.serves(self.name):
-            names = ", ".join(other.name for other in catalogue().for_task(self.name))
-            raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
         step = type(self).order(request, model)
         step = replace(step, files=recorded_files(request, step.arguments))
         route = model.first_route
@@ -215,7 +218,7 @@ class JobTask(NotEagerTask):
         ]
         twice += extra_problems(route.provider, request.extra)
         checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
-        if problems := twice + checked + _route_problems(model, options, step):
+        if problems := twice + checked + route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
 
@@ -254,20 +257,6 @@ def job_task(
 def answer_checks(app: Any) -> dict[str, AnswerCheck]:
     """The checks of answers that the tasks of an app bring, by task."""
     return {task.name: task.check for task in app.tasks.values() if isinstance(task, JobTask) and task.check}
-
-
-def _route_problems(model: Model, options: JobOptions, step: Step) -> list[tuple[str, str]]:
-    """Why the providers that the caller names cannot serve the request, or no route does within `max_usd`."""
-    try:
-        first = order(model, options.provider, options.providers, options.fallback)[0]
-    except OrderError as error:
-        return [(error.field, error.problem)]
-    found = plan(model, first, step)
-    if first is model.first_route or found.may_follow(allow_degraded=options.allow_degraded):
-        dear = budget_problem(model, step, options.values())
-        return [("max_usd", dear)] if dear else []
-    leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded accepts that"
-    return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

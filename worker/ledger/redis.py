@@ -66,9 +66,12 @@ class RedisLedger:
         args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix, ROW_VERSION, tenant]
         args += [int(BACKDATE_S[job.options.priority] * 1000)]
         args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
-        new, found, *_ = await self._script["accept"](keys=self._keys.written(job, key), args=args)
+        new, found, *of = await self._script["accept"](keys=self._keys.written(job, key), args=args)
         if new < 0:
-            raise KeyReusedError(f"idempotency_key: job {found.decode()} already owns it")
+            first = await self.get(found.decode()) if key and of[0].decode() == key.fingerprint else None
+            if first is None:
+                raise KeyReusedError(f"idempotency_key: job {found.decode()} already owns it")
+            return False, first
         return bool(new), read_job(job.id, found)
 
     async def claim(
@@ -163,7 +166,9 @@ class RedisLedger:
         job = read_job(job_id, doc) if doc else None
         if job is not None and doc is not None and job.ending is not None and not job.is_final:
             args: list[Any] = [job_id, confirmed_doc(doc, now), job.ending, int(forget_in_s * 1000)]
-            await self._script["confirm"](keys=[*self._keys.written(job), self._keys.dead], args=args)
+            args.append(int(job.is_possible_duplicate))
+            keys = [*self._keys.written(job), self._keys.dead, self._keys.ended]
+            await self._script["confirm"](keys=keys, args=args)
 
     async def _time_and_doc(self, job_id: str) -> tuple[float, bytes | None]:
         """Redis's clock and the row's document, in one round trip."""
@@ -197,6 +202,11 @@ class RedisLedger:
             except (UnreadableRowError, ResponseError) as error:
                 log.warning("row_unreadable", job=job_id.decode(errors="replace"), problem=str(error))
         return [job for job in jobs if job]
+
+    async def possible_duplicates(self) -> int:
+        """How many jobs have ended with a possibly duplicate attempt."""
+        found: Any = await self._redis.hget(self._keys.ended, "possible_duplicates")
+        return int(found or 0)
 
     async def bad_rows(self) -> Mapping[str, BadRow]:
         """The rows that were set aside."""
