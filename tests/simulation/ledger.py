@@ -85,7 +85,9 @@ class LedgerClient:
     async def _call(self, name: str, work: Any) -> Any:
         return await self.shared.server.command(self.process, name, work)
 
-    async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
+    async def claim(
+        self, queues: Sequence[str], limit: int, lease_s: float, spare: int | None = None
+    ) -> tuple[list[Claim], float | None]:
         """Claim due rows; a call that would find none waits a little. A repeated call gets its claims again."""
         await self.shared.until_due(queues, IDLE_CLAIM_S)
         given: list[Claim] = []
@@ -93,7 +95,7 @@ class LedgerClient:
         def run() -> tuple[list[Claim], float | None]:
             memory = self.shared.memory
             again = [self._again(claim) for claim in given if _is_held(memory.rows.get(claim.job.id), claim)]
-            claims, wait = result_of(memory.claim(queues, limit - len(again), lease_s))
+            claims, wait = result_of(memory.claim(queues, limit - len(again), lease_s, spare))
             given.extend(claims)
             return [*again, *claims], wait
 

@@ -13,7 +13,7 @@ from celery import Task
 from celery.app.task import Context
 from kombu.utils.json import dumps
 
-from worker.jobs.job import Job
+from worker.jobs.job import Job, Stage
 
 ACCEPTED_AT_HEADER = "kilnhand_since"  # only in closing messages: seconds since the epoch
 SENT_AT_HEADER = "kilnhand_sent"  # in every message of ours: when it was sent, by the ledger's clock
@@ -86,6 +86,14 @@ def send_again(task: Task, job: Job) -> None:
 def send_later(task: Task, request: Context, queue: str, countdown_s: float) -> None:
     """Publish a received message again, to be taken after these seconds."""
     _publish_message(task, stored_message(request), queue, {}, countdown_s)
+
+
+def is_message_of(job: Job, sent_at: float | None) -> bool:
+    """Whether the message that has this time of sending in its header is the one that a sent row waits for.
+
+    Another message may have the job's id: Celery lets a caller choose any.
+    """
+    return job.stage == Stage.SENT and sent_at is not None and sent_at in {job.sent_at, job.resent_at}
 
 
 def sending_of(job: Job) -> tuple[str, float | None, int]:

@@ -5,13 +5,13 @@ second when the ending is decided, and Celery itself stores it, wakes `get()`, a
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, NoReturn, Protocol
+from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
+import structlog
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
 from celery.utils.functional import maybe_list
@@ -29,6 +29,7 @@ from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
 from worker.edge.owners import owner_problems
 from worker.edge.route_problems import route_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
+from worker.edge.service import JobService
 from worker.edge.shared_key import ending_of_first
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
@@ -36,31 +37,8 @@ from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Step
 from worker.jobs.request import BaseRequest, check_known_fields, read, refusal, value_at
-from worker.ledger.base import IdempotencyKey
-from worker.net.away import GrowingPause
 
-
-class JobService(Protocol):
-    """The part of a worker process that keeps rows; `worker.edge.dispatcher_thread` is the real one."""
-
-    def accept(self, job: Job, key: IdempotencyKey | None) -> tuple[bool, Job]:
-        """Write the row unless there is one. See `Ledger.accept` for a job whose idempotency key another one owns.
-
-        All methods raise `ServiceUnavailableError` while the ledger is away.
-        """
-
-    def refuse(self, job_id: str, key: IdempotencyKey | None) -> None:
-        """A first delivery cannot be accepted: its sent row and its key are removed."""
-
-    def take(self, job_id: str) -> Job | None:
-        """Take the ending of a closing row. Only one delivery gets it."""
-
-    def leave(self, job_id: str) -> None:
-        """The ending has reached Celery, and has to be delivered once more."""
-
-    def confirm(self, job_id: str) -> None:
-        """The ending has reached Celery."""
-
+log = structlog.get_logger(__name__)
 
 Order = Callable[[Any, Model], Step]
 
@@ -85,7 +63,6 @@ class JobTask(NotEagerTask):
 
     job_queue: str
     _tracer: Any = None
-    _pauses = GrowingPause(0.1, 5.0)  # of this process, while the ledger is away
     asks: type[BaseRequest]
     order: Order
     gives: type[BaseModel]
@@ -115,12 +92,6 @@ class JobTask(NotEagerTask):
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
 
-    def _refuse_mapping(self, *_: Any) -> NoReturn:
-        """Celery would call the jobs inside one task, one after another."""
-        raise self._refusal("request", "cannot be mapped; use group(task.s(…) for each in …)")
-
-    map = starmap = chunks = _refuse_mapping  # Celery's names
-
     def judge(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: Before) -> None:
         """See `worker.edge.canvas.Judge`."""
         if before == "a list of results":
@@ -133,8 +104,7 @@ class JobTask(NotEagerTask):
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
-        if self.request.called_directly:
-            raise self._refusal("request", "a job is sent, and not called: use .delay(…), or group(…) for several")
+        self.refuse_call()
         try:
             if not is_closing(self.request):
                 first = self.accept(self.request, args, kwargs)
@@ -143,9 +113,8 @@ class JobTask(NotEagerTask):
                 return ending_of_first(self, self._queue(self.request), first)
             job = self._service.take(self.request.id)
         except ServiceUnavailableError as error:
-            time.sleep(self._pauses.next_s())  # the message comes again at once
+            self._service.pause()
             raise Reject(error.message, requeue=True) from error
-        self._pauses.reset()
         if job is None:  # ended, or another delivery is ending it
             raise Ignore
         return ending_of(job)
@@ -158,9 +127,11 @@ class JobTask(NotEagerTask):
         key = idempotency_key_of(self.name, kwargs, args)
         try:
             _, row = self._service.accept(self._job(request, args, kwargs), key)
-        except InvalidRequestError:
-            self._service.refuse(request.id, key)
-            raise
+        except InvalidRequestError as error:
+            if self._service.refuse(request.id, key, getattr(request, SENT_AT_HEADER, None)):
+                raise
+            log.warning("refused_under_a_jobs_id", job=request.id, error=error.message)
+            raise Ignore from error
         return row if row.id != request.id else None
 
     @property

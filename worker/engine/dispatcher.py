@@ -28,6 +28,7 @@ from worker.testing import crash
 log = structlog.get_logger(__name__)
 
 IDLE_S = 0.25  # the longest sleep between two claims: how late a row is seen that another process made due
+SPARE_PART = 4  # of its claims a worker begins one part with jobs beyond a tenant's share, and one in every call
 RENEWALS = 3  # a lease is renewed this many times while it lasts
 
 
@@ -102,7 +103,8 @@ class Dispatcher:
         free = self._options.max_claims - len(self._held)
         try:
             if free > 0:
-                claims, wait = await self._ledger.claim(self._queues(), free, self._options.lease_s)
+                spare = max(1, self._options.max_claims // SPARE_PART - len(self._held))
+                claims, wait = await self._ledger.claim(self._queues(), free, self._options.lease_s, spare)
                 for claim in (
                     claims if not self._stopping else ()
                 ):  # else another worker claims them when the lease ends

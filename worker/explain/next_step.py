@@ -10,6 +10,7 @@ from worker.jobs.job import Job, Stage
 from worker.jobs.status import state_of
 from worker.ledger.base import Row
 
+NEW_PAUSE_S = 10.0  # a new row pauses for at most so long, unless it is beyond its tenant's share
 OVERDUE_S = 5.0  # if a row is due for longer, its queue has no worker or too few
 
 
@@ -30,7 +31,16 @@ def next_step(row: Row, now: float) -> NextStep:
         return NextStep(held + _extras(row), row.held_until)
     if row.due_at is None or row.due_at <= now:
         return NextStep(_due(row, now) + _extras(row), row.due_at)
+    if _is_beyond_share(row, now):
+        return NextStep(f"it is submitted when a worker has room for more jobs of its tenant{_extras(row)}", row.due_at)
     return NextStep(f"in {span(row.due_at - now)}: {_then(row.job)}{_extras(row)}", row.due_at)
+
+
+def _is_beyond_share(row: Row, now: float) -> bool:
+    """Whether its tenant has sent more than its share: no other row waits so long before its first attempt."""
+    job, due_in_s = row.job, (row.due_at or now) - now
+    is_new = job.stage == Stage.ACCEPTED and not job.attempts and job.held_back_at is None
+    return is_new and job.options.tenant is not None and due_in_s > NEW_PAUSE_S
 
 
 def span(seconds: float) -> str:

@@ -13,6 +13,9 @@ from typing import Protocol
 from worker.errors import KilnhandError
 from worker.jobs.job import Job
 
+SHARE, SHARE_S = 16, 0.5  # jobs of a queue that a tenant may begin at once before others; seconds to regain one
+SPARE_DUE_S = 60.0  # when an older version claims a row beyond its tenant's share
+SPARE_WAIT_S = 0.05  # when the next row beyond a share may be claimed, at the latest
 FORGOTTEN_S = 86_400.0  # no row is forgotten earlier than this after it was sent
 NEW_JOB_BACKDATE_S = 2.0  # a new job is due this much in the past, so that it is claimed before polls
 
@@ -115,8 +118,13 @@ class Ledger(Protocol):
         `KeyReusedError` when it was asked for something else.
         """
 
-    async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
+    async def claim(
+        self, queues: Sequence[str], limit: int, lease_s: float, spare: int | None = None
+    ) -> tuple[list[Claim], float | None]:
         """Claim up to `limit` due rows of these queues.
+
+        A tenant that sends more than its share (`SHARE`, then one job every `SHARE_S` seconds) does not delay others:
+        its further rows are claimed last, and at most `spare` of them (None: no limit of their own).
 
         Returns the claims, and the seconds until the next row is due (None: no row waits). A row of a newer version is
         left where it is, for a worker of that version. A row that cannot be read is set aside: see `bad_rows`.

@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Stage, dump_job
 from worker.jobs.signals import CANCEL
-from worker.ledger.base import NEW_JOB_BACKDATE_S, BadRow, Claim, IdempotencyKey, Row, is_forgotten
+from worker.ledger.base import (
+    NEW_JOB_BACKDATE_S,
+    SHARE,
+    SHARE_S,
+    SPARE_DUE_S,
+    SPARE_WAIT_S,
+    BadRow,
+    Claim,
+    IdempotencyKey,
+    Row,
+    is_forgotten,
+)
 from worker.ledger.hash import accepted_job
 
 
@@ -33,6 +44,8 @@ class MemoryLedger:
         self.rows: dict[str, StoredRow] = {}
         self._idempotency: dict[str, tuple[str, str]] = {}  # key: job id, fingerprint
         self._dead: dict[str, None] = {}
+        self._share_used: dict[tuple[str, str], float] = {}  # queue and tenant: until when its share is used
+        self._spare: dict[str, float] = {}  # ids of rows beyond their tenant's share, and when they were accepted
         self._cancelled: dict[str, float] = {}  # ids without a row: until when their cancel is noted
 
     async def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
@@ -51,8 +64,18 @@ class MemoryLedger:
         fence, signal_count, signals = (row.fence, row.signal_count, row.signals) if row else (0, 0, {})
         due = self._clock() - NEW_JOB_BACKDATE_S
         self.rows[job.id] = row = StoredRow(job, due, fence + 1, signal_count=signal_count, signals=signals)
-        self._apply_note(row)
+        if not self._apply_note(row) and job.options.tenant and not self._take_share(job.queue, job.options.tenant):
+            self._spare[job.id], row.due = self._clock(), self._clock() + SPARE_DUE_S
         return True, job
+
+    def _take_share(self, queue: str, tenant: str) -> bool:
+        """Whether the tenant may begin one more job now, before others."""
+        now = self._clock()
+        used_until = max(now, self._share_used.get((queue, tenant), 0.0))
+        if used_until - now >= SHARE * SHARE_S:
+            return False
+        self._share_used[queue, tenant] = used_until + SHARE_S
+        return True
 
     async def send(self, job: Job, wait_s: float) -> None:
         """Write a row at stage *sent*, as a producer does."""
@@ -68,19 +91,30 @@ class MemoryLedger:
             row.signals[CANCEL], row.signal_count = "1", row.signal_count + 1
         return is_noted
 
-    async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
+    async def claim(
+        self, queues: Sequence[str], limit: int, lease_s: float, spare: int | None = None
+    ) -> tuple[list[Claim], float | None]:
         """Claim due rows of these queues."""
         now = self._clock()
         waiting = [row for row in self.rows.values() if row.job.queue in queues and not row.job.is_final]
+        for row in waiting:
+            if row.job.id in self._spare and row.due <= now:
+                row.due = now + SPARE_DUE_S
         ready = sorted((row for row in waiting if row.due <= now), key=lambda r: (queues.index(r.job.queue), r.due))
+        ready = ready[:limit]
+        beyond = [row for row in waiting if row.job.id in self._spare]
+        ready += beyond[: max(0, min(limit - len(ready), limit if spare is None else spare))]
         claims = []
-        for row in ready[:limit]:
-            late_s = now - row.due
+        for row in ready:
+            late_s = now - self._spare.pop(row.job.id, row.due)
             row.fence, row.claims_since_write = row.fence + 1, row.claims_since_write + 1
             row.until = row.due = now + lease_s
             signals, count = dict(row.signals), row.signal_count
             claims.append(Claim(row.job, row.fence, now, row.claims_since_write, signals, count, late_s))
-        return claims, min((max(0.0, row.due - now) for row in waiting), default=None)
+        dues = [max(0.0, row.due - now) for row in waiting]
+        if any(row.job.id in self._spare for row in waiting):
+            dues.append(SPARE_WAIT_S)
+        return claims, min(dues, default=None)
 
     async def renew(self, held: Sequence[tuple[str, int]], lease_s: float) -> set[str]:
         """Extend these claims by a lease."""
@@ -124,7 +158,9 @@ class MemoryLedger:
             return None
         if row.job.ending is None:
             row.signals[name], row.signal_count = value, row.signal_count + 1
-            row.due = row.due if row.until > self._clock() else self._clock()
+            if row.until <= self._clock():
+                row.due = self._clock()
+                self._spare.pop(job_id, None)
         return row.job
 
     async def cancel(self, job_id: str, note_s: float) -> Job | None:

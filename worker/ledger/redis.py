@@ -62,7 +62,8 @@ class RedisLedger:
             log.warning("forgotten_job_not_accepted", job=job.id, sent_at=job.sent_at)
             return False, job
         job = accepted_job(job, sent, now)
-        args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix, ROW_VERSION]
+        tenant = job.options.tenant or ""
+        args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix, ROW_VERSION, tenant]
         args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
         new, found, *of = await self._script["accept"](keys=self._keys.written(job, key), args=args)
         if new < 0:
@@ -72,10 +73,13 @@ class RedisLedger:
             return False, first
         return bool(new), read_job(job.id, found)
 
-    async def claim(self, queues: Sequence[str], limit: int, lease_s: float) -> tuple[list[Claim], float | None]:
+    async def claim(
+        self, queues: Sequence[str], limit: int, lease_s: float, spare: int | None = None
+    ) -> tuple[list[Claim], float | None]:
         """Claim due rows of these queues."""
         keys = [self._keys.due(queue) for queue in queues]
-        args: list[Any] = [self._prefix, limit, int(lease_s * 1000), uuid4().hex, ROW_VERSION]
+        most_spare = limit if spare is None else spare
+        args: list[Any] = [self._prefix, limit, int(lease_s * 1000), uuid4().hex, ROW_VERSION, most_spare]
         now, wait, bad, *rows = await self._script["claim"](keys=keys, args=args)
         for job_id, reason in zip(bad[::2], bad[1::2], strict=True):
             log.error("row_set_aside", job=job_id.decode(errors="replace"), reason=reason.decode())

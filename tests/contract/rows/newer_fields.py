@@ -9,6 +9,9 @@ from collections.abc import Mapping
 NEWER: Mapping[str, str] = {
     "field version of a hash": "The version of rows that wrote it. The version before does not read it, and it stays 1 "
     "until a field is added whose loss does harm.",
+    "key share": "How much of its share a tenant has used. It expires within seconds; the version before knows no shares.",
+    "key spare": "The rows beyond their tenant's share. Each is also due a minute later: there the version before claims "
+    "it. A row that it has claimed is removed from here when this version sees it.",
     "key bad": "The rows that were set aside. It has an expiry; the version before never reads it.",
     "Job.folder": "The random part of the keys of the job's files. Without it the hash of id and creation time is used: a file "
     "may be stored twice, and both copies are under the job's tenant.",
@@ -33,4 +36,5 @@ NEWER: Mapping[str, str] = {
     "Options.max_usd": "The most that the job may cost. The version before knows no limit, and drops it when it writes the "
     "row: it is set once all workers are of this version.",
     "Receipt.total_cost": "What all attempts of a cancelled job cost. Without it the caller reads the cost of the last one.",
+    "Piece.most_megapixels": "The largest picture that is decoded for it. Without it the worker's own limit counts.",
 }

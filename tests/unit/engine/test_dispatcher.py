@@ -21,11 +21,11 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
-from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket, dump_ticket
+from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket, dump_job, dump_ticket
 from worker.jobs.signals import ticket_signal
 from worker.jobs.status import JobStatus
 from worker.ledger.base import Claim
-from worker.providers.base import Call, Ended, Queued, RunFailure, Running
+from worker.providers.base import Call, Ended, Queued, Reply, RunFailure, Running
 
 
 @pytest.fixture
@@ -629,3 +629,44 @@ async def test_a_picture_that_is_long_in_coming_ends_when_it_is_there(world: Wor
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert row.closed_at == world.now
+
+
+async def test_a_busy_worker_claims_few_rows_beyond_a_tenants_share(world: World) -> None:
+    asked: list[tuple[int, int]] = []
+    claim = world.ledger.claim
+
+    async def watched(queues: Any, limit: int, lease_s: float, spare: int | None = None) -> Any:
+        asked.append((limit, spare or 0))
+        return await claim(queues, limit, lease_s, spare)
+
+    world.ledger.claim = watched  # type: ignore[method-assign]
+    gate, submit = asyncio.Event(), world.fal.submit
+
+    async def submit_later(call: Call) -> Ticket:
+        await gate.wait()
+        return await submit(call)
+
+    world.fal.submit = submit_later  # type: ignore[method-assign]
+    await world.dispatcher.run_once()
+    step = Step("flux-schnell", {"prompt": "x"}, ())
+    for n in range(9):
+        await world.ledger.accept(Job(f"j{n}", "generation.text_to_image", "generation", {}, step, Options(), 0.0))
+    await world.dispatcher.run_once()
+    await world.dispatcher.run_once()
+    gate.set()
+    await world.dispatcher.idle()
+    assert asked == [(10, 2), (10, 2), (1, 1)]
+
+
+async def test_a_file_inside_an_answer_is_stored_before_the_row_is_written(world: World) -> None:
+    inline = {"images": [{"url": "data:image/png;base64," + "A" * 100_000}], "junk": ["x" * 1000] * 1000, "seed": 7}
+    world.fal.results = [Reply(inline, billed_units=1)]
+    await world.accept()
+    row = await world.turn()
+    sizes = []
+    while row.ending is None:
+        sizes.append(len(dump_job(row)))
+        world.now += 0.5
+        row = await world.turn()
+    assert row.ending == Stage.COMPLETED and row.result and row.result["seed"] == 7
+    assert max(sizes) < 10_000, "neither the file nor the rest of the answer is on the row"

@@ -109,3 +109,9 @@ def test_an_ended_row_is_only_deleted(stage: Stage, state: str) -> None:
 )
 def test_a_span_has_a_readable_unit(seconds: float, said: str) -> None:
     assert span(seconds) == said
+
+
+def test_a_row_beyond_its_tenants_share_waits_for_room() -> None:
+    of_a_tenant = row(Stage.ACCEPTED, due_in=55.0, options=Options(tenant="t"))
+    assert next_step(of_a_tenant, NOW).text == "it is submitted when a worker has room for more jobs of its tenant"
+    assert next_step(row(Stage.ACCEPTED, due_in=55.0), NOW).text == "in 55.0 s: it is submitted"
