@@ -23,7 +23,9 @@ _QUIET = (
 _SECRET_FIELD = re.compile(r"(?i)authorization|password|secret|credential|api_?key|fal_key|^(auth|(.+_)?token)$")
 _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(Key|Basic|Bearer|Token)\s+(?=\S*[:.=_0-9])[\w.~+/=:-]{8,}"), r"\1 ***"),
-    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@"), r"\1:***@"),
+    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@]*):(?!\d{1,5}/)[^\s@]+@"), r"\1:***@"),
+    (re.compile(r"((?:rediss?|unix|amqps?|sentinel|s3|gs)://[^\s/:@]*):[^\s]+@"), r"\1:***@"),  # to the last @
+    (re.compile(r"(?i)([?&](?:password|username)=)[^\s&\"']+"), r"\1***"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:[0-9a-f]{16,}"), "***"),
     (
         re.compile(

@@ -6,6 +6,7 @@ logs. One file, although it is long: a reader looks for a setting in one place.
 """
 
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.allowed_addresses import AllowedAddress, read_allowed
+from config.weak_secrets import weakness
 
 DUPLICATE_USD = 0.01
 MIN_RESULT_DAYS = 1.0
@@ -78,6 +80,10 @@ class RedisSettings(BaseSettings):
     @field_validator("redis_url", "broker_url", "result_backend", "ledger_url")
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
+        """A password with such signs would be read as a part of the host, and shown as one in every error."""
+        login, at, _ = (url or "").partition("://")[2].rpartition("@")
+        if at and set(login) & set("/@?#"):
+            raise ValueError("a user or password with @ / ? or # is written with %40 %2F %3F %23")
         if url is not None and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("allowed: redis://host:port/db, rediss://host:port/db or unix:///path")
         return url
@@ -130,6 +136,25 @@ class ForeignSettings(BaseSettings):
         return text
 
 
+class RequestSettings(BaseSettings):
+    """What callers may ask for. Producers read it, too."""
+
+    model_config = _OURS
+
+    passthrough: str = Field(
+        "on",
+        description="whether endpoints of fal that are not in the catalogue may be named: on, off, or a list of "
+        "allowed ones, separated by commas, with * for any text: fal-ai/*,ourselves/our-app",
+    )
+
+    def may_pass(self, endpoint: str) -> bool:
+        """Whether an endpoint that is not in the catalogue may be used."""
+        if self.passthrough in {"on", "off"}:
+            return self.passthrough == "on"
+        patterns = (part.strip().casefold() for part in self.passthrough.split(","))
+        return any(fnmatchcase(endpoint.casefold(), pattern) for pattern in patterns if pattern)
+
+
 class NetworkSettings(BaseSettings):
     """How all clients of our processes reach other servers."""
 
@@ -149,12 +174,33 @@ class GatewaySettings(BaseSettings):
     public_url: str = Field("http://127.0.0.1:8080", description="the gateway's URL as clients and providers see it")
     gateway_host: str = Field("127.0.0.1", description="the address that the gateway listens on")
     gateway_port: int = Field(8080, ge=0, le=65535, description="the port that the gateway listens on")
+    gateway_connections: int = Field(
+        1000, ge=2, le=100_000, description="connections of the gateway at a time; one address may have half of them"
+    )
     secret: SecretStr | None = Field(
-        None, min_length=16, description="signs URLs of files and webhooks; the same for workers and gateway"
+        None, description="signs URLs of files and webhooks; 16 characters or more, the same for workers and gateway"
+    )
+    second_secret: SecretStr | None = Field(
+        None, description="is accepted beside the secret, but signs nothing: the next or the last one, for a rotation"
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="GET /metrics asks for it as a bearer token; without one, /metrics is open"
     )
     webhooks: Literal["auto", "on", "off"] = Field(
         "auto", description="on, off, or auto: on if a secret is set and the provider can reach the gateway"
     )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that are accepted; the first one signs."""
+        return tuple(each.get_secret_value() for each in (self.secret, self.second_secret) if each)
+
+    @field_validator("secret", "second_secret", "metrics_token")
+    @classmethod
+    def _is_strong(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and (why := weakness(secret.get_secret_value())):
+            raise ValueError(why)
+        return secret
 
     @field_validator("public_url")
     @classmethod
@@ -331,6 +377,7 @@ class Settings(BaseModel):
     redis: RedisSettings = Field(default_factory=RedisSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     foreign: ForeignSettings = Field(default_factory=ForeignSettings)
+    request: RequestSettings = Field(default_factory=RequestSettings)
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
@@ -344,6 +391,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     RedisSettings,
     StoreSettings,
     ForeignSettings,
+    RequestSettings,
     NetworkSettings,
     GatewaySettings,
     WorkerSettings,

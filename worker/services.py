@@ -59,13 +59,14 @@ async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) ->
     verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000, memory_bytes=decode_bytes))
     stack.callback(verifier.close)
     most_bytes = settings.store.max_file_mb * 1_000_000
-    policy = policy_of(settings.health)
+    catalogue = load_catalogue()
+    policy = policy_of(settings.health, catalogue)
     health = BatchingHealth(open_redis_health(settings.redis.ledger, policy, settings.redis.own_keys), policy)
     stack.push_async_callback(health.aclose)
     lacking = what_to_set(settings)
     memory = MemoryBudget(settings.google.google_memory_mb * MB, most_waiting=settings.worker.max_claims // 2)
     return Context(
-        catalogue=load_catalogue(),
+        catalogue=catalogue,
         providers=await _providers(stack, settings, memory, [name for name, lacks in lacking.items() if lacks is None]),
         disabled={name: lacks for name, lacks in lacking.items() if lacks is not None},
         fetcher=Fetcher(downloads, store, verifier, FetchLimits(most_bytes)),

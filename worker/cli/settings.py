@@ -42,8 +42,6 @@ def _problems(group: type[BaseSettings]) -> Iterator[str]:
 
 
 def _message(item: Any) -> str:
-    """Pydantic's message; for a short secret our own, because pydantic's shows the secret's length."""
-    if item["type"] == "too_short":
-        return f"is too short: at least {item['ctx']['min_length']} characters"
+    """Pydantic's message, without its prefix."""
     message = str(item["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]

@@ -83,17 +83,17 @@ def send_again(task: Task, job: Job) -> None:
     _publish(task, job, {})
 
 
-def send_later(task: Task, request: Context, queue: str, countdown_s: float) -> None:
-    """Publish a received message again, to be taken after these seconds."""
-    _publish_message(task, stored_message(request), queue, {}, countdown_s)
-
-
 def is_message_of(job: Job, sent_at: float | None) -> bool:
     """Whether the message that has this time of sending in its header is the one that a sent row waits for.
 
     Another message may have the job's id: Celery lets a caller choose any.
     """
     return job.stage == Stage.SENT and sent_at is not None and sent_at in {job.sent_at, job.resent_at}
+
+
+def send_later(task: Task, request: Context, queue: str, countdown_s: float) -> None:
+    """Publish a received message again, to be taken after these seconds."""
+    _publish_message(task, stored_message(request), queue, {}, countdown_s)
 
 
 def sending_of(job: Job) -> tuple[str, float | None, int]:

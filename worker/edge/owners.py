@@ -5,7 +5,7 @@
 
 from functools import cache
 
-from config.settings import Settings
+from config.settings import GatewaySettings
 from worker.jobs.file_arguments import file_arguments, leaves
 from worker.jobs.file_owners import FileOwners
 from worker.jobs.job import Step
@@ -22,4 +22,4 @@ def owner_problems(step: Step, tenant: str | None) -> list[tuple[str, str]]:
 
 @cache
 def _owners() -> FileOwners:
-    return FileOwners(Settings().gateway.public_url)
+    return FileOwners(GatewaySettings().public_url)

@@ -26,6 +26,7 @@ from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.eager import NotEagerTask
 from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
+from worker.edge.models import find_model
 from worker.edge.owners import owner_problems
 from worker.edge.route_problems import route_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
@@ -202,12 +203,9 @@ class JobTask(NotEagerTask):
     def _read(self, given: Mapping[str, Any]) -> tuple[BaseRequest, Options, Step]:
         request, options = read(self.name, self.asks, given)
         try:
-            model = catalogue().find(request.model)
+            model = find_model(catalogue(), self.name, request.model)
         except UnknownModelError as error:
             raise self._refusal("model", str(error)) from error
-        if not model.serves(self.name):
-            names = ", ".join(other.name for other in catalogue().for_task(self.name))
-            raise self._refusal("model", f"{model.name} does not serve this task; these do: {names}")
         step = type(self).order(request, model)
         step = replace(step, files=recorded_files(request, step.arguments))
         route = model.first_route

@@ -15,7 +15,7 @@ import httpx
 
 from config.settings import GatewaySettings
 from worker.errors import RequestRefusedError
-from worker.files.signing import ExpiredSignatureError, WrongSignatureError, verify
+from worker.files.signing import ExpiredSignatureError, WrongSignatureError, verify_any
 from worker.jobs.file_keys import BadKeyError, checked
 from worker.jobs.file_owners import FileOwners
 from worker.net.public import AddressPolicy, ForeignAddressError
@@ -44,7 +44,7 @@ class OwnUrls:
     def __init__(self, gateway: GatewaySettings, clock: Callable[[], float] = time.time) -> None:
         """URLs under the public URL, signed with the secret. Without a secret there are none."""
         self.owners = FileOwners(gateway.public_url)
-        self._secret, self._clock = gateway.secret, clock
+        self._secrets, self._clock = gateway.secrets, clock
 
     def key_of(self, url: str) -> str | None:
         """The key of a file that the URL opens now; None when the URL is not one of ours.
@@ -52,11 +52,11 @@ class OwnUrls:
         Raises `BadKeyError`, `WrongSignatureError` or `ExpiredSignatureError`.
         """
         key = self.owners.key_in(url)
-        if self._secret is None or key is None:
+        if not self._secrets or key is None:
             return None
         query = parse_qs(urlsplit(url).query)
         expires, signature = (query.get(name, [""])[-1] for name in ("expires", "signature"))
-        verify(self._secret.get_secret_value(), key, expires, signature, self._clock())
+        verify_any(self._secrets, key, expires, signature, self._clock())
         return key
 
 

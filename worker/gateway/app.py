@@ -19,7 +19,7 @@ from worker.files.store import folder_of, open_store
 from worker.gateway.files import file_routes
 from worker.gateway.health import Check, health_routes
 from worker.gateway.jwks import Jwks, jwks_url
-from worker.gateway.metrics import metrics_routes
+from worker.gateway.metrics import MetricsPage, metrics_routes
 from worker.gateway.webhooks import WebhookReceiver, webhook_routes
 from worker.health.metrics import Metrics
 from worker.health.policy import policy_of
@@ -50,13 +50,15 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
             checks.update(ledger=ledger.ping, store=open_store(settings.store, settings.gateway).ready)
             yield
 
-    routes = [*health_routes(checks), *metrics_routes(metrics, health.states)]
-    folder = folder_of(settings.store)
+    page = MetricsPage(metrics, health.states, ledger.possible_duplicates)
+    routes = [*health_routes(checks), *metrics_routes(page, settings.gateway.metrics_token)]
+    folder, secrets = folder_of(settings.store), settings.gateway.secrets
     if folder is not None:  # S3 and GCS serve their own files
-        routes += file_routes(folder, require_secret(settings.gateway), clock)
+        require_secret(settings.gateway)
+        routes += file_routes(folder, secrets, clock)
     if are_webhooks_accepted(settings):
         jwks = Jwks(jwks_url(settings.fal), keys)
-        routes += webhook_routes(WebhookReceiver(require_secret(settings.gateway), ledger, jwks, metrics, clock))
+        routes += webhook_routes(WebhookReceiver(secrets, ledger, jwks, metrics, clock))
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _as_json})
 
 

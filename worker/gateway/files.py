@@ -6,7 +6,7 @@ sniffing is off, and the content security policy allows display only.
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from anyio import to_thread
@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from worker.files.formats import by_ending
-from worker.files.signing import ExpiredSignatureError, WrongSignatureError, verify
+from worker.files.signing import ExpiredSignatureError, WrongSignatureError, verify_any
 from worker.jobs.file_keys import BadKeyError
 
 _INLINE_KINDS = {"image", "video"}  # a browser downloads everything else
@@ -27,7 +27,7 @@ _HEADERS = {
 }
 
 
-def file_routes(folder: Path, secret: str, clock: Callable[[], float]) -> list[Route]:
+def file_routes(folder: Path, secrets: Sequence[str], clock: Callable[[], float]) -> list[Route]:
     """`GET /files/{key}?expires=…&signature=…`, with HEAD and Range.
 
     403: the signature is wrong or expired; the code says which. 404: the signature is valid, but there is no file.
@@ -36,7 +36,7 @@ def file_routes(folder: Path, secret: str, clock: Callable[[], float]) -> list[R
     async def serve(request: Request) -> Response:
         key, query = request.path_params["key"], request.query_params
         try:
-            verify(secret, key, query.get("expires", ""), query.get("signature", ""), clock())
+            verify_any(secrets, key, query.get("expires", ""), query.get("signature", ""), clock())
         except (WrongSignatureError, ExpiredSignatureError, BadKeyError) as error:
             return _refusal(403, error.code, error.message)
         status = await to_thread.run_sync(_status_of, folder, key)

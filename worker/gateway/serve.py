@@ -1,5 +1,6 @@
 """Runs the gateway in this process until a signal stops it. `kilnhand gateway` calls it with the settings."""
 
+import resource
 import socket
 from contextlib import suppress
 
@@ -8,9 +9,13 @@ import uvicorn
 from config.settings import Settings
 from worker.files.signing import SecretMissingError
 from worker.gateway.app import create_app
+from worker.gateway.connections import ConnectionLimits, limited_protocol, refusing_ambiguous
 from worker.net.webhook_url import WebhookSecretMissingError
 
 _GRACE_S = 5
+_KEEP_ALIVE_S = 5
+_BACKLOG = 256  # asyncio accepts so many at once before it looks at any of them (2,048 by default)
+_OTHER_FILES = _BACKLOG + 100  # open files beside connections and served files: Redis, the store
 
 
 class _Server(uvicorn.Server):
@@ -23,6 +28,16 @@ class _Server(uvicorn.Server):
             print(f"gateway listening on http://{shown}:{port}", flush=True)
 
 
+def _allow_files(connections: int) -> int:
+    """Raise this process's limit of open files for so many connections. Returns how many it has room for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + _OTHER_FILES  # each may be a download, with its file
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return connections if soft == resource.RLIM_INFINITY else max(2, min(connections, (soft - _OTHER_FILES) // 2))
+
+
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Exits with a message if it cannot start."""
     try:
@@ -30,7 +45,11 @@ def serve(settings: Settings) -> None:
     except (SecretMissingError, WebhookSecretMissingError) as error:
         raise SystemExit(f"kilnhand gateway: {error}") from error
     config = uvicorn.Config(
-        app,
+        refusing_ambiguous(app),
+        http=limited_protocol(ConnectionLimits(_allow_files(settings.gateway.gateway_connections))),
+        ws="none",
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         host=settings.gateway.gateway_host,
         port=settings.gateway.gateway_port,
         access_log=False,

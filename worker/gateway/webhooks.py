@@ -9,7 +9,7 @@ mismatch, for example), 503 where it can, and 4xx for requests that fal did not 
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -71,7 +71,7 @@ class _RefusedError(Exception):
 class WebhookReceiver:
     """Handles webhook requests."""
 
-    secret: str
+    secrets: Sequence[str]  # that are accepted
     ledger: Ledger
     jwks: Jwks
     metrics: Metrics
@@ -95,7 +95,8 @@ class WebhookReceiver:
         return _response(kind)
 
     async def _receive(self, request: Request, job_id: str, token: str) -> WebhookKind:
-        attempt = attempt_of(self.secret, _PROVIDER, job_id, token)
+        attempts = (attempt_of(secret, _PROVIDER, job_id, token) for secret in self.secrets)
+        attempt = next((each for each in attempts if each is not None), None)
         if attempt is None:
             raise _RefusedError(WebhookKind.WRONG_TOKEN)
         signed = WebhookSignature.of(request.headers)

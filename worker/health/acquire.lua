@@ -8,12 +8,12 @@
 -- KEYS[3]  flight   zset  <prefix>health:flight:<provider>           token -> when its lease ends, ms since the epoch by Redis's clock
 -- KEYS[4]  known    zset  <prefix>health:known                       see record.lua
 -- ARGV     token ('': take nothing), lease in ms, concurrency (0: no limit), rate per s (0: no limit),
---          longest wait for a slot or a probe in ms, keep in ms, provider
+--          longest wait for a slot or a probe in ms, keep in ms, provider, 1 for a model that counts for itself alone
 -- returns  {1, now in ms, 1 when it is a probe} or {0, ms to wait, why}: the longest wait and its reason
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local token, lease, concurrency, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local recheck, keep = tonumber(ARGV[5]), tonumber(ARGV[6])
+local recheck, keep, alone = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[8] == '1'
 local wait, why, probes, filled = 0, '', {}, nil
 
 local function wait_for(ms, reason)
@@ -26,6 +26,8 @@ for i = 1, 2 do
   wait_for(tonumber(c[4] or 0) - now, 'paused')
   if open_until > now then
     wait_for(open_until - now, 'open')
+  elseif alone and i == 1 then
+    -- a half-open provider is not probed by it
   elseif open_until > 0 and probe_until > now and c[2] ~= token then
     wait_for(math.min(probe_until - now, recheck), 'probing')
   elseif open_until > 0 then

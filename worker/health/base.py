@@ -90,6 +90,16 @@ class Policy:
     concurrency: dict[str, int] = field(default_factory=dict)  # by provider; a missing provider has no limit
     rate_per_s: dict[str, float] = field(default_factory=dict)  # by provider; bursts of one second's worth
 
+    listed: frozenset[tuple[str, str]] | None = None  # provider and model of the catalogue's routes; None: all are
+
+    def is_alone(self, provider: str, model: str) -> bool:
+        """Whether the model counts for itself alone, because it is not in the catalogue.
+
+        Anybody may run an app at fal, and a caller may name any app: its answers say nothing about the provider, not
+        even a 401 or 429. It waits while its provider's circuit is open, and neither opens, pauses nor probes it.
+        """
+        return self.listed is not None and (provider, model) not in self.listed
+
     def hint_s(self, verdict: Verdict) -> float:
         """The Retry-After of a verdict, at most `pause_max_s`; 0 for none."""
         return min(self.pause_max_s, max(0.0, verdict.retry_after_s or 0.0))

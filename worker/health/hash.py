@@ -11,12 +11,13 @@ class Keys:
     """The names of the keys."""
 
     def __init__(self, prefix: str) -> None:
-        self.prefix, self.known = prefix, f"{prefix}health:known"
+        self.prefix, self.known, self.others = prefix, f"{prefix}health:known", f"{prefix}health:others"
 
     def of(self, provider: str, model: str) -> list[str]:
-        """The keys of one submission: circuits of provider and model, flights of the provider, known circuits."""
+        """The keys of one submission: circuits of provider and model, flights of the provider, lists of circuits."""
         circuit = f"{self.prefix}health:circuit:{provider}"
-        return [circuit, f"{circuit}:{model}", f"{self.prefix}health:flight:{provider}", self.known]
+        flight = f"{self.prefix}health:flight:{provider}"
+        return [circuit, f"{circuit}:{model}", flight, self.known, self.others]
 
 
 def circuit_status(name: str, in_flight: int, flat: list[bytes], now_ms: int, policy: Policy) -> CircuitStatus:

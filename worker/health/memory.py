@@ -31,6 +31,8 @@ class MemoryHealth:
         if wait := await self.peek(provider, model):
             return wait
         token, half_open = str(next(self._tokens)), [circuit for circuit in pair if circuit.until]
+        if self._policy.is_alone(provider, model):
+            half_open = [circuit for circuit in half_open if not circuit.is_provider]
         for circuit in half_open:
             circuit.probe, circuit.probe_until = token, now + lease_s
         if rate := self._policy.rate_per_s.get(provider, 0.0):
@@ -41,16 +43,19 @@ class MemoryHealth:
     async def peek(self, provider: str, model: str) -> Wait | None:
         """Why a submission would have to wait now."""
         now, pair = self._clock(), self._pair(provider, model)
-        waits = [wait for circuit in pair for wait in self._circuit_waits(circuit, now)]
+        alone = self._policy.is_alone(provider, model)
+        waits = [wait for circuit in pair for wait in self._circuit_waits(circuit, now, alone)]
         return max([*waits, *self._limit_waits(provider, now)], key=lambda wait: wait.after_s, default=None)
 
     async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
         """Record the verdict on a submission."""
         now, permit, pair = self._clock(), permit or Permit(), self._pair(provider, model)
+        if alone := self._policy.is_alone(provider, model):
+            pair = (pair[1], pair[1])  # in place of its provider's, too
         changes = tuple(
             Change(kind, provider, None if circuit.is_provider else model, cause, for_s)  # type: ignore[arg-type]
-            for circuit in pair
-            for kind, cause, for_s in self._changes(circuit, verdict, permit, model, now)
+            for circuit in ((pair[1],) if alone else pair)
+            for kind, cause, for_s in self._changes(circuit, verdict, permit, model, now, alone)
         )
         self._pause(pair, verdict, now)
         self._flights.get(provider, {}).pop(permit.token or "", None)
@@ -82,12 +87,12 @@ class MemoryHealth:
         own = self._circuits.setdefault((provider, None), Circuit(self._policy, is_provider=True))
         return own, self._circuits.setdefault((provider, model), Circuit(self._policy))
 
-    def _circuit_waits(self, circuit: Circuit, now: float) -> Iterator[Wait]:
+    def _circuit_waits(self, circuit: Circuit, now: float, alone: bool) -> Iterator[Wait]:
         if circuit.paused > now:
             yield Wait(circuit.paused - now, "paused")
         if circuit.until > now:
             yield Wait(circuit.until - now, "open")
-        elif circuit.until and circuit.probe and circuit.probe_until > now:
+        elif circuit.until and not (alone and circuit.is_provider) and circuit.probe and circuit.probe_until > now:
             yield self._recheck(circuit.probe_until - now, "probing")
 
     def _limit_waits(self, provider: str, now: float) -> Iterator[Wait]:
@@ -112,7 +117,7 @@ class MemoryHealth:
         return min(most, tokens + (now - at) * rate)
 
     def _changes(
-        self, circuit: Circuit, verdict: Verdict, permit: Permit, model: str, now: float
+        self, circuit: Circuit, verdict: Verdict, permit: Permit, model: str, now: float, alone: bool
     ) -> Iterator[CircuitChange]:
         is_mine = permit.token is not None and circuit.probe == permit.token
         is_stale = 0 < permit.at < circuit.closed_at
@@ -121,7 +126,7 @@ class MemoryHealth:
             circuit.probe, circuit.probe_until = None, 0.0
         if verdict.kind in OPENS_AT_ONCE:
             for_provider, cause = OPENS_AT_ONCE[verdict.kind]
-            if for_provider == circuit.is_provider and not is_stale:
+            if (for_provider and not alone) == circuit.is_provider and not is_stale:
                 for_s = self._policy.retired_s if cause == "retired" else self._policy.lock_s
                 yield from circuit.open_at_once(cause, for_s, now)
         elif verdict.kind in {"good", "bad"} and not circuit.until and not is_stale:

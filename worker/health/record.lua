@@ -12,9 +12,10 @@
 --     another model than the failure before it
 -- KEYS[3]  flight   zset  <prefix>health:flight:<provider>           token -> when its lease ends
 -- KEYS[4]  known    zset  <prefix>health:known                       <provider>, <provider>:<model> -> when it was last used
+-- KEYS[5]  others   zset  <prefix>health:others                      the same of models that count for themselves alone: the newest 100
 -- ARGV     token ('': none), permit given at in ms, verdict, Retry-After in ms (0: none), id of this call, provider, model,
 --          window, min failures, min ratio, open, max open, lock, retired, backoff, max backoff, keep; times in ms;
---          how many answers this one stands for, when good
+--          how many answers this one stands for, when good; 1 for a model that counts for itself alone
 -- returns  {kind, 1 the provider's | 2 the model's, cause, open for in ms}, ... for each change
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -22,7 +23,8 @@ local token, given_at, verdict, hint, call, provider, model =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local window, min_failures, min_ratio, open_ms, open_max = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local lock, retired, backoff, backoff_max, keep = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
-local count_of = tonumber(ARGV[18])
+local count_of, alone = tonumber(ARGV[18]), ARGV[19] == '1'
+local provider_of = alone and 2 or 1 -- the circuit that takes what would concern the whole provider
 local slot = math.floor(now / (window / 10))
 local changes = {}
 
@@ -86,11 +88,11 @@ local function count(which, c)
 end
 
 local circuits = {read(KEYS[1]), read(KEYS[2])}
-for which, c in ipairs(circuits) do
+for which, c in ipairs(circuits) do if which >= provider_of then
   local open_until, is_probe = tonumber(c['until'] or 0), token ~= '' and c.probe == token
   local stale = given_at > 0 and given_at < tonumber(c.closed or 0)
   if is_probe then redis.call('HDEL', KEYS[which], 'probe', 'probe_until') end
-  if (verdict == 'locked' and which == 1) or (verdict == 'forbidden' and which == 2) then
+  if (verdict == 'locked' and which == provider_of) or (verdict == 'forbidden' and which == 2) then
     if not stale then open_at_once(which, c, verdict, lock) end
   elseif verdict == 'retired' and which == 2 then
     if not stale then open_at_once(which, c, verdict, retired) end
@@ -101,13 +103,13 @@ for which, c in ipairs(circuits) do
       if verdict == 'good' then close(which, c) else fail(which) end
     end
   end
-end
+end end
 
-local c = circuits[1]
-if verdict == 'good' and c.pauses then redis.call('HDEL', KEYS[1], 'pauses') end
-local which, pause = verdict == 'limited' and 1 or 2, hint
+local c = circuits[provider_of]
+if verdict == 'good' and c.pauses then redis.call('HDEL', KEYS[provider_of], 'pauses') end
+local which, pause = verdict == 'limited' and provider_of or 2, hint
 if verdict == 'limited' and hint == 0 and tonumber(c.paused or 0) <= now then
-  pause = math.min(backoff_max, backoff * 2 ^ (redis.call('HINCRBY', KEYS[1], 'pauses', 1) - 1))
+  pause = math.min(backoff_max, backoff * 2 ^ (redis.call('HINCRBY', KEYS[provider_of], 'pauses', 1) - 1))
 end
 if (verdict == 'limited' or verdict == 'bad') and pause > 0 and now + pause > tonumber(circuits[which].paused or 0) then
   redis.call('HSET', KEYS[which], 'paused', now + pause)
@@ -116,7 +118,11 @@ end
 if token ~= '' then redis.call('ZREM', KEYS[3], token) end
 for which, name in ipairs({provider, provider .. ':' .. model}) do
   local open_until = tonumber(redis.call('HGET', KEYS[which], 'until') or 0)
-  if redis.call('PEXPIREAT', KEYS[which], math.max(now, open_until) + keep) == 1 then redis.call('ZADD', KEYS[4], now, name) end
+  if redis.call('PEXPIREAT', KEYS[which], math.max(now, open_until) + keep) == 1 then redis.call('ZADD', KEYS[alone and which == 2 and 5 or 4], now, name) end
+end
+if alone then
+  redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -101)
+  redis.call('PEXPIRE', KEYS[5], keep)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - retired - keep)
 redis.call('PEXPIRE', KEYS[4], retired + keep)

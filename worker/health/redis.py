@@ -65,6 +65,7 @@ class RedisHealth:
         policy = self._policy
         limits = [policy.concurrency.get(provider, 0), policy.rate_per_s.get(provider, 0)]
         args: list[Any] = [token, _ms(lease_s), *limits, _ms(policy.recheck_s), _ms(policy.keep_s), provider]
+        args.append(int(policy.is_alone(provider, model)))
         try:
             granted, value, more = await self._script["acquire"](keys=self._keys.of(provider, model), args=args)
         except (RedisError, OSError) as error:
@@ -84,7 +85,7 @@ class RedisHealth:
         ]
         args += [provider, model, _ms(p.window_s), p.failures, p.ratio, _ms(p.open_s), _ms(p.open_max_s)]
         args += [_ms(p.lock_s), _ms(p.retired_s), _ms(p.backoff_s), _ms(p.backoff_max_s), _ms(p.keep_s)]
-        args += [verdict.count]
+        args += [verdict.count, int(p.is_alone(provider, model))]
         try:
             changes = await self._script["record"](keys=self._keys.of(provider, model), args=args)
         except (RedisError, OSError) as error:
@@ -94,7 +95,7 @@ class RedisHealth:
 
     async def states(self) -> tuple[CircuitStatus, ...]:
         """The status of every known circuit. Raises `RedisError` when Redis does not answer."""
-        now, *found = await self._script["states"](keys=[self._keys.known], args=[self._keys.prefix])
+        now, *found = await self._script["states"](keys=[self._keys.known, self._keys.others], args=[self._keys.prefix])
         states = [circuit_status(name.decode(), flight, fields, now, self._policy) for name, flight, fields in found]
         return tuple(sorted(states, key=lambda state: (state.provider, state.model or "")))
 

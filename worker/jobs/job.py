@@ -268,6 +268,11 @@ class Job:
         """The current attempt, or the last one."""
         return self.attempts[-1] if self.attempts else None
 
+    @property
+    def is_possible_duplicate(self) -> bool:
+        """Whether it may have been paid for more than once."""
+        return any(attempt.possible_duplicate for attempt in self.attempts)
+
     def move(self, stage: Stage, **changes: Any) -> "Job":
         """The job at another stage. Raises `ValueError` for a move that the table does not allow."""
         if stage not in MOVES[self.stage]:

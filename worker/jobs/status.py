@@ -208,7 +208,7 @@ def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: fl
             total_s=round(now - job.created_at, 3),
         ),
         attempts=len(job.attempts),
-        possible_duplicate=any(attempt.possible_duplicate for attempt in job.attempts),
+        possible_duplicate=job.is_possible_duplicate,
         provenance=provenance,
         tenant=job.options.tenant,
         labels=dict(job.options.labels),

@@ -176,6 +176,9 @@ class Ledger(Protocol):
     async def dead(self, limit: int = 100) -> list[Job]:
         """The failed jobs, newest first, as long as their rows are kept."""
 
+    async def possible_duplicates(self) -> int:
+        """How many jobs have ended with a possibly duplicate attempt since Redis was emptied. Each is counted once."""
+
     async def bad_rows(self) -> Mapping[str, BadRow]:
         """The rows that were set aside because they cannot be read, by id. They are not due, and stay as they are."""
 

@@ -23,6 +23,7 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self.prefix, self.dead, self.bad = prefix, f"{prefix}dead", f"{prefix}bad"
+        self.ended = f"{prefix}ended"
 
     def job(self, job_id: str) -> str:
         """The hash of a row."""

@@ -43,6 +43,7 @@ class MemoryLedger:
         self._clock = clock
         self.rows: dict[str, StoredRow] = {}
         self._idempotency: dict[str, tuple[str, str]] = {}  # key: job id, fingerprint
+        self._possible_duplicates = 0
         self._dead: dict[str, None] = {}
         self._share_used: dict[tuple[str, str], float] = {}  # queue and tenant: until when its share is used
         self._spare: dict[str, float] = {}  # ids of rows beyond their tenant's share, and when they were accepted
@@ -200,6 +201,7 @@ class MemoryLedger:
             history = (*row.job.history, HistoryEntry(self._clock(), "closed"))
             row.job, row.fence, row.until = row.job.move(row.job.ending, history=history), row.fence + 1, 0
             row.forget_at = self._clock() + forget_in_s
+            self._possible_duplicates += row.job.is_possible_duplicate
             if row.job.stage == Stage.FAILED:
                 self._dead[job_id] = None
 
@@ -220,6 +222,10 @@ class MemoryLedger:
         """The failed jobs, newest first."""
         rows = [row for job_id in reversed(self._dead) if (row := self._row(job_id))]
         return [row.job for row in rows[:limit]]
+
+    async def possible_duplicates(self) -> int:
+        """How many jobs have ended with a possibly duplicate attempt."""
+        return self._possible_duplicates
 
     async def bad_rows(self) -> Mapping[str, BadRow]:
         """None: its rows are values."""

@@ -165,7 +165,9 @@ class RedisLedger:
         job = read_job(job_id, doc) if doc else None
         if job is not None and doc is not None and job.ending is not None and not job.is_final:
             args: list[Any] = [job_id, confirmed_doc(doc, now), job.ending, int(forget_in_s * 1000)]
-            await self._script["confirm"](keys=[*self._keys.written(job), self._keys.dead], args=args)
+            args.append(int(job.is_possible_duplicate))
+            keys = [*self._keys.written(job), self._keys.dead, self._keys.ended]
+            await self._script["confirm"](keys=keys, args=args)
 
     async def _time_and_doc(self, job_id: str) -> tuple[float, bytes | None]:
         """Redis's clock and the row's document, in one round trip."""
@@ -199,6 +201,11 @@ class RedisLedger:
             except (UnreadableRowError, ResponseError) as error:
                 log.warning("row_unreadable", job=job_id.decode(errors="replace"), problem=str(error))
         return [job for job in jobs if job]
+
+    async def possible_duplicates(self) -> int:
+        """How many jobs have ended with a possibly duplicate attempt."""
+        found: Any = await self._redis.hget(self._keys.ended, "possible_duplicates")
+        return int(found or 0)
 
     async def bad_rows(self) -> Mapping[str, BadRow]:
         """The rows that were set aside."""

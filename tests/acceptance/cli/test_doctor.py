@@ -29,7 +29,7 @@ def test_a_complete_stack_has_no_problem(kilnhand: Callable[..., Finished], stac
 def test_a_broken_check_says_what_to_do(kilnhand: Callable[..., Finished]) -> None:
     ran = kilnhand("doctor", env={"KILNHAND_REDIS_URL": "redis://:hunter22@127.0.0.1:1/0"})
     assert ran.status == 1
-    assert "✗ redis (broker, results, ledger): redis://:***@127.0.0.1:1/0 does not answer" in ran.out
+    assert "✗ redis (broker, results, ledger): redis://***@127.0.0.1:1/0 does not answer" in ran.out
     assert "→ start one with `kilnhand up`, or set KILNHAND_REDIS_URL" in ran.out
     assert "✗ secret: KILNHAND_SECRET is not set" in ran.out
     assert "– fal: disabled" in ran.out and "FAL_KEY=<id>:<secret>" in ran.out
@@ -40,9 +40,9 @@ def test_a_broken_check_says_what_to_do(kilnhand: Callable[..., Finished]) -> No
 
 def test_a_redis_without_workers_is_broken(kilnhand: Callable[..., Finished], redis_url: str) -> None:
     key = {
-        "FAL_KEY": "name:0123456789abcdef",
-        "KILNHAND_SECRET": "0123456789abcdef",
-        "GEMINI_API_KEY": "0123456789abcdef",
+        "FAL_KEY": "name:a9f3c07be2d4518x",
+        "KILNHAND_SECRET": "a9f3c07be2d4518x",
+        "GEMINI_API_KEY": "a9f3c07be2d4518x",
     }
     key |= {"KILNHAND_ANTHROPIC_BASE_URL": "http://127.0.0.1:1/anthropic"}
     with Celery("shop", broker=redis_url, set_as_current=False) as shop:
@@ -55,7 +55,7 @@ def test_a_redis_without_workers_is_broken(kilnhand: Callable[..., Finished], re
     assert "fal.ai, key from FAL_KEY (***)" in ran.out
     assert "✓ gemini: enabled, by GEMINI_API_KEY (***)" in ran.out
     assert "! anthropic: http://127.0.0.1:1/anthropic (KILNHAND_ANTHROPIC_BASE_URL) does not answer" in ran.out
-    assert "0123456789abcdef" not in ran.out
+    assert "a9f3c07be2d4518x" not in ran.out
 
 
 def test_each_wrong_setting_gets_a_line_without_its_value(kilnhand: Callable[..., Finished]) -> None:

@@ -1,13 +1,14 @@
 """The contract for every ledger, part two: sent rows, endings, the list of failed jobs, idempotency keys."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
 
 from tests.contract.ledger.conftest import LEASE_S, Bench, job
 from worker.errors import ClaimLostError, KeyReusedError
-from worker.jobs.job import ErrorRecord, HistoryEntry, Job, Stage
+from worker.jobs.job import Attempt, ErrorRecord, HistoryEntry, Job, Stage
 from worker.ledger.base import IdempotencyKey
 from worker.ledger.producer import RedisProducer, open_redis_producer
 from worker.ledger.redis import open_redis_ledger
@@ -17,11 +18,11 @@ def sent(job_id: str = "a", queue: str = "generation") -> Job:
     return replace(job(job_id, queue), stage=Stage.SENT, sent_at=5.0, history=(HistoryEntry(5.0, "sent"),))
 
 
-async def closing(bench: Bench, job_id: str, ending: Stage) -> None:
+async def closing(bench: Bench, job_id: str, ending: Stage, **changes: Any) -> None:
     await bench.ledger.accept(job(job_id))
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     error = ErrorRecord("internal", "x") if ending == Stage.FAILED else None
-    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, error=error), 60)
+    await bench.ledger.release(claim, claim.job.move(Stage.CLOSING, ending=ending, error=error, **changes), 60)
 
 
 async def test_a_sent_row_is_due_when_no_worker_has_accepted_it_in_time(bench: Bench) -> None:
@@ -250,3 +251,15 @@ async def test_a_message_with_a_row_is_accepted_however_old_it_is(bench: Bench) 
     now = await bench.ledger.ping()
     await bench.send(replace(sent(), sent_at=now - 2 * 86_400), 60)
     assert (await bench.ledger.accept(replace(job(), sent_at=now - 2 * 86_400)))[0] is True
+
+
+async def test_a_job_with_a_possible_duplicate_is_counted_once_when_it_ends(bench: Bench) -> None:
+    assert await bench.ledger.possible_duplicates() == 0
+    doubted = (Attempt(1, "fal", "e", 0.0), Attempt(2, "fal", "e", 1.0, possible_duplicate=True))
+    for job_id, ending in (("a", Stage.FAILED), ("b", Stage.COMPLETED), ("c", Stage.CANCELLED)):
+        await closing(bench, job_id, ending, attempts=doubted)
+    await closing(bench, "d", Stage.COMPLETED)
+    assert await bench.ledger.possible_duplicates() == 0, "none has ended"
+    for job_id in ("a", "a", "b", "c", "d", "a"):
+        await bench.ledger.confirm(job_id, 60)
+    assert await bench.ledger.possible_duplicates() == 3

@@ -7,6 +7,7 @@ again: how the field survives, or why nothing breaks without it.
 from collections.abc import Mapping
 
 NEWER: Mapping[str, str] = {
+    "key ended": "Counters of ended jobs, for the metrics. A job that the version before ends is not counted.",
     "field version of a hash": "The version of rows that wrote it. The version before does not read it, and it stays 1 "
     "until a field is added whose loss does harm.",
     "key share": "How much of its share a tenant has used. It expires within seconds; the version before knows no shares.",

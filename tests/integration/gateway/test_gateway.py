@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import signal
 import socket
 import time
@@ -198,3 +199,17 @@ def test_a_gateway_ends_at_once_and_quietly_on_a_signal(start: Start, way: signa
     _, err = process.communicate(timeout=10)
     assert process.returncode in {0, -way}
     assert err == ""
+
+
+def test_two_thousand_idle_connections_do_not_close_it_for_others(start: Start) -> None:
+    process = start()
+    address = httpx.URL(address_of(process))
+    if hasattr(resource, "prlimit"):  # a process has often less than 2,000 open files
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (1300, 1300))
+    idle = [socket.create_connection((address.host, address.port or 0), 5) for _ in range(2000)]
+    try:
+        with httpx.Client(base_url=address, trust_env=False, timeout=5) as another:
+            assert another.get("/healthz").status_code == 200
+    finally:
+        for each in idle:
+            each.close()

@@ -61,7 +61,7 @@ def test_a_provider_without_a_circuit_is_shown_with_what_to_set() -> None:
 
 
 def test_circuits_failures_and_pauses_are_shown(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAL_KEY", "name:0123456789abcdef")
+    monkeypatch.setenv("FAL_KEY", "name:a9f3c07be2d4518x")
     monkeypatch.setenv("KILNHAND_PROVIDER_CONCURRENCY", "fal=20")
     record_verdicts(redis_url, *[("flux-dev", Verdict("bad"))] * 5, ("sdxl", GOOD), ("sdxl", Verdict("limited", 60)))
     ran = RUN.invoke(app, ["providers"])
@@ -69,7 +69,7 @@ def test_circuits_failures_and_pauses_are_shown(redis_url: str, monkeypatch: pyt
     assert re.search(rf"^fal +yes +closed +– +5 of 6 +0 of 20 +{time} *$", ran.stdout, re.MULTILINE), ran.stdout
     assert re.search(rf"^  flux-dev +open \(failures\) +{time} +5 of 5 +– *$", ran.stdout, re.MULTILINE)
     assert re.search(r"^  sdxl +closed +– +0 of 1 +– *$", ran.stdout, re.MULTILINE)
-    assert "0123456789abcdef" not in ran.stdout
+    assert "a9f3c07be2d4518x" not in ran.stdout
 
 
 def test_json_output_is_one_object(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,8 @@ def test_without_settings_every_process_is_started(tmp_path: Path) -> None:
 
 
 def test_the_twin_does_not_simulate_a_vendor_with_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".env").write_text("GEMINI_API_KEY=0123456789abcdef\n")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "0123456789abcdef")
+    (tmp_path / ".env").write_text("GEMINI_API_KEY=a9f3c07be2d4518x\n")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a9f3c07be2d4518x")
     plan = planned(tmp_path)
     assert "twin" in plan.processes and len(plan.notes) == 1
     assert not {"KILNHAND_GOOGLE_BASE_URL", "KILNHAND_ANTHROPIC_BASE_URL"} & set(plan.environment)
@@ -44,7 +44,7 @@ def test_the_twin_does_not_simulate_a_vendor_with_a_key(tmp_path: Path, monkeypa
 def test_with_a_fal_key_there_is_no_twin_and_a_note_about_the_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAL_KEY", "name:0123456789abcdef")
+    monkeypatch.setenv("FAL_KEY", "name:a9f3c07be2d4518x")
     plan = planned(tmp_path)
     assert "twin" not in plan.processes and "KILNHAND_FAL_BASE_URL" not in plan.environment
     assert plan.notes == ("fal.ai is the real one, with the key of FAL_KEY: jobs cost money",)
@@ -59,16 +59,16 @@ def test_a_redis_url_that_is_set_is_used(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_urls_from_a_dotenv_file_stay(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("KILNHAND_PUBLIC_URL=https://files.example\nKILNHAND_SECRET=0123456789abcdef\n")
+    (tmp_path / ".env").write_text("KILNHAND_PUBLIC_URL=https://files.example\nKILNHAND_SECRET=a9f3c07be2d4518x\n")
     plan = planned(tmp_path)
     assert "KILNHAND_PUBLIC_URL" not in plan.environment, "the children read .env themselves"
-    assert plan.environment["KILNHAND_SECRET"] == "0123456789abcdef"
+    assert plan.environment["KILNHAND_SECRET"] == "a9f3c07be2d4518x"
 
 
 def test_the_demo_uses_nothing_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = {
-        "FAL_KEY": "name:0123456789abcdef", "GEMINI_API_KEY": "0123456789abcdef",
-        "ANTHROPIC_API_KEY": "0123456789abcdef", "KILNHAND_REDIS_URL": "redis://elsewhere/0",
+        "FAL_KEY": "name:a9f3c07be2d4518x", "GEMINI_API_KEY": "a9f3c07be2d4518x",
+        "ANTHROPIC_API_KEY": "a9f3c07be2d4518x", "KILNHAND_REDIS_URL": "redis://elsewhere/0",
         "KILNHAND_STORE_URL": "s3://bucket/here", "KILNHAND_FAL_BASE_URL": "https://elsewhere",
     }  # fmt: skip
     for name, value in foreign.items():

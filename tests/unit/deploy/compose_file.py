@@ -9,7 +9,7 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-NEEDED = {"KILNHAND_SECRET": "0123456789abcdef", "FLOWER_BASIC_AUTH": "minder:hunter2"}
+NEEDED = {"KILNHAND_SECRET": "a9f3c07be2d4518x", "FLOWER_BASIC_AUTH": "minder:hunter2"}
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::([-?])([^}]*))?\})")
 

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from config.settings import GatewaySettings
+from worker.files.input_refs import OwnUrls
 from worker.files.signing import (
     ExpiredSignatureError,
     SecretMissingError,
@@ -12,6 +13,7 @@ from worker.files.signing import (
     require_secret,
     sign,
     verify,
+    verify_any,
 )
 from worker.jobs.file_keys import BadKeyError, checked
 
@@ -92,3 +94,18 @@ def test_a_key_that_could_leave_its_folder_is_refused(subtests: pytest.Subtests)
 def test_a_missing_secret_names_its_variable() -> None:
     with pytest.raises(SecretMissingError, match="KILNHAND_SECRET is not set"):
         require_secret(GatewaySettings(_env_file=None, secret=None))
+
+
+def test_two_secrets_are_accepted_while_one_signs() -> None:
+    """For a rotation: the gateway accepts the next secret before a worker signs with it, and the last one after."""
+    expires, signature = signed()
+    for accepted in ([SECRET], [SECRET, "the next of the tests"], ["the next of the tests", SECRET]):
+        verify_any(accepted, KEY, expires, signature, now=0)
+        with pytest.raises(ExpiredSignatureError):
+            verify_any(accepted, KEY, expires, signature, now=1000)
+    with pytest.raises(WrongSignatureError):
+        verify_any(["the next of the tests", "a third of the tests"], KEY, expires, signature, now=0)
+    settings = GatewaySettings(_env_file=None, secret="the next of the tests", second_secret=SECRET)
+    assert settings.secrets == ("the next of the tests", SECRET)
+    own = OwnUrls(settings, lambda: 0)
+    assert own.key_of(f"{settings.public_url}/files/{KEY}?{sign(SECRET, KEY, 1000)}") == KEY

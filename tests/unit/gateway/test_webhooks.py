@@ -21,7 +21,7 @@ from tests.unit.gateway.webhook_endpoint import JOB, KEYS, OTHER, REQUEST, SECRE
 from worker.files.needed_answer import needed_answer
 from worker.gateway.signature import WebhookSignature
 from worker.gateway.webhook_signals import WebhookBody
-from worker.gateway.webhooks import MAX_BYTES, _parse_body
+from worker.gateway.webhooks import MAX_BYTES, _parse_body, webhook_routes
 from worker.jobs.job import Piece, Stage
 from worker.jobs.signals import WebhookReport
 
@@ -352,3 +352,13 @@ async def test_odd_json_in_a_webhook_is_read_all_the_same() -> None:
     signed = WebhookSignature("r", "u", "0", b"s")
     parsed = _parse_body(signed, body + b"}}")
     assert parsed.payload and (parsed.payload["a"], parsed.payload["n"]) == ("?", None)
+
+
+async def test_webhooks_of_both_secrets_are_accepted_during_a_rotation(endpoint: WebhookEndpoint) -> None:
+    await endpoint.add()
+    rotated = replace(endpoint.receiver, secrets=("the next of the tests", SECRET))
+    endpoint.app.router.routes[0] = webhook_routes(rotated)[0]
+    assert (await endpoint.post()).json() == {"heard": "accepted"}, "the secret before"
+    replaced = replace(endpoint.receiver, secrets=("the next of the tests", "a third of the tests"))
+    endpoint.app.router.routes[0] = webhook_routes(replaced)[0]
+    assert (await endpoint.post()).status_code == 403

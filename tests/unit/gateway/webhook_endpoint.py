@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
 from worker.gateway.jwks import Jwks
-from worker.gateway.metrics import metrics_routes
+from worker.gateway.metrics import MetricsPage, metrics_routes
 from worker.gateway.webhooks import WebhookReceiver, webhook_routes
 from worker.health.base import Policy
 from worker.health.memory import MemoryHealth
@@ -74,9 +74,10 @@ class WebhookEndpoint:
             "https://keys.example.com/jwks.json", httpx.AsyncClient(transport=self.key_server), lambda: self.uptime
         )
         metrics = Metrics()
-        self.receiver = WebhookReceiver(SECRET, self.ledger, jwks, metrics, lambda: self.now)
+        self.receiver = WebhookReceiver((SECRET,), self.ledger, jwks, metrics, lambda: self.now)
         health = MemoryHealth(lambda: self.now, Policy())
-        self.app = Starlette(routes=[*webhook_routes(self.receiver), *metrics_routes(metrics, health.states)])
+        page = MetricsPage(metrics, health.states, self.ledger.possible_duplicates)
+        self.app = Starlette(routes=[*webhook_routes(self.receiver), *metrics_routes(page)])
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
 
     def advance(self, seconds: float) -> None:

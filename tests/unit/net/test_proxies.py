@@ -133,7 +133,7 @@ async def test_without_the_setting_no_client_asks_a_proxy_and_with_it_each_does(
 def _settings(tmp_path: Path) -> Settings:
     return Settings(
         store=StoreSettings(store_url=str(tmp_path)),
-        gateway=GatewaySettings(secret="0123456789abcdefg", webhooks="off"),  # type: ignore[arg-type]
+        gateway=GatewaySettings(secret="a secret of the tests", webhooks="off"),  # type: ignore[arg-type]
         network=NetworkSettings(trust_proxies=False),
     )
 

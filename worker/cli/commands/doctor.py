@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +28,7 @@ from worker.cli.commands.doctor_checks import (
 from worker.cli.commands.doctor_fal import check_fal_access
 from worker.cli.commands.doctor_queues import check_celery_queue
 from worker.cli.screen import terminal
+from worker.cli.screen.shown_url import shown_url
 from worker.cli.settings import read_settings, source_of
 
 MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "off": ("–", "yellow"), "broken": ("✗", "red")}
@@ -73,7 +75,7 @@ def _configured(settings: Settings, from_stack: Collection[str]) -> Iterator[dic
         for field in type(group).model_fields:
             value = getattr(group, field)
             if field in group.model_fields_set:
-                shown = "***" if field == "secret" else mask_text(str(value))
+                shown = "***" if isinstance(value, SecretStr) else mask_text(shown_url(str(value)))
                 source = source_of(field, from_stack)
                 yield {"variable": variable(type(group), field), "value": shown, "source": source}
 

@@ -27,6 +27,7 @@ from config.settings import (
     Settings,
     StoreSettings,
 )
+from worker.cli.screen.shown_url import shown_url
 from worker.errors import KilnhandError
 from worker.files.store import folder_of, open_store
 from worker.net.public import is_public_host
@@ -62,10 +63,10 @@ def _redis(name: str, url: str) -> Iterator[Check]:
             info: dict[str, Any] = client.info()
     except (RedisError, OSError) as error:
         advice = "start one with `kilnhand up`, or set KILNHAND_REDIS_URL to a running one"
-        yield Check(name, "broken", f"{mask_text(url)} does not answer: {mask_text(str(error))}", advice)
+        yield Check(name, "broken", f"{shown_url(url)} does not answer: {mask_text(str(error))}", advice)
         return
     version = info.get("valkey_version") or info.get("redis_version")
-    yield Check(name, "ok", f"{mask_text(url)} answers, version {version}")
+    yield Check(name, "ok", f"{shown_url(url)} answers, version {version}")
     if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
         advice = "set `maxmemory-policy noeviction`: when its memory is full, this Redis drops queued jobs and rows"
         yield Check(name, "note", f"evicts keys ({policy})", advice)
@@ -124,7 +125,7 @@ def check_store(store: StoreSettings, gateway: GatewaySettings) -> Check:
     except (KilnhandError, OSError) as error:
         message = error.message if isinstance(error, KilnhandError) else str(error)
         return Check("store", "broken", message, "set KILNHAND_STORE_URL to a place that this user can write to")
-    return Check("store", "ok", f"{store.store_url} can be written")
+    return Check("store", "ok", f"{shown_url(store.store_url)} can be written")
 
 
 async def _put_and_delete(store: StoreSettings, gateway: GatewaySettings) -> None:
@@ -143,15 +144,15 @@ def _missing_folder(folder: Path) -> Check:
 
 def check_gateway(settings: GatewaySettings, fal: FalSettings) -> Check:
     """Whether the gateway answers at its public URL, and whether fal.ai can reach that URL."""
-    url = f"{settings.public_url}/healthz"
+    url, public_url = f"{settings.public_url}/healthz", shown_url(settings.public_url)
     host = urlsplit(settings.public_url).hostname or ""
     if not is_public_host(host) and fal.fal_base_url is None and find_fal_key():
         advice = "set KILNHAND_PUBLIC_URL to an address that fal can reach, so that its webhooks arrive"
-        return Check("gateway", "note", f"{settings.public_url} is not a public address", advice)
+        return Check("gateway", "note", f"{public_url} is not a public address", advice)
     if url_answers(url):
-        return Check("gateway", "ok", f"{settings.public_url} answers")
+        return Check("gateway", "ok", f"{public_url} answers")
     advice = "start it with `kilnhand gateway`, or set KILNHAND_PUBLIC_URL to its real address"
-    return Check("gateway", "note", f"{url} does not answer: result URLs cannot be fetched", advice)
+    return Check("gateway", "note", f"{public_url}/healthz does not answer: result URLs cannot be fetched", advice)
 
 
 def check_fal(settings: FalSettings) -> Check:
@@ -159,9 +160,9 @@ def check_fal(settings: FalSettings) -> Check:
     key, twin_url = find_fal_key(), settings.fal_base_url
     if twin_url and not url_answers(twin_url):
         advice = "start the twin with `kilnhand twin`, or unset KILNHAND_FAL_BASE_URL"
-        return Check("fal", "broken", f"{twin_url} (KILNHAND_FAL_BASE_URL) does not answer", advice)
+        return Check("fal", "broken", f"{shown_url(twin_url)} (KILNHAND_FAL_BASE_URL) does not answer", advice)
     if twin_url:
-        return Check("fal", "ok", f"simulated by {twin_url} (KILNHAND_FAL_BASE_URL); no money is spent")
+        return Check("fal", "ok", f"simulated by {shown_url(twin_url)} (KILNHAND_FAL_BASE_URL); no money is spent")
     if key is None:
         return Check("fal", "off", "disabled: its jobs fail at once", HOW_TO_SET)
     return Check("fal", "ok", f"fal.ai, key from {key.source} (***)")
@@ -189,9 +190,9 @@ def check_anthropic(settings: AnthropicSettings) -> Check:
 
 def _simulated(name: str, url: str, variable: str) -> Check:
     if url_answers(url):
-        return Check(name, "ok", f"simulated by {url} ({variable}); no money is spent")
+        return Check(name, "ok", f"simulated by {shown_url(url)} ({variable}); no money is spent")
     advice = f"start the twin with `kilnhand twin`, or unset {variable}"
-    return Check(name, "note", f"{url} ({variable}) does not answer", advice)
+    return Check(name, "note", f"{shown_url(url)} ({variable}) does not answer", advice)
 
 
 def check_workers() -> Iterator[Check]:

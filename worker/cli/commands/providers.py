@@ -14,6 +14,7 @@ from config.logging import mask_text
 from config.settings import Settings
 from worker.cli.errors import CliError
 from worker.cli.screen import terminal
+from worker.cli.screen.shown_url import shown_url
 from worker.cli.settings import read_settings
 from worker.health.base import CircuitStatus, Policy
 from worker.health.policy import policy_of
@@ -57,7 +58,7 @@ def read_circuits(settings: Settings) -> tuple[CircuitStatus, ...]:
         return asyncio.run(states())
     except (RedisError, OSError) as error:
         raise CliError(
-            f"{mask_text(settings.redis.ledger)} does not answer ({mask_text(str(error))}): "
+            f"{shown_url(settings.redis.ledger)} does not answer ({mask_text(str(error))}): "
             "start one with `kilnhand up`, or set KILNHAND_REDIS_URL to a running one"
         ) from error
 

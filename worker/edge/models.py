@@ -1,0 +1,23 @@
+"""Finds the model that a request names, if its task and the settings allow it."""
+
+from functools import cache
+
+from config.catalogue import Catalogue, UnknownModelError
+from config.model import Model
+from config.settings import RequestSettings
+
+
+def find_model(catalogue: Catalogue, task: str, name: str) -> Model:
+    """The model. Raises `UnknownModelError`, whose text is for the caller."""
+    model = catalogue.find(name)
+    if not model.serves(task):
+        names = ", ".join(other.name for other in catalogue.for_task(task))
+        raise UnknownModelError(f"{model.name} does not serve this task; these do: {names}")
+    if model.passthrough and not _settings().may_pass(model.name):
+        raise UnknownModelError(f"{model.name} is not in the catalogue, and KILNHAND_PASSTHROUGH does not allow it")
+    return model
+
+
+@cache
+def _settings() -> RequestSettings:
+    return RequestSettings()
