@@ -206,10 +206,29 @@ def _figures(phase: Phase, jobs: dict[str, Job]) -> dict[str, Any]:
         "jobs": len(phase.jobs),
         "failed": sum(jobs[sent.id].stage != Stage.COMPLETED for sent in pictures),
         "p50_s": round(latencies[len(latencies) // 2], 2),
-        "p95_s": round(latencies[math.ceil(len(latencies) * 0.95) - 1], 2),
+        "p95_s": round(_p95(latencies), 2),
         "slowest_s": round(latencies[-1], 2),
         "most_s_until_heard": heard,
+        "steps_p95_s": _steps([(sent, jobs[sent.id]) for sent in pictures]),
     }
+
+
+def _steps(done: list[tuple[Sent, Job]]) -> dict[str, float]:
+    """Where the time goes, as 95th percentiles."""
+    steps: dict[str, list[float]] = {"until accepted": [], "until begun": [], "until the ticket": [], "the rest": []}
+    for sent, job in done:
+        if not job.attempts or job.closed_at is None:
+            continue
+        attempt = job.attempts[-1]
+        submitted_at = attempt.submitted_at or attempt.started_at
+        times = [sent.at, job.created_at, attempt.started_at, submitted_at, job.closed_at]
+        for name, before, after in zip(steps, times, times[1:], strict=False):
+            steps[name].append(after - before)
+    return {name: round(_p95(found), 2) for name, found in steps.items() if found}
+
+
+def _p95(values: list[float]) -> float:
+    return sorted(values)[math.ceil(len(values) * 0.95) - 1]
 
 
 def _ended(stack: Stack, phase: Phase, timeout_s: float = 300.0) -> dict[str, Job]:

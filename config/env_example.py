@@ -39,6 +39,10 @@ _COMPOSE = """\
 #KILNHAND_WORKERS=1
 # the gateway's address on this machine
 #KILNHAND_GATEWAY_PUBLISH=127.0.0.1:8080
+# limits of memory: of a worker's and of Redis's container, and where Redis refuses writes; half of its container
+#KILNHAND_WORKER_MEMORY=2g
+#KILNHAND_REDIS_MEMORY=2g
+#KILNHAND_REDIS_MAXMEMORY=1gb
 # user and password of Flower; required
 #FLOWER_BASIC_AUTH=<user>:<password>"""
 

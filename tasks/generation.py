@@ -13,6 +13,7 @@ from worker.jobs.job import Piece, Step
 from worker.jobs.request import BaseRequest
 from worker.jobs.status import FileOut, JobResult
 
+MOST_MEGAPIXELS = 36  # of a picture whose size was left to the model; a size that was asked for is its own limit
 Preset = Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"]
 Role = Literal["subject", "product", "style", "product2"]
 Weight = Annotated[float, Field(ge=0, le=4)]
@@ -99,7 +100,10 @@ def text_to_image(request: TextToImage, model: Model) -> Step:
     if request.num_images > 1 or model.takes("num_images"):
         arguments["num_images"] = request.num_images
     width, height = _pixels(request.image_size)
-    pictures = Piece("images", "image", "images.*", count=request.num_images, width=width, height=height)
+    most = None if model.passthrough or width else MOST_MEGAPIXELS
+    pictures = Piece(
+        "images", "image", "images.*", count=request.num_images, width=width, height=height, most_megapixels=most
+    )
     return Step(model.name, arguments, (pictures,), request.extra)
 
 

@@ -12,6 +12,8 @@ from worker.jobs.job import Piece, Step
 from worker.jobs.request import BaseRequest
 from worker.jobs.status import FileOut, JobResult
 
+MOST_MEGAPIXELS = 36  # of one frame: 8K
+
 
 class ImageToVideo(BaseRequest):
     """A video that begins with a picture. `duration_s` and `aspect_ratio`: what the model offers."""
@@ -35,4 +37,5 @@ class Video(JobResult):
 def image_to_video(request: ImageToVideo, model: Model) -> Step:
     """Make a short video from a picture and a prompt."""
     arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra"})
-    return Step(model.name, arguments, (Piece("video", "video", "video"),), request.extra)
+    video = Piece("video", "video", "video", most_megapixels=MOST_MEGAPIXELS)
+    return Step(model.name, arguments, (video,), request.extra)

@@ -55,7 +55,8 @@ async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | 
 async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> Context:
     store = open_store(settings.store, settings.gateway)
     downloads = await stack.enter_async_context(open_downloads(64, read_s=20, policy=_download_policy(settings)))
-    verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000))
+    decode_bytes = settings.store.decode_memory_mb * MB
+    verifier = Verifier(VerifyLimits(settings.store.max_megapixels * 1_000_000, memory_bytes=decode_bytes))
     stack.callback(verifier.close)
     most_bytes = settings.store.max_file_mb * 1_000_000
     catalogue = load_catalogue()

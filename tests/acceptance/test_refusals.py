@@ -1,11 +1,16 @@
 """What cannot be sent is refused where it arrives, too: for a backend that has only Celery, and for wires gone mad."""
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 
+from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin
+from tests.conftest import wait_until
 from tests.unit.jobs.test_request import WRONG
 from worker.errors import InvalidRequestError, KilnhandError
 
@@ -46,6 +51,31 @@ def test_a_fault_ends_the_job_with_its_own_error_and_is_paid_for_at_most_once(
         result.get(timeout=60)
     assert failed.value.code == code
     assert twin.count == submissions
+
+
+STRANGE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("generation.text_to_image", {"prompt": 5}, {}),  # refused
+    ("shop.unknown", {}, {}),  # nobody knows it
+    ("generation.text_to_image", {"prompt": "y"}, {"expires": datetime(2020, 1, 1, tzinfo=UTC)}),
+    ("training.lora", {}, {"queue": "generation"}),
+]
+
+
+@pytest.mark.parametrize("sending", ["delay", "bare"])
+def test_other_messages_under_a_running_jobs_id_change_nothing(bare: Celery, twin: Twin, sending: str) -> None:
+    twin.pace(seconds=60)
+    task = "generation.text_to_image"
+    sent = text_to_image.delay(prompt="x") if sending == "delay" else bare.send_task(task, kwargs={"prompt": "x"})
+    wait_until(lambda: twin.count == 1, "it runs")
+    for name, given, options in STRANGE:
+        bare.send_task(name, kwargs=given, task_id=sent.id, **({"queue": "generation"} | options))
+    with redis.Redis.from_url(bare.conf.broker_url) as client:
+        wait_until(lambda: client.llen("generation") == 0, "the others were taken")
+    time.sleep(0.3)
+    assert bare.AsyncResult(sent.id).state in {"QUEUED", "IN_PROGRESS"}
+    twin.finish()
+    assert len(bare.AsyncResult(sent.id).get(timeout=60)["images"]) == 1
+    assert twin.count == 1
 
 
 @pytest.mark.parametrize("what", ["drop", "truncated", "garbage", "nginx"])

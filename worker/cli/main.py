@@ -177,7 +177,11 @@ def doctor(json: AsJson = False) -> None:
 
 @app.command(context_settings=EXTRA_ARGUMENTS, add_help_option=False)
 def worker(context: typer.Context) -> None:
-    """Run a worker; the arguments are those of `celery worker`, for example -Q generation."""
+    """Run a worker; the arguments are those of `celery worker`, for example -Q generation.
+
+    In the folder of a running `kilnhand up` it joins that stack.
+    """
+    _use_running_stack()
     from worker.cli.commands.serve import run_worker
 
     run_worker(context.args)

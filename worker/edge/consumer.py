@@ -11,6 +11,7 @@ from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
 from redis.exceptions import DataError, RedisError
 
+from worker.edge.request import is_id_of_job
 from worker.edge.unreadable import UnreadableMessageError, check, raw_of, set_aside
 
 
@@ -54,6 +55,9 @@ class SafeConsumer(Consumer):
         """Celery stores FAILURE with `NotRegistered`; the message is kept, too: another worker may know the task."""
         name = message.headers.get("task") if isinstance(message.headers, dict) else None
         set_aside(_queue_of(message), raw_of(message), "unknown_task", f"no task {name!r} is registered here")
+        if is_id_of_job(self.app, str(message.headers.get("id"))):  # Celery would end that job for its callers
+            message.reject()
+            return
         super().on_unknown_task(body, message, exc)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:

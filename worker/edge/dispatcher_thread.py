@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from worker.edge.loop import LoopThread
+from worker.edge.message import is_message_of
 from worker.edge.publisher import CeleryPublisher
 from worker.edge.queued import QueuedMessages
 from worker.edge.stamps import has_stamp
@@ -23,7 +24,7 @@ from worker.errors import InternalError, ServiceUnavailableError
 from worker.jobs.job import Job
 from worker.ledger.base import IdempotencyKey, UnreadableRowError
 from worker.ledger.scan import scan_rows
-from worker.net.away import is_away, problem_of
+from worker.net.away import GrowingPause, is_away, problem_of
 from worker.services import Services, open_services
 from worker.testing import crash
 
@@ -35,7 +36,7 @@ ENDING_LEASE_S = 5.0  # renewed while this process lives; shorter than the time 
 
 
 class DispatcherThread:
-    """See `worker.edge.task.JobService`. Opened when the worker starts, closed before it ends."""
+    """See `worker.edge.service.JobService`. Opened when the worker starts, closed before it ends."""
 
     def __init__(self, app: Celery, settings: Settings, queues: Sequence[str]) -> None:
         self._app, self._settings = app, settings
@@ -47,6 +48,7 @@ class DispatcherThread:
         self._forget_s = settings.worker.result_days * 86400
         self._call_grace_s = settings.worker.stop_s  # for POSTs, whose answers no other worker can get, and for uploads
         self._taken_endings: set[str] = set()  # not yet confirmed: Celery is storing them and running callbacks
+        self._pauses = GrowingPause(0.1, 5.0)  # while the ledger is away
         self._thread = LoopThread()
         self._stopped = asyncio.Event()
         self._ready: Future[tuple[Services, Dispatcher]] = Future()
@@ -55,7 +57,7 @@ class DispatcherThread:
         self._services, self._dispatcher = self._ready.result(60)
 
     def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
-        """Write the row unless there is one, and wake the dispatcher."""
+        """Write the row unless there is one, and wake the dispatcher. Another job may be returned: `Ledger.accept`."""
         crash.point("before_accept")
         new, row = self._call(self._services.ledger.accept(job, key))
         crash.point("after_accept")
@@ -76,9 +78,22 @@ class DispatcherThread:
             self._taken_endings.add(job_id)
         return job
 
-    def refuse(self, job_id: str, key: IdempotencyKey | None = None) -> None:
-        """Remove the row and the key of an invalid first delivery; Celery stores its failure."""
-        self._call(self._services.ledger.withdraw(job_id, key))
+    def refuse(self, job_id: str, key: IdempotencyKey | None = None, sent_at: float | None = None) -> bool:
+        """Remove the row and the key of an invalid first delivery. False when the id is that of another job."""
+        try:
+            row = self._call(self._services.ledger.get(job_id))
+        except UnreadableRowError:
+            return False
+        if row is None:
+            return True
+        return is_message_of(row, sent_at) and self._call(self._services.ledger.withdraw(job_id, key))
+
+    def has_row(self, job_id: str) -> bool:
+        """Whether there is a job of this id. A row that cannot be read is one, too."""
+        try:
+            return self._call(self._services.ledger.get(job_id)) is not None
+        except UnreadableRowError:
+            return True
 
     def leave(self, job_id: str) -> None:
         """Do not renew the lease of an ending: its message comes again."""
@@ -121,11 +136,17 @@ class DispatcherThread:
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            return self._thread.run(work)
+            found = self._thread.run(work)
         except (RedisError, OSError) as error:
             if not is_away(error):
                 raise InternalError(f"the ledger refused it ({problem_of(error)})") from error
             raise ServiceUnavailableError(f"the ledger cannot be reached ({type(error).__name__})") from error
+        self._pauses.reset()
+        return found
+
+    def pause(self) -> None:
+        """Wait, longer each time until the ledger answers again."""
+        self._thread.run(asyncio.sleep(self._pauses.next_s()))
 
     def close(self) -> None:
         """Stop the dispatcher, close the services, stop the loop."""

@@ -13,7 +13,7 @@ from celery import Task
 from celery.app.task import Context
 from kombu.utils.json import dumps
 
-from worker.jobs.job import Job
+from worker.jobs.job import Job, Stage
 
 ACCEPTED_AT_HEADER = "kilnhand_since"  # only in closing messages: seconds since the epoch
 SENT_AT_HEADER = "kilnhand_sent"  # in every message of ours: when it was sent, by the ledger's clock
@@ -83,6 +83,19 @@ def send_again(task: Task, job: Job) -> None:
     _publish(task, job, {})
 
 
+def is_message_of(job: Job, sent_at: float | None) -> bool:
+    """Whether the message that has this time of sending in its header is the one that a sent row waits for.
+
+    Another message may have the job's id: Celery lets a caller choose any.
+    """
+    return job.stage == Stage.SENT and sent_at is not None and sent_at in {job.sent_at, job.resent_at}
+
+
+def send_later(task: Task, request: Context, queue: str, countdown_s: float) -> None:
+    """Publish a received message again, to be taken after these seconds."""
+    _publish_message(task, stored_message(request), queue, {}, countdown_s)
+
+
 def sending_of(job: Job) -> tuple[str, float | None, int]:
     """The queue of the job's last message, when it was sent, and its priority for the broker."""
     if job.ending is not None:
@@ -95,15 +108,21 @@ def _publish(task: Task, job: Job, headers: Mapping[str, Any]) -> None:
     closing = ACCEPTED_AT_HEADER in headers
     queue, sent_at, _ = sending_of(job)
     message = {name: value for name, value in job.message.items() if not (closing and name in _STAMPS)}
+    _publish_message(task, message, queue, {**headers, SENT_AT_HEADER: sent_at})
+
+
+def _publish_message(
+    task: Task, message: Mapping[str, Any], queue: str, headers: Mapping[str, Any], countdown_s: float = 0
+) -> None:
     context = Context(message)
     signature = task.signature_from_request(
         context,
         context.args or (),
         context.kwargs or {},
         retries=context.retries or 0,
-        countdown=0,
+        countdown=countdown_s,
         queue=queue,
-        headers={**(context.headers or {}), **headers, SENT_AT_HEADER: sent_at},
+        headers={**(context.headers or {}), **headers},
     )
     Task.apply_async(task, signature.args, signature.kwargs, **signature.options)
 

@@ -15,6 +15,7 @@ from celery.worker.strategy import default
 
 from worker.edge.message import ACCEPTED_AT_HEADER
 from worker.edge.stamps import has_stamp
+from worker.errors import KilnhandError
 
 
 class JobRequest(Request):
@@ -29,6 +30,14 @@ class JobRequest(Request):
             service.cancel(self.id)
         return bool(super().revoked())
 
+    def maybe_expire(self) -> bool:
+        """Whether the message has expired, so that Celery ends its task as REVOKED.
+
+        Not if there is a job of its id: `delay()` keeps the expiry on the row, so the job was accepted before, or the
+        message is another's under that id.
+        """
+        return bool(self.expires) and not is_id_of_job(self._app, self.id) and bool(super().maybe_expire())
+
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002  # Celery's name
         """Send the event. A closing message sends no start, and the whole job's runtime."""
         accepted_at = self._request_dict.get(ACCEPTED_AT_HEADER)
@@ -39,6 +48,15 @@ class JobRequest(Request):
         if type == "task-failed":
             fields.setdefault("result", "")  # otherwise Flower shows the last progress beside the exception
         super().send_event(type, **fields)
+
+
+def is_id_of_job(app: Any, task_id: str) -> bool:
+    """Whether there is a job of this id. False while the ledger cannot say."""
+    service = getattr(app, "job_service", None)
+    try:
+        return service is not None and bool(service.has_row(task_id))
+    except KilnhandError:
+        return False
 
 
 def strategy(task: Task, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:

@@ -5,13 +5,13 @@ second when the ending is decided, and Celery itself stores it, wakes `get()`, a
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any, NoReturn, Protocol
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+import structlog
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
 from celery.utils.functional import maybe_list
@@ -28,41 +28,18 @@ from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
 from worker.edge.models import find_model
 from worker.edge.owners import folder_for, owner_problems
+from worker.edge.route_problems import route_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
+from worker.edge.service import JobService
+from worker.edge.shared_key import ending_of_first
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Step
-from worker.jobs.request import BaseRequest, JobOptions, check_known_fields, read, refusal, value_at
-from worker.ledger.base import IdempotencyKey
-from worker.money.budget import budget_problem
-from worker.net.away import GrowingPause
-from worker.routing.plan import Equivalence, plan
-from worker.routing.routes import OrderError, order
+from worker.jobs.request import BaseRequest, check_known_fields, read, refusal, value_at
 
-
-class JobService(Protocol):
-    """The part of a worker process that keeps rows; `worker.edge.dispatcher_thread` is the real one."""
-
-    def accept(self, job: Job, key: IdempotencyKey | None) -> tuple[bool, Job]:
-        """Write the row unless there is one. Raises `KeyReusedError` when another job has the idempotency key.
-
-        All methods raise `ServiceUnavailableError` while the ledger is away.
-        """
-
-    def refuse(self, job_id: str, key: IdempotencyKey | None) -> None:
-        """A first delivery cannot be accepted: its sent row and its key are removed."""
-
-    def take(self, job_id: str) -> Job | None:
-        """Take the ending of a closing row. Only one delivery gets it."""
-
-    def leave(self, job_id: str) -> None:
-        """The ending has reached Celery, and has to be delivered once more."""
-
-    def confirm(self, job_id: str) -> None:
-        """The ending has reached Celery."""
-
+log = structlog.get_logger(__name__)
 
 Order = Callable[[Any, Model], Step]
 
@@ -87,7 +64,6 @@ class JobTask(NotEagerTask):
 
     job_queue: str
     _tracer: Any = None
-    _pauses = GrowingPause(0.1, 5.0)  # of this process, while the ledger is away
     asks: type[BaseRequest]
     order: Order
     gives: type[BaseModel]
@@ -117,12 +93,6 @@ class JobTask(NotEagerTask):
         publish = partial(super().apply_async, args, kwargs)
         return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
 
-    def _refuse_mapping(self, *_: Any) -> NoReturn:
-        """Celery would call the jobs inside one task, one after another."""
-        raise self._refusal("request", "cannot be mapped; use group(task.s(…) for each in …)")
-
-    map = starmap = chunks = _refuse_mapping  # Celery's names
-
     def judge(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: Before) -> None:
         """See `worker.edge.canvas.Judge`."""
         if before == "a list of results":
@@ -135,29 +105,35 @@ class JobTask(NotEagerTask):
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
-        if self.request.called_directly:
-            raise self._refusal("request", "a job is sent, and not called: use .delay(…), or group(…) for several")
+        self.refuse_call()
         try:
             if not is_closing(self.request):
-                self.accept(self.request, args, kwargs)
-                raise Ignore
+                first = self.accept(self.request, args, kwargs)
+                if first is None:
+                    raise Ignore
+                return ending_of_first(self, self._queue(self.request), first)
             job = self._service.take(self.request.id)
         except ServiceUnavailableError as error:
-            time.sleep(self._pauses.next_s())  # the message comes again at once
+            self._service.pause()
             raise Reject(error.message, requeue=True) from error
-        self._pauses.reset()
         if job is None:  # ended, or another delivery is ending it
             raise Ignore
         return ending_of(job)
 
-    def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left."""
+    def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> Job | None:
+        """Write the row of a first delivery, unless there is one. Raises `InvalidRequestError`; then no row is left.
+
+        Returns the earlier job of the same request that owns the idempotency key, if there is one.
+        """
         key = idempotency_key_of(self.name, kwargs, args)
         try:
-            self._service.accept(self._job(request, args, kwargs), key)
-        except InvalidRequestError:
-            self._service.refuse(request.id, key)
-            raise
+            _, row = self._service.accept(self._job(request, args, kwargs), key)
+        except InvalidRequestError as error:
+            if self._service.refuse(request.id, key, getattr(request, SENT_AT_HEADER, None)):
+                raise
+            log.warning("refused_under_a_jobs_id", job=request.id, error=error.message)
+            raise Ignore from error
+        return row if row.id != request.id else None
 
     @property
     def __trace__(self) -> Any:
@@ -239,7 +215,7 @@ class JobTask(NotEagerTask):
         ]
         twice += extra_problems(route.provider, request.extra)
         checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
-        if problems := twice + checked + _route_problems(model, options, step):
+        if problems := twice + checked + route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
 
@@ -278,20 +254,6 @@ def job_task(
 def answer_checks(app: Any) -> dict[str, AnswerCheck]:
     """The checks of answers that the tasks of an app bring, by task."""
     return {task.name: task.check for task in app.tasks.values() if isinstance(task, JobTask) and task.check}
-
-
-def _route_problems(model: Model, options: JobOptions, step: Step) -> list[tuple[str, str]]:
-    """Why the providers that the caller names cannot serve the request, or no route does within `max_usd`."""
-    try:
-        first = order(model, options.provider, options.providers, options.fallback)[0]
-    except OrderError as error:
-        return [(error.field, error.problem)]
-    found = plan(model, first, step)
-    if first is model.first_route or found.may_follow(allow_degraded=options.allow_degraded):
-        dear = budget_problem(model, step, options.values())
-        return [("max_usd", dear)] if dear else []
-    leave = "" if found.equivalence is Equivalence.IMPOSSIBLE else "; allow_degraded accepts that"
-    return [("providers" if options.providers else "provider", f"{first.provider} would lose {found.why}{leave}")]
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ Tracer = Callable[..., Any]
 class AcceptingTask(Protocol):
     """A task that accepts a first delivery."""
 
-    def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> None:
-        """Write the row. Raises `InvalidRequestError` when the request is invalid."""
+    def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> object | None:
+        """Write the row. Raises `InvalidRequestError` when the request is invalid. None: nothing more is to be done."""
 
 
 def accepting_tracer(task: AcceptingTask, celery_tracer: Tracer) -> Tracer:
@@ -35,7 +35,8 @@ def accepting_tracer(task: AcceptingTask, celery_tracer: Tracer) -> Tracer:
         context = Context(request or {}, args=args, kwargs=kwargs, called_directly=False)
         if not is_closing(context):
             try:
-                task.accept(context, args, kwargs)
+                if task.accept(context, args, kwargs) is not None:
+                    return celery_tracer(uuid, args, kwargs, request)
             except Exception:  # noqa: BLE001  # Celery's tracer runs it again, and stores the error or requeues
                 return celery_tracer(uuid, args, kwargs, request)
             return trace_ok_t(_ignore_info(), True, 0.0, None)

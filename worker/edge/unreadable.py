@@ -133,8 +133,8 @@ def _read(model: type[BaseModel], fields: Mapping[str, Any]) -> None:
 @cache
 def dead_messages() -> DeadMessages:
     """This process's list of messages that were set aside, opened at its first use."""
-    redis = Settings().redis
-    return open_dead_messages(redis.ledger, redis.own_keys)
+    settings = Settings().redis
+    return open_dead_messages(settings.ledger, settings.own_keys)
 
 
 def set_aside(queue: str, raw: bytes, kind: str, reason: str) -> bool:

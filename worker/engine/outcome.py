@@ -5,8 +5,9 @@ are nowhere else; files behind URLs are left to the next step.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, assert_never
 
 from worker.engine.cancellation import end_after_cancel
@@ -15,14 +16,17 @@ from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.late_news import settle_s
 from worker.engine.spending import affordable_routes
 from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavailableError, SubmitUnknownError
+from worker.files.needed_answer import is_inline, needed_answer, without_inline
 from worker.jobs.answers import AnswerFaults
 from worker.jobs.cost import NOTHING_BILLED
 from worker.jobs.file_keys import job_folder
-from worker.jobs.job import Job, Observation, Stage
+from worker.jobs.job import Artefact, Job, Observation, Stage
 from worker.money.cost import cost_of
 from worker.providers.base import RUN_CANCELLED, CancelResult, Reply, RunFailure
 from worker.routing.retry import STORE_PAUSES_S, Again, Elsewhere, Failed, Unknown, after_attempt, leads_elsewhere
 from worker.routing.routes import RouteOptions, name_of
+
+Keep = Callable[[], Awaitable[tuple[Artefact, ...]]]
 
 
 def handle_error(context: Context, job: Job, error: ExternalServiceError, step_input: StepInput) -> Transition:
@@ -103,27 +107,39 @@ async def save_answer(
     receipt = replace(job.receipt, in_time=False) if job.receipt else None
     observed = Observation(True, progress=1.0, progress_estimated=False, logs=job.observed.logs)
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}
+    pieces = step_input.served.pieces
     if outcome.files:
-        step_input.resources.paid = job
-        transition = await _store_inline(context, job, outcome.files, changes, step_input)
-        step_input.resources.paid = None
-        return transition
+        keep = partial(context.fetcher.keep_all, job_folder(job), outcome.files, pieces)
+        return await _store_inline(job, keep, changes, step_input, context)
     check = context.checks.get(job.task)
     answer = check.check(job.request, outcome.output) if check else outcome.output
     if isinstance(answer, AnswerFaults):
         error = BrokenPieceError(f"an answer that cannot be used: {answer.text}"[:500], kind="bad_answer")
         return handle_error(context, replace(job, bad_answer=answer.dump()), error, step_input)
-    changes["answer"] = answer  # `bad_answer` stays: it is part of what was asked
+    changes["answer"] = answer = needed_answer(answer, pieces)  # `bad_answer` stays: it is part of what was asked
+    if pieces and is_inline(answer):
+        keep = partial(context.fetcher.fetch_all, job_folder(job), answer, pieces, tenant=job.options.tenant)
+        return await _store_inline(job, keep, {**changes, "answer": without_inline(answer)}, step_input, context)
     return Transition(job.move(Stage.FETCHED, **changes), _pause_s(job), why)
 
 
 async def _store_inline(
-    context: Context, job: Job, files: tuple[bytes, ...], changes: Mapping[str, Any], step_input: StepInput
+    job: Job, keep: Keep, changes: Mapping[str, Any], step_input: StepInput, context: Context
 ) -> Transition:
-    """Store files that came inside an answer. They are nowhere else, so an unreachable store is tried for minutes."""
+    """Store files that came inside an answer. If the job is cancelled meanwhile, its cost is known."""
+    step_input.resources.paid = job
+    transition = await _kept(job, keep, changes, step_input, context)
+    step_input.resources.paid = None
+    return transition
+
+
+async def _kept(
+    job: Job, keep: Keep, changes: Mapping[str, Any], step_input: StepInput, context: Context
+) -> Transition:
+    """The files are nowhere else, so an unreachable store is tried for minutes."""
     for pause_s in (*STORE_PAUSES_S, None):
         try:
-            artefacts = await context.fetcher.keep_all(job_folder(job), files, step_input.served.pieces)
+            artefacts = await keep()
         except (ServiceUnavailableError, OSError) as error:  # a full disk is an OSError
             if pause_s is None:
                 final = ServiceUnavailableError(f"a paid piece could not be kept: {error}")

@@ -83,7 +83,7 @@ class Fetcher:
         with self._spool(found) as spool:
             async with self._slots.take(SlotUser(tenant, host_of(found.url), folder)):
                 await download(self._client, found, spool, limits.seconds_of(kind), limits.pace)
-            return await self._store_whole(folder, found, spool)
+            return await self._store_whole(folder, found, spool, tenant)
 
     async def _keep(self, folder: str, found: FoundFile, data: bytes) -> Artefact:
         with self._spool(found) as spool:
@@ -93,9 +93,9 @@ class Fetcher:
     def _spool(self, found: FoundFile) -> Spool:
         return Spool(found.label, self._limits.bytes_of(found.piece.kind), self._limits.folder)
 
-    async def _store_whole(self, folder: str, found: FoundFile, spool: Spool) -> Artefact:
+    async def _store_whole(self, folder: str, found: FoundFile, spool: Spool, tenant: str | None = None) -> Artefact:
         """The file in the spool, stored after it was verified."""
-        seen = await self._verifier.check(found, spool.file)
+        seen = await self._verifier.check(found, spool.file, tenant=tenant)
         key = key_of(folder, found.piece.name, found.n, seen.form.ending)
         crash.point("before_put")
         async with self._put_slots:

@@ -17,9 +17,12 @@ from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
 
 _BLACK = 2  # of 255: JPEG makes this of black
+_BAND_PX = 256  # rows
+_COPIES = {"PNG": 4, "GIF": 4, "JPEG": 4, "WEBP": 12, "AVIF": 12}  # bytes a pixel, with the decoder's own copies
+_PROGRESSIVE = 6  # more bytes a pixel, for the coefficients of a progressive JPEG
 _A_FEW = (16, 16)  # pixels, checked first
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F"})
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -39,6 +42,19 @@ def limit_pixels(most: int) -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `see_picture` refuses, and says the limit
 
 
+def picture_header(file: BinaryIO, form: Format) -> tuple[FileInfo, int] | None:
+    """Its size, and the bytes that decoding it takes; None where the header cannot be read. Nothing is decoded."""
+    file.seek(0)
+    try:
+        with Image.open(file, formats=[form.reader]) as picture:
+            a_pixel = _COPIES[form.reader] + (_PROGRESSIVE if picture.info.get("progressive") else 0)
+            return FileInfo(form, *picture.size), picture.width * picture.height * a_pixel
+    except (*UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None  # `see_picture` says why
+    finally:
+        file.seek(0)
+
+
 def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool = False) -> FileInfo:
     """Its size in pixels. Raises `DefectError` when it does not decode, has too many pixels, or is entirely black.
 
@@ -53,7 +69,7 @@ def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bo
             black = not may_be_black and _is_black(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DefectError(_too_many(most_pixels), "too_many_pixels") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DefectError(f"does not decode as {form.content_type} ({error})") from error
     if black:
         raise DefectError("entirely black, as a content filter leaves it")
@@ -72,6 +88,14 @@ def _is_black(picture: Image.Image) -> bool:
 
 
 def _is_all_black(picture: Image.Image) -> bool:
+    """In bands: a copy of the whole picture in other colours would take as much memory as the picture."""
+    tops = range(0, picture.height, _BAND_PX)
+    return all(
+        _is_band_black(picture.crop((0, top, picture.width, min(top + _BAND_PX, picture.height)))) for top in tops
+    )
+
+
+def _is_band_black(picture: Image.Image) -> bool:
     colours = picture if picture.mode == "RGB" else picture.convert("RGBA")
     extrema = cast(tuple[tuple[int, int], ...], colours.getextrema())
     is_opaque = len(extrema) == 3 or extrema[3][0] == 255

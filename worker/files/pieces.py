@@ -13,7 +13,7 @@ from worker.errors import BrokenPieceError, ContentRefusedError
 from worker.files.formats import by_content_type, by_ending
 from worker.jobs.job import Piece
 
-_FLAGS = "has_nsfw_concepts"
+FLAGS = "has_nsfw_concepts"
 _DEPTH = 12  # levels of an answer that are searched
 
 
@@ -102,14 +102,14 @@ def _refuse_flagged(answer: Mapping[str, Any], piece: Piece) -> None:
     flagged = sum(flag is True for flag in flags[: piece.count])
     if flagged:
         raise ContentRefusedError(
-            f"{piece.name}: the provider's content filter blackened {flagged} of {piece.count} ({_FLAGS})", kind=_FLAGS
+            f"{piece.name}: the provider's content filter blackened {flagged} of {piece.count} ({FLAGS})", kind=FLAGS
         )
 
 
 def _flags(node: Any, depth: int = _DEPTH) -> list[Any]:
     """The first list of flags, top level first; a single flag counts as a list of one."""
-    if isinstance(node, Mapping) and node.get(_FLAGS) is not None:
-        flags = node[_FLAGS]
+    if isinstance(node, Mapping) and node.get(FLAGS) is not None:
+        flags = node[FLAGS]
         return flags if isinstance(flags, list) else [flags]
     children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
     return next((flags for child in children if depth and (flags := _flags(child, depth - 1))), [])

@@ -1,31 +1,41 @@
-"""Whether a file is the piece that was promised: of its kind, whole, of its size. Decoding runs in threads.
+"""Whether a file is the piece that was promised: of its kind, whole, of its size.
 
-`picture`, `video`, `audio` and `weights` decode one kind each. Every file passes here before it is stored.
+Its pixels are counted before it is decoded. Small files are decoded in threads, large ones by `decoding` in a process
+of its own, as far as the memory for it goes. `picture`, `video`, `audio` and `weights` decode one kind each. Every file
+passes here before it is stored.
 """
 
 import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from worker.errors import BrokenPieceError
+from worker.errors import BrokenPieceError, ServiceUnavailableError
 from worker.files.audio import see_audio
+from worker.files.decoding import decode_in_process
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import ANYTHING, FORMATS, HEAD_BYTES, Format, by_ending, describe, sniff
-from worker.files.picture import limit_pixels, see_picture
+from worker.files.memory_budget import MB, MemoryBudget
+from worker.files.picture import limit_pixels, picture_header, see_picture
 from worker.files.pieces import FoundFile
+from worker.files.slots import BUSY
 from worker.files.video import see_video
 from worker.files.weights import see_weights
 from worker.jobs.job import Kind, Piece
 
 _SIZE_SLACK_PX = 32  # models round sizes to multiples of 16 or 32
 _SIZE_SLACK = 0.04
-_JSON_LIMIT_BYTES = 16 << 20
+_JSON_LIMIT_BYTES = 4 << 20  # parsed JSON takes up to twenty times its size
+_LARGE_HEADER_BYTES = 1 << 20  # of weights; it is JSON, too
+SMALL_BYTES = 64 * MB  # of memory: a picture of 16 megapixels
+VIDEO_BYTES, AUDIO_BYTES, WEIGHTS_BYTES = 192 * MB, 96 * MB, 256 * MB
+PATIENCE_S = 10.0  # for memory; then the row is released and comes again
 _ENDING = re.compile("[a-z0-9]{1,12}")
 _ONLY: Mapping[Kind, Format] = {form.kind: form for form in FORMATS if form.kind in {"weights", "json"}}
 _ARTICLES = {
@@ -40,45 +50,96 @@ _ARTICLES = {
 
 @dataclass(frozen=True)
 class VerifyLimits:
-    """The most pixels that are decoded, and the number of threads."""
+    """The most pixels that are decoded, the number of threads, and the memory for larger files, in bytes."""
 
     most_pixels: int
     threads: int = 2
+    memory_bytes: int = 512 * MB
 
 
 class Verifier:
-    """Decodes in a few threads of its own, so that neither the loop nor its default executor waits for a picture."""
+    """Decodes in a few threads and processes of its own, so that neither the loop nor others wait for a picture."""
 
     def __init__(self, limits: VerifyLimits) -> None:
         self._limits = limits
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix="verify")
+        self._memory = MemoryBudget(limits.memory_bytes, patience_s=PATIENCE_S)
         limit_pixels(limits.most_pixels)
 
-    async def check(self, found: FoundFile, file: BinaryIO, *, may_be_black: bool = False) -> FileInfo:
-        """The file's format and size. Raises `BrokenPieceError`, which says what was promised and what was found."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, verify, found, file, self._limits.most_pixels, may_be_black
+    async def check(
+        self, found: FoundFile, file: BinaryIO, *, may_be_black: bool = False, tenant: str | None = None
+    ) -> FileInfo:
+        """The file's format and size. Raises `BrokenPieceError`, which says what was promised and what was found.
+
+        Raises `ServiceUnavailableError` of kind `busy` when no memory came free for it: tenants share it.
+        """
+        most_pixels = self._limits.most_pixels
+        seen = await asyncio.get_running_loop().run_in_executor(
+            self._threads, _verify_if_small, found, file, most_pixels, may_be_black
         )
+        if isinstance(seen, FileInfo):
+            return seen
+        if seen > self._limits.memory_bytes:
+            text = f"{found.label}: takes {seen / MB:.0f} MB to decode (KILNHAND_DECODE_MEMORY_MB)"
+            raise BrokenPieceError(text, kind="too_many_pixels")
+        reservation = await self._memory.take(seen, tenant)
+        if reservation is None:
+            raise ServiceUnavailableError(f"{found.label}: no memory to decode it now", kind=BUSY)
+        try:
+            return await decode_in_process(found, file, most_pixels, may_be_black, seen)
+        finally:
+            reservation.give_back()
 
     def close(self) -> None:
         """End the threads, each after its present file."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+def _verify_if_small(found: FoundFile, file: BinaryIO, most_pixels: int, may_be_black: bool) -> FileInfo | int:
+    """What was seen; for a file that takes much memory to decode, how much."""
+    with _as_broken(found):
+        needed_bytes = _read_header(found, file, most_pixels)[1]
+    return verify(found, file, most_pixels, may_be_black) if needed_bytes <= SMALL_BYTES else needed_bytes
+
+
 def verify(found: FoundFile, file: BinaryIO, most_pixels: int, may_be_black: bool = False) -> FileInfo:
     """`Verifier.check`, in the caller's thread."""
-    file.seek(0)
-    head = file.read(HEAD_BYTES)
-    try:
-        if not head:
-            raise DefectError("an empty file", "wrong_type")
-        form = _form(found, head)
+    with _as_broken(found):
+        form, _ = _read_header(found, file, most_pixels)
         file.seek(0)
-        seen = _see(file, form, most_pixels, may_be_black)
+        seen = _see(file, form, _most_of(found.piece, most_pixels), may_be_black)
         _check_size(found.piece, seen)
+    return seen
+
+
+@contextmanager
+def _as_broken(found: FoundFile) -> Iterator[None]:
+    try:
+        yield
     except DefectError as error:
         raise BrokenPieceError(f"{found.label}: {error}", kind=error.kind) from error
-    return seen
+
+
+def _read_header(found: FoundFile, file: BinaryIO, most_pixels: int) -> tuple[Format, int]:
+    """The format, and the bytes that decoding takes: 0 where it takes little. A picture's size is checked already."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if not head:
+        raise DefectError("an empty file", "wrong_type")
+    form = _form(found, head)
+    match form.kind:
+        case "image" if header := picture_header(file, form):
+            seen, needed_bytes = header
+            if (seen.width or 0) * (seen.height or 0) <= most_pixels:  # else `see_picture` refuses it
+                _check_size(found.piece, seen)
+            return form, needed_bytes if (seen.width or 0) * (seen.height or 0) <= most_pixels else 0
+        case "video":
+            return form, VIDEO_BYTES
+        case "audio":
+            return form, AUDIO_BYTES
+        case "weights":
+            return form, WEIGHTS_BYTES if int.from_bytes(head[:8], "little") > _LARGE_HEADER_BYTES else 0
+    return form, 0
 
 
 def _form(found: FoundFile, head: bytes) -> Format:
@@ -98,6 +159,11 @@ def _any_file(found: FoundFile) -> Format:
     name = found.file_name or urlsplit(found.url).path
     ending = name.rpartition(".")[2].lower()
     return replace(by_ending(name), kind="file", ending=ending if _ENDING.fullmatch(ending) else ANYTHING.ending)
+
+
+def _most_of(piece: Piece, most_pixels: int) -> int:
+    """The most pixels of a picture or a frame: the task's limit, or that of the worker."""
+    return min(most_pixels, piece.most_megapixels * 1_000_000) if piece.most_megapixels else most_pixels
 
 
 def _see(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool) -> FileInfo:
@@ -129,6 +195,9 @@ def _see_json(file: BinaryIO, form: Format) -> FileInfo:
 
 def _check_size(piece: Piece, seen: FileInfo) -> None:
     """Models round sizes: a side may differ by 32 px or 4 %, whichever is more, and a ratio by 4 %."""
+    most = piece.most_megapixels
+    if most and (seen.width or 0) * (seen.height or 0) > most * 1_000_000:
+        raise DefectError(f"has more than {most} megapixels, the most for this task", "too_many_pixels")
     for side, promised, is_so in (("width", piece.width, seen.width), ("height", piece.height, seen.height)):
         if promised and is_so and abs(is_so - promised) > max(_SIZE_SLACK_PX, promised * _SIZE_SLACK):
             raise DefectError(f"promised a {side} of {promised} px, got {is_so}")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
 
-_LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself has it
+_LONGEST_HEADER = 16_000_000  # bytes; safetensors itself allows 100 MB, which take 2 GB when they are parsed
 
 
 class _Tensor(BaseModel):

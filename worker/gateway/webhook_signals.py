@@ -3,14 +3,20 @@
 `worker.gateway.webhooks` checks that it is genuine. A worker acts on its payload; nothing is decided from it here.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import to_json
 
-from worker.jobs.job import Attempt, Stage
+from worker.files.needed_answer import is_inline, needed_answer
+from worker.jobs.job import Attempt, Piece, Stage
 from worker.jobs.signals import WebhookReport, webhook_signal
 from worker.ledger.base import Ledger, Row
+
+_LONGEST_TEXT = 1000
+_MOST_BYTES = 64 << 10  # of a payload on a row
 
 
 class WebhookKind(StrEnum):
@@ -47,18 +53,31 @@ class WebhookBody(BaseModel):
     def _only_an_object(cls, payload: Any) -> Any:
         return payload if isinstance(payload, dict) else None  # the webhook still says that the run has ended
 
-    def report(self, now: float) -> WebhookReport:
-        """The report for the row, with the request id that fal returned for the submission."""
-        request_id = self.gateway_request_id or self.request_id
-        return WebhookReport(request_id, self.status, now, self.payload, self.payload_error, self.error)
+    @field_validator("payload_error", "error", mode="before")
+    @classmethod
+    def _only_a_short_text(cls, text: Any) -> Any:
+        return text if text is None else str(text)[:_LONGEST_TEXT]
+
+    def report(self, now: float, pieces: Sequence[Piece] = ()) -> WebhookReport:
+        """The report for the row, with the request id that fal returned for the submission.
+
+        Of the payload it has what a row needs. A payload with files inside is not kept: the answer can be fetched.
+        """
+        request_id, payload, why = self.gateway_request_id or self.request_id, self.payload, self.payload_error
+        payload = payload and needed_answer(payload, pieces)
+        if payload and (is_inline(payload) or len(to_json(payload)) > _MOST_BYTES):
+            payload, why = None, "too large for a row"
+        return WebhookReport(request_id, self.status, now, payload, why, self.error)
 
 
 async def record_webhook(ledger: Ledger, job_id: str, attempt: int, body: WebhookBody, now: float) -> WebhookKind:
     """Store the webhook on its row if it is new there. Two at the same time are both stored, with the same effect."""
-    kind = classify(await ledger.row(job_id), attempt, body)
-    if kind is not WebhookKind.ACCEPTED:
+    row = await ledger.row(job_id)
+    kind = classify(row, attempt, body)
+    if row is None or kind is not WebhookKind.ACCEPTED:
         return kind
-    job = await ledger.signal(job_id, webhook_signal(attempt), body.report(now).dump())
+    report = body.report(now, row.job.step.pieces)
+    job = await ledger.signal(job_id, webhook_signal(attempt), report.dump())
     if job is None:
         return WebhookKind.UNKNOWN_JOB
     return WebhookKind.LATE if job.ending else WebhookKind.ACCEPTED  # the ending was decided between the two calls

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
@@ -25,6 +24,7 @@ from worker.gateway.signature import WebhookSignature
 from worker.gateway.webhook_signals import WebhookBody, WebhookKind, record_webhook
 from worker.health.metrics import Metrics
 from worker.ledger.base import Ledger, UnreadableRowError
+from worker.net.answer_json import read_json
 from worker.net.webhook_url import attempt_of
 
 log = structlog.get_logger(__name__)
@@ -147,8 +147,8 @@ async def _read_body(request: Request) -> bytes:
 def _parse_body(signed: WebhookSignature, body: bytes) -> WebhookBody:
     """The parsed body. Its request id must be the one in the signed header."""
     try:
-        parsed = WebhookBody.model_validate_json(body)
-    except ValidationError as error:
+        parsed = WebhookBody.model_validate(read_json(body.decode()))
+    except ValueError as error:
         raise _RefusedError(WebhookKind.MALFORMED) from error
     if parsed.request_id != signed.request_id:
         raise _RefusedError(WebhookKind.MISMATCH)

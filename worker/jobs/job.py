@@ -80,6 +80,8 @@ class Piece:
     width: int | None = None  # pixels
     height: int | None = None
     ratio: float | None = None  # width / height, if only the ratio is promised
+    # The largest picture that is decoded for it. A version before it drops it; then the worker's own limit counts.
+    most_megapixels: int | None = None
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,8 @@ class Ledger(Protocol):
         anew, and counts as not new.
 
         `created_at` comes from the ledger's clock, `sent_at` and the history from the sent row, if there is one.
-        Raises `KeyReusedError` when another job owns the key.
+        If another job of the same request owns the key, nothing is written and that job is returned, as not new. Raises
+        `KeyReusedError` when it was asked for something else.
         """
 
     async def claim(

@@ -56,7 +56,10 @@ class MemoryLedger:
             return False, row.job
         if row is None and is_forgotten(job, self._clock()):
             return False, job
-        if key and (owner := self._idempotency.setdefault(key.value, (job.id, key.fingerprint))[0]) != job.id:
+        owner, of = self._idempotency.setdefault(key.value, (job.id, key.fingerprint)) if key else (job.id, "")
+        if key and owner != job.id:
+            if of == key.fingerprint and (first := self._row(owner)):
+                return False, first.job
             raise KeyReusedError(f"idempotency_key: job {owner} already owns it")
         job = accepted_job(job, dump_job(row.job) if row else None, self._clock())
         fence, signal_count, signals = (row.fence, row.signal_count, row.signals) if row else (0, 0, {})

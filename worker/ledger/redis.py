@@ -65,9 +65,12 @@ class RedisLedger:
         tenant = job.options.tenant or ""
         args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix, ROW_VERSION, tenant]
         args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
-        new, found, *_ = await self._script["accept"](keys=self._keys.written(job, key), args=args)
+        new, found, *of = await self._script["accept"](keys=self._keys.written(job, key), args=args)
         if new < 0:
-            raise KeyReusedError(f"idempotency_key: job {found.decode()} already owns it")
+            first = await self.get(found.decode()) if key and of[0].decode() == key.fingerprint else None
+            if first is None:
+                raise KeyReusedError(f"idempotency_key: job {found.decode()} already owns it")
+            return False, first
         return bool(new), read_job(job.id, found)
 
     async def claim(

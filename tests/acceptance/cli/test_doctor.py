@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import httpx
+from celery import Celery
 
 from tests.acceptance.cli.conftest import Finished
 from tests.acceptance.conftest import Twin
@@ -21,7 +22,7 @@ def test_a_complete_stack_has_no_problem(kilnhand: Callable[..., Finished], stac
         "health": "ok",
         "worker": "ok",
     }  # fmt: skip
-    assert "takes from celery, celery.endings, generation, " in found["worker"]["detail"]
+    assert "takes from generation, generation.endings, language, " in found["worker"]["detail"]
     assert stack.environment["KILNHAND_SECRET"] not in ran.out
 
 
@@ -44,9 +45,13 @@ def test_a_redis_without_workers_is_broken(kilnhand: Callable[..., Finished], re
         "GEMINI_API_KEY": "a9f3c07be2d4518x",
     }
     key |= {"KILNHAND_ANTHROPIC_BASE_URL": "http://127.0.0.1:1/anthropic"}
+    with Celery("shop", broker=redis_url, set_as_current=False) as shop:
+        for name in ("generation.text_to_image", "shop.charge"):
+            shop.send_task(name)
     ran = kilnhand("doctor", env={"KILNHAND_REDIS_URL": redis_url, **key})
     assert ran.status == 1
     assert "✗ workers: none answers" in ran.out and "kilnhand worker" in ran.out
+    assert "! queue celery: workers do not take from it; jobs that wait in it: 1" in ran.out
     assert "fal.ai, key from FAL_KEY (***)" in ran.out
     assert "✓ gemini: enabled, by GEMINI_API_KEY (***)" in ran.out
     assert "! anthropic: http://127.0.0.1:1/anthropic (KILNHAND_ANTHROPIC_BASE_URL) does not answer" in ran.out

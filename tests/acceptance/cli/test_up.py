@@ -42,6 +42,10 @@ def test_up_runs_a_stack_for_its_folder_until_ctrl_c(
     assert httpx.get(json.loads(sent.out)["images"][0]["url"]).status_code == 200
     up.says("worker  │ ")
 
+    beside = running("worker", "-Q", "video", "--hostname", "video@%h")
+    beside.says(" ready.")
+    assert beside.end(signal.SIGTERM) == 0
+
     assert up.end(signal.SIGINT) == 0
     assert up.left() == []
     assert not (tmp_path / ".kilnhand" / "stack.json").exists()

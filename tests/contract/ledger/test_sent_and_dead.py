@@ -197,6 +197,16 @@ def test_a_key_belongs_to_the_first_job_that_brings_it(producer: RedisProducer, 
         producer.send(sent("c"), 60, IdempotencyKey("k", "another request", 60))
 
 
+async def test_a_message_with_a_key_gets_the_first_job_of_the_same_request(bench: Bench) -> None:
+    key = IdempotencyKey("k", "request", 60)
+    assert (await bench.ledger.accept(job("a"), key))[0]
+    is_new, first = await bench.ledger.accept(job("b"), key)
+    assert (is_new, first.id) == (False, "a")
+    assert await bench.ledger.get("b") is None, "nothing is submitted for it"
+    with pytest.raises(KeyReusedError, match="job a already owns it"):
+        await bench.ledger.accept(job("c"), replace(key, fingerprint="another request"))
+
+
 async def test_a_cancel_without_a_row_is_noted_and_the_row_has_it_from_its_beginning(bench: Bench) -> None:
     assert await bench.ledger.cancel("a", 60) is None
     assert await bench.ledger.get("a") is None

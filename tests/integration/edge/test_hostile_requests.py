@@ -109,8 +109,8 @@ class Recorder:
     def now(self) -> float:
         return 1000.0
 
-    def refuse(self, job_id: str, key: object = None) -> None:
-        return None
+    def refuse(self, job_id: str, key: object = None, sent_at: float | None = None) -> bool:
+        return True
 
     def accept(self, job: Job, key: object = None) -> tuple[bool, Job]:
         self.rows.append(load_job(dump_job(job)))

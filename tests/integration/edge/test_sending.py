@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -227,10 +228,10 @@ async def test_a_plain_message_with_a_key_of_another_job_is_refused(client: redi
     new, _ = await ledger.accept(row.job.move(Stage.ACCEPTED), key)
     assert new
     assert await ledger.accept(row.job.move(Stage.ACCEPTED), key) == (False, (await ledger.get(job.id)))
-    from dataclasses import replace
-
+    assert key
+    other = replace(key, fingerprint="of another request")
     with pytest.raises(KeyReusedError, match=job.id):
-        await ledger.accept(replace(row.job, id="another").move(Stage.ACCEPTED), key)
+        await ledger.accept(replace(row.job, id="another").move(Stage.ACCEPTED), other)
     await ledger.aclose()
 
 

@@ -2,10 +2,13 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from config.catalogue import load_catalogue
+from worker.cli.errors import CliError
 from worker.cli.main import app
 
 RUN = CliRunner(env={"COLUMNS": "160"})
@@ -30,6 +33,14 @@ def test_models_of_a_task_are_shown_with_price_and_parameters() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert re.fullmatch(r"kilnhand \d+\.\d+\.\d+\n", RUN.invoke(app, ["--version"]).stdout)
+
+
+def test_a_worker_without_a_secret_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KILNHAND_SECRET", raising=False)
+    error = RUN.invoke(app, ["worker", "-Q", "video"]).exception
+    assert isinstance(error, CliError) and error.status == 2
+    assert "KILNHAND_SECRET is not set" in error.message and "kilnhand up" in error.message
 
 
 def test_every_command_is_in_the_help() -> None:

@@ -12,12 +12,18 @@ import jsonschema
 import pytest
 import yaml
 
-from config.settings import GROUPS, variable
+from config.settings import GROUPS, GoogleSettings, StoreSettings, variable
 from tests.unit.deploy.compose_file import NEEDED, ROOT, TEXT, Refused, environment, read
 
 SCHEMA = json.loads((Path(__file__).parent / "compose_spec.json").read_text(encoding="utf-8"))
 SETTINGS = {variable(group, name) for group in GROUPS for name in group.model_fields}
-COMPOSE_ONLY = {"KILNHAND_WORKERS", "KILNHAND_GATEWAY_PUBLISH"}
+COMPOSE_ONLY = {
+    "KILNHAND_WORKERS",
+    "KILNHAND_GATEWAY_PUBLISH",
+    "KILNHAND_WORKER_MEMORY",
+    "KILNHAND_REDIS_MEMORY",
+    "KILNHAND_REDIS_MAXMEMORY",
+}
 VENDORS = {
     "FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET", "FAL_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY",
     "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION",
@@ -83,6 +89,23 @@ def test_redis_keeps_everything(services: dict[str, Any]) -> None:
 
     assert "--appendonly yes" in command and "--maxmemory-policy noeviction" in command
     assert services["redis"]["volumes"] == ["redis:/data"]
+
+
+def test_every_service_has_a_limit_of_memory_and_redis_stops_writes_below_it(services: dict[str, Any]) -> None:
+    limits = {name: megabytes(service["deploy"]["resources"]["limits"]["memory"]) for name, service in services.items()}
+    command = services["redis"]["command"]
+    most = megabytes(command[command.index("--maxmemory") + 1])
+
+    assert 2 * most <= limits["redis"], "a rewrite of the append-only file may copy every page"
+    budgets = StoreSettings(_env_file=None).decode_memory_mb + GoogleSettings(_env_file=None).google_memory_mb  # type: ignore[call-arg]
+    assert budgets + 700 <= limits["worker"], "both budgets, and the process with what it reads beside them"
+    more = read({**NEEDED, "KILNHAND_WORKER_MEMORY": "4g", "KILNHAND_REDIS_MAXMEMORY": "3gb"})["services"]
+    assert more["worker"]["deploy"]["resources"]["limits"]["memory"] == "4g" and "3gb" in more["redis"]["command"]
+
+
+def megabytes(size: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([mg])b?", size).groups()  # type: ignore[union-attr]
+    return int(number) * {"m": 1, "g": 1024}[unit]
 
 
 def test_replicas_are_a_variable(services: dict[str, Any]) -> None:

@@ -176,6 +176,19 @@ def test_operations_has_every_setting_with_its_default() -> None:
         assert default in ({written} if written else {"none", "the same Redis"}), name
 
 
+def test_the_worked_examples_serve_and_route_every_queue() -> None:
+    queues = {
+        task.job_queue for task in (generation.text_to_image, training.lora, video.image_to_video, language.style)
+    }
+    assert queues == {path.stem for path in (ROOT / "tasks").iterdir() if not path.name.startswith("__")}
+    served = ",".join(re.findall(r"^kilnhand worker -Q (\S+)$", OPERATIONS, re.MULTILINE)).split(",")
+    assert sorted(served) == sorted(queues)
+    (alone,) = re.findall(r"^kilnhand worker -I \S+ -Q (\S+)$", TEXT["docs/celery.md"], re.MULTILINE)
+    assert set(alone.split(",")) == queues | {"shop"}
+    (routed,) = re.findall(r"for queue in \((.*?)\)}", TEXT["docs/celery.md"])
+    assert {name.strip(' "') for name in routed.split(",")} == queues
+
+
 def test_operations_has_every_option_of_celery_with_its_value() -> None:
     options = celery_config()
     options |= options.pop("broker_transport_options")

@@ -21,11 +21,11 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
-from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket, dump_ticket
+from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket, dump_job, dump_ticket
 from worker.jobs.signals import ticket_signal
 from worker.jobs.status import JobStatus
 from worker.ledger.base import Claim
-from worker.providers.base import Call, Ended, Queued, RunFailure, Running
+from worker.providers.base import Call, Ended, Queued, Reply, RunFailure, Running
 
 
 @pytest.fixture
@@ -656,3 +656,17 @@ async def test_a_busy_worker_claims_few_rows_beyond_a_tenants_share(world: World
     gate.set()
     await world.dispatcher.idle()
     assert asked == [(10, 2), (10, 2), (1, 1)]
+
+
+async def test_a_file_inside_an_answer_is_stored_before_the_row_is_written(world: World) -> None:
+    inline = {"images": [{"url": "data:image/png;base64," + "A" * 100_000}], "junk": ["x" * 1000] * 1000, "seed": 7}
+    world.fal.results = [Reply(inline, billed_units=1)]
+    await world.accept()
+    row = await world.turn()
+    sizes = []
+    while row.ending is None:
+        sizes.append(len(dump_job(row)))
+        world.now += 0.5
+        row = await world.turn()
+    assert row.ending == Stage.COMPLETED and row.result and row.result["seed"] == 7
+    assert max(sizes) < 10_000, "neither the file nor the rest of the answer is on the row"

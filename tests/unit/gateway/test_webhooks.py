@@ -18,9 +18,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
 from tests.unit.gateway.webhook_endpoint import JOB, KEYS, OTHER, REQUEST, SECRET, SIGNED_AT, WEBHOOKS, WebhookEndpoint
+from worker.files.needed_answer import needed_answer
+from worker.gateway.signature import WebhookSignature
 from worker.gateway.webhook_signals import WebhookBody
-from worker.gateway.webhooks import MAX_BYTES, webhook_routes
-from worker.jobs.job import Stage
+from worker.gateway.webhooks import MAX_BYTES, _parse_body, webhook_routes
+from worker.jobs.job import Piece, Stage
 from worker.jobs.signals import WebhookReport
 
 SIGNATURE = WEBHOOKS["ok"]["signature"]
@@ -54,8 +56,9 @@ async def test_a_genuine_webhook_is_stored_on_the_row_which_is_due_at_once(
     row, body = await endpoint.row(), json.loads(WEBHOOKS[name]["body"])
     assert (answer.status_code, answer.json(), await endpoint.counts()) == (200, {"heard": "accepted"}, {"accepted": 1})
     assert row.due_at == SIGNED_AT
+    payload = body["payload"] and needed_answer(body["payload"], row.job.step.pieces)
     assert WebhookReport.load(row.signals["webhook:1"]) == WebhookReport(
-        REQUEST, body["status"], SIGNED_AT, body["payload"], body.get("payload_error"), body.get("error")
+        REQUEST, body["status"], SIGNED_AT, payload, body.get("payload_error"), body.get("error")
     )
     assert list(row.signals) == ["webhook:1"]
 
@@ -321,6 +324,34 @@ def test_after_a_retry_on_fals_side_the_report_has_the_id_of_the_submission() ->
         "first",
         "r",
     )
+
+
+FILE = {"url": "https://x/y.png"}
+IMAGE = Piece("images", "image", "images.*")
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ({"images": [FILE], "junk": ["x" * 1000] * 4000, "seed": 7}, {"images": [FILE], "seed": 7}),
+        ({"images": [{"url": "data:image/png;base64," + "A" * 1000}]}, None),
+        ({"images": [{"url": "https://x/" + "y" * 4000}] * 64}, None),
+    ],
+    ids=["junk", "inline", "long"],
+)
+def test_a_row_gets_no_more_of_a_payload_than_it_needs(payload: Any, expected: Any) -> None:
+    report = WebhookBody(request_id="r", status="OK", payload=payload, error="e" * 9999).report(0.0, [IMAGE])
+    assert (report.payload, len(report.error or "")) == (expected, 1000)
+    assert (report.payload_error is None) == (expected is not None)
+
+
+async def test_odd_json_in_a_webhook_is_read_all_the_same() -> None:
+    body = (
+        b'{"request_id": "r", "status": "OK", "payload": {"a": "\\uD800", "n": NaN, "deep": ' + b"[" * 256 + b"]" * 256
+    )
+    signed = WebhookSignature("r", "u", "0", b"s")
+    parsed = _parse_body(signed, body + b"}}")
+    assert parsed.payload and (parsed.payload["a"], parsed.payload["n"]) == ("?", None)
 
 
 async def test_webhooks_of_both_secrets_are_accepted_during_a_rotation(endpoint: WebhookEndpoint) -> None:

@@ -15,8 +15,8 @@ HEAD_CHARS = 200  # of a message on the screen; --json has all that is kept
 
 def list_messages(limit: int, as_json: bool, drop: bool) -> int:
     """Show the messages that were set aside, newest first, and how many there were in all; or empty the list."""
-    redis = read_settings().redis
-    dead = open_dead_messages(redis.ledger, redis.own_keys)
+    settings = read_settings().redis
+    dead = open_dead_messages(settings.ledger, settings.own_keys)
     try:
         with report_redis_errors("the messages that were set aside cannot be read"):
             if drop:

@@ -26,6 +26,7 @@ from worker.cli.commands.doctor_checks import (
     check_workers,
 )
 from worker.cli.commands.doctor_fal import check_fal_access
+from worker.cli.commands.doctor_queues import check_celery_queue
 from worker.cli.screen import terminal
 from worker.cli.screen.shown_url import shown_url
 from worker.cli.settings import read_settings, source_of
@@ -64,6 +65,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
         yield Check("workers", "broken", "cannot be checked without the broker")
     else:
         yield from check_workers()
+        yield from check_celery_queue(settings.redis)
 
 
 def _configured(settings: Settings, from_stack: Collection[str]) -> Iterator[dict[str, Any]]:

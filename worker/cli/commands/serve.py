@@ -2,12 +2,18 @@
 
 import os
 
+from config.settings import Settings
 from worker.cli.errors import CliError
 from worker.cli.settings import read_settings
+from worker.errors import KilnhandError
+from worker.files.signing import require_secret
+from worker.files.store import folder_of
+from worker.net.webhook_url import are_webhooks_requested
 
 
 def run_worker(arguments: list[str]) -> None:
     """Run `celery -A worker.app worker` with these arguments."""
+    _check_secret(read_settings())
     _run_celery("worker", arguments)
 
 
@@ -33,6 +39,16 @@ def run_twin(arguments: list[str]) -> None:
     from twin.__main__ import main
 
     main(arguments)
+
+
+def _check_secret(settings: Settings) -> None:
+    """Raise a `CliError` when a worker could not sign URLs: Celery would show a traceback."""
+    try:
+        if are_webhooks_requested(settings) or folder_of(settings.store) is not None:
+            require_secret(settings.gateway)
+    except KilnhandError as error:
+        advice = "in the folder of a running `kilnhand up` its secret is used; `kilnhand doctor` shows what is set"
+        raise CliError(f"{error.message} ({advice})", status=2) from error
 
 
 def _run_celery(command: str, arguments: list[str]) -> None:

@@ -10,7 +10,7 @@ app.conf.broker_transport_options = {**app.conf.broker_transport_options, **OPTI
 NOTES = "own:notes"
 
 
-@app.task(name="own.note", queue="own")
+@app.task(name="own.note")
 def note(text: str, seconds: float = 0.0) -> int:
     """Note that it has begun, and take so long."""
     app.backend.client.rpush(NOTES, text)
@@ -18,7 +18,7 @@ def note(text: str, seconds: float = 0.0) -> int:
     return os.getpid()
 
 
-@app.task(name="own.fails", queue="own", bind=True)
+@app.task(name="own.fails", bind=True)
 def fails(self: object, text: str) -> str:
     """Fail at first, and succeed when it is sent again under the same id."""
     if app.backend.client.rpush(NOTES, text) == 1:
