@@ -102,15 +102,13 @@ class StoreSettings(BaseSettings):
         2048, gt=0, description="largest file from a provider, and largest weights or archive for a provider, in MB"
     )
     max_megapixels: int = Field(120, gt=0, description="largest picture that is decoded, in megapixels")
-<<<<<<< HEAD
     files_days: str = Field(
         "",
         description="how long finished files are kept, in days, with other days for tenants and labels: "
         "30,tenant:acme=7,label:draft=1; for ever if it is empty. `kilnhand files prune` deletes them",
-=======
+    )
     decode_memory_mb: int = Field(
         512, ge=256, description="memory of one process to decode large pictures, videos and sounds, in MB"
->>>>>>> main
     )
     url_days: float = Field(7, gt=0, le=365, description="how long a file's URL works, in days")
 
