@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 import structlog
 from celery.app.task import Context
@@ -27,7 +27,7 @@ from worker.edge.eager import NotEagerTask
 from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, route_by_priority, stored_message
 from worker.edge.models import find_model
-from worker.edge.owners import owner_problems
+from worker.edge.owners import folder_for, owner_problems
 from worker.edge.route_problems import route_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.service import JobService
@@ -168,7 +168,7 @@ class JobTask(NotEagerTask):
         sent_at = getattr(message, SENT_AT_HEADER, None)
         stored = stored_message(message)
         row = Job(message.id, self.name, queue, plain, step, options, 0.0, sent_at=sent_at, message=stored)
-        return replace(row, folder=uuid4().hex)
+        return replace(row, folder=folder_for(row.options))
 
     def _queue(self, message: Context) -> str:
         """The queue whose workers own the row: the message's, if this worker consumes it, else the task's."""
