@@ -50,7 +50,11 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> St
             checks.update(ledger=ledger.ping, store=open_store(settings.store, settings.gateway).ready)
             yield
 
-    page = MetricsPage(metrics, health.states, ledger.possible_duplicates)
+    totals = {
+        "kilnhand_possible_duplicates": ledger.possible_duplicates,
+        "kilnhand_messages_set_aside": ledger.messages_set_aside,
+    }
+    page = MetricsPage(metrics, health.states, totals)
     routes = [*health_routes(checks), *metrics_routes(page, settings.gateway.metrics_token)]
     folder, secrets = folder_of(settings.store), settings.gateway.secrets
     if folder is not None:  # S3 and GCS serve their own files

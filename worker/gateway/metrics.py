@@ -6,7 +6,7 @@ What is in Redis is read once in some seconds at most, however many ask.
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import inf
 
 from pydantic import SecretStr
@@ -30,9 +30,14 @@ class MetricsPage:
     """The metrics as text, at most `CACHE_S` old."""
 
     def __init__(
-        self, metrics: Metrics, states: States, duplicates: Count, monotonic: Callable[[], float] = time.monotonic
+        self,
+        metrics: Metrics,
+        states: States,
+        totals: Mapping[str, Count],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._metrics, self._states, self._duplicates, self._monotonic = metrics, states, duplicates, monotonic
+        """`totals` are read from Redis, by the names of `worker.health.metrics.Totals`."""
+        self._metrics, self._states, self._totals, self._monotonic = metrics, states, totals, monotonic
         self._read_at, self._lock = -inf, asyncio.Lock()
 
     async def text(self) -> bytes:
@@ -46,13 +51,14 @@ class MetricsPage:
     async def _read(self) -> None:
         try:
             async with asyncio.timeout(_REDIS_S):
-                states, duplicates = await self._states(), await self._duplicates()
+                states = await self._states()
+                totals = {name: await count() for name, count in self._totals.items()}
         except (RedisError, OSError):  # a TimeoutError is an OSError
             set_gauges((), self._metrics)
             self._metrics.totals.set({})
         else:
             set_gauges(states, self._metrics)
-            self._metrics.totals.set({"kilnhand_possible_duplicates": duplicates})
+            self._metrics.totals.set(totals)
 
 
 def metrics_routes(page: MetricsPage, token: SecretStr | None = None) -> list[Route]:

@@ -14,6 +14,7 @@ class Totals(Collector):
 
     ABOUT: Mapping[str, str] = {
         "kilnhand_possible_duplicates": "Jobs that ended with an attempt that may have been paid for twice",
+        "kilnhand_messages_set_aside": "Broker messages that no worker could read",
     }
 
     def __init__(self) -> None:

@@ -180,6 +180,9 @@ class Ledger(Protocol):
     async def possible_duplicates(self) -> int:
         """How many jobs have ended with a possibly duplicate attempt since Redis was emptied. Each is counted once."""
 
+    async def messages_set_aside(self) -> int:
+        """How many broker messages could not be read since Redis was emptied (`worker.ledger.dead_messages`)."""
+
     async def bad_rows(self) -> Mapping[str, BadRow]:
         """The rows that were set aside because they cannot be read, by id. They are not due, and stay as they are."""
 

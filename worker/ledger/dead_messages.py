@@ -38,12 +38,17 @@ def open_dead_messages(url: str, prefix: str = "kilnhand:") -> "DeadMessages":
     return DeadMessages(Redis(connection_pool=pool), prefix)
 
 
+def dead_message_keys(prefix: str) -> tuple[str, str]:
+    """The names of the list, and of the hash of counters by kind."""
+    return f"{prefix}dead_messages", f"{prefix}dead_messages_count"
+
+
 class DeadMessages:
     """The list and its counters. Every method raises redis-py's errors."""
 
     def __init__(self, client: Redis, prefix: str) -> None:
         self._redis = client
-        self._list, self._counts = f"{prefix}dead_messages", f"{prefix}dead_messages_count"
+        self._list, self._counts = dead_message_keys(prefix)
 
     def add(self, message: DeadMessage) -> None:
         """Put a message on the list, and count it."""

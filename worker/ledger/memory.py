@@ -227,6 +227,10 @@ class MemoryLedger:
         """How many jobs have ended with a possibly duplicate attempt."""
         return self._possible_duplicates
 
+    async def messages_set_aside(self) -> int:
+        """None: there is no broker."""
+        return 0
+
     async def bad_rows(self) -> Mapping[str, BadRow]:
         """None: its rows are values."""
         return {}

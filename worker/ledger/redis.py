@@ -24,6 +24,7 @@ from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import Job, dump_job
 from worker.jobs.signals import CANCEL
 from worker.ledger.base import BACKDATE_S, BadRow, Claim, IdempotencyKey, Row, UnreadableRowError, is_forgotten
+from worker.ledger.dead_messages import dead_message_keys
 from worker.ledger.hash import ROW_VERSION, Keys, accepted_job, confirmed_doc, read_claim, read_job, read_row
 
 log = structlog.get_logger(__name__)
@@ -207,6 +208,11 @@ class RedisLedger:
         """How many jobs have ended with a possibly duplicate attempt."""
         found: Any = await self._redis.hget(self._keys.ended, "possible_duplicates")
         return int(found or 0)
+
+    async def messages_set_aside(self) -> int:
+        """How many broker messages could not be read."""
+        found: Any = await self._redis.hvals(dead_message_keys(self._prefix)[1])
+        return sum(map(int, found))
 
     async def bad_rows(self) -> Mapping[str, BadRow]:
         """The rows that were set aside."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from worker.jobs.job import Job, load_job
-from worker.ledger.hash import Keys
+from worker.jobs.job import Job
+from worker.ledger.base import UnreadableRowError
+from worker.ledger.hash import Keys, read_job
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ ROWS = 50  # rows of one read
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows, and how many others could not be read because a newer version wrote them."""
+    """Some rows, and how many others could not be read because a newer version wrote them, or somebody changed them."""
 
     jobs: tuple[Job, ...]
     unreadable: int = 0
@@ -32,13 +32,13 @@ class Batch:
 async def scan_rows(url: str, prefix: str = "kilnhand:") -> AsyncIterator[Batch]:
     """The rows of the ledger at `url`, in no order. Raises redis-py's errors."""
     async with Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, client_name="kilnhand-scan") as redis:
-        found: list[bytes] = []
-        async for key in redis.scan_iter(Keys(prefix).job("*"), count=STEP):
+        found, keys = list[bytes](), Keys(prefix)
+        async for key in redis.scan_iter(keys.job("*"), count=STEP):
             found.append(key)
             if len(found) == ROWS:
-                yield await _read(redis, found)
+                yield await _read(redis, keys, found)
                 found = []
-        yield await _read(redis, found)
+        yield await _read(redis, keys, found)
 
 
 async def ledger_time(url: str) -> float:
@@ -48,19 +48,19 @@ async def ledger_time(url: str) -> float:
         return float(seconds) + micros / 1e6
 
 
-async def _read(redis: Redis, keys: list[bytes]) -> Batch:
+async def _read(redis: Redis, keys: Keys, found: list[bytes]) -> Batch:
     async with redis.pipeline(transaction=False) as pipe:
-        for key in keys:
+        for key in found:
             pipe.hget(key, "doc")
         docs: list[Any] = await pipe.execute(raise_on_error=False)
     jobs: list[Job] = []
     unreadable = 0
-    for key, doc in zip(keys, docs, strict=True):
+    for key, doc in zip(found, docs, strict=True):
         if doc is None:  # it has expired since
             continue
         try:
-            jobs.append(load_job(doc))
-        except (ValidationError, TypeError) as error:
+            jobs.append(read_job(key.decode(errors="replace").removeprefix(keys.job("")), doc))
+        except UnreadableRowError as error:
             unreadable += 1
-            log.warning("row_unreadable", key=key.decode(errors="replace"), problem=type(error).__name__)
+            log.warning("row_unreadable", key=key.decode(errors="replace"), problem=error.message)
     return Batch(tuple(jobs), unreadable)

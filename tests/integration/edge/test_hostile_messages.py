@@ -20,6 +20,7 @@ from tests.integration.edge.hostile_messages import OUR_TASK, OWN_TASK, QUEUE, C
 from worker.cli.commands.dead_messages import list_messages
 from worker.edge.app import app
 from worker.ledger.dead_messages import DeadMessage, open_dead_messages
+from worker.ledger.redis import open_redis_ledger
 
 CASES = cases()
 UNACKED = {"a": b"more nonsense", "b": b"[3]", "c": b"[1, 2]", "d": b'[5, "", "x"]', "e": b'[{"headers": 5}, [], {}]'}
@@ -144,6 +145,15 @@ def test_what_is_readable_is_not_set_aside(aftermath: Aftermath) -> None:
 
 def test_no_log_line_repeats_a_whole_message(aftermath: Aftermath) -> None:
     assert max(map(len, aftermath.log.splitlines())) < 10_000
+
+
+async def test_the_gateway_counts_them(redis_url: str) -> None:
+    dead, ledger = open_dead_messages(redis_url, "shop:"), open_redis_ledger(redis_url, "shop:")
+    for kind in ("envelope", "fields", "fields"):
+        dead.add(DeadMessage("q", kind, "why", b"x"))
+    assert await ledger.messages_set_aside() == 3
+    dead.close()
+    await ledger.aclose()
 
 
 def test_the_command_line_shows_and_drops_them(redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

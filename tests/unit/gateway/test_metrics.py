@@ -32,7 +32,8 @@ class Scraped:
     fails: bool = False
 
     def __post_init__(self) -> None:
-        page = MetricsPage(Metrics(), self._states, self._count, lambda: self.now)
+        totals = dict.fromkeys(("kilnhand_possible_duplicates", "kilnhand_messages_set_aside"), self._count)
+        page = MetricsPage(Metrics(), self._states, totals, lambda: self.now)
         app = Starlette(routes=[*metrics_routes(page, self.token)])
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
@@ -75,7 +76,7 @@ async def test_redis_is_read_once_in_some_seconds() -> None:
 async def test_possible_duplicates_are_a_counter() -> None:
     text = (await Scraped().get()).text
     assert "# TYPE kilnhand_possible_duplicates_total counter" in text
-    assert "kilnhand_possible_duplicates_total 3.0" in text
+    assert "kilnhand_possible_duplicates_total 3.0" in text and "kilnhand_messages_set_aside_total 3.0" in text
 
 
 async def test_no_label_holds_a_name_of_a_caller() -> None:

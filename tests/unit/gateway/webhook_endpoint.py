@@ -76,7 +76,7 @@ class WebhookEndpoint:
         metrics = Metrics()
         self.receiver = WebhookReceiver((SECRET,), self.ledger, jwks, metrics, lambda: self.now)
         health = MemoryHealth(lambda: self.now, Policy())
-        page = MetricsPage(metrics, health.states, self.ledger.possible_duplicates)
+        page = MetricsPage(metrics, health.states, {"kilnhand_possible_duplicates": self.ledger.possible_duplicates})
         self.app = Starlette(routes=[*webhook_routes(self.receiver), *metrics_routes(page)])
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway")
 
