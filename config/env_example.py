@@ -43,6 +43,13 @@ _COMPOSE = """\
 #KILNHAND_WORKER_MEMORY=2g
 #KILNHAND_REDIS_MEMORY=2g
 #KILNHAND_REDIS_MAXMEMORY=1gb
+# passwords of Redis for workers and backends, for the gateway and for Flower: letters and digits; required
+#KILNHAND_WORKER_PASSWORD=
+#KILNHAND_GATEWAY_PASSWORD=
+#KILNHAND_FLOWER_PASSWORD=
+# another user for the gateway or for Flower, where KILNHAND_REDIS_URL is a Redis of your own
+#KILNHAND_GATEWAY_REDIS_URL=
+#KILNHAND_FLOWER_REDIS_URL=
 # user and password of Flower; required
 #FLOWER_BASIC_AUTH=<user>:<password>"""
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.allowed_addresses import AllowedAddress, read_allowed
+from config.file_days import FileDays, read_file_days
 from config.weak_secrets import weakness
 
 DUPLICATE_USD = 0.01
@@ -101,10 +102,26 @@ class StoreSettings(BaseSettings):
         2048, gt=0, description="largest file from a provider, and largest weights or archive for a provider, in MB"
     )
     max_megapixels: int = Field(120, gt=0, description="largest picture that is decoded, in megapixels")
+    files_days: str = Field(
+        "",
+        description="how long finished files are kept, in days, with other days for tenants and labels: "
+        "30,tenant:acme=7,label:draft=1; for ever if it is empty. `kilnhand files prune` deletes them",
+    )
     decode_memory_mb: int = Field(
         512, ge=256, description="memory of one process to decode large pictures, videos and sounds, in MB"
     )
     url_days: float = Field(7, gt=0, le=365, description="how long a file's URL works, in days")
+
+    @property
+    def file_days(self) -> FileDays:
+        """How long files are kept."""
+        return read_file_days(self.files_days)
+
+    @field_validator("files_days")
+    @classmethod
+    def _is_readable(cls, text: str) -> str:
+        read_file_days(text)
+        return text
 
     @field_validator("store_url")
     @classmethod

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,8 +28,9 @@ def _server_binary() -> str:
 class RedisServer:
     """A Redis server process on a free port, which a test may stop and start again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+        """`options` are more arguments of the server. With users, nobody without a password is answered."""
+        self.folder, self.port, self.options = folder, free_port(), options
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,7 +48,7 @@ class RedisServer:
             "0",
         ]  # a replica begins at once
         with (self.folder / "redis.log").open("ab") as log:
-            self.process = subprocess.Popen([_server_binary(), *options, *quiet], stdout=log, stderr=log)
+            self.process = subprocess.Popen([_server_binary(), *options, *quiet, *self.options], stdout=log, stderr=log)
         wait_until(self._answers, "Redis answers")
 
     def stop(self) -> None:
@@ -60,6 +61,8 @@ class RedisServer:
         with redis.Redis(port=self.port) as client:
             try:
                 return bool(client.ping())
+            except redis.AuthenticationError:
+                return True
             except redis.ConnectionError:
                 return False
 

@@ -9,8 +9,10 @@ They read the ledger, so a job is known as soon as `delay()` has returned. All f
 any thread. A row that cannot be read raises `UnreadableRowError`.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +22,7 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from worker.edge.sending import producer
 from worker.errors import InternalError, UnknownJobError
+from worker.jobs.file_keys import OURS, BadKeyError, checked, is_of_tenant
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus, cancel_noted, status_of
 from worker.net.away import is_away, problem_of
@@ -67,6 +70,25 @@ def result(job_id: str, *, tenant: str | None = None) -> dict[str, Any] | None:
     with _as_operational_error():
         job = _job(job_id, tenant)
         return dict(job.result) if job is not None and job.result is not None else None
+
+
+def url(key: str, days: float | None = None, *, tenant: str | None = None) -> str:
+    """A new URL of a stored file, by the `key` in a result: for `KILNHAND_URL_DAYS`, or for so many days.
+
+    With a folder store it needs `KILNHAND_PUBLIC_URL` and `KILNHAND_SECRET` as the workers have them, with a bucket its
+    credentials. Nobody looks whether the file still exists. Raises `BadKeyError` for anything but the key of a job's
+    file, and with a `tenant` `UnknownJobError` for a file of another one or of none.
+    """
+    from worker.files.store import open_urls  # obstore starts threads, so not before a web server forks
+
+    settings = Settings()
+    if not checked(key).startswith(OURS):
+        raise BadKeyError(f"not the key of a job's file: {key[:100]!r}")
+    if tenant is not None and not is_of_tenant(key, tenant):
+        raise UnknownJobError(f"this tenant has no file {key[:100]!r}")
+    seconds = (settings.store.url_days if days is None else days) * 86400
+    with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop that runs
+        return thread.submit(asyncio.run, open_urls(settings.store, settings.gateway).url(key, seconds)).result()
 
 
 def _job(job_id: str, tenant: str | None = None) -> Job | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.commands import dead
+from worker.cli.commands import dead, files
 from worker.cli.errors import CliError
 from worker.cli.options import AsJson, JobId
 
@@ -110,6 +110,7 @@ def why(job_id: JobId, json: AsJson = False) -> None:
 
 
 app.add_typer(dead.app, name="dead")
+app.add_typer(files.app, name="files")
 
 
 @app.command()

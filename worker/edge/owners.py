@@ -1,14 +1,19 @@
-"""Refuses a job that names a file of another tenant, before anything is sent and where the job is accepted.
+"""Whose files are whose: the folder of a new job's files, and the refusal of a job that names another tenant's.
+
+A job is refused before anything is sent, and where it is accepted.
 
 `worker.files.input_refs` checks again where the file is read; a URL that a provider fetches is checked only here.
 """
 
 from functools import cache
+from uuid import uuid4
 
-from config.settings import GatewaySettings
+from config.file_days import FileDays
+from config.settings import GatewaySettings, StoreSettings
 from worker.jobs.file_arguments import file_arguments, leaves
+from worker.jobs.file_keys import new_folder
 from worker.jobs.file_owners import FileOwners
-from worker.jobs.job import Step
+from worker.jobs.job import Options, Step
 
 
 def owner_problems(step: Step, tenant: str | None) -> list[tuple[str, str]]:
@@ -18,6 +23,16 @@ def owner_problems(step: Step, tenant: str | None) -> list[tuple[str, str]]:
     files += [(path, text) for path, text in leaves(step.extra, "extra") if owners.key_in(text)]
     found = ((path, owners.problem(ref, tenant)) for path, ref in files)
     return [(path, problem) for path, problem in found if problem]
+
+
+def folder_for(options: Options) -> str:
+    """The folder of a new job's files, as its row keeps it."""
+    return new_folder(_file_days().of(options.tenant, options.labels), uuid4().hex)
+
+
+@cache
+def _file_days() -> FileDays:
+    return StoreSettings().file_days
 
 
 @cache

@@ -1,7 +1,17 @@
 """What a store promises: bytes under a key, whole or not at all."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class StoredEntry:
+    """A file in a list of the store. `modified_at`: seconds since the epoch, by the store's clock."""
+
+    key: str
+    bytes: int
+    modified_at: float
 
 
 class Store(Protocol):
@@ -18,6 +28,9 @@ class Store(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove `key`; no effect when there is none."""
+
+    def entries(self, prefix: str) -> AsyncIterator[StoredEntry]:
+        """All files whose keys begin with a folder's prefix, in any order."""
 
     async def url(self, key: str, seconds: float) -> str:
         """A URL that works without a login for this many seconds (S3 and GCS: a week at most)."""

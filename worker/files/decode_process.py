@@ -26,7 +26,8 @@ def main(asked: dict[str, Any]) -> None:
     """Decode, and print the result."""
     os.nice(NICE)
     most_bytes = asked["most_bytes"] + BASE_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+    if sys.platform == "linux":  # macOS refuses a limit of the address space
+        resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 5))
     limit_pixels(asked["most_pixels"])
     given = asked["found"]

@@ -5,6 +5,7 @@ is over, one file is refused, and the worker goes on.
 """
 
 import asyncio
+import io
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import signal
 import sys
 import tempfile
 from dataclasses import asdict, replace
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from worker.errors import BrokenPieceError, ServiceUnavailableError
 from worker.files.file_info import FileInfo
@@ -33,36 +34,38 @@ async def decode_in_process(
         "may_be_black": may_be_black,
         "most_bytes": most_bytes,
     }
-    with tempfile.TemporaryFile() as copy:
-        number = await asyncio.to_thread(_descriptor, file, copy)
-        returncode, output = await _run(json.dumps({**asked, "file": number}), number)
+    on_disk = await asyncio.to_thread(_on_disk, file)
+    try:
+        returncode, output = await _run(json.dumps({**asked, "file": on_disk.fileno()}), on_disk.fileno())
+    finally:
+        if on_disk is not file:
+            on_disk.close()
     return _read(found, returncode, output)
 
 
-def _descriptor(file: BinaryIO, copy: BinaryIO) -> int:
-    """The number of an open file with these bytes: of the file itself, or of its copy if it is in memory only."""
+def _on_disk(file: BinaryIO) -> BinaryIO:
+    """The file itself, or a copy of one that is in memory only. A spool is written to the disk by this."""
     with as_disk_error():
         try:
-            return file.fileno()  # a small spool is written to the disk by this
-        except OSError:
+            file.fileno()
+        except io.UnsupportedOperation:
             file.seek(0)
-            shutil.copyfileobj(file, copy)
-            copy.flush()
-            return copy.fileno()
+            copy = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  # the caller closes it
+            try:
+                shutil.copyfileobj(file, copy)
+                copy.flush()
+            except OSError:
+                copy.close()
+                raise
+            return copy
+    return file
 
 
 async def _run(asked: str, number: int) -> tuple[int, bytes]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "worker.files.decode_process",
-        asked,
-        pass_fds=[number],
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"},
-    )
+    try:
+        process = await _start(asked, number)
+    except OSError as error:  # no memory or no process for it now
+        raise ServiceUnavailableError(f"no decoder could be started: {error.strerror}", kind="decoder") from error
     try:
         async with asyncio.timeout(DECODE_S):
             output, _ = await process.communicate()
@@ -73,6 +76,19 @@ async def _run(asked: str, number: int) -> tuple[int, bytes]:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def _start(asked: str, number: int) -> asyncio.subprocess.Process:
+    nothing, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
+    search_path = os.pathsep.join(filter(None, sys.path))
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "worker.files.decode_process", asked),
+        pass_fds=[number],
+        stdin=nothing,
+        stdout=pipe,
+        stderr=nothing,
+        env={"PYTHONPATH": search_path, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
 
 
 def _read(found: FoundFile, returncode: int, output: bytes) -> FileInfo:

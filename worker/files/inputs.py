@@ -35,6 +35,7 @@ from worker.net.public import AddressPolicy
 T = TypeVar("T")
 Upload = Callable[[Media], Awaitable[str]]  # uploads a file to the provider and returns its URL there
 UploadLarge = Callable[[Path], Awaitable[str]]  # the same of a file on this disk
+MOST_MEGAPIXELS = 64  # of a picture that goes with a call; providers scale larger ones down, or refuse them
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class InputFiles:
     ) -> None:
         self._client, self._store, self._verifier, self._own, self._policy = client, store, verifier, own, policy
         self._limits = limits or InputLimits()
-        self._slots = SharedSlots(self._limits.concurrent)
+        self._slots, self._fitting = SharedSlots(self._limits.concurrent), asyncio.Semaphore(1)
         self._large_slots = SharedSlots(self._limits.large_concurrent, patience_s=self._limits.large_s)
         self._large_jobs: Counter[str | None] = Counter()
 
@@ -148,14 +149,14 @@ class InputFiles:
             with Landing(found.label, self._limits.large_bytes, self._limits.folder) as landing:
                 until = asyncio.get_running_loop().time() + self._limits.large_s
                 await self._fill(_Wanted(ref, found, tenant), landing.spool, _Budget(self._limits.large_bytes), until)
-                ending = await self._ending_of(found, landing.spool)
+                ending = await self._ending_of(found, landing.spool, tenant)
                 return await upload(landing.named(f"{kind}.{ending}"))
 
-    async def _ending_of(self, found: FoundFile, spool: Spool) -> str:
+    async def _ending_of(self, found: FoundFile, spool: Spool, tenant: str | None) -> str:
         """The file's format, from its bytes, as the ending of a name."""
         with _as_refusal(found.label):
             if found.piece.kind != "file":
-                return (await self._verifier.check(found, spool.file)).form.ending
+                return (await self._verifier.check(found, spool.file, tenant=tenant)).form.ending
             head = spool.file.read(HEAD_BYTES)
             if not is_archive(head):
                 raise DefectError(f"promised an archive (zip, tar.gz), got {describe(head, '')}", "wrong_type")
@@ -164,7 +165,9 @@ class InputFiles:
     async def _bring(
         self, labels: Mapping[str, str], most_bytes: int, kind: Kind, fit: ImageLimits | None, tenant: str | None
     ) -> dict[str, Media]:
-        wanted = [_Wanted(ref, FoundFile(Piece(label, kind, label), 0, ""), tenant) for ref, label in labels.items()]
+        most = MOST_MEGAPIXELS if kind == "image" else None
+        pieces = {ref: Piece(label, kind, label, most_megapixels=most) for ref, label in labels.items()}
+        wanted = [_Wanted(ref, FoundFile(piece, 0, ""), tenant) for ref, piece in pieces.items()]
         budget = _Budget(most_bytes)
         with ExitStack() as stack:
             spools = [(each, stack.enter_context(self._spool(each, budget))) for each in wanted]
@@ -210,10 +213,11 @@ class InputFiles:
             if kind == "file" and is_archive(spool.file.read(HEAD_BYTES)):
                 contents = await asyncio.to_thread(see_archive, spool.file, self._limits.archive)
                 return check_file(Media(await asyncio.to_thread(spool.file.read), contents.form.content_type), fit)
-            seen = await self._verifier.check(wanted.found, spool.file, may_be_black=True)
+            seen = await self._verifier.check(wanted.found, spool.file, may_be_black=True, tenant=wanted.tenant)
             data = await asyncio.to_thread(spool.file.read)
             if fit and kind == "image":
-                return await asyncio.to_thread(fit_image, data, seen, fit)
+                async with self._fitting:  # a large picture takes up to 500 MB
+                    return await asyncio.to_thread(fit_image, data, seen, fit)
             return check_file(Media(data, seen.form.content_type), fit)
 
 

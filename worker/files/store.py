@@ -20,7 +20,7 @@ from obstore.store import GCSStore, LocalStore, MemoryStore, S3Store
 
 from config.settings import GatewaySettings, StoreSettings
 from worker.errors import ServiceUnavailableError
-from worker.files.base import Store
+from worker.files.base import Store, StoredEntry
 from worker.files.signing import require_secret, sign
 from worker.jobs.file_keys import checked
 
@@ -93,6 +93,13 @@ class ObjectStore:
         except FileNotFoundError:
             return
 
+    async def entries(self, prefix: str) -> AsyncIterator[StoredEntry]:
+        """All files under a prefix."""
+        with _as_our_errors():
+            async for page in obstore.list(self._objects, prefix.rstrip("/")):
+                for each in page:
+                    yield StoredEntry(each["path"], each["size"], each["last_modified"].timestamp())
+
     async def url(self, key: str, seconds: float) -> str:
         """A URL that works without a login for so long."""
         return await self._urls.url(checked(key), seconds)
@@ -114,16 +121,27 @@ def folder_of(store: StoreSettings) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
+def open_urls(store: StoreSettings, gateway: GatewaySettings, clock: Callable[[], float] = time.time) -> Urls:
+    """Only what makes URLs: it needs no folder on this machine. Without a secret: `SecretMissingError`."""
+    if folder_of(store) is not None:
+        return GatewayUrls(require_secret(gateway), gateway.public_url, clock)
+    return PresignedUrls(_open_bucket(store))
+
+
 def open_store(store: StoreSettings, gateway: GatewaySettings, clock: Callable[[], float] = time.time) -> Store:
     """The store that the settings name. A folder is made when missing; without a secret: `SecretMissingError`."""
     folder = folder_of(store)
     if folder is not None:
-        urls = GatewayUrls(require_secret(gateway), gateway.public_url, clock)
+        urls = open_urls(store, gateway, clock)
         return ObjectStore(LocalStore(folder, mkdir=True), urls)
+    objects = _open_bucket(store)
+    return ObjectStore(objects, PresignedUrls(objects))
+
+
+def _open_bucket(store: StoreSettings) -> S3Store | GCSStore:
     backend = S3Store if store.store_url.startswith("s3://") else GCSStore
     # no client_options: giving any makes obstore ignore the environment's (AWS_ALLOW_HTTP)
-    objects = backend.from_url(store.store_url, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)})
-    return ObjectStore(objects, PresignedUrls(objects))
+    return backend.from_url(store.store_url, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)})
 
 
 @contextmanager

@@ -24,7 +24,8 @@ from worker.gateway.signature import WebhookSignature
 from worker.gateway.webhook_signals import WebhookBody, WebhookKind, record_webhook
 from worker.health.metrics import Metrics
 from worker.ledger.base import Ledger, UnreadableRowError
-from worker.net.answer_json import read_json
+from worker.net.answer import LARGE_BYTES
+from worker.net.answer_json import AnswerTooLargeError, clean_json, read_json
 from worker.net.webhook_url import attempt_of
 
 log = structlog.get_logger(__name__)
@@ -107,7 +108,8 @@ class WebhookReceiver:
         body = await _read_body(request)
         if not await self._is_genuine(signed, body):
             raise _RefusedError(WebhookKind.FORGED)
-        parsed = _parse_body(signed, body)
+        is_large = len(body) >= LARGE_BYTES
+        parsed = await asyncio.to_thread(_parse_body, signed, body) if is_large else _parse_body(signed, body)
         async with asyncio.timeout(_LEDGER_S):
             return await record_webhook(self.ledger, job_id, attempt, parsed, self.clock())
 
@@ -147,8 +149,9 @@ async def _read_body(request: Request) -> bytes:
 def _parse_body(signed: WebhookSignature, body: bytes) -> WebhookBody:
     """The parsed body. Its request id must be the one in the signed header."""
     try:
-        parsed = WebhookBody.model_validate(read_json(body.decode()))
-    except ValueError as error:
+        body.decode()  # JSON in another encoding than UTF-8 is not fal's
+        parsed = WebhookBody.model_validate(read_json(clean_json(body)))
+    except (ValueError, AnswerTooLargeError) as error:
         raise _RefusedError(WebhookKind.MALFORMED) from error
     if parsed.request_id != signed.request_id:
         raise _RefusedError(WebhookKind.MISMATCH)

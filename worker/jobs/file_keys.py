@@ -1,6 +1,7 @@
 """The keys of our own files: how they are made, which are valid, and whose file a key names.
 
-`jobs/t-{tenant}/{random}/{name}-{n}.{ending}`; without a tenant, `jobs/{random}/{name}-{n}.{ending}`. Versions before
+`jobs/d{days}/t-{tenant}/{random}/{name}-{n}.{ending}`, without the days if the file is kept for ever, and without the
+tenant if there is none. The days come first, so that a bucket's rule can name them for all tenants. Versions before
 used the job's id in place of the tenant and the random part. A job id is no secret, and may be used again when its row
 is forgotten: an old URL would then show another job's file.
 """
@@ -12,8 +13,10 @@ from worker.errors import KilnhandError
 from worker.jobs.job import Job
 
 OURS = "jobs/"  # the prefix of every key of a job's file
+OUTCOMES = "outcomes/"
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _KEY_LENGTH = 512
+_DAYS = re.compile(r"d([1-9]\d{0,3})")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -41,7 +44,14 @@ def job_folder(job: Job) -> str:
     The random part is on the row from its acceptance on. A row that a version before has written lacks it; then the
     hash of id and creation time is used, which is no other job's either.
     """
-    return in_tenant(job.options.tenant, job.folder or _birth(job))
+    days, _, own = job.folder.rpartition("/")
+    folder = in_tenant(job.options.tenant, own or _birth(job))
+    return f"{days}/{folder}" if days else folder
+
+
+def new_folder(days: int | None, random: str) -> str:
+    """What a row keeps of its folder: how many days its files are kept, and the random part."""
+    return f"d{days}/{random}" if days else random
 
 
 def in_tenant(tenant: str | None, folder: str) -> str:
@@ -56,8 +66,17 @@ def tenant_folder(tenant: str) -> str:
 
 def owner_of(key: str) -> str | None:
     """The folder of the tenant that a file belongs to; None for a file of no tenant."""
+    parts = key.split("/")[1:]
+    if days_of(key):
+        parts = parts[1:]
+    return parts[0] if len(parts) > 2 else None
+
+
+def days_of(key: str) -> int | None:
+    """How many days a file is kept, by its key; None if the key does not say it."""
     parts = key.split("/")
-    return parts[1] if len(parts) > 3 else None
+    found = _DAYS.fullmatch(parts[1]) if len(parts) > 3 else None
+    return int(found[1]) if found else None
 
 
 def is_of_tenant(key: str, tenant: str | None) -> bool:
@@ -67,7 +86,7 @@ def is_of_tenant(key: str, tenant: str | None) -> bool:
 
 def outcome_key(job: Job) -> str:
     """The key of the last attempt's outcome while the ledger is away. Nobody gets a URL of it."""
-    return checked(f"outcomes/{_birth(job)}/{job.attempts[-1].number}.json")
+    return checked(f"{OUTCOMES}{_birth(job)}/{job.attempts[-1].number}.json")
 
 
 def _birth(job: Job) -> str:

@@ -11,19 +11,16 @@ from typing import cast
 
 import httpx
 
-from worker.net.answer_json import clean_json
+from worker.net.answer_json import AnswerTooLargeError, clean_json
 from worker.net.pace import Pace, TooSlowError
 
 MB = 1_000_000
 ANSWER_BYTES = 4 * MB  # of an answer that is text and URLs
 ENCODINGS = "gzip, deflate"  # what may be asked for
+LARGE_BYTES = 1 << 18  # a smaller body is parsed within milliseconds
 _STEP_BYTES = 1 << 20
 _OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 _AUTO = 32 + zlib.MAX_WBITS  # gzip or zlib, by its first bytes
-
-
-class AnswerTooLargeError(Exception):
-    """An answer has more bytes than it may have."""
 
 
 class AnswerEncodingError(Exception):
@@ -63,9 +60,14 @@ async def whole_response(
     return httpx.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
 
 
-def with_clean_json(response: httpx.Response) -> httpx.Response:
-    """The same whole response, with harmless JSON (`answer_json`) if its JSON is odd."""
-    content = clean_json(response.content)
+async def harmless(body: bytes) -> bytes:
+    """See `clean_json`. A large body is parsed in a thread."""
+    return clean_json(body) if len(body) < LARGE_BYTES else await asyncio.to_thread(clean_json, body)
+
+
+async def with_clean_json(response: httpx.Response) -> httpx.Response:
+    """The same whole response, with harmless JSON if its JSON is odd. Raises `AnswerTooLargeError`."""
+    content = await harmless(response.content)
     if content is response.content:
         return response
     headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_BODY]

@@ -3,6 +3,8 @@
 JSON can say what a row, Celery's result or Redis cannot hold: half a surrogate pair, NaN, a number that is too large,
 or so many levels that nothing writes it again (pydantic stops at about 255). Each becomes what is nearest: a question
 mark, null, or null below `MOST_LEVELS`.
+
+The number of values has a limit, too: 4 MB of `[],[],` take five seconds and 100 MB when they are parsed.
 """
 
 import json
@@ -11,13 +13,23 @@ import re
 from typing import Any
 
 MOST_LEVELS = 64
+MOST_VALUES = 200_000  # of an answer: the timed words of several hours of speech
 _LONGEST_INT = 40  # digits
 # Half a surrogate pair, a constant that is no JSON, a number that may be infinite or too long.
 _ODD = re.compile(rb"\\u[dD][89a-fA-F]|NaN|Infinity|[eE]\+?\d{3}|\d{41}")
 
 
+class AnswerTooLargeError(Exception):
+    """An answer has more bytes or values than it may have."""
+
+
 def clean_json(body: bytes) -> bytes:
-    """The same JSON, or harmless JSON in its place. A body that is no JSON is returned unchanged."""
+    """The same JSON, or harmless JSON in its place. A body that is no JSON is returned unchanged.
+
+    Raises `AnswerTooLargeError` for too many values. Blocking for up to half a second.
+    """
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES:
+        raise AnswerTooLargeError(f"an answer of more than {MOST_VALUES} values")
     if not _ODD.search(body) and body.count(b"[") + body.count(b"{") <= MOST_LEVELS:
         return body
     try:

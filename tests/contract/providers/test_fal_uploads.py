@@ -98,3 +98,21 @@ async def test_an_upload_with_a_bad_key_is_an_authentication_error(twin: Twin, l
     with pytest.raises(AuthenticationError):
         await fal.upload(large)
     await fal.aclose()
+
+
+async def test_an_answer_to_an_upload_is_read_no_further_than_its_cap(fal: Fal, twin: Twin, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
+    twin.script(call="upload", what="http", status=200, body={"access_url": "x" * 5_000_000}, times=-1)
+    with pytest.raises(ServiceUnavailableError, match="could not be uploaded"):
+        await fal.upload(tmp_path / "a.zip")
+
+
+async def test_uploads_and_their_token_use_the_providers_transport(
+    fal: Fal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("httpx's own transport, which follows the environment's proxies")
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", never)
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
+    assert await fal.upload(tmp_path / "a.zip")

@@ -14,7 +14,7 @@ NEWER: Mapping[str, str] = {
     "key spare": "The rows beyond their tenant's share. Each is also due a minute later: there the version before claims "
     "it. A row that it has claimed is removed from here when this version sees it.",
     "key bad": "The rows that were set aside. It has an expiry; the version before never reads it.",
-    "Job.folder": "The random part of the keys of the job's files. Without it the hash of id and creation time is used: a file "
+    "Job.folder": "The random part of the keys of the job's files, after the days that they are kept. Without it the hash of id and creation time is used: a file "
     "may be stored twice, and both copies are under the job's tenant.",
     "Options.duplicates": "Whether a lost submission is made again. The version before makes it again once, whatever the "
     "option says. After it has written the row, this version decides by the price, as for a job without the option.",

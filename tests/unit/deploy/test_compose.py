@@ -18,6 +18,11 @@ from tests.unit.deploy.compose_file import NEEDED, ROOT, TEXT, Refused, environm
 SCHEMA = json.loads((Path(__file__).parent / "compose_spec.json").read_text(encoding="utf-8"))
 SETTINGS = {variable(group, name) for group in GROUPS for name in group.model_fields}
 COMPOSE_ONLY = {
+    "KILNHAND_WORKER_PASSWORD",
+    "KILNHAND_GATEWAY_PASSWORD",
+    "KILNHAND_GATEWAY_REDIS_URL",
+    "KILNHAND_FLOWER_PASSWORD",
+    "KILNHAND_FLOWER_REDIS_URL",
     "KILNHAND_WORKERS",
     "KILNHAND_GATEWAY_PUBLISH",
     "KILNHAND_WORKER_MEMORY",
@@ -118,7 +123,7 @@ def test_replicas_are_a_variable(services: dict[str, Any]) -> None:
 def test_worker_and_gateway_share_the_folder_of_files_and_its_secret(services: dict[str, Any]) -> None:
     worker, gateway = environment(services["worker"]), environment(services["gateway"])
 
-    for name in ("KILNHAND_SECRET", "KILNHAND_STORE_URL", "KILNHAND_REDIS_URL"):
+    for name in ("KILNHAND_SECRET", "KILNHAND_STORE_URL"):
         assert worker[name] == gateway[name] != ""
     folder = str(worker["KILNHAND_STORE_URL"]).removeprefix("file://")
     assert f"files:{folder}" in services["worker"]["volumes"]

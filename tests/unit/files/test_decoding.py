@@ -6,6 +6,7 @@ import struct
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,3 +150,23 @@ async def test_weights_with_a_large_header_are_parsed_in_a_process(verifier: Ver
     header = b'{"a": ' + b"[" * (2 << 20)
     content = struct.pack("<Q", len(header)) + header
     assert "header that is not valid" in (await refusal(verifier, content, kind="weights")).message
+
+
+async def test_a_decoder_that_cannot_be_started_is_a_passing_error(
+    verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none_left(*_: Any, **__: Any) -> Any:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", none_left)
+    with pytest.raises(ServiceUnavailableError, match="no decoder"):
+        await verifier.check(found(), io.BytesIO(LARGE))
+
+
+async def test_a_full_temporary_folder_is_a_passing_error_here_too(
+    verifier: Verifier, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ServiceUnavailableError) as caught:
+        await verifier.check(found(), io.BytesIO(LARGE))
+    assert caught.value.kind == "disk"

@@ -8,11 +8,12 @@ import pytest
 
 from tests.integration.foreign.bombs import _zip
 from tests.unit.files.conftest import JPEG, NOW, PNG, ROOT, Make
-from tests.unit.files.files import noise, picture, video
+from tests.unit.files.files import bomb, noise, picture, video
 from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.files.fit import ImageLimits
 from worker.files.input_refs import may_be_handed_on
 from worker.files.media import Media
+from worker.files.verify import VerifyLimits
 from worker.net.public import AddressPolicy
 
 
@@ -203,3 +204,10 @@ async def test_a_file_of_another_tenant_is_not_read_by_key_or_by_url(bench: Make
         assert (await one.bring(ref, tenant="acme"))[0].data == PNG
         for tenant in ("other", None):
             assert (await one.refusal(ref, tenant=tenant)).kind == "tenant"
+
+
+async def test_a_picture_with_too_many_pixels_for_a_call_is_refused_before_it_is_decoded(bench: Make) -> None:
+    one = bench(bomb(9000, 9000))
+    one.verifier._limits = VerifyLimits(120_000_000)
+    error = await one.refusal("https://x/bomb.png")
+    assert (error.kind, "64 megapixels" in error.message) == ("too_many_pixels", True)

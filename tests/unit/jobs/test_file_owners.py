@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.edge.owners import owner_problems
@@ -15,6 +15,7 @@ from worker.jobs.file_keys import (
     is_of_tenant,
     job_folder,
     key_of,
+    new_folder,
     outcome_key,
     owner_of,
     tenant_folder,
@@ -37,6 +38,13 @@ def test_a_key_is_under_its_tenant_with_a_random_part_and_without_the_jobs_id() 
     assert JOB.id not in _key(JOB)
 
 
+def test_the_days_of_a_file_come_before_its_tenant() -> None:
+    kept = replace(JOB, folder=new_folder(7, "5b0f"))
+    assert _key(kept) == "jobs/d7/5b0f/images-0.png"
+    assert _key(replace(kept, options=Options(tenant="acme"))) == "jobs/d7/t-acme/5b0f/images-0.png"
+    assert new_folder(None, "5b0f") == "5b0f"
+
+
 def test_a_second_fetch_replaces_the_first() -> None:
     assert _key(JOB) == _key(replace(JOB, attempts=(Attempt(1, "fal", "e", 0.0),)))
 
@@ -49,6 +57,7 @@ def test_an_id_that_is_used_again_never_has_the_keys_of_the_job_before() -> None
     assert outcome_key(replace(JOB, attempts=attempts)) != outcome_key(replace(again, attempts=attempts))
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=200), st.text(min_size=1, max_size=200))
 def test_any_tenant_has_a_safe_folder_of_its_own(one: str, other: str) -> None:
     first = key_of(in_tenant(one, "5b0f"), "images", 0, "png")
@@ -71,6 +80,11 @@ def test_any_job_without_a_tenant_has_a_folder_of_no_tenant() -> None:
 @pytest.mark.parametrize(
     ("ref", "tenant", "may"),
     [
+        ("jobs/d7/t-acme/5b0f/images-0.png", "acme", True),
+        ("jobs/d7/t-acme/5b0f/images-0.png", "other", False),
+        ("jobs/d7/t-acme/5b0f/images-0.png", None, False),
+        ("jobs/d7/5b0f/images-0.png", None, True),
+        ("jobs/d7/5b0f/images-0.png", "d7", False),
         (ACME, "acme", True),
         (ACME, "other", False),
         (ACME, None, False),

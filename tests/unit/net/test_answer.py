@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
-from worker.net.answer import AnswerEncodingError, AnswerTooLargeError, read_answer
-from worker.net.answer_json import clean_json, read_json
+from worker.net.answer import AnswerEncodingError, read_answer
+from worker.net.answer_json import AnswerTooLargeError, clean_json, read_json
 
 
 async def chunks(body: bytes, size: int = 1000) -> AsyncIterator[bytes]:
@@ -101,3 +101,8 @@ def test_other_bodies_stay_as_they_are(body: bytes) -> None:
 def test_levels_beyond_all_reason_are_no_json() -> None:
     with pytest.raises(ValueError, match="levels"):
         read_json(b"[" * 100_000)
+
+
+def test_an_answer_of_a_million_values_is_not_parsed() -> None:
+    with pytest.raises(AnswerTooLargeError, match="values"):
+        clean_json(b'{"a": [' + b"[]," * 1_000_000 + b"0]}")

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.settings import AnthropicSettings
-from worker.errors import BrokenPieceError, RequestRefusedError, SubmitUnknownError
+from worker.errors import BrokenPieceError, RequestRefusedError, ServiceUnavailableError, SubmitUnknownError
 from worker.jobs.job import Job, Options, Stage, Step, dump_job, load_job
 from worker.providers.anthropic.guard import AnthropicGuard
 from worker.providers.anthropic.provider import Anthropic, open_anthropic
@@ -90,3 +90,14 @@ async def test_a_call_that_cannot_be_written_says_that_nothing_was_sent() -> Non
     with pytest.raises(RequestRefusedError, match="nothing was sent"):
         await provider.submit(Call("j", "m", {"prompt": "\ud800"}))
     assert sent == []
+
+
+async def test_a_header_that_cannot_be_sent_says_that_nothing_was_sent() -> None:
+    settings = AnthropicSettings(anthropic_api_key=SecretStr("key"), _env_file=None)  # type: ignore[call-arg]
+    provider = await open_anthropic(settings.model_copy(update={"anthropic_base_url": "http://127.0.0.1:9"}))
+    for key in ("secret\n", "secr\u00e9t"):
+        provider._client.api_key = key
+        with pytest.raises((ServiceUnavailableError, RequestRefusedError), match="nothing was sent") as caught:
+            await provider.submit(CALL)
+        assert "secr" not in caught.value.message
+    await provider.aclose()

@@ -25,6 +25,7 @@ from worker.net.http import open_transport
 from worker.net.pace import Pace
 from worker.providers.base import Call, CancelResult, Ended, Reply, RunFailure
 from worker.providers.fal import guard
+from worker.providers.fal.billing_events import _read_events
 from worker.providers.fal.provider import Fal, open_fal
 
 ENDPOINT = "fal-ai/flux/schnell"
@@ -226,3 +227,15 @@ def test_a_line_end_after_the_key_is_no_part_of_it(tmp_path: Any, monkeypatch: p
     monkeypatch.setenv("FAL_KEY", "id:se\ncret")
     why = fal_disabled_why(SETTINGS)
     assert why and "FAL_KEY" in why and "cret" not in why
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf", -5, "-1e999"])
+def test_amounts_of_a_bill_that_cannot_be_are_no_amounts(odd: Any) -> None:
+    item = {"request_id": "r", "endpoint_id": "e", "timestamp": "2026-11-28T18:00:00Z", "output_units": odd}
+    (event,) = _read_events({"billing_events": [{**item, "cost_estimate_nano_usd": odd, "cost_total": odd}]})
+    assert (event.units, event.usd) == (None, None)
+
+
+async def test_an_answer_with_too_many_values_is_too_large() -> None:
+    outcome = await (await opened(b'{"a": [' + b"[]," * 500_000 + b"0]}")).result(ENDPOINT, TICKET)
+    assert isinstance(outcome, RunFailure) and outcome.error.kind == "too_large"

@@ -10,8 +10,7 @@ from typing import cast
 
 import httpx2
 
-from worker.net.answer import ENCODINGS, read_answer
-from worker.net.answer_json import clean_json
+from worker.net.answer import ENCODINGS, harmless, read_answer
 
 _OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
@@ -40,7 +39,7 @@ class AnthropicGuard(httpx2.AsyncBaseTransport):
         response = await self._inner.handle_async_request(request)
         try:
             stream = cast(AsyncIterable[bytes], response.stream)
-            body = clean_json(await read_answer(stream, response.headers.get("content-encoding")))
+            body = await harmless(await read_answer(stream, response.headers.get("content-encoding")))
         finally:
             await response.aclose()
         headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_BODY]

@@ -37,6 +37,7 @@ BASE_URL = "https://api.anthropic.com"  # set, so that no variable of the SDK se
 TWIN_KEY = "twin"  # the twin accepts any key
 CONNECT_S = 10.0
 TEXT_MB = 1
+BUILDS = 1  # bodies with pictures that are built at a time
 _JSON = {"Content-Type": "application/json"}
 _NOTHING_SENT = (
     httpx2.ConnectError,
@@ -80,6 +81,7 @@ class Anthropic:
         """`deadline_s` limits a whole call: the client's own timeout starts again with every byte received."""
         self.call_s = deadline_s
         self._client, self._deadline_s = client, deadline_s
+        self._building = asyncio.Semaphore(BUILDS)
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
         """The pictures, their base64, and the body that contains it."""
@@ -90,7 +92,7 @@ class Anthropic:
         sending = Sending()
         current_sending.set(sending)
         try:
-            body = await asyncio.to_thread(body_of, call) if call.files else body_of(call)
+            body = await self._body(call)
             async with asyncio.timeout(self._deadline_s):
                 response = await self._client.post(
                     "/v1/messages", cast_to=httpx2.Response, content=body, options={"headers": _JSON}
@@ -109,6 +111,13 @@ class Anthropic:
             text = f"anthropic: the call cannot be sent ({type(error).__name__}); nothing was sent"
             raise RequestRefusedError(text, provider="anthropic", kind="unsendable") from error
         return answer_of(response.content, as_json=bool(call.arguments.get("schema")))
+
+    async def _body(self, call: Call) -> bytes:
+        """The body of the POST. A picture that is scaled takes up to 256 MB, so few bodies are built at a time."""
+        if not call.files:
+            return body_of(call)
+        async with self._building:
+            return await asyncio.to_thread(body_of, call)
 
     async def upload(self, media: Media | Path) -> str:
         """Not supported: files go inside the call."""

@@ -1,10 +1,11 @@
 """Reads fal's answers: output, billed units, log lines, durations, and the error that a run ended with. Pure."""
 
+import json
+
 import httpx
 from fal_client import FalClientHTTPError
 
 from worker.errors import ExternalServiceError, RequestRefusedError, ServiceUnavailableError
-from worker.net.answer_json import read_json
 from worker.providers.fal.errors import fal_error
 from worker.providers.fal.guard import is_from_fal
 
@@ -50,8 +51,9 @@ def _not_found() -> ExternalServiceError:
 def json_of(response: httpx.Response) -> object:
     """The body, which the guard has made harmless; the beginning of its text if it is no JSON."""
     try:
-        return read_json(response.content)
-    except ValueError:
+        found: object = json.loads(response.content)
+        return found
+    except (ValueError, RecursionError):
         return response.text[:500]
 
 

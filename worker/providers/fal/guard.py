@@ -32,11 +32,11 @@ from worker.net.answer import (
     ENCODINGS,
     MB,
     AnswerEncodingError,
-    AnswerTooLargeError,
     whole_response,
     with_clean_json,
 )
-from worker.net.pace import Pace, TooSlowError
+from worker.net.answer_json import AnswerTooLargeError
+from worker.net.pace import Pace
 from worker.providers.fal.errors import retry_after_s
 
 _FAL_DOMAINS = ("fal.run", "fal.ai", "falrun.com", "fal.media")
@@ -97,7 +97,7 @@ class FalGuard(httpx.AsyncBaseTransport):
         async with asyncio.timeout(self._total_s):
             response = await self._inner.handle_async_request(request)
             response = await whole_response(response, most_bytes, None if request.method == "POST" else ANSWER_PACE)
-        return with_clean_json(response)
+        return await with_clean_json(response)
 
     def _may_get_key(self, url: httpx.URL) -> bool:
         if self._twin is not None:
@@ -123,7 +123,7 @@ def _raise_no_answer(request: httpx.Request, error: Exception) -> NoReturn:
     what = f"fal: no answer to {request.method} ({type(error).__name__})"
     if request.method == "POST" and not isinstance(error, _NOTHING_SENT):
         raise SubmitUnknownError(f"{what}; the job may have been accepted", provider="fal") from error
-    kind = "too_slow" if isinstance(error, TooSlowError) else None
+    kind = "too_slow" if isinstance(error, TimeoutError) else None  # of the whole call, or of its pace
     raise ServiceUnavailableError(what, provider="fal", kind=kind) from error
 
 

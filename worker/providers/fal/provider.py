@@ -51,13 +51,15 @@ from worker.providers.fal.guard import FalGuard, Sending, current_sending, is_fr
 from worker.providers.fal.platform import TWIN_KEY, platform_url
 from worker.providers.fal.request_list import EARLIER_S, find_request
 from worker.providers.fal.tags import ATTEMPT, JOB, job_tag, tag_header
-from worker.providers.fal.upload import upload_file
+from worker.providers.fal.upload import upload_file, use_transport
 
 log = structlog.get_logger(__name__)
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~:-]{1,200}")
 _LONGEST_URL = 2000
+FIND_S = 60.0  # the most for a search of the list
+SEARCHES = 2  # at a time: a page may have 32 MB
 UPLOAD_S = 1800.0  # the most for one file; a smaller file has less
 
 
@@ -77,6 +79,7 @@ async def open_fal(settings: FalSettings, key: FalKey | None, transport: httpx.A
     http = await client._client
     http._transport = FalGuard(transport, settings.fal_base_url, settings.fal_timeout_s)
     http._cookies = NoCookies()
+    await use_transport(client, transport, settings.fal_timeout_s)
     return Fal(client, http, platform_url(settings), settings)
 
 
@@ -99,6 +102,7 @@ class Fal:
     ) -> None:
         self.call_s, self._sends_low = settings.fal_timeout_s, settings.fal_low_priority
         self._client, self._http, self._platform_url = client, http, platform_url
+        self._searching = asyncio.Semaphore(SEARCHES)
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
         """The files that are uploaded; the call and its answer are text and URLs."""
@@ -144,7 +148,11 @@ class Fal:
         switches on: they can show a submission, but never that there is none.
         """
         try:
-            listed = await find_request(self._http, self._platform_url, lost)
+            async with self._searching, asyncio.timeout(FIND_S):
+                listed = await find_request(self._http, self._platform_url, lost)
+        except TimeoutError as error:
+            text = f"fal: its list took more than {FIND_S:g} s"
+            raise ServiceUnavailableError(text, provider="fal", kind="too_slow") from error
         except ExternalServiceError:
             if ticket := await self._billed(lost):
                 return SearchResult(ticket)

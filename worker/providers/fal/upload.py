@@ -4,24 +4,71 @@ The SDK's own `upload_file` reads up to 100 MB into memory. Above that it holds 
 until the garbage collector runs, and leaves the other uploads running when one fails (fal-client 1.0.3). So the SDK
 starts and completes an upload, and this module sends the parts. Measured with 400 MB, including the download from our
 store: 30 MB of memory; with the SDK's parts, two at a time: 170 MB.
+
+The SDK opens clients of its own for uploads and for their token. They get the provider's transport, under a cap for
+answers.
 """
 
 import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import fal_client
 import fal_client.client as sdk
 import httpx
 
+from worker.net.answer import AnswerEncodingError, whole_response
+from worker.net.answer_json import AnswerTooLargeError
 from worker.net.pace import PACE
 from worker.net.repeat import three_attempts
 
 WHOLE_MOST_BYTES = 10 << 20
 AT_ONCE = 2
 PART_S = 300.0  # the most for one part
+ANSWER_BYTES = 1 << 20  # of an answer to an upload
 _CHUNK_BYTES = 1 << 20
+
+
+class UploadTransport(httpx.AsyncBaseTransport):
+    """Another transport, whose answers are read under a cap. Closing it leaves the other one open."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The complete answer."""
+        request.headers["accept-encoding"] = "identity"
+        response = await self._inner.handle_async_request(request)
+        try:
+            return await whole_response(response, ANSWER_BYTES)
+        except (AnswerTooLargeError, AnswerEncodingError) as error:
+            raise httpx.RemoteProtocolError(str(error), request=request) from error
+
+
+async def use_transport(client: fal_client.AsyncClient, transport: httpx.AsyncBaseTransport, timeout_s: float) -> None:
+    """Let the SDK's clients for uploads and for their token use this transport. It has no option for it (1.0.3)."""
+    tokens = await client._token_manager
+
+    @asynccontextmanager
+    async def open_client() -> AsyncIterator[httpx.AsyncClient]:
+        given = UploadTransport(transport)
+        async with httpx.AsyncClient(
+            transport=given, headers={"User-Agent": sdk.USER_AGENT}, timeout=timeout_s
+        ) as http:
+            yield http
+
+    async def refresh_token() -> sdk.CDNToken:
+        async with open_client() as http:
+            response = await http.post(tokens._url, headers=tokens._headers, json={})
+            response.raise_for_status()
+            found = response.json()
+        until = datetime.fromisoformat(found["expires_at"])
+        return sdk.CDNToken(found["token"], found["token_type"], found["base_url"], until)
+
+    client._cdn_client, tokens._refresh_token = open_client, refresh_token  # type: ignore[method-assign]
 
 
 async def upload_file(client: fal_client.AsyncClient, path: Path) -> str:

@@ -23,8 +23,8 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )
-from worker.net.answer import ANSWER_BYTES, ENCODINGS, MB, AnswerEncodingError, AnswerTooLargeError, whole_response
-from worker.net.answer_json import clean_json, read_json
+from worker.net.answer import ANSWER_BYTES, ENCODINGS, MB, AnswerEncodingError, whole_response
+from worker.net.answer_json import AnswerTooLargeError, clean_json, read_json
 from worker.providers.google.errors import google_error
 from worker.providers.google.large_files import LARGE_BYTES, LargeFiles
 
@@ -67,7 +67,10 @@ class GoogleGuard(httpx.AsyncBaseTransport):
                 self._provider, response.status_code, _json(response), response.headers, is_paid=call.is_paid
             )
         call.is_answered = True
-        return await _without_files(request, response, call.large_files)
+        try:
+            return await _without_files(request, response, call.large_files)
+        except AnswerTooLargeError as error:
+            self._raise_too_large(error, call)
 
     async def aclose(self) -> None:
         """Close the inner transport."""
@@ -81,13 +84,16 @@ class GoogleGuard(httpx.AsyncBaseTransport):
         except httpx.LocalProtocolError as error:
             self._raise_unsendable(error)
         except AnswerTooLargeError as error:
-            cls = SubmitUnknownError if call.is_paid else BrokenPieceError
-            raise cls(f"{self._provider}: {error}", provider=self._provider, kind="too_large") from error
+            self._raise_too_large(error, call)
         except (httpx.TransportError, httpx.DecodingError, AnswerEncodingError, TimeoutError) as error:
             self._raise_no_answer(error, call)
 
     def _timeouts(self) -> dict[str, float]:
         return {"connect": CONNECT_S, "pool": CONNECT_S, "read": self._timeout_s, "write": self._timeout_s}
+
+    def _raise_too_large(self, error: AnswerTooLargeError, call: WireCall) -> NoReturn:
+        cls = SubmitUnknownError if call.is_paid else BrokenPieceError
+        raise cls(f"{self._provider}: {error}", provider=self._provider, kind="too_large") from error
 
     def _raise_unsendable(self, error: httpx.LocalProtocolError) -> NoReturn:
         is_key = any(name in str(error).lower() for name in ("authorization", "api-key"))
