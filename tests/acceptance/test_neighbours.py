@@ -1,5 +1,6 @@
 """A user's own tasks in our worker, control commands, callbacks and keys of a backend that has only Celery."""
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery, chain, signature
+from celery import Celery, chain, chord, signature
 
 from tests.acceptance.conftest import Twin
 from tests.conftest import BARE_ROUTES, wait_until
@@ -29,6 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         env = {"PYTHONPATH": str(Path(__file__).parents[2])}
         stack.add("worker-own", command, lambda since: beat.exists() and beat.stat().st_mtime > since, env).wait_ready()
         yield stack
+        gc.collect()  # results that are collected later would look for their Redis in vain
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,7 @@ def shop(home: Stack) -> Iterator[Celery]:
     shop = Celery("shop", broker=home.redis_url, backend=home.redis_url, set_as_current=False)
     shop.conf.update(task_routes=BARE_ROUTES, task_default_queue="shop")
     yield shop
+    gc.collect()
     shop.close()
 
 
@@ -84,7 +87,9 @@ def test_callbacks_without_a_queue_go_to_the_queue_that_their_backend_names(
         )
         job.apply_async()
         shop.send_task(PICTURE, kwargs={"prompt": "x", "num_images": 99}, link_error=notify.clone(), headers=headers)
-        wait_until(lambda queue=queue: client.llen(queue) == 3, f"link, chain and errback wait in {queue}")
+        part = shop.signature(PICTURE, kwargs={"prompt": "x"}).set(headers=headers)
+        chord([part, part.clone()], app=shop)(later.clone())
+        wait_until(lambda queue=queue: client.llen(queue) == 4, f"link, chain, errback and body wait in {queue}")
     assert client.llen("celery") == 0
 
 
@@ -112,13 +117,17 @@ def by_terminate(shop: Celery, job_id: str) -> None:
 
 @pytest.mark.parametrize("end", [by_stamp, by_terminate])
 def test_a_job_is_cancelled_by_every_command_that_ends_tasks(
-    shop: Celery, twin: Twin, end: Callable[[Celery, str], None]
+    shop: Celery, twin: Twin, client: Any, end: Callable[[Celery, str], None]
 ) -> None:
+    client.delete("shop")
     twin.pace(seconds=60)
-    sent = shop.send_task(PICTURE, kwargs={"prompt": "x"}, **stamped(order="8" if end is by_stamp else "9"))
+    follows = {"link_error": signature("shop.notify", app=shop), "headers": {"kilnhand_callbacks": "shop"}}
+    stamps = stamped(order="8" if end is by_stamp else "9")
+    sent = shop.send_task(PICTURE, kwargs={"prompt": "x"}, **follows, **stamps)
     wait_until(lambda: twin.count == 1, "it runs")
     end(shop, sent.id)
     wait_until(lambda: sent.state == "REVOKED", "it is revoked")
+    wait_until(lambda: client.llen("shop") == 1, "its errback goes back to the shop")
     wait_until(lambda: all(run["is_cancelled"] for run in twin.requests()), "its run is cancelled")
     if end is by_stamp:
         later = shop.send_task(PICTURE, kwargs={"prompt": "x"}, **stamped(order="8"))

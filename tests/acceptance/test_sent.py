@@ -1,15 +1,22 @@
 """What a caller may rely on once `delay()` has returned: a lost message is sent again, a key is one job."""
 
+import base64
 import gc
+import io
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from PIL import Image
 
 from tasks.generation import text_to_image
+from tasks.video import image_to_video
 from tests.acceptance.conftest import Twin, point_producer_at
+from tests.conftest import wait_until
+from tests.integration.edge.hostile_messages import OUR_TASK, dumped, message
 from worker import client
 from worker.cli.processes.stack import Stack, run_stack
 from worker.edge.sending import producer
@@ -27,6 +34,44 @@ def test_an_idempotency_key_is_one_job_and_one_submission(twin: Twin) -> None:
     with pytest.raises(KeyReusedError, match=first.id):
         text_to_image.delay(prompt="y", idempotency_key="order 7")
     assert twin.count == 1
+
+
+def test_endings_and_high_jobs_do_not_wait_behind_a_long_queue(stack: Stack, twin: Twin) -> None:
+    """The queue does not grow either: a message that waits is not sent again."""
+    twin.pace(seconds=1)
+    before = text_to_image.delay(prompt="x")
+    wait_until(lambda: twin.count == 1, "it runs")
+    flood = message(OUR_TASK, [[], {"prompt": 5}, {}])  # refused: the cheapest message
+    flood["properties"]["delivery_info"]["routing_key"] = "generation"
+    with redis.Redis.from_url(stack.redis_url) as broker:
+        try:
+            for _ in range(30):
+                broker.lpush("generation", *[dumped(flood)] * 500)
+            last = text_to_image.delay(prompt="x")
+            high = text_to_image.delay(prompt="x", priority="high")
+            assert [each.get(timeout=30)["job_id"] for each in (before, high)] == [before.id, high.id]
+            seen = client.status(last.id)
+            assert seen and seen.stage == "sent" and broker.llen("generation") > 1000
+            own = [raw for raw in broker.lrange("generation", 0, -1) if last.id.encode() in raw]
+            assert len(own) == 1
+        finally:
+            broker.delete("generation")
+            client.cancel(last.id)
+
+
+def test_a_large_request_is_kept_once(stack: Stack, twin: Twin) -> None:
+    """A picture inside a request was in the row three times, and in the result once more."""
+    twin.pace(seconds=0.2)
+    picture = io.BytesIO()
+    Image.frombytes("RGB", (210, 210), os.urandom(210 * 210 * 3)).save(picture, "PNG")
+    uri = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+    sent = image_to_video.delay(prompt="x", image=uri, tenant="acme")
+    assert sent.get(timeout=30)["video"]
+    with redis.Redis.from_url(stack.redis_url) as keys:
+        wait_until(lambda: keys.hget(f"kilnhand:job:{sent.id}", "stage") == b"completed", "it is confirmed")
+        sizes = [keys.memory_usage(key, samples=0) for key in keys.scan_iter("*") if sent.id.encode() in key]
+    assert 170_000 < len(uri) < sum(sizes) < len(uri) + 20_000
+    assert sent.kwargs == {"prompt": "x", "image": f"{uri[:100]}… ({len(uri)} characters)", "tenant": "acme"}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Two installations share one Redis database by `KILNHAND_PREFIX`; neither touches what is the other's."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -45,6 +46,8 @@ def test_their_rows_results_and_queues_are_apart(
         after = set(client.scan_iter("*"))
         assert {key for key in after - before if not key.startswith(PREFIX)} == set()
         assert client.llen(f"{PREFIX}celery") == 1, "the link waits for the backend"
+        del sent
+        gc.collect()
         bare.close()
 
         monkeypatch.delenv("KILNHAND_PREFIX")

@@ -21,7 +21,12 @@ SECRETS = {
     "the fal key": "chaos-key-id:c5b1f2a98d0e4c7b",
     "the secret": "chaos-secret-0123456789abcdef",
 }  # of every stack
-PERMANENT_KEYS = ("_kombu.binding", "kilnhand:due:")  # keys that have no expiry on purpose
+PERMANENT_KEYS = (  # keys that have no expiry on purpose
+    "_kombu.binding",
+    "kilnhand:due:",
+    "kilnhand:ended",
+    "kilnhand:dead_messages_count",
+)
 
 
 def rows_of(client: redis.Redis) -> dict[str, FinalRow]:

@@ -20,10 +20,12 @@ from tests.chaos.recovery import RecoveryWatch
 from tests.chaos.strangers import Strangers
 from tests.chaos.versions import Versions
 from worker.cli.processes.stack import Child, Stack
-from worker.edge.message import ENDINGS
+from worker.edge.message import ENDINGS, HIGH
 
 QUEUES = tuple(
-    f"{name}{ending}" for name in ("generation", "training", "video", "language", "celery") for ending in ("", ENDINGS)
+    f"{name}{ending}"
+    for name in ("generation", "training", "video", "language", "celery")
+    for ending in ("", ENDINGS, HIGH)
 )
 STEAL_FOR_S = 1.0
 LATE_S = 2.0

@@ -27,6 +27,7 @@ def _broker(settings: Settings) -> dict[str, Any]:
             **own_unacked_keys(),
             "unacked_restore_interval": RENEW_S,
             "unacked_restore_throttle": 1,
+            "queue_order_strategy": "worker.edge.queues:SideQueuesFirst",
             "socket_timeout": 30,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,

@@ -19,6 +19,8 @@ from celery import states
 from celery.backends.redis import RedisBackend
 from kombu.utils.encoding import bytes_to_str
 
+from worker.edge.message import shortened
+
 JOB_ENDINGS = (states.SUCCESS, states.FAILURE, states.REVOKED)
 OTHER_ENDINGS = (states.SUCCESS,)
 
@@ -68,6 +70,13 @@ class MonotonicRedisBackend(RedisBackend):
         if not (getattr(request, "chord", None) and group):
             return False
         return self.client.get(self.get_key_for_group(group, ".c")) not in {None, b"done"}
+
+    def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **options: Any) -> dict[str, Any]:
+        """As Celery's. A job's long arguments are cut: the row has its request once."""
+        meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **options)
+        if hasattr(self.app.tasks.get(getattr(request, "task", None)), "job_queue"):
+            meta |= {name: shortened(meta[name]) for name in ("args", "kwargs") if name in meta}
+        return meta
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any

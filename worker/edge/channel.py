@@ -1,19 +1,28 @@
 """Kombu's Redis channel, which goes on after a message that is not even a message.
 
 Kombu 5.7.0 parses a message after it has taken it from its list. One that is not JSON, or has no delivery tag, raises
-in the worker's loop: the worker ends, and the message is gone.
+in the worker's loop: the worker ends, and the message is gone. It ends as well when Redis is full, because it cannot
+note the message that it has taken.
 """
 
+from collections import deque
 from queue import Empty
-from typing import Any
+from time import monotonic
+from typing import Any, ClassVar
 
 import kombu.transport.redis as transport
+import structlog
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
+from redis.exceptions import ExecAbortError, OutOfMemoryError
 
 from worker.edge.compat import SurvivingQoS
 from worker.edge.consumer import is_the_brokers
 from worker.edge.unreadable import set_aside
+
+log = structlog.get_logger(__name__)
+
+FULL = (OutOfMemoryError, ExecAbortError)  # the second inside a transaction
 
 
 class SafeQoS(SurvivingQoS):
@@ -23,6 +32,8 @@ class SafeQoS(SurvivingQoS):
         """Return an unacknowledged message to its queue."""
         try:
             super().restore_by_tag(tag, client, leftmost)
+        except FULL:  # it stays unacknowledged, and is redelivered later
+            log.warning("redis_full", message=str(tag))
         except Exception as error:
             if is_the_brokers(error):
                 raise
@@ -36,6 +47,29 @@ class SafeChannel(transport.Channel):
     """Sets aside what cannot be parsed."""
 
     QoS = SafeQoS
+    kept: ClassVar[deque[tuple[str, bytes]]] = (
+        deque()
+    )  # by list: taken from a full Redis, which cannot note it as taken
+    _put_back_at = 0.0
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Ask for the next message, unless one is kept: then Redis is full."""
+        if self._put_back():
+            super()._brpop_start(timeout)
+
+    def _put_back(self) -> bool:
+        """Return kept messages to the front of their lists. False while Redis is full; it is tried once a second."""
+        while self.kept:
+            if monotonic() < self._put_back_at:
+                return False
+            try:
+                with self.conn_or_acquire() as client:
+                    client.rpush(*self.kept[0])
+            except FULL:
+                self._put_back_at = monotonic() + 1.0
+                return False
+            self.kept.popleft()
+        return True
 
     def _brpop_read(self, **options: Any) -> bool:
         """As kombu's method, but parsing and delivering are guarded."""
@@ -47,9 +81,14 @@ class SafeChannel(transport.Channel):
                 raise
             if not popped:
                 raise Empty
-            queue = bytes_to_str(popped[0]).rsplit(self.sep, 1)[0]
+            name = bytes_to_str(popped[0])
+            queue = name.rsplit(self.sep, 1)[0]
             self._queue_cycle.rotate(queue)
-            self._deliver(queue, popped[1])
+            try:
+                self._deliver(queue, popped[1])
+            except FULL:
+                log.warning("redis_full", queue=queue)
+                self.kept.append((name, popped[1]))
             return True
         finally:
             self._in_poll = None  # type: ignore[assignment]  # kombu has it so

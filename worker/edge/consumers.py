@@ -8,7 +8,7 @@ from typing import Any
 
 from celery.worker import control
 
-from worker.edge.message import endings_queue
+from worker.edge.message import side_queues
 
 _celery_add = control.add_consumer
 
@@ -17,7 +17,9 @@ def add_consumer(state: Any, queue: str, *args: Any, **options: Any) -> Any:
     """Consume a queue, and advance its jobs."""
     answer = _celery_add(state, queue, *args, **options)
     if service := getattr(state.app, "job_service", None):
-        _celery_add(state, endings_queue(queue), routing_key=endings_queue(queue))
+        for side in side_queues(queue):
+            state.app.side_queues[side] = queue
+            _celery_add(state, side, routing_key=side)
         service.add_queue(queue)
     return answer
 

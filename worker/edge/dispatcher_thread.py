@@ -24,7 +24,7 @@ from worker.errors import InternalError, ServiceUnavailableError
 from worker.jobs.job import Job
 from worker.ledger.base import IdempotencyKey, UnreadableRowError
 from worker.ledger.scan import scan_rows
-from worker.net.away import GrowingPause, is_away, problem_of
+from worker.net.away import GrowingPause, is_permanent, problem_of
 from worker.services import Services, open_services
 from worker.testing import crash
 
@@ -138,9 +138,9 @@ class DispatcherThread:
         try:
             found = self._thread.run(work)
         except (RedisError, OSError) as error:
-            if not is_away(error):
+            if is_permanent(error):
                 raise InternalError(f"the ledger refused it ({problem_of(error)})") from error
-            raise ServiceUnavailableError(f"the ledger cannot be reached ({type(error).__name__})") from error
+            raise ServiceUnavailableError(f"the ledger cannot be used now ({type(error).__name__})") from error
         self._pauses.reset()
         return found
 

@@ -10,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from celery import Celery, states
-from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 
 from worker.edge.callbacks import callbacks_of
-from worker.edge.message import send_again, send_closing
+from worker.edge.message import context_of, send_again, send_closing
 from worker.edge.states import LiveStates
 from worker.errors import error_class
 from worker.explain.history import receipt_text
@@ -54,7 +53,7 @@ class CeleryPublisher:
             crash.point("before_revoked")
             await self._in_thread(self._revoke, job)
             crash.point("after_revoked")
-            if not await self._in_thread(self._app.backend.is_chord_open, Context(job.message)):
+            if not await self._in_thread(self._app.backend.is_chord_open, context_of(job)):
                 await self._ledger.confirm(job.id, self._forget_s)
         elif job.task not in self._app.tasks:  # a deploy removed the task, so no worker can process its closing message
             await self._in_thread(self._store, job)
@@ -79,19 +78,19 @@ class CeleryPublisher:
     def _store(self, job: Job) -> None:
         """Store the ending of a job whose task was removed. Its result can be read, but its callbacks do not run."""
         if job.ending == Stage.COMPLETED:
-            self._app.backend.mark_as_done(job.id, dict(job.result or {}), request=Context(job.message))
+            self._app.backend.mark_as_done(job.id, dict(job.result or {}), request=context_of(job))
         else:
             message = job.error.message if job.error else "the job failed"
             error = error_class(job.error.code if job.error else "")(message)
             with callbacks_of(job.message):
-                self._app.backend.mark_as_failure(job.id, error, request=Context(job.message))
+                self._app.backend.mark_as_failure(job.id, error, request=context_of(job))
 
     def _revoke(self, job: Job) -> None:
         """Store REVOKED. Unlike `mark_as_revoked` this also fails the rest of a chain and its chord (celery 5.7.0)."""
         text = receipt_text(job.receipt, has_files=bool(job.artefacts)) if job.receipt else "revoked"
         error = TaskRevokedError(text)
         with callbacks_of(job.message):
-            self._app.backend.mark_as_failure(job.id, error, request=Context(job.message), state=states.REVOKED)
+            self._app.backend.mark_as_failure(job.id, error, request=context_of(job), state=states.REVOKED)
         runtime = max(0.0, time.time() - job.created_at)
         # Without an explicit state, Flower's precedence keeps a custom state over REVOKED.
         self._send_event(

@@ -5,10 +5,10 @@ Celery's backend blocks. With a thousand jobs that report progress, a thread per
 
 from typing import Any
 
-from celery.app.task import Context
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from worker.edge.backend import JOB_ENDINGS, MonotonicRedisBackend, store_script
+from worker.edge.message import context_of
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus
 
@@ -26,7 +26,7 @@ class LiveStates:
         if job.message.get("ignore_result"):
             return
         meta: dict[str, Any] = self._backend._get_result_meta(
-            result=status.model_dump(mode="json"), state=status.state, traceback=None, request=Context(job.message)
+            result=status.model_dump(mode="json"), state=status.state, traceback=None, request=context_of(job)
         )
         meta["task_id"] = job.id
         key, value = self._backend.get_key_for_task(job.id), self._backend.encode(meta)

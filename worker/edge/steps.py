@@ -9,7 +9,7 @@ from celery.exceptions import ImproperlyConfigured
 
 from config.settings import Settings
 from worker.edge.dispatcher_thread import DispatcherThread
-from worker.edge.message import endings_queue
+from worker.edge.message import side_queues
 from worker.edge.queues import own_queue, remove_old_bindings
 
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
@@ -25,14 +25,15 @@ class DispatcherStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         """Open the services and start the dispatcher for the queues that this worker consumes.
 
-        It also consumes the endings of each. Celery takes messages from its queues in turn, so an ending waits behind
-        one new job at most.
+        It also consumes the side queues of each, for endings and for jobs of priority high, and those first: see
+        `worker.edge.queues.SideQueuesFirst`.
         """
         if worker.pool_cls.__module__ not in POOLS:
             raise ImproperlyConfigured("kilnhand needs the threads pool: remove --pool, or use --pool threads")
         queues = sorted(worker.app.amqp.queues.consume_from)
-        for queue in queues:
-            worker.app.amqp.queues.select_add(own_queue(endings_queue(queue)))
+        worker.app.side_queues = {side: queue for queue in queues for side in side_queues(queue)}
+        for side in worker.app.side_queues:
+            worker.app.amqp.queues.select_add(own_queue(side))
         worker.app.job_service = DispatcherThread(worker.app, Settings(), queues)
         _freeze_imports()
 

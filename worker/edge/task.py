@@ -25,7 +25,7 @@ from worker.edge.callbacks import callbacks_header
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
 from worker.edge.eager import NotEagerTask
 from worker.edge.endings import ending_of
-from worker.edge.message import SENT_AT_HEADER, is_closing, stored_message
+from worker.edge.message import SENT_AT_HEADER, is_closing, route_by_priority, stored_message
 from worker.edge.models import find_model
 from worker.edge.owners import folder_for, owner_problems
 from worker.edge.route_problems import route_problems
@@ -90,8 +90,10 @@ class JobTask(NotEagerTask):
         if not {"queue", "exchange", "routing_key"} & options.keys():
             options["queue"] = self.job_queue
         options["headers"] = {**callbacks_header(self.app), **(options.get("headers") or {})}
+        queue = self._row_queue(options.get("queue"))
+        route_by_priority(options, queue, kwargs or {})
         publish = partial(super().apply_async, args, kwargs)
-        return send(self, self._row_queue(options.get("queue")), args, kwargs or {}, options, publish)
+        return send(self, queue, args, kwargs or {}, options, publish)
 
     def judge(self, args: Sequence[Any], kwargs: Mapping[str, Any], before: Before) -> None:
         """See `worker.edge.canvas.Judge`."""
@@ -171,6 +173,7 @@ class JobTask(NotEagerTask):
     def _queue(self, message: Context) -> str:
         """The queue whose workers own the row: the message's, if this worker consumes it, else the task's."""
         came_by = str((message.delivery_info or {}).get("routing_key") or "")
+        came_by = getattr(self.app, "side_queues", {}).get(came_by, came_by)
         return self._row_queue(came_by) if came_by in self.app.amqp.queues.consume_from else self.job_queue
 
     def _row_queue(self, named: Any) -> str:

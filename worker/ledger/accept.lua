@@ -1,7 +1,8 @@
 -- Accept a job: write its row and make it due, unless the row is already past the stage 'sent'.
--- New jobs are back-dated by 2 s, so that they are claimed before polls when a worker cannot keep up.
+-- New jobs are back-dated, so that they are claimed before polls when a worker cannot keep up; those of priority high more.
 -- Each tenant may begin 16 jobs of a queue at once, and two a second from then on, in this way. What it sends beyond
--- this share is begun with spare capacity (claim.lua). An older version claims such a row a minute later.
+-- this share is begun with spare capacity (claim.lua), whatever its priority. An older version claims such a row a minute
+-- later.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>      doc, stage, queue, version, fence, strikes, until, heard, taken,
 --     signal:<name>
@@ -14,8 +15,8 @@
 --          noted string <prefix>cancelled:<id>  see signal.lua
 --          share string <prefix>share:<queue>:<tenant>  until when its share is used, in ms; expires then
 --          spare zset   <prefix>spare:<queue>   job id -> when it was accepted, in ms
--- ARGV     id, doc, stage, queue, prefix, version, tenant or ''; with an idempotency key also: fingerprint, key lifetime
---          in ms
+-- ARGV     id, doc, stage, queue, prefix, version, tenant or '', ms to back-date; with an idempotency key also:
+--          fingerprint, key lifetime in ms
 -- returns  {1, doc} for a new row; {0, stored doc} for an existing one; {-1, id, fingerprint} of the job that owns the key
 local row = redis.call('HMGET', KEYS[1], 'doc', 'stage', 'queue', 'version')
 if row[1] and (row[2] ~= 'sent' or (tonumber(row[4]) or 0) > tonumber(ARGV[6])) then return {0, row[1]} end
@@ -24,8 +25,8 @@ if KEYS[3] then
   local held = redis.call('HMGET', KEYS[3], 'job', 'of')
   if held[1] and held[1] ~= ARGV[1] then return {-1, held[1], held[2]} end
   if not held[1] then
-    redis.call('HSET', KEYS[3], 'job', ARGV[1], 'of', ARGV[8])
-    redis.call('PEXPIRE', KEYS[3], ARGV[9])
+    redis.call('HSET', KEYS[3], 'job', ARGV[1], 'of', ARGV[9])
+    redis.call('PEXPIRE', KEYS[3], ARGV[10])
   end
 end
 if row[3] and row[3] ~= ARGV[4] then redis.call('ZREM', ARGV[5] .. 'due:' .. row[3], ARGV[1]) end
@@ -34,7 +35,7 @@ redis.call('HSET', KEYS[1], 'doc', ARGV[2], 'stage', ARGV[3], 'queue', ARGV[4], 
 redis.call('HSETNX', KEYS[1], 'heard', 0)
 redis.call('HINCRBY', KEYS[1], 'fence', 1)
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local due = now - 2000
+local due = now - tonumber(ARGV[8])
 if redis.call('EXISTS', ARGV[5] .. 'cancelled:' .. ARGV[1]) == 1 then
   redis.call('HSET', KEYS[1], 'signal:cancel', 1)
   redis.call('HINCRBY', KEYS[1], 'heard', 1)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from worker.errors import KilnhandError
-from worker.jobs.job import Job
+from worker.jobs.job import Job, Priority
 
 SHARE, SHARE_S = 16, 0.5  # jobs of a queue that a tenant may begin at once before others; seconds to regain one
 SPARE_DUE_S = 60.0  # when an older version claims a row beyond its tenant's share
 SPARE_WAIT_S = 0.05  # when the next row beyond a share may be claimed, at the latest
 FORGOTTEN_S = 86_400.0  # no row is forgotten earlier than this after it was sent
 NEW_JOB_BACKDATE_S = 2.0  # a new job is due this much in the past, so that it is claimed before polls
+BACKDATE_S: Mapping[Priority, float] = {"low": 0.0, "normal": NEW_JOB_BACKDATE_S, "high": 600.0}
 
 
 def is_forgotten(job: Job, now: float) -> bool:
@@ -107,8 +108,8 @@ class Ledger(Protocol):
     async def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
         """Write the row and make it due, unless a row of this id is past *sent*.
 
-        Returns whether the row is new, and its job. A new row is due `NEW_JOB_BACKDATE_S` in the past, so it is claimed
-        before rows that came due more recently.
+        Returns whether the row is new, and its job. A new row is due in the past (`BACKDATE_S`, by its priority), so it
+        is claimed before rows that came due more recently.
 
         A job that was sent longer ago than `FORGOTTEN_S` and has no row has ended and was forgotten: it is not written
         anew, and counts as not new.

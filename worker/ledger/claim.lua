@@ -27,10 +27,18 @@ local function add(due, id, late)
   room = room - 1
 end
 
+-- The reply, or nil when the value at the key does not fit. Any other error (full memory) ends the script.
+local function attempt(...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if reply.err:find('WRONGTYPE') or reply.err:find('not an integer') or reply.err:find('overflow') then return nil end
+  return redis.call(...)
+end
+
 local function set_aside(due, id, reason)
+  attempt('HSET', ARGV[1] .. 'bad', id, cjson.encode({queue = due:sub(#ARGV[1] + 5), reason = reason, at = now / 1000}))
+  redis.call('EXPIRE', ARGV[1] .. 'bad', 2592000)
   redis.call('ZREM', due, id)
-  redis.pcall('HSET', ARGV[1] .. 'bad', id, cjson.encode({queue = due:sub(#ARGV[1] + 5), reason = reason, at = now / 1000}))
-  redis.pcall('EXPIRE', ARGV[1] .. 'bad', 2592000)
   bad[#bad + 1], bad[#bad + 2] = id, reason
 end
 
@@ -55,9 +63,8 @@ local function claim(due, id, score, spare)
     return false
   end
   if (tonumber(redis.call('HGET', job, 'version')) or 0) > version then return true end
-  local strikes = redis.pcall('HINCRBY', job, 'strikes', 1)
-  local fence = redis.pcall('HINCRBY', job, 'fence', 1)
-  if type(strikes) == 'table' or type(fence) == 'table' then
+  local strikes, fence = attempt('HINCRBY', job, 'strikes', 1), attempt('HINCRBY', job, 'fence', 1)
+  if not strikes or not fence then
     set_aside(due, id, 'strikes or fence is no number')
     return false
   end

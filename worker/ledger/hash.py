@@ -16,6 +16,7 @@ SIGNAL = "signal:"
 # drop the fields that it does not know. Raise it with a field whose loss does harm: one that guards money or an ending.
 # Rows without a version are of version 1.
 ROW_VERSION = 1
+LONG_CHARS = 1000  # of an argument, as JSON
 
 
 class Keys:
@@ -70,10 +71,25 @@ def accepted_job(job: Job, sent: bytes | None, now: float) -> Job:
 
 
 def confirmed_doc(doc: bytes, now: float) -> bytes:
-    """The document of a closing row as it is when its ending is confirmed. Fields of a newer version stay."""
+    """The document of a closing row as it is when its ending is confirmed. Fields of a newer version stay.
+
+    The row is kept for days: long arguments that are the request's, and the URLs of uploads, are left out.
+    """
     row = json.loads(doc)
+    asked, step = row.get("request", {}), row.get("step", {})
+    kept = {
+        name: each
+        for name, each in step.get("arguments", {}).items()
+        if not (_is_long(each) and each == asked.get(name))
+    }
+    row["step"] = {**step, "arguments": kept}
+    row.pop("uploads", None)
     row |= {"stage": row["ending"], "history": [*row.get("history", ()), {"at": now, "what": "closed"}]}
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _is_long(value: Any) -> bool:
+    return len(json.dumps(value)) > LONG_CHARS
 
 
 def read_claim(flat: Any, now: float) -> Claim:

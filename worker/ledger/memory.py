@@ -7,7 +7,7 @@ from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Stage, dump_job
 from worker.jobs.signals import CANCEL
 from worker.ledger.base import (
-    NEW_JOB_BACKDATE_S,
+    BACKDATE_S,
     SHARE,
     SHARE_S,
     SPARE_DUE_S,
@@ -63,7 +63,7 @@ class MemoryLedger:
             raise KeyReusedError(f"idempotency_key: job {owner} already owns it")
         job = accepted_job(job, dump_job(row.job) if row else None, self._clock())
         fence, signal_count, signals = (row.fence, row.signal_count, row.signals) if row else (0, 0, {})
-        due = self._clock() - NEW_JOB_BACKDATE_S
+        due = self._clock() - BACKDATE_S[job.options.priority]
         self.rows[job.id] = row = StoredRow(job, due, fence + 1, signal_count=signal_count, signals=signals)
         if not self._apply_note(row) and job.options.tenant and not self._take_share(job.queue, job.options.tenant):
             self._spare[job.id], row.due = self._clock(), self._clock() + SPARE_DUE_S

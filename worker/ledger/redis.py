@@ -23,7 +23,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import Job, dump_job
 from worker.jobs.signals import CANCEL
-from worker.ledger.base import BadRow, Claim, IdempotencyKey, Row, UnreadableRowError, is_forgotten
+from worker.ledger.base import BACKDATE_S, BadRow, Claim, IdempotencyKey, Row, UnreadableRowError, is_forgotten
 from worker.ledger.hash import ROW_VERSION, Keys, accepted_job, confirmed_doc, read_claim, read_job, read_row
 
 log = structlog.get_logger(__name__)
@@ -64,6 +64,7 @@ class RedisLedger:
         job = accepted_job(job, sent, now)
         tenant = job.options.tenant or ""
         args: list[Any] = [job.id, dump_job(job), job.stage, job.queue, self._prefix, ROW_VERSION, tenant]
+        args += [int(BACKDATE_S[job.options.priority] * 1000)]
         args += [key.fingerprint, int(key.keep_s * 1000)] if key else []
         new, found, *of = await self._script["accept"](keys=self._keys.written(job, key), args=args)
         if new < 0:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from tests.contract.ledger.conftest import job
 from worker.cli.commands.dead_rows import list_rows
@@ -213,3 +213,14 @@ async def test_the_command_line_shows_them_and_makes_one_due_again(
     with pytest.raises(CliError, match="not set aside"):
         await asyncio.to_thread(list_rows, as_json=False, retry="good")
     assert bench.client.zscore(f"{P}due:generation", "bad") == 0
+
+
+async def test_no_row_is_set_aside_because_redis_is_full(bench: Bench) -> None:
+    bench.client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(OutOfMemoryError):
+            await bench.claimed()
+    finally:
+        bench.client.config_set("maxmemory", "0")
+    assert await bench.claimed() == {"good", "bad", "better", "best"}
+    assert not await bench.ledger.bad_rows()

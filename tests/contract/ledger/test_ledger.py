@@ -10,7 +10,7 @@ import redis
 
 from tests.contract.ledger.conftest import LEASE_S, Bench, job
 from worker.errors import ClaimLostError
-from worker.jobs.job import Attempt, Job, Stage, Ticket
+from worker.jobs.job import Attempt, Job, Options, Priority, Stage, Ticket
 from worker.ledger.base import NEW_JOB_BACKDATE_S
 from worker.ledger.redis import open_redis_ledger
 
@@ -52,6 +52,14 @@ async def test_a_new_job_is_claimed_before_a_poll(bench: Bench) -> None:
     await bench.ledger.accept(job("new"))
     claims, _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
     assert [claim.job.id for claim in claims] == ["new", "polled"]
+
+
+async def test_new_jobs_are_claimed_by_their_priority(bench: Bench) -> None:
+    priorities: list[Priority] = ["low", "normal", "high"]
+    for priority in priorities:
+        await bench.ledger.accept(replace(job(priority), options=Options(priority=priority)))
+    claims, _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    assert [claim.job.id for claim in claims] == ["high", "normal", "low"]
 
 
 async def test_a_lost_claim_cannot_write(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Aftermath:
 
 
 def run_worker(server: RedisServer, folder: Path, *options: str) -> subprocess.Popen[bytes]:
-    settings = {"REDIS_URL": server.url, "STORE": str(folder / "files"), "SECRET": "0123456789abcdef" * 2}
+    settings = {"REDIS_URL": server.url, "STORE": str(folder / "files"), "SECRET": secrets.token_hex(32)}
     environment = os.environ | {f"KILNHAND_{name}": value for name, value in settings.items()}
     command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-I", "tests.integration.edge.own_tasks",
                "-Q", QUEUE, "--concurrency", "4", "--without-mingle", "--without-gossip", *options]  # fmt: skip

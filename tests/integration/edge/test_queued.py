@@ -12,6 +12,7 @@ from tasks.generation import text_to_image
 from tests.conftest import point_producer_at
 from worker.edge.message import endings_queue, send_again, send_closing
 from worker.edge.queued import QueuedMessages
+from worker.edge.queues import SideQueuesFirst
 from worker.edge.sending import producer
 from worker.jobs.job import Job, Stage
 
@@ -90,6 +91,35 @@ async def test_closing_messages_have_a_queue_of_their_own(queued: QueuedMessages
     send_closing(text_to_image, job)
     assert await queued.has(job)
     assert client.llen(endings_queue("generation")) == 1
+
+
+@pytest.mark.parametrize(
+    ("priority", "name"), [("high", "generation.high"), ("normal", "generation"), ("low", "generation\x06\x169")]
+)
+async def test_a_jobs_priority_decides_its_list_also_when_it_is_sent_again(
+    queued: QueuedMessages, client: Any, priority: str, name: str
+) -> None:
+    sent = text_to_image.delay(prompt="x", priority=priority)
+    row = producer().row(sent.id)
+    assert row and client.llen(name) == 1 and await queued.has(row.job)
+    assert row.job.queue == "generation"
+    client.delete(name)
+    assert not await queued.has(row.job)
+    send_again(text_to_image, row.job)
+    assert client.llen(name) == 1 and await queued.has(row.job)
+
+
+def test_a_callers_own_route_wins_over_the_priority(queued: QueuedMessages, client: Any) -> None:
+    text_to_image.apply_async(kwargs={"prompt": "x", "priority": "low"}, priority=3)
+    text_to_image.apply_async(kwargs={"prompt": "x", "priority": "high"}, queue="celery")
+    assert [client.llen(name) for name in ("generation\x06\x163", "celery")] == [1, 1]
+
+
+def test_a_worker_asks_for_endings_first_then_for_high_jobs_then_in_turn() -> None:
+    cycle = SideQueuesFirst()
+    cycle.update(["a", "a.endings", "a.high", "b", "b.endings", "b.high"])
+    cycle.rotate("a")
+    assert cycle.consume(6) == ["a.endings", "b.endings", "a.high", "b.high", "b", "a"]
 
 
 async def test_another_broker_is_not_asked() -> None:

@@ -16,7 +16,7 @@ from worker.edge.dispatcher_thread import DispatcherThread
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
 from worker.net.away import GrowingPause
 
-PERMANENT = [DataError("x"), ResponseError("WRONGTYPE"), NoPermissionError("NOPERM"), OutOfMemoryError("OOM")]
+PERMANENT = [DataError("x"), ResponseError("WRONGTYPE"), NoPermissionError("NOPERM")]
 
 
 def test_a_send_that_redis_refuses_says_so_and_leaves_nothing(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,11 @@ def test_a_send_while_redis_is_away_can_be_repeated(redis_url: str, monkeypatch:
 
 @pytest.mark.parametrize(
     ("error", "becomes"),
-    [*((error, InternalError) for error in PERMANENT), (RedisConnectionError("x"), ServiceUnavailableError)],
+    [
+        *((error, InternalError) for error in PERMANENT),
+        (RedisConnectionError("x"), ServiceUnavailableError),
+        (OutOfMemoryError("OOM"), ServiceUnavailableError),  # a failure cannot be stored in a full Redis either
+    ],
     ids=lambda each: type(each).__name__,
 )
 def test_a_worker_returns_a_message_only_while_the_ledger_is_away(
