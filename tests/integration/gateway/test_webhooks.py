@@ -134,9 +134,8 @@ async def test_metrics_show_the_health_of_providers_from_redis(fal: Fal, redis_u
     health = open_redis_health(redis_url, Policy())
     await health.record("fal", "fal-ai/flux/schnell", Verdict("locked"), None)
     await health.aclose()
-    text = fal.gateway.get("/metrics").text
-    assert 'kilnhand_circuit{provider="fal"} 2.0' in text
-    assert 'kilnhand_provider_alert{cause="locked",provider="fal"} 1.0' in text
+    lines = {'kilnhand_circuit{provider="fal"} 2.0', 'kilnhand_provider_alert{cause="locked",provider="fal"} 1.0'}
+    wait_until(lambda: lines <= set(fal.gateway.get("/metrics").text.splitlines()), "the page is read anew")
 
 
 async def test_a_genuine_webhook_makes_its_row_due_and_stays_on_it(ledger: Ledger, fal: Fal) -> None:
