@@ -27,7 +27,7 @@ def send(kind: str, calls: Sequence[Call], key: str | None = None) -> list[Async
         return [tasks[name].delay(**fields, **({"idempotency_key": key} if key else {}))]
     result = canvas(kind, [tasks[name].s(**fields) for name, fields in calls]).apply_async()
     match kind:
-        case "group":
+        case "group" | "burst":
             return list(result.results)
         case "chord" | "body revoked":
             return [*result.parent.results, result]
@@ -37,7 +37,7 @@ def send(kind: str, calls: Sequence[Call], key: str | None = None) -> list[Async
 def canvas(kind: str, parts: list[Signature]) -> Signature:
     """Return the chain, group or chord of these parts. Only the second job of a plain chain takes the result before it."""
     match kind:
-        case "group":
+        case "group" | "burst":
             return group(parts)
         case "chord" | "body revoked":
             return chord(parts[:-1], parts[-1].set(immutable=True))  # `clone` ignores `immutable`

@@ -1,7 +1,8 @@
 """The load: jobs of mixed kinds for every provider, drawn from a seed. `producer` sends them.
 
 Each request has a mark in one of its texts, so that the twin's record shows which job it belongs to. No job may fall
-back to another provider, so each provider's figures are its own.
+back to another provider, so each provider's figures are its own. The tenant `noisy` sends bursts, jobs that fail, and
+pictures that are small files and large bitmaps.
 """
 
 import base64
@@ -49,8 +50,12 @@ WEIGHTS = {
     "film": 2,
     "next revoked": 5,
     "body revoked": 2,
+    "burst": 3,
+    "bomb": 3,
 }
-FAL_ONLY = {kind: weight for kind, weight in WEIGHTS.items() if kind not in {"vertex", "gemini", "claude", "film"}}
+FAL_ONLY = {
+    kind: weight for kind, weight in WEIGHTS.items() if kind not in {"vertex", "gemini", "claude", "film", "bomb"}
+}
 AT_ONCE = frozenset({"vertex", "gemini", "claude"})  # kinds whose provider answers inside the call, and lists nothing
 REVOKED_EARLY = frozenset({"next revoked", "body revoked"})  # kinds whose last part is cancelled before it has a row
 STOPPED_AFTER_S = {
@@ -129,7 +134,11 @@ def _parts(random: Random, kind: str, number: int) -> tuple[JobSpec, ...]:
             return (picture(number, model="flux-dev", deadline_s=random.choice([1.0, 3.0, 8.0])),)
         case "doomed":
             unknown = {"image_url": "http://127.0.0.1:9/nothing.png"}  # fal accepts the job and cannot fetch the file
-            return (picture(number, model="flux-lora", extra=unknown),)
+            return (picture(number, model="flux-lora", extra=unknown, tenant="noisy"),)
+        case "burst":
+            return tuple(picture(number, n + 1, tenant="noisy") for n in range(8))
+        case "bomb":
+            return (replace_fields(caption(number), images=[_black()] * 2, tenant="noisy"),)
         case "invalid":
             return (picture(number, image_size="enormous"),)
         case "vertex" | "gemini" | "claude":
@@ -196,6 +205,11 @@ def caption(number: int) -> JobSpec:
     return JobSpec("language.caption", base, "claude-haiku-5-5", "answer", provider="anthropic")
 
 
+def replace_fields(spec: JobSpec, **fields: Any) -> JobSpec:
+    """Return the job with these fields changed."""
+    return replace(spec, fields=spec.fields | fields)
+
+
 def mark(number: int, part: int = 1) -> str:
     """Return the mark of a job."""
     return f"chaos job {number}.{part}"
@@ -216,6 +230,14 @@ def mark_of(request: dict[str, Any]) -> tuple[int, int] | None:
 @cache
 def _image() -> str:
     return "data:image/png;base64," + base64.b64encode(_png(96)).decode()
+
+
+@cache
+def _black() -> str:
+    """Return a small file that takes 64 megabytes when it is decoded."""
+    buffer = io.BytesIO()
+    Image.new("L", (8000, 8000)).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 @cache

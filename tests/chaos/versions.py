@@ -17,7 +17,7 @@ from worker.cli.processes.stack import Stack
 
 OLD, NEW = "old", "new"
 PARTS = ("workers", "gateway", "callers")
-LEFT_OUT_KINDS = AT_ONCE | REVOKED_EARLY | {"film"}
+LEFT_OUT_KINDS = AT_ONCE | REVOKED_EARLY | {"film", "burst", "bomb"}
 OLD_WEIGHTS = {kind: weight for kind, weight in WEIGHTS.items() if kind not in LEFT_OUT_KINDS}
 LEFT_OUT = (
     *sorted(LEFT_OUT_KINDS), "frozen Redis", "bad lists", "errors after taking", "hostile messages", "bad rows",

@@ -62,7 +62,7 @@ class MetricsPage:
 
 
 def metrics_routes(page: MetricsPage, token: SecretStr | None = None) -> list[Route]:
-    """`GET /metrics`. With a token, only for who sends it: `Authorization: Bearer <token>`."""
+    """`GET /metrics`. With a token, the request must send `Authorization: Bearer <token>`, or it gets a 401."""
     expected = f"Bearer {token.get_secret_value()}".encode() if token else None
 
     async def scrape(request: Request) -> Response:

@@ -132,7 +132,7 @@ def fal(_fal: httpx.Client, redis_url: str) -> Fal:
 
 async def test_metrics_show_the_health_of_providers_from_redis(fal: Fal, redis_url: str) -> None:
     health = open_redis_health(redis_url, Policy())
-    await health.record("fal", "m", Verdict("locked"), None)
+    await health.record("fal", "fal-ai/flux/schnell", Verdict("locked"), None)
     await health.aclose()
     text = fal.gateway.get("/metrics").text
     assert 'kilnhand_circuit{provider="fal"} 2.0' in text

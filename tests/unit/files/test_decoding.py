@@ -123,7 +123,7 @@ async def test_a_decoder_dies_with_its_job(verifier: Verifier, monkeypatch: pyte
     work.cancel()
     began_at = time.monotonic()
     await asyncio.gather(work, return_exceptions=True)
-    assert work.cancelled() and began[0].returncode is not None and time.monotonic() - began_at < 2
+    assert work.cancelled() and began[0].returncode is not None and time.monotonic() - began_at < 20
 
 
 async def test_a_decoder_that_takes_too_much_memory_ends_alone() -> None:
