@@ -93,8 +93,7 @@ def test_weights_of_ours_are_uploaded_once_whatever_becomes_of_the_first_attempt
     assert len(used) == 2 and used[0] == used[1], "a run that failed, and the one after it"
     assert used[0][0]["scale"] == 0.7 and is_theirs(used[0][0]["path"], twin, trained)
     assert uploads.count in ONE
-    kept = row(stack, sent.id)
-    assert (len(kept.attempts), kept.uploads) == (4, {"fal": {trained["key"]: used[0][0]["path"]}})
+    assert len(row(stack, sent.id).attempts) == 4
 
 
 def test_a_job_that_is_cancelled_while_its_weights_are_uploaded_is_never_submitted(
