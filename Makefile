@@ -23,7 +23,7 @@ demo: setup ## run everything in one terminal, with the twin, without a key; ONC
 
 test: setup ## all tests that need no browser and no Node; lists the slowest at the end
 	$(BIN)/python -m pytest --numprocesses 3 $(SLOWEST) tests/unit tests/contract $(ARGS)
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/acceptance $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/acceptance $(ARGS)
 	$(BIN)/python -m pytest --numprocesses 2 $(SLOWEST) tests/simulation $(ARGS)
 
 check: lint ## format, lint, types, import layers, unit tests: under a minute
