@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from config.settings import Settings
 from worker.edge.backend import is_chord_part
-from worker.edge.message import SENT_AT_HEADER, message_to_send
+from worker.edge.message import LOW_STEP, SENT_AT_HEADER, message_to_send
 from worker.errors import InternalError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
 from worker.ledger.base import IdempotencyKey, Producer
@@ -89,6 +89,8 @@ def send(
     key = idempotency_key_of(task.name, given, args)
     crash.point("before_sent_row")
     try:
+        if (tenant := given.get("tenant")) and not producer().take_share(queue, tenant):
+            options["priority"] = LOW_STEP  # the queue's last list: its messages wait behind those of other tenants
         job, job_id = _write_row(task, queue, args, given, options, key)
     except (KeyReusedError, RedisError, OSError) as error:
         if follows:

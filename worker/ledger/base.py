@@ -79,6 +79,9 @@ class IdempotencyKey:
 class Producer(Protocol):
     """The part of the ledger that a backend uses: blocking, safe to call from any thread."""
 
+    def take_share(self, queue: str, tenant: str) -> bool:
+        """Take one job of what a tenant may send to a queue before others. False when its share is used up."""
+
     def send(self, job: Job, wait_s: float, key: IdempotencyKey | None = None) -> str:
         """Write a row at stage *sent*, due after `wait_s` unless a worker accepts it first. Returns the job's id.
 

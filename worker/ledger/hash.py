@@ -34,6 +34,10 @@ class Keys:
         """The due times of a queue's rows."""
         return f"{self.prefix}due:{queue}"
 
+    def sends(self, queue: str, tenant: str) -> str:
+        """How much of its share of a queue a tenant has sent."""
+        return f"{self.prefix}sends:{queue}:{tenant}"
+
     def written(self, job: Job, key: IdempotencyKey | None = None) -> list[str]:
         """The keys that a write of this row touches, with that of its idempotency key."""
         return [self.job(job.id), self.due(job.queue), *self.idempotency(key)]

@@ -78,6 +78,10 @@ class MemoryLedger:
         self._share_used[queue, tenant] = used_until + SHARE_S
         return True
 
+    async def take_share(self, queue: str, tenant: str) -> bool:
+        """As a producer does, before it sends a job."""
+        return self._take_share(f"sends:{queue}", tenant)
+
     async def send(self, job: Job, wait_s: float) -> None:
         """Write a row at stage *sent*, as a producer does."""
         if self._row(job.id) is None:

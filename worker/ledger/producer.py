@@ -35,7 +35,11 @@ class RedisProducer:
 
     def __init__(self, client: Redis, prefix: str) -> None:
         self._redis, self._keys = client, Keys(prefix)
-        self._script = {name: client.register_script(lua(name)) for name in ("send", "withdraw", "signal")}
+        self._script = {name: client.register_script(lua(name)) for name in ("send", "share", "withdraw", "signal")}
+
+    def take_share(self, queue: str, tenant: str) -> bool:
+        """Take one job of the tenant's share of this queue."""
+        return bool(self._script["share"](keys=[self._keys.sends(queue, tenant)]))
 
     def send(self, job: Job, wait_s: float, key: IdempotencyKey | None = None) -> str:
         """Write a row at stage *sent*, or find the job that owns the key."""

@@ -7,6 +7,7 @@ import pytest
 from tests.contract.ledger.conftest import LEASE_S, Bench, job
 from worker.jobs.job import Job, Options, Stage
 from worker.ledger.base import SHARE, SPARE_DUE_S, SPARE_WAIT_S
+from worker.ledger.producer import open_redis_producer
 
 FLOOD = SHARE + 10  # a slow machine regains some of its share meanwhile
 
@@ -89,3 +90,12 @@ async def test_an_older_version_claims_it_a_minute_later(bench: Bench) -> None:
     assert row and first and row.due_at and first.due_at
     assert row.job.stage == Stage.ACCEPTED
     assert SPARE_DUE_S <= row.due_at - first.due_at < SPARE_DUE_S + 10
+
+
+def test_a_producer_takes_of_a_tenants_share(redis_url: str) -> None:
+    producer = open_redis_producer(redis_url)
+    taken = [producer.take_share("generation", "noisy") for _ in range(FLOOD)]
+    assert taken[:SHARE] == [True] * SHARE
+    assert not all(taken)
+    assert producer.take_share("generation", "good") and producer.take_share("video", "noisy")
+    producer.close()

@@ -10,6 +10,7 @@ NEWER: Mapping[str, str] = {
     "key ended": "Counters of ended jobs, for the metrics. A job that the version before ends is not counted.",
     "field version of a hash": "The version of rows that wrote it. The version before does not read it, and it stays 1 "
     "until a field is added whose loss does harm.",
+    "key sends": "How much of its share a tenant has sent. It expires within seconds; the version before knows no shares.",
     "key share": "How much of its share a tenant has used. It expires within seconds; the version before knows no shares.",
     "key spare": "The rows beyond their tenant's share. Each is also due a minute later: there the version before claims "
     "it. A row that it has claimed is removed from here when this version sees it.",

@@ -15,6 +15,7 @@ from worker.edge.queued import QueuedMessages
 from worker.edge.queues import SideQueuesFirst
 from worker.edge.sending import producer
 from worker.jobs.job import Job, Stage
+from worker.ledger.base import SHARE
 
 
 @pytest.fixture
@@ -127,3 +128,27 @@ async def test_another_broker_is_not_asked() -> None:
     job = Job("a", "t", "q", {}, None, None, 0.0)  # type: ignore[arg-type]
     assert not await other.has(job)
     await other.aclose()
+
+
+@pytest.mark.parametrize("priority", ["normal", "high"])
+async def test_what_a_tenant_sends_beyond_its_share_waits_behind_other_tenants(
+    queued: QueuedMessages, client: Any, priority: str
+) -> None:
+    queue = "generation.high" if priority == "high" else "generation"
+
+    def lengths() -> tuple[int, int]:
+        return client.llen(queue), client.llen(f"{queue}\x06\x169")
+
+    def send_as(tenant: str | None) -> Job:
+        given = {"prompt": "x", "tenant": tenant, "priority": priority}
+        row = producer().row(text_to_image.apply_async(kwargs=given).id)
+        assert row
+        return row.job
+
+    jobs = [send_as("noisy") for _ in range(SHARE + 10)]
+    first, last = lengths()
+    assert (first + last, first >= SHARE, last > 0) == (len(jobs), True, True)
+    assert await queued.has(jobs[-1]), "it is not sent again while it waits there"
+    send_as("good")
+    send_as(None)
+    assert lengths() == (first + 2, last)
