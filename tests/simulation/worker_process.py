@@ -1,6 +1,7 @@
 """A worker of a world: the real dispatcher thread with its dispatcher, behind a small model of Celery's consumer."""
 
 import asyncio
+import copy
 import json
 from functools import partial
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from worker.edge.dispatcher_thread import DispatcherThread
 from worker.edge.message import endings_queue
 from worker.edge.revoke import revoke
 from worker.engine.context import Context
+from worker.providers.fal.provider import SEARCHES
 from worker.services import Services, _signals
 
 CATALOGUE = load_catalogue()
@@ -104,7 +106,8 @@ class Worker:
         """What `open_services` gives this worker."""
         world, process = self.world, self.process
         files: Any = Files(world.stored, world.objects, process, world.decisions)
-        fal: Any = world.seams.fal
+        fal: Any = copy.copy(world.seams.fal)
+        fal._searching = asyncio.Semaphore(SEARCHES)  # of this process, and bound to this world's loop
         at_once: Any = AtOnce("vertex", process, world.decisions, world.payments, world.before_take)
         health: Any = _Health(world.health, process)
         context = Context(
