@@ -26,6 +26,7 @@ PERMANENT_KEYS = (  # keys that have no expiry on purpose
     "kilnhand:due:",
     "kilnhand:ended",
     "kilnhand:dead_messages_count",
+    "unacked",  # of the shop's worker: ours are in keys of our own
 )
 
 

@@ -95,10 +95,16 @@ class Disruptor:
         """Whether its process was stopping for so long that a recovery could now include an outage of Redis."""
         return disruption.target != "redis" and time.monotonic() > self._began + disruption.at_s + LATE_S
 
+    def _is_last(self, disruption: Disruption) -> bool:
+        """Whether all other workers are down, frozen or stopping: a worker stops late if a call of it hangs."""
+        names = [name for name in self._stack.children if name.startswith("worker") and name in self._locks]
+        others = [name for name in names if name != disruption.target and not self._locks[name].locked()]
+        return disruption.target in names and not others
+
     def _kill(self, disruption: Disruption) -> bool:
         child = self._stack[disruption.target]
         with self._locks[disruption.target]:
-            if self._is_late(disruption):
+            if self._is_late(disruption) or self._is_last(disruption):
                 return False
             child.signal(signal.SIGKILL)
             if disruption.target.startswith("worker"):
@@ -108,16 +114,19 @@ class Disruptor:
             _start_again(child, disruption.seconds)
         return True
 
-    def _stop(self, disruption: Disruption) -> None:
+    def _stop(self, disruption: Disruption) -> bool:
         child = self._stack[disruption.target]
         with self._locks[disruption.target]:
+            if self._is_last(disruption):
+                return False
             child.stop(grace_s=60)
             _start_again(child, disruption.seconds)
+        return True
 
     def _freeze(self, disruption: Disruption) -> bool:
         child = self._stack[disruption.target]
         with self._locks[disruption.target]:
-            if self._is_late(disruption):
+            if self._is_late(disruption) or self._is_last(disruption):
                 return False
             child.signal(signal.SIGSTOP)
             if disruption.target.startswith("worker"):

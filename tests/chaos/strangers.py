@@ -16,6 +16,7 @@ import redis
 
 from tests.chaos import shop
 from tests.chaos.history import BAD_ROW
+from tests.integration.edge.hostile_messages import QUEUE as HOSTILE_QUEUE
 from tests.integration.edge.hostile_messages import cases
 from worker.cli.processes.stack import Stack
 
@@ -71,6 +72,8 @@ class Shop:
             self._send(n, task, seconds, countdown)
         n = len(LONG_KINDS)
         while not is_stopped():
+            if not self._stack["shop"].is_alive:  # kombu 5.7.0 may end a worker when its Redis goes away
+                self._stack["shop"].start()
             self._send(n, *KINDS[n % len(KINDS)])
             n += 1
             time.sleep(EVERY_S)
@@ -116,7 +119,7 @@ class Vandal:
     def send_message(self) -> None:
         """Put a hostile message first in a queue."""
         case = self._random.choice(self._messages)
-        self._client.rpush(QUEUE, case.raw)
+        self._client.rpush(QUEUE, case.raw.replace(f'"{HOSTILE_QUEUE}"'.encode(), f'"{QUEUE}"'.encode()))
         self.messages += 1
 
     def break_row(self) -> None:
