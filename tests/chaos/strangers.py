@@ -54,7 +54,7 @@ class Shop:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._sent: list[Sent] = []
-        self.outages: list[float] = []  # when Redis went away, or came back
+        self.outages: list[float] = []  # when Redis went away or came back, and when the worker was found dead
 
     def start(self) -> None:
         """Start the worker; it is ready when it says so."""
@@ -73,6 +73,7 @@ class Shop:
         n = len(LONG_KINDS)
         while not is_stopped():
             if not self._stack["shop"].is_alive:  # kombu 5.7.0 may end a worker when its Redis goes away
+                self.outages.append(time.time())
                 self._stack["shop"].start()
             self._send(n, *KINDS[n % len(KINDS)])
             n += 1
