@@ -15,6 +15,7 @@ from worker.engine.context import CallResources, Context, StepInput
 from worker.engine.interruption import Listener
 from worker.engine.kept_outcome import OutcomeStore
 from worker.engine.row_writer import HeldClaim, Publisher, RowWriter
+from worker.engine.spare import SpareCapacity
 from worker.engine.submission import report_health
 from worker.errors import ClaimLostError
 from worker.health.verdict import IGNORED
@@ -28,7 +29,6 @@ from worker.testing import crash
 log = structlog.get_logger(__name__)
 
 IDLE_S = 0.25  # the longest sleep between two claims: how late a row is seen that another process made due
-SPARE_PART = 4  # of its claims a worker begins one part with jobs beyond a tenant's share, and one in every call
 RENEWALS = 3  # a lease is renewed this many times while it lasts
 
 
@@ -51,6 +51,7 @@ class Dispatcher:
         self._writer = RowWriter(ledger, publisher, OutcomeStore(context.store), options.lease_s)
         self._listener = Listener(ledger, context, options.monotonic)
         self._held: dict[str, tuple[HeldClaim, asyncio.Task[None]]] = {}
+        self._spare = SpareCapacity(options.max_claims, options.monotonic)
         self._wake = asyncio.Event()
         self._claim_pause = GrowingPause(1.0, 30.0)  # after errors that come again at each try
         self._all_queues, self._rounds = list(options.queues), 0
@@ -103,8 +104,9 @@ class Dispatcher:
         free = self._options.max_claims - len(self._held)
         try:
             if free > 0:
-                spare = max(1, self._options.max_claims // SPARE_PART - len(self._held))
+                spare = self._spare.rows(len(self._held))
                 claims, wait = await self._ledger.claim(self._queues(), free, self._options.lease_s, spare)
+                self._spare.noted(await self._turn_s(), claims)
                 for claim in (
                     claims if not self._stopping else ()
                 ):  # else another worker claims them when the lease ends
@@ -127,6 +129,12 @@ class Dispatcher:
         self._rounds += 1
         first = self._rounds % max(1, len(self._all_queues))
         return [*self._all_queues[first:], *self._all_queues[:first]]
+
+    async def _turn_s(self) -> float:
+        """How long one turn of the event loop takes now."""
+        began = self._options.monotonic()
+        await asyncio.sleep(0)
+        return self._options.monotonic() - began
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0 and not self._wake.is_set():
