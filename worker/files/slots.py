@@ -37,7 +37,7 @@ class SharedSlots:
     """A number of slots. For the tasks of one event loop."""
 
     def __init__(self, total: int, most_waiting: int = 256, patience_s: float = PATIENCE_S) -> None:
-        """`most_waiting` transfers wait at a time: a quarter of them at most for one tenant."""
+        """`most_waiting` transfers wait at a time, 8 of 256 for one tenant, since each holds a claim."""
         self._free, self._most_waiting, self._patience_s = total, most_waiting, patience_s
         self._most = {"tenant": _share(total, 3 / 8), "host": _share(total, 3 / 4), "job": _share(total, 1 / 8)}
         self._held: Counter[tuple[str, str]] = Counter()
@@ -59,7 +59,7 @@ class SharedSlots:
 
     async def _wait_for(self, user: SlotUser) -> None:
         same = sum(each.user.tenant == user.tenant for each in self._waiting) if user.tenant else 0
-        if len(self._waiting) >= self._most_waiting or same >= _share(self._most_waiting, 1 / 4):
+        if len(self._waiting) >= self._most_waiting or same >= _share(self._most_waiting, 1 / 32):
             raise ServiceUnavailableError("too many transfers wait for a slot", kind=BUSY)
         waiting = _Waiting(user, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)

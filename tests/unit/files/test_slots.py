@@ -61,7 +61,7 @@ async def test_a_free_slot_goes_to_the_tenant_that_holds_the_fewest() -> None:
 
 
 async def test_one_tenant_does_not_fill_the_queue_of_those_who_wait() -> None:
-    slots = SharedSlots(8, most_waiting=8)
+    slots = SharedSlots(8, most_waiting=64)
     async with AsyncExitStack() as stack:
         await held(slots, stack, [SlotUser(None, "", f"j{n}") for n in range(8)])
         waiting = [asyncio.ensure_future(held(slots, stack, [SlotUser("evil", "", f"e{n}")])) for n in range(4)]
