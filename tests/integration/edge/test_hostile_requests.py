@@ -106,6 +106,9 @@ class Recorder:
         self.rows.append(load_job(dump_job(job)))
         return job.id
 
+    def take_share(self, queue: str, tenant: str) -> bool:
+        return True
+
     def now(self) -> float:
         return 1000.0
 
