@@ -7,6 +7,8 @@ Redis's own clock stands still for a world, so nothing expires in it.
 
 import asyncio
 import atexit
+import ctypes
+import signal
 import subprocess
 import tempfile
 import threading
@@ -26,6 +28,7 @@ from worker.ledger.base import IdempotencyKey
 from worker.ledger.hash import SIGNAL
 from worker.ledger.memory import StoredRow
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PREFIX, CLOCK = "kilnhand:", "simulated:clock"
 _ASYNC = (
     "accept", "claim", "renew", "cancelled", "keep", "release", "signal", "cancel", "take", "hold", "confirm", "get", "row",
@@ -60,7 +63,8 @@ class Scripts:
         path = Path(self._folder.name) / "redis.sock"
         quiet = ["--port", "0", "--save", "", "--appendonly", "no", "--loglevel", "warning"]
         command = [redis_server_binary(), *quiet, "--unixsocket", str(path), "--dir", self._folder.name]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        nowhere = subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere, preexec_fn=_end_with_parent)
         atexit.register(self._stop)
         self.client = Redis(unix_socket_path=str(path))
         _wait_until(lambda: _answers(self.client))
@@ -81,6 +85,11 @@ class Scripts:
         self._process.kill()
         self._process.wait()
         self._folder.cleanup()
+
+
+def _end_with_parent() -> None:
+    """A process of a pool is killed, and runs nothing at its end."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 _scripts: Scripts | None = None
