@@ -37,8 +37,10 @@ class SharedSlots:
     """A number of slots. For the tasks of one event loop."""
 
     def __init__(self, total: int, most_waiting: int = 256, patience_s: float = PATIENCE_S) -> None:
-        """`most_waiting` transfers wait at a time, 8 of 256 for one tenant, since each holds a claim."""
-        self._free, self._most_waiting, self._patience_s = total, most_waiting, patience_s
+        """`most_waiting` transfers wait at a time, 8 of 256 for one tenant, 24 for one host: each holds a claim."""
+        self._free, self._patience_s = total, patience_s
+        self._most_waiting = {"all": most_waiting, "tenant": _share(most_waiting, 1 / 32)}
+        self._most_waiting["host"] = _share(most_waiting, 3 / 32)
         self._most = {"tenant": _share(total, 3 / 8), "host": _share(total, 3 / 4), "job": _share(total, 1 / 8)}
         self._held: Counter[tuple[str, str]] = Counter()
         self._waiting: list[_Waiting] = []
@@ -58,8 +60,7 @@ class SharedSlots:
             self._next()
 
     async def _wait_for(self, user: SlotUser) -> None:
-        same = sum(each.user.tenant == user.tenant for each in self._waiting) if user.tenant else 0
-        if len(self._waiting) >= self._most_waiting or same >= _share(self._most_waiting, 1 / 32):
+        if not self._may_wait(user):
             raise ServiceUnavailableError("too many transfers wait for a slot", kind=BUSY)
         waiting = _Waiting(user, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -95,6 +96,12 @@ class SharedSlots:
 
     def _may_have(self, user: SlotUser) -> bool:
         return self._free > 0 and all(self._held[group] < self._most[group[0]] for group in _groups(user))
+
+    def _may_wait(self, user: SlotUser) -> bool:
+        tenant = sum(each.user.tenant == user.tenant for each in self._waiting) if user.tenant else 0
+        host = sum(each.user.host == user.host for each in self._waiting) if user.host else 0
+        waiting, most = {"all": len(self._waiting), "tenant": tenant, "host": host}, self._most_waiting
+        return all(waiting[kind] < most[kind] for kind in most)
 
     def _give(self, user: SlotUser) -> None:
         self._free -= 1

@@ -60,13 +60,16 @@ async def test_a_free_slot_goes_to_the_tenant_that_holds_the_fewest() -> None:
     assert order[0] == "good" and order.count("evil") == 4
 
 
-async def test_one_tenant_does_not_fill_the_queue_of_those_who_wait() -> None:
+@pytest.mark.parametrize(("tenant", "host", "most"), [("evil", "", 2), (None, "drip", 6)], ids=["tenant", "host"])
+async def test_one_tenant_or_host_does_not_fill_the_queue_of_those_who_wait(
+    tenant: str | None, host: str, most: int
+) -> None:
     slots = SharedSlots(8, most_waiting=64)
     async with AsyncExitStack() as stack:
         await held(slots, stack, [SlotUser(None, "", f"j{n}") for n in range(8)])
-        waiting = [asyncio.ensure_future(held(slots, stack, [SlotUser("evil", "", f"e{n}")])) for n in range(4)]
+        waiting = [asyncio.ensure_future(held(slots, stack, [SlotUser(tenant, host, f"e{n}")])) for n in range(9)]
         await asyncio.sleep(0.01)
-        assert [work.done() for work in waiting] == [False, False, True, True]
+        assert [work.done() for work in waiting] == [n >= most for n in range(9)]
         for work in waiting:
             work.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
