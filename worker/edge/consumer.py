@@ -9,6 +9,7 @@ from typing import Any
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError
 
 from worker.edge.request import is_id_of_job
@@ -36,6 +37,8 @@ class SafeConsumer(Consumer):
             except UnreadableMessageError as error:
                 self._set_aside(message, "fields", str(error))
             except Exception as error:
+                if isinstance(error, OperationalError):  # kombu's own is no connection error for Celery's consumer
+                    raise RedisConnectionError(str(error)) from error
                 if is_the_brokers(error):
                     raise
                 _forget_request(message)
