@@ -9,11 +9,13 @@ SLOWEST := --durations 20 --durations-min 1
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
-.PHONY: help setup demo test check lint test-peers test-image chaos chaos-sweep simulate format lock clean
+.PHONY: help setup demo test check lint test-unit test-contract test-processes test-simulation test-peers test-image \
+	chaos chaos-sweep simulate format lock clean
+.PHONY: lint-format lint-code lint-types lint-layers
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-11s %s\n' "$$name" "$$text"; done
+		printf '  make %-15s %s\n' "$$name" "$$text"; done
 
 setup: ## install the locked packages into .venv; does nothing if they are installed
 	@.ci/venv
@@ -21,19 +23,35 @@ setup: ## install the locked packages into .venv; does nothing if they are insta
 demo: setup ## run everything in one terminal, with the twin, without a key; ONCE=1 exits when the jobs have ended
 	@$(BIN)/kilnhand up --demo $(if $(ONCE),--once)
 
-test: setup ## all tests that need no browser and no Node; lists the slowest at the end
-	$(BIN)/python -m pytest --numprocesses 3 $(SLOWEST) tests/unit tests/contract $(ARGS)
-	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/acceptance $(ARGS)
-	$(BIN)/python -m pytest --numprocesses 2 $(SLOWEST) tests/simulation $(ARGS)
+test: setup ## all tests that need no browser and no Node; all parts run, even when one fails
+	@.ci/parts 1 test-unit test-contract test-processes test-simulation
 
-check: lint ## format, lint, types, import layers, unit tests: under a minute
-	$(BIN)/python -m pytest --numprocesses 3 tests/unit $(ARGS)
+check: setup ## format, lint, types, import layers, unit tests: under a minute
+	@.ci/parts 2 lint test-unit
 
-lint: setup ## format, lint, types, import layers
+lint: setup ## format, lint, types, import layers; all of them, even when one fails
+	@$(MAKE) --no-print-directory --keep-going lint-format lint-code lint-types lint-layers
+
+lint-format:
 	$(BIN)/ruff format --check .
+lint-code:
 	$(BIN)/ruff check .
+lint-types:
 	$(BIN)/mypy
+lint-layers:
 	$(BIN)/lint-imports --no-logo
+
+test-unit: setup ## tests/unit
+	$(BIN)/python -m pytest --numprocesses 2 $(SLOWEST) tests/unit $(ARGS)
+
+test-contract: setup ## tests/contract
+	$(BIN)/python -m pytest --numprocesses 2 $(SLOWEST) tests/contract $(ARGS)
+
+test-processes: setup ## tests/integration and tests/acceptance: workers, gateways and Redis as processes
+	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/acceptance $(ARGS)
+
+test-simulation: setup ## tests/simulation: the simulation itself
+	$(BIN)/python -m pytest --numprocesses 2 $(SLOWEST) tests/simulation $(ARGS)
 
 test-peers: setup ## tests with Chromium and Node's fal client; installs both on Debian
 	@.ci/peers
