@@ -4,6 +4,7 @@ import os
 
 from config.settings import Settings
 from worker.cli.errors import CliError
+from worker.cli.redis_errors import require_servers
 from worker.cli.settings import read_settings
 from worker.errors import KilnhandError
 from worker.files.signing import require_secret
@@ -13,7 +14,9 @@ from worker.net.webhook_url import are_webhooks_requested
 
 def run_worker(arguments: list[str]) -> None:
     """Run `celery -A worker.app worker` with these arguments."""
-    _check_secret(read_settings())
+    settings = read_settings()
+    _check_secret(settings)
+    require_servers(settings.redis.urls)
     _run_celery("worker", arguments)
 
 
