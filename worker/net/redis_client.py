@@ -47,10 +47,9 @@ def open_redis(url: str, **options: Any) -> redis.Redis:
     managed: Any = sentinel.SentinelManagedSSLConnection if at.tls else sentinel.SentinelManagedConnection
     pool: Any = redis.BlockingConnectionPool
     if at.is_sentinel:
-        asked = {**sentinel_options(at), "retry": Retry(NoBackoff(), 0)}
         sentinels: Any = sentinel.Sentinel
         connection = managed
-        pool = partial(_SentinelPool, at.master_name, sentinels(at.nodes, sentinel_kwargs=asked))
+        pool = partial(_SentinelPool, at.master_name, sentinels(at.nodes, sentinel_kwargs=sentinel_options(at)))
     elif at.socket:
         connection = redis.UnixDomainSocketConnection
     return redis.Redis.from_pool(pool(connection_class=connection, **server_options(at, options)))
@@ -66,10 +65,14 @@ def server_options(at: RedisUrl, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def sentinel_options(at: RedisUrl) -> dict[str, Any]:
-    """redis-py's options for connections to Sentinels. They have TLS if the server has it."""
+    """redis-py's options for blocking connections to Sentinels. They have TLS if the server has it.
+
+    By default redis-py tries a Sentinel that is away ten times, with pauses: a worker took 17 s to start.
+    """
     login = {"username": at.sentinel_login.username, "password": at.sentinel_login.password}
     timeouts = {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S}
-    return {**login, **timeouts, **({"ssl": True, **tls_options(at.tls)} if at.tls else {})}
+    once = {"retry": Retry(NoBackoff(), 0)}
+    return {**login, **timeouts, **once, **({"ssl": True, **tls_options(at.tls)} if at.tls else {})}
 
 
 def tls_options(tls: Tls) -> dict[str, Any]:
