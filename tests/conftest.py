@@ -32,6 +32,7 @@ class RedisServer:
         """`options` are more arguments of the server. With users, nobody without a password is answered."""
         self.folder, self.port, self.options = folder, free_port(), options
         self.process: subprocess.Popen[bytes] | None = None
+        self.config: tuple[str, ...] = ()  # the path of a configuration file
 
     @property
     def url(self) -> str:
@@ -48,7 +49,8 @@ class RedisServer:
             "0",
         ]  # a replica begins at once
         with (self.folder / "redis.log").open("ab") as log:
-            self.process = subprocess.Popen([server_binary(), *options, *quiet, *self.options], stdout=log, stderr=log)
+            command = [server_binary(), *self.config, *options, *quiet, *self.options]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(self._answers, "Redis answers")
 
     def stop(self) -> None:
