@@ -1,7 +1,8 @@
 """Cleans the values of settings as people have them: blanks and line ends around them, a URL's scheme in capitals."""
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from pydantic import SecretStr
@@ -13,6 +14,12 @@ def cleaned(given: Mapping[str, Any]) -> dict[str, Any]:
     """The values by name, texts and secrets stripped. One that has nothing but blanks is left out."""
     pairs = ((name, value, _cleaned(value)) for name, value in given.items())
     return {name: after for name, before, after in pairs if _text(after) != "" or _text(before) == ""}
+
+
+def clean_variables(prefixes: tuple[str, ...], environ: MutableMapping[str, str] = os.environ) -> None:
+    """Strip the variables with these prefixes, which a library reads by itself: the keys of a bucket, for example."""
+    for name in [name for name in environ if name.startswith(prefixes)]:
+        environ[name] = environ[name].strip()
 
 
 def _cleaned(value: Any) -> Any:

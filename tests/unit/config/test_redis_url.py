@@ -11,7 +11,7 @@ from celery import Celery
 from pydantic import ValidationError
 
 from config.redis_url import RedisUrl, RedisUrlError, read_redis_url
-from config.settings import GROUPS, AnthropicSettings, FalSettings, GatewaySettings, RedisSettings, StoreSettings
+from config.settings import RedisSettings
 from worker.cli.screen.shown_url import shown_url
 from worker.edge.redis_options import broker_options, result_options
 from worker.net.redis_client import open_async_redis, open_redis
@@ -131,42 +131,3 @@ def test_a_place_and_the_shown_url_hold_no_login() -> None:
     assert at.place == "m of a:26379;b:2"
     assert "hunter" not in repr(at) + at.place + shown_url(at.text)
     assert RedisUrl(socket="/x").place == "/x"
-
-
-def test_blanks_and_line_ends_around_any_value_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {
-        "KILNHAND_REDIS_URL": "rediss://host:6380/1",
-        "KILNHAND_SECRET": "9f8e1c40aa53b7d2",
-        "KILNHAND_PUBLIC_URL": "https://files.example",
-        "KILNHAND_STORE_URL": "s3://bucket/prefix",
-        "KILNHAND_FAL_BASE_URL": "http://127.0.0.1:9100",
-        "KILNHAND_LOG_FORMAT": "json",
-        "ANTHROPIC_API_KEY": "sk-ant-1",
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(name, f" \t{value}\r\n")
-    gateway = GatewaySettings()
-    assert RedisSettings().redis_url == values["KILNHAND_REDIS_URL"]
-    assert gateway.secret is not None and gateway.secret.get_secret_value() == values["KILNHAND_SECRET"]
-    assert gateway.public_url == values["KILNHAND_PUBLIC_URL"]
-    assert StoreSettings().store_url == values["KILNHAND_STORE_URL"]
-    assert FalSettings().fal_base_url == values["KILNHAND_FAL_BASE_URL"]
-    key = AnthropicSettings().anthropic_api_key
-    assert key is not None and key.get_secret_value() == values["ANTHROPIC_API_KEY"]
-
-
-def test_a_value_of_blanks_alone_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KILNHAND_LEDGER_URL", " \n")
-    monkeypatch.setenv("KILNHAND_SECRET", "\n")
-    assert RedisSettings().ledger_url is None
-    assert GatewaySettings().secret is None
-
-
-def test_every_group_of_settings_cleans_its_values() -> None:
-    assert [group.__name__ for group in GROUPS if group.__mro__[1].__name__ != "_Group"] == []
-
-
-def test_the_scheme_of_any_url_may_be_in_capitals() -> None:
-    assert RedisSettings(redis_url="REDISS://Host/0").redis_url == "rediss://Host:6379/0"
-    assert StoreSettings(store_url="S3://Bucket/x").store_url == "s3://Bucket/x"
-    assert GatewaySettings(public_url="HTTPS://files.example").public_url == "https://files.example"

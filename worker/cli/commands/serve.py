@@ -2,6 +2,7 @@
 
 import os
 
+from config.clean_values import clean_variables
 from config.settings import Settings
 from worker.cli.errors import CliError
 from worker.cli.redis_errors import require_servers
@@ -22,6 +23,7 @@ def run_worker(arguments: list[str]) -> None:
 
 def run_flower(arguments: list[str]) -> None:
     """Run `celery -A worker.app flower` with these arguments. A password is required: Flower can run any task."""
+    clean_variables(("FLOWER_",))
     if not os.environ.get("FLOWER_BASIC_AUTH") and not any("auth" in argument for argument in arguments):
         raise CliError("Flower needs a password: set FLOWER_BASIC_AUTH=user:password, or give --basic-auth", status=2)
     _run_celery("flower", arguments)

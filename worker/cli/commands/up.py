@@ -100,7 +100,8 @@ class _Up:
         self._console.print(Text("Ctrl-C ends everything.", style="dim"))
         program = "kilnhand" if shutil.which("kilnhand") else sys.argv[0]
         self._hint(f"From another terminal in this folder:  {program} {EXAMPLE}")
-        self._hint(f"For your own backend:  export KILNHAND_REDIS_URL={at.redis_url}\n")
+        if at.redis_port is not None:
+            self._hint(f"For your own backend:  export KILNHAND_REDIS_URL={at.redis_url}\n")
 
     def _hint(self, text: str) -> None:
         self._console.print(Text(text, style="dim"), soft_wrap=True)
