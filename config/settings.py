@@ -97,7 +97,7 @@ class RedisSettings(_Group):
         return tuple(dict.fromkeys((self.broker, self.results, self.ledger)))
 
     @property
-    def set_urls(self) -> tuple[str, ...]:
+    def given_urls(self) -> tuple[str, ...]:
         """Those of the URLs that were set: `kilnhand up` starts a server for the others."""
         names = ("redis_url", "broker_url", "result_backend", "ledger_url")
         return tuple(getattr(self, name) for name in names if name in self.model_fields_set and getattr(self, name))

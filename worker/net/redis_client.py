@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from config.redis_url import RedisUrl, Tls, read_redis_url
 
-SENTINEL_TIMEOUT_S = 1.0  # for one Sentinel; the next is asked after it
+SENTINEL_TIMEOUT_S = 3.0  # for one Sentinel; the next is asked after it
 _TCP_ONLY = ("socket_connect_timeout", "socket_keepalive")
 
 

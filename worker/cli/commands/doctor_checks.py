@@ -64,7 +64,8 @@ def _redis(name: str, url: str) -> Iterator[Check]:
             why, info = unusable_why(client), _info(client)
     except (RedisError, OSError) as error:
         advice = "start one with `kilnhand up`, or set KILNHAND_REDIS_URL to a running one"
-        yield Check(name, "broken", f"{shown_url(url)} does not answer: {mask_text(str(error))}", advice)
+        text = mask_text(str(error).partition(" : <")[0])  # without redis-py's long list of Sentinels
+        yield Check(name, "broken", f"{shown_url(url)} does not answer: {text}", advice)
         return
     if why:
         yield Check(name, "broken", f"{shown_url(url)} {why}")

@@ -36,7 +36,7 @@ def up(ports: Ports, demo: bool, once: bool) -> int:
 
 def _plan_up(folder: Path, ports: Ports) -> UpPlan:
     settings = read_settings()
-    require_servers(settings.redis.set_urls)
+    require_servers(settings.redis.given_urls)
     return plan_up(folder, ports, settings)
 
 
