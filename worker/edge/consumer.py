@@ -12,8 +12,10 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError
 
+from config.settings import Settings
 from worker.edge.request import is_id_of_job
 from worker.edge.unreadable import UnreadableMessageError, check, raw_of, set_aside
+from worker.net.redis_server import require_usable
 
 
 def is_the_brokers(error: Exception) -> bool:
@@ -24,6 +26,15 @@ def is_the_brokers(error: Exception) -> bool:
 
 class SafeConsumer(Consumer):
     """Sets aside every message that cannot be read, of whatever task."""
+
+    def connect(self) -> Any:
+        """Connect to the broker. Raises `UnusableRedisError`, which ends the worker, for a Redis that cannot be used.
+
+        The check at the worker's start passes a Redis that does not answer yet.
+        """
+        connection = super().connect()
+        require_usable(Settings().redis.urls)
+        return connection
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's handler of received messages, behind a check and a guard."""

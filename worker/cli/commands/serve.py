@@ -2,8 +2,10 @@
 
 import os
 
+from config.clean_values import clean_variables
 from config.settings import Settings
 from worker.cli.errors import CliError
+from worker.cli.redis_errors import require_servers
 from worker.cli.settings import read_settings
 from worker.errors import KilnhandError
 from worker.files.signing import require_secret
@@ -13,12 +15,15 @@ from worker.net.webhook_url import are_webhooks_requested
 
 def run_worker(arguments: list[str]) -> None:
     """Run `celery -A worker.app worker` with these arguments."""
-    _check_secret(read_settings())
+    settings = read_settings()
+    _check_secret(settings)
+    require_servers(settings.redis.urls)
     _run_celery("worker", arguments)
 
 
 def run_flower(arguments: list[str]) -> None:
     """Run `celery -A worker.app flower` with these arguments. A password is required: Flower can run any task."""
+    clean_variables(("FLOWER_",))
     if not os.environ.get("FLOWER_BASIC_AUTH") and not any("auth" in argument for argument in arguments):
         raise CliError("Flower needs a password: set FLOWER_BASIC_AUTH=user:password, or give --basic-auth", status=2)
     _run_celery("flower", arguments)

@@ -15,6 +15,7 @@ from worker.cli.processes.stack import Child, ChildFailedError, Stack
 from worker.cli.processes.state_folder import STATE_FOLDER, lock_folder, write_environment
 from worker.cli.processes.stop_signal import StopRequested, StopSignal
 from worker.cli.processes.up_plan import Ports, UpPlan, plan_demo, plan_up
+from worker.cli.redis_errors import require_servers
 from worker.cli.screen import terminal
 from worker.cli.screen.log_lines import LogLines
 from worker.cli.settings import read_settings
@@ -29,8 +30,14 @@ def up(ports: Ports, demo: bool, once: bool) -> int:
         raise CliError("--once belongs to --demo: kilnhand up --demo --once", status=2)
     folder, console = Path.cwd() / STATE_FOLDER, terminal.out()
     with lock_folder(folder):
-        plan = plan_demo(folder, ports) if demo else plan_up(folder, ports, read_settings())
+        plan = plan_demo(folder, ports) if demo else _plan_up(folder, ports)
         return _Up(plan, folder, console).run(demo, once)
+
+
+def _plan_up(folder: Path, ports: Ports) -> UpPlan:
+    settings = read_settings()
+    require_servers(settings.redis.given_urls)
+    return plan_up(folder, ports, settings)
 
 
 class _Up:
@@ -93,7 +100,8 @@ class _Up:
         self._console.print(Text("Ctrl-C ends everything.", style="dim"))
         program = "kilnhand" if shutil.which("kilnhand") else sys.argv[0]
         self._hint(f"From another terminal in this folder:  {program} {EXAMPLE}")
-        self._hint(f"For your own backend:  export KILNHAND_REDIS_URL={at.redis_url}\n")
+        if at.redis_port is not None:
+            self._hint(f"For your own backend:  export KILNHAND_REDIS_URL={at.redis_url}\n")
 
     def _hint(self, text: str) -> None:
         self._console.print(Text(text, style="dim"), soft_wrap=True)

@@ -42,7 +42,7 @@ class UpPlan:
 
 def plan_demo(folder: Path, ports: Ports) -> UpPlan:
     """All processes run here. The demo uses no key, no other Redis and no other store, so it costs nothing."""
-    auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
+    auth = os.environ.get("FLOWER_BASIC_AUTH", "").strip() or _flower_auth(folder)
     addresses = _free_addresses(ports, GATEWAY_PORT, _secret(folder), auth)
     note = "the twin simulates fal.ai, and Redis is our own: the demo needs no key and spends no money"
     twin = {**_google_variables(addresses), **_anthropic_variables(addresses)}
@@ -52,7 +52,7 @@ def plan_demo(folder: Path, ports: Ports) -> UpPlan:
 def plan_up(folder: Path, ports: Ports, settings: Settings) -> UpPlan:
     """Start what the settings do not place elsewhere: no Redis if a URL is set, no twin if a fal key or URL is set."""
     secret = settings.gateway.secret.get_secret_value() if settings.gateway.secret else None
-    auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
+    auth = os.environ.get("FLOWER_BASIC_AUTH", "").strip() or _flower_auth(folder)
     addresses = _free_addresses(ports, settings.gateway.gateway_port, secret or _secret(folder), auth)
     notes: list[str] = []
     if "redis_url" in settings.redis.model_fields_set:
