@@ -183,7 +183,7 @@ class JobTask(NotEagerTask):
 
     def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The fields: by name, from a request object, and from the result of the job before it in a chain."""
-        given = dict(kwargs)
+        given = {name: value for name, value in kwargs.items() if value is not None or name not in self.asks.follows}
         for arg in args:
             if isinstance(arg, self.asks):
                 given = arg.model_dump(mode="json", exclude_unset=True) | given

@@ -8,7 +8,7 @@ from worker.jobs.request import value_at
 
 
 def caught(call: Callable[[], object]) -> Exception:
-    with pytest.raises(Exception) as found:  # noqa: PT011  # any error will do
+    with pytest.raises(Exception) as found:  # any error will do
         call()
     return found.value
 

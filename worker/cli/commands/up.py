@@ -13,13 +13,14 @@ from worker.cli.exit_codes import INTERRUPTED
 from worker.cli.processes.stack import Child, ChildFailedError, Stack
 from worker.cli.processes.state_folder import STATE_FOLDER, lock_folder, write_environment
 from worker.cli.processes.stop_signal import StopRequested, StopSignal
-from worker.cli.processes.up_plan import Ports, UpPlan, plan_demo, plan_up
+from worker.cli.processes.up_plan import Ports, UpPlan, moved_ports, plan_demo, plan_up
 from worker.cli.screen import terminal
 from worker.cli.screen.log_lines import LogLines
 from worker.cli.screen.tables import print_table
 from worker.cli.settings import read_settings
 
 LOG_EVERY_S = 0.3
+AFTER_ONCE = "These links no longer work: everything ends now. Without ONCE=1 (--once) it all runs on."
 EXAMPLE = "submit generation.text_to_image prompt='a red fox'"
 
 
@@ -62,6 +63,7 @@ class _Up:
 
             succeeded = run_demo(self._stack, self._console, self._stop.pause)
             if once:
+                self._hint(f"{AFTER_ONCE} The files stay in {(self._folder / 'files').relative_to(Path.cwd())}.")
                 return 0 if succeeded else 1
         self._is_running = True
         self._show_logs(quiet=demo)
@@ -73,11 +75,13 @@ class _Up:
         starting = f"starting {', '.join(self._plan.processes)} …"
         with self._console.status(starting) if terminal.can_redraw(self._console) else contextlib.nullcontext():
             self._stack.start(*self._plan.processes)
+        for name, wanted, port in moved_ports(self._plan, self._stack.addresses):
+            self._console.print(Text(f"port {wanted} is taken: {name} listens on {port}", style="yellow"))
         write_environment(self._folder, self._stack.environment)
         self._show_table()
 
     def _show_table(self) -> None:
-        at = self._plan.addresses
+        at = self._stack.addresses
         addresses = {
             "redis": at.redis_url,
             "twin": f"{at.twin_url}/_twin/",
