@@ -19,7 +19,9 @@ def answer_bad_requests() -> None:
     async def run(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return await run_blocking(self, *args, **kwargs)
-        except InvalidRequestError as error:
-            raise HTTPError(400, error.message) from error
+        except HTTPError as answer:  # Flower has made 500 of the error
+            if not isinstance(cause := answer.__cause__, InvalidRequestError):
+                raise
+            raise HTTPError(400, cause.message) from cause
 
     handler.run_blocking = run

@@ -34,6 +34,7 @@ from worker.edge.service import JobService
 from worker.edge.shared_key import ending_of_first
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
+from worker.files.least_size import inline_size_problems
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Step
@@ -218,6 +219,7 @@ class JobTask(NotEagerTask):
         ]
         twice += extra_problems(route.provider, request.extra)
         checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
+        checked += inline_size_problems(model, step.arguments)
         if problems := twice + checked + route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step

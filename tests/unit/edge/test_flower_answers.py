@@ -6,6 +6,7 @@ from typing import Any
 
 import flower.api
 import pytest
+from flower.utils.blocking import BlockingOperationRunner
 from tornado.web import HTTPError
 
 from worker.edge.flower_answers import answer_bad_requests
@@ -17,14 +18,16 @@ def test_only_a_bad_request_is_answered_with_400(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(flower.api.BaseApiHandler, "run_blocking", flower.api.BaseApiHandler.run_blocking)
     answer_bad_requests()
 
-    async def run(*_: Any, **__: Any) -> None:
+    def send() -> None:
         raise error
 
-    handler: Any = SimpleNamespace(application=SimpleNamespace(blocking_runner=SimpleNamespace(run=run)))
-    with pytest.raises((HTTPError, RuntimeError)) as found:
-        asyncio.run(flower.api.BaseApiHandler.run_blocking(handler, "task.publish", "t", None))
+    async def post() -> None:
+        handler: Any = SimpleNamespace(application=SimpleNamespace(blocking_runner=BlockingOperationRunner()))
+        await flower.api.BaseApiHandler.run_blocking(handler, "task.publish", "t", send)
+
+    with pytest.raises(HTTPError) as found:
+        asyncio.run(post())
     if isinstance(error, InvalidRequestError):
-        assert isinstance(found.value, HTTPError) and found.value.status_code == 400
-        assert found.value.get_message() == error.message
+        assert (found.value.status_code, found.value.get_message()) == (400, error.message)
     else:
-        assert found.value is error
+        assert found.value.status_code == 500
