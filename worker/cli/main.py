@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from worker.cli.commands import dead, files
 from worker.cli.errors import CliError
 from worker.cli.exit_codes import CLOSED_PIPE
-from worker.cli.options import AsJson, JobId
+from worker.cli.options import AsJson, JobId, Port
 from worker.cli.screen.closed_pipe import close_stdout
 
 
@@ -52,10 +52,12 @@ def up(
     once: Annotated[
         bool, typer.Option("--once", help="with --demo: stop when the jobs have ended; status 0 if all succeeded")
     ] = False,
-    port_gateway: Annotated[int | None, typer.Option(help="default: KILNHAND_GATEWAY_PORT, or 8080")] = None,
-    port_flower: Annotated[int, typer.Option()] = 5555,
-    port_twin: Annotated[int, typer.Option()] = 9100,
-    port_redis: Annotated[int, typer.Option()] = 6399,
+    port_gateway: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="default: KILNHAND_GATEWAY_PORT, or 8080")
+    ] = None,
+    port_flower: Port = 5555,
+    port_twin: Port = 9100,
+    port_redis: Port = 6399,
 ) -> None:
     """Run Redis, twin (unless a fal key is found), worker, gateway and Flower in this terminal.
 

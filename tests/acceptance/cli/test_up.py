@@ -78,7 +78,7 @@ def test_a_closed_terminal_ends_everything(running: Callable[..., RunningCommand
         output += os.read(ours, 4096)
         return READY.encode() in output
 
-    wait_until(is_ready, "up is ready")
+    wait_until(is_ready, "up is ready", timeout_s=60)
     up.children()
     os.close(ours)
     up.process.send_signal(signal.SIGHUP)  # the kernel sends it to the processes of a closed terminal
