@@ -81,12 +81,13 @@ class Price(_Frozen):
 
 
 class Limit(_Frozen):
-    """The allowed values of a parameter. `max_length` counts characters."""
+    """The allowed values of a parameter. `max_length` counts characters, `min_side` a picture's pixels on each side."""
 
     min: float | None = None
     max: float | None = None
     one_of: tuple[str | int | float, ...] | None = None
     max_length: int | None = None
+    min_side: int | None = Field(None, ge=1)
 
     def problem(self, value: Any) -> str | None:
         """What is wrong with the value and what is allowed, or None if it is allowed."""

@@ -16,6 +16,7 @@ from worker.edge.callbacks import route_callbacks
 from worker.edge.channel import use_safe_channel
 from worker.edge.compat import survive_outages
 from worker.edge.consumers import register_add_consumer
+from worker.edge.flower_answers import answer_bad_requests
 from worker.edge.queues import own_queue
 from worker.edge.renewal import renew_held_messages
 from worker.edge.revoke import register_revoke
@@ -42,6 +43,7 @@ def _set_up_worker() -> None:
     register_revoke()
     route_callbacks(app)
     register_add_consumer()
+    answer_bad_requests()
     app.set_default()
 
 

@@ -34,6 +34,7 @@ from worker.edge.service import JobService
 from worker.edge.shared_key import ending_of_first
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
+from worker.files.least_size import inline_size_problems
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Job, Options, Step
@@ -183,7 +184,7 @@ class JobTask(NotEagerTask):
 
     def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The fields: by name, from a request object, and from the result of the job before it in a chain."""
-        given = dict(kwargs)
+        given = {name: value for name, value in kwargs.items() if value is not None or name not in self.asks.follows}
         for arg in args:
             if isinstance(arg, self.asks):
                 given = arg.model_dump(mode="json", exclude_unset=True) | given
@@ -218,6 +219,7 @@ class JobTask(NotEagerTask):
         ]
         twice += extra_problems(route.provider, request.extra)
         checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
+        checked += inline_size_problems(model, step.arguments)
         if problems := twice + checked + route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step

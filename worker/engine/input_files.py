@@ -8,17 +8,19 @@ files are on their way, the row is released for a moment, so that other jobs fin
 known before it comes: a usual size is assumed, and larger files are fetched again with memory for the largest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from config.mapping import arguments_for
+from config.model import Model
 from worker.engine.context import NOW, CallResources, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.spending import affordable_routes
 from worker.errors import ExternalServiceError, RateLimitError, RequestRefusedError, ServiceUnavailableError
 from worker.files.input_refs import is_inline, row_name
 from worker.files.inputs import InputFiles
+from worker.files.least_size import check_size, checked_upload, least_side
 from worker.files.media import Media
 from worker.files.memory_budget import MB
 from worker.files.slots import BUSY
@@ -63,8 +65,9 @@ async def fetch_files(context: Context, job: Job, step_input: StepInput, option:
     resources, urls = step_input.resources, uploaded(job, option.route.provider)
     most_bytes = _most_bytes(context, job, option, resources)
     try:
-        resources.files = await _files(context, job, option, most_bytes)
-        await upload(context, job, option, urls, most_bytes)
+        model = step_input.served.model
+        resources.files = await _files(context, model, job, option, most_bytes)
+        await upload(context, model, job, option, urls, most_bytes)
     except ExternalServiceError as error:
         job = _with_uploads(job, option, urls)
         if error.kind == "too_large" and error.provider is None and 0 < most_bytes < FILES_MOST_BYTES:
@@ -102,14 +105,17 @@ def _most_bytes(context: Context, job: Job, option: RouteOption, resources: Call
     return min(FILES_MOST_BYTES, sum(sizes))
 
 
-async def _files(context: Context, job: Job, option: RouteOption, most_bytes: int) -> tuple[Media, ...]:
+async def _files(context: Context, model: Model, job: Job, option: RouteOption, most_bytes: int) -> tuple[Media, ...]:
     files = option.files.in_call
     if not files:
         return ()
     if context.inputs is None:
         raise RequestRefusedError(f"{files[0].parameter}: files cannot be brought on this worker", kind="inputs")
     refs, labels = [file.ref for file in files], [file.path for file in files]
-    return await context.inputs.bring(refs, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
+    found = await context.inputs.bring(refs, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
+    for file, media in zip(files, found, strict=True):
+        check_size(media, _least_side(model, option, [file]), file.path)
+    return found
 
 
 def _fetch_failed(job: Job, step_input: StepInput, option: RouteOption, error: ExternalServiceError) -> Transition:
@@ -167,25 +173,35 @@ def large_to_upload(context: Context, job: Job, option: RouteOption) -> list[Fil
     ]
 
 
-async def upload(context: Context, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int) -> None:
+async def upload(
+    context: Context, model: Model, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int
+) -> None:
     """Upload what the provider cannot fetch, and add each URL to `urls` (see `uploaded`) as soon as it is known.
 
     Pictures may have `most_bytes` together; other files are not in memory. What is in `urls` stays uploaded, whatever
     follows. Raises what `InputFiles` and the provider's `upload` raise.
     """
     if context.inputs is not None:
-        await _pictures(context, context.inputs, job, option, urls, most_bytes)
+        await _pictures(context, model, job, option, urls, most_bytes)
         await _large(context, context.inputs, job, option, urls)
 
 
 async def _pictures(
-    context: Context, inputs: InputFiles, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int
+    context: Context, model: Model, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int
 ) -> None:
-    if files := pictures_to_upload(context, job, option):
-        put = context.provider(option.route.provider).upload
+    files, inputs = pictures_to_upload(context, job, option), context.inputs
+    if files and inputs is not None:
         refs, labels = [file.ref for file in files], [_label(job, file) for file in files]
+        provider = context.provider(option.route.provider)
+        put = checked_upload(provider.upload, _least_side(model, option, files), ", ".join(labels))
         found = await inputs.as_urls(refs, put, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
         urls |= zip(refs, found, strict=True)
+
+
+def _least_side(model: Model, option: RouteOption, files: Iterable[FileArgument]) -> int | None:
+    """The least side in pixels that the pictures of these files need."""
+    sides = (least_side(model, option.route, file.parameter) for file in files)
+    return max((side for side in sides if side), default=None)
 
 
 async def _large(context: Context, inputs: InputFiles, job: Job, option: RouteOption, urls: dict[str, str]) -> None:

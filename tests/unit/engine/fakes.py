@@ -143,7 +143,10 @@ class FakeInputs:
         self.asked.append(tuple(refs))
         if self.errors:
             raise self.errors.pop(0)
-        return tuple(Media(ref.encode(), "image/png") for ref in refs)
+        return tuple(map(self.media, refs))
+
+    def media(self, ref: str) -> Media:
+        return Media(ref.encode(), "image/png")
 
 
 class WatchedHealth(MemoryHealth):

@@ -15,16 +15,18 @@ from worker.net.webhook_url import are_webhooks_requested
 
 def run_worker(arguments: list[str]) -> None:
     """Run `celery -A worker.app worker` with these arguments."""
-    settings = read_settings()
-    _check_secret(settings)
-    require_servers(settings.redis.urls)
+    if not _asks_for_help(arguments):
+        settings = read_settings()
+        _check_secret(settings)
+        require_servers(settings.redis.urls)
     _run_celery("worker", arguments)
 
 
 def run_flower(arguments: list[str]) -> None:
     """Run `celery -A worker.app flower` with these arguments. A password is required: Flower can run any task."""
     clean_variables(("FLOWER_",))
-    if not os.environ.get("FLOWER_BASIC_AUTH") and not any("auth" in argument for argument in arguments):
+    has_password = os.environ.get("FLOWER_BASIC_AUTH") or any("auth" in argument for argument in arguments)
+    if not (has_password or _asks_for_help(arguments)):
         raise CliError("Flower needs a password: set FLOWER_BASIC_AUTH=user:password, or give --basic-auth", status=2)
     _run_celery("flower", arguments)
 
@@ -44,6 +46,10 @@ def run_twin(arguments: list[str]) -> None:
     from twin.__main__ import main
 
     main(arguments)
+
+
+def _asks_for_help(arguments: list[str]) -> bool:
+    return "--help" in arguments
 
 
 def _check_secret(settings: Settings) -> None:
