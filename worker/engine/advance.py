@@ -43,6 +43,7 @@ from worker.testing import crash
 
 log = structlog.get_logger(__name__)
 
+DEADLINE_MARGIN_S = 10.0  # so that a job's own deadline always comes before the provider's
 STOPPING_POLL_S = 1.0
 BUSY_PAUSE_S = 2.0  # and up to as much again, for a download that got no slot
 
@@ -136,6 +137,7 @@ async def _submit(context: Context, job: Job, step_input: StepInput) -> Transiti
         attempt.number,
         context.webhook(attempt.provider, job.id, attempt.number) if context.webhook else None,
         step_input.resources.files,
+        max(0.0, job.created_at + served.deadline_s - step_input.now) + DEADLINE_MARGIN_S,
     )
     crash.point("before_post")
     try:

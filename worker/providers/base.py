@@ -22,6 +22,7 @@ class Call:
     """One call, with the endpoint's own parameter names and values.
 
     `files` are those that the provider takes inside the call, in the order in which the prompt numbers them.
+    `start_within_s`: after so many seconds the provider should not begin the run any more, if it can be told so.
     """
 
     job_id: str
@@ -31,6 +32,7 @@ class Call:
     attempt: int = 1
     webhook_url: str | None = None  # where the provider reports the end of the run
     files: tuple[Media, ...] = ()
+    start_within_s: float | None = None
 
 
 @dataclass(frozen=True)

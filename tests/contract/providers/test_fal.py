@@ -67,6 +67,17 @@ async def test_a_call_is_queued_runs_with_logs_and_ends_with_its_output(fal: Fal
     assert twin.count == 1
 
 
+@pytest.mark.parametrize(("left_s", "header"), [(None, None), (7200.0, "7200.0"), (0.2, "1.1")])
+async def test_a_submission_is_not_rerouted_and_carries_its_deadline(
+    fal: Fal, twin: Twin, left_s: float | None, header: str | None
+) -> None:
+    await fal.submit(replace(CALL, start_within_s=left_s))
+
+    headers = twin.http.get("/_twin/requests").json()["requests"][0]["headers"]
+    assert headers["x-app-fal-disable-fallback"] == "1"
+    assert headers.get("x-fal-request-timeout") == header
+
+
 @pytest.mark.parametrize("timings", [None, [], {}, {"inference": "1"}, {"inference": 10**400}, {"inference": -1}])
 def test_an_impossible_duration_is_ignored(timings: Any) -> None:
     assert seconds_of(timings, "inference") is None

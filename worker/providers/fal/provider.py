@@ -50,7 +50,8 @@ from worker.providers.fal.errors import fal_error
 from worker.providers.fal.guard import FalGuard, Sending, current_sending, is_from_fal
 from worker.providers.fal.platform import TWIN_KEY, platform_url
 from worker.providers.fal.request_list import EARLIER_S, find_request
-from worker.providers.fal.tags import ATTEMPT, JOB, job_tag, tag_header
+from worker.providers.fal.submit_headers import submit_headers
+from worker.providers.fal.tags import ATTEMPT, JOB, job_tag
 from worker.providers.fal.upload import upload_file, use_transport
 
 log = structlog.get_logger(__name__)
@@ -123,7 +124,7 @@ class Fal:
                 dict(call.arguments),
                 priority="low" if is_low else "normal",
                 webhook_url=call.webhook_url,
-                headers={"X-Fal-Tags": tag_header(call.job_id, call.attempt)},
+                headers=submit_headers(call),
             )
         except FalClientHTTPError as error:
             raise sdk_error(error) from error
