@@ -16,7 +16,7 @@ from worker.engine.context import NOW, RECLAIM_S, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.late_news import settle_s
 from worker.engine.rewritten_prompt import REWRITTEN, rewritten_prompt
-from worker.engine.spending import affordable_routes
+from worker.engine.spending import affordable_routes, list_price
 from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavailableError, SubmitUnknownError
 from worker.files.needed_answer import is_inline, needed_answer, without_inline
 from worker.jobs.answers import AnswerFaults
@@ -100,7 +100,7 @@ async def save_answer(
     context: Context, job: Job, outcome: Reply | RunFailure, step_input: StepInput, why: str = ""
 ) -> Transition:
     """The run is over: its cost is booked, and what it brought is saved."""
-    cost = cost_of(step_input.served, outcome)
+    cost = cost_of(step_input.served, outcome, list_price(context, step_input.served))
     job = job.with_attempt(ended_at=step_input.now, cost=cost or job.attempts[-1].cost)
     if isinstance(outcome, RunFailure):
         return handle_error(context, job, outcome.error, step_input)

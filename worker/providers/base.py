@@ -159,6 +159,14 @@ class RunFailure:
     is_free: bool = False
 
 
+@dataclass(frozen=True)
+class ListPrice:
+    """What a provider's public price list says: US dollars for one unit, and its own word for the unit."""
+
+    usd: float
+    unit: str
+
+
 class Provider(Protocol):
     """A service that makes files or text. No method repeats a call that may cost money."""
 
@@ -205,6 +213,9 @@ class Provider(Protocol):
         Raises `AuthenticationError` when our key may not read the list, and another `ExternalServiceError` when it
         could not be read now.
         """
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """The price by the provider's own list, as far as it is known by now. Never waits, and costs nothing."""
 
     async def aclose(self) -> None:
         """Close connections."""

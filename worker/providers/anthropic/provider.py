@@ -25,6 +25,7 @@ from worker.providers.anthropic.message import answer_of, body_of
 from worker.providers.base import (
     Call,
     CancelResult,
+    ListPrice,
     LostSubmission,
     Provider,
     Reply,
@@ -145,6 +146,10 @@ class Anthropic:
     async def find(self, lost: LostSubmission) -> SearchResult:
         """Anthropic has no list of messages."""
         return SearchResult()
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """Anthropic has no price list that can be asked."""
+        return None
 
     async def aclose(self) -> None:
         """Close connections."""
