@@ -24,6 +24,7 @@ from worker.providers.base import (
     Call,
     CancelResult,
     Ended,
+    ListPrice,
     LostSubmission,
     Queued,
     Reply,
@@ -76,6 +77,14 @@ async def test_a_submission_is_not_rerouted_and_carries_its_deadline(
     headers = twin.http.get("/_twin/requests").json()["requests"][0]["headers"]
     assert headers["x-app-fal-disable-fallback"] == "1"
     assert headers.get("x-fal-request-timeout") == header
+
+
+async def test_the_price_list_is_read_in_the_background(fal: Fal, twin: Twin) -> None:
+    assert fal.list_price("fal-ai/flux/dev") is None
+    async with asyncio.timeout(10):
+        while not (price := fal.list_price("fal-ai/flux/dev")):
+            await asyncio.sleep(0.01)
+    assert price == ListPrice(0.025, "megapixels")
 
 
 @pytest.mark.parametrize("timings", [None, [], {}, {"inference": "1"}, {"inference": 10**400}, {"inference": -1}])
