@@ -14,6 +14,7 @@ from worker.jobs.request import BaseRequest
 from worker.jobs.status import FileOut, JobResult
 
 MOST_MEGAPIXELS = 36  # of a picture whose size was left to the model; a size that was asked for is its own limit
+MOST_PICTURES = 64  # of one answer
 Preset = Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"]
 Role = Literal["subject", "product", "style", "product2"]
 Weight = Annotated[float, Field(ge=0, le=4)]
@@ -97,14 +98,22 @@ def text_to_image(request: TextToImage, model: Model) -> Step:
     )
     if loras := request.all_loras():
         arguments["loras"] = [{"path": lora.url, "scale": lora.weight} for lora in loras]
-    if request.num_images > 1 or model.takes("num_images"):
+    is_count_sent = "num_images" in request.model_fields_set if model.passthrough else model.takes("num_images")
+    if is_count_sent or request.num_images > 1:
         arguments["num_images"] = request.num_images
     width, height = _pixels(request.image_size)
     most = None if model.passthrough or width else MOST_MEGAPIXELS
-    pictures = Piece(
-        "images", "image", "images.*", count=request.num_images, width=width, height=height, most_megapixels=most
-    )
+    count = _count(request, model)
+    pictures = Piece("images", "image", "images.*", count=count, width=width, height=height, most_megapixels=most)
     return Step(model.name, arguments, (pictures,), request.extra)
+
+
+def _count(request: TextToImage, model: Model) -> int:
+    """How many pictures are asked for. An endpoint that is not in the catalogue gets `extra` unchanged."""
+    in_extra = request.extra.get("num_images") if model.passthrough else None
+    if isinstance(in_extra, int) and not isinstance(in_extra, bool) and 1 <= in_extra <= MOST_PICTURES:
+        return in_extra
+    return request.num_images
 
 
 def _pixels(size: Preset | Size | None) -> tuple[int | None, int | None]:

@@ -38,11 +38,15 @@ Shape = Mapping[str, Field]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """An endpoint: its category, whether fal removed it, and the shapes of input and output."""
+    """An endpoint: its category, its state, and the shapes of input and output.
+
+    fal answers a deprecated endpoint as before, and one that is gone with 404.
+    """
 
     endpoint: str
     category: str
     is_gone: bool
+    is_deprecated: bool
     input: Shape
     output: Shape
     shapes: Mapping[str, Shape] = field(default_factory=dict)
@@ -56,7 +60,7 @@ class Models:
     presets: Mapping[str, tuple[int, int]]
 
     def find(self, endpoint: str) -> Model | None:
-        """Return an endpoint; None for an unknown id, which the twin accepts without checks."""
+        """Return an endpoint; None for an id that is not in the file."""
         return self.by_id.get(endpoint)
 
     def is_gone(self, endpoint: str) -> bool:
@@ -80,7 +84,8 @@ def _model(endpoint: str, row: Mapping[str, Any], shared: Mapping[str, Shape]) -
     return Model(
         endpoint=endpoint,
         category=row["category"],
-        is_gone=row["status"] == "deprecated",
+        is_gone=row["status"] == "gone",
+        is_deprecated=row["status"] == "deprecated",
         input=_shape(row["input"]),
         output=_shape(row["output"]),
         shapes={**own, **shared},

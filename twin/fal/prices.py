@@ -70,6 +70,16 @@ def bill_for(endpoint: str, work: BillableWork) -> Bill:
     return Bill(units, None if price is None else round(units * price, 6))
 
 
+def list_price(endpoint: str, category: str) -> tuple[float, str] | None:
+    """Return the price of a unit in US dollars, and the unit; None if the twin knows no price."""
+    usd = USD_PER_SECOND_OF_VEO_FAST["", True] if endpoint in VEO_FAST else USD_PER_UNIT.get(endpoint)
+    if usd is None:
+        return None
+    if category.endswith("-video"):
+        return usd, "seconds"
+    return usd, "images" if endpoint.startswith(PER_IMAGE) else "megapixels"
+
+
 def _units(endpoint: str, work: BillableWork) -> float:
     if work.steps:
         return work.steps

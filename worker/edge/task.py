@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
-from config.extra import extra_problems
+from config.extra import extra_problems, own_parameter_problems
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.callbacks import callbacks_header
 from worker.edge.canvas import Before, judge_parts, register_judge, send_whole
@@ -212,15 +212,12 @@ class JobTask(NotEagerTask):
             raise self._refusal("model", str(error)) from error
         step = type(self).order(request, model)
         step = replace(step, files=recorded_files(request, step.arguments))
-        route = model.first_route
-        decided = {*self.asks.model_fields, *step.arguments, *(to for s in route.write.values() if (to := s.to))}
-        twice = [
-            (f"extra.{name}", "has a parameter of its own in this task") for name in request.extra if name in decided
-        ]
-        twice += extra_problems(route.provider, request.extra)
+        own = (self.asks.model_fields.keys() | step.arguments) - {"model", "extra"}  # an endpoint may have a `model`
+        of_extra = [*own_parameter_problems(model, own, request.extra)]
+        of_extra += extra_problems(model.first_route.provider, request.extra)
         checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
         checked += inline_size_problems(model, step.arguments)
-        if problems := twice + checked + route_problems(model, options, step):
+        if problems := of_extra + checked + route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
 

@@ -101,6 +101,7 @@ class Provenance(BaseModel):
     approximated: dict[str, str] = Field(default_factory=dict, description="parameters that were changed, and how")
     dropped: list[str] = Field(default_factory=list, description="parameters that were not sent")
     prompt: str | None = Field(None, description="the prompt as it was sent")
+    rewritten_prompt: str | None = Field(None, description="the prompt that the provider made of it, if it says so")
     missing: list[str] = Field(default_factory=list, description="why some of several pictures are missing")
     tried: list[Tried] = Field(default_factory=list, description="every attempt; the last one brought the piece")
 

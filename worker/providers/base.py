@@ -22,6 +22,7 @@ class Call:
     """One call, with the endpoint's own parameter names and values.
 
     `files` are those that the provider takes inside the call, in the order in which the prompt numbers them.
+    `start_within_s`: after so many seconds the provider should not begin the run any more, if it can be told so.
     """
 
     job_id: str
@@ -31,6 +32,7 @@ class Call:
     attempt: int = 1
     webhook_url: str | None = None  # where the provider reports the end of the run
     files: tuple[Media, ...] = ()
+    start_within_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,14 @@ class RunFailure:
     is_free: bool = False
 
 
+@dataclass(frozen=True)
+class ListPrice:
+    """What a provider's public price list says: US dollars for one unit, and its own word for the unit."""
+
+    usd: float
+    unit: str
+
+
 class Provider(Protocol):
     """A service that makes files or text. No method repeats a call that may cost money."""
 
@@ -203,6 +213,9 @@ class Provider(Protocol):
         Raises `AuthenticationError` when our key may not read the list, and another `ExternalServiceError` when it
         could not be read now.
         """
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """The price by the provider's own list, as far as it is known by now. Never waits, and costs nothing."""
 
     async def aclose(self) -> None:
         """Close connections."""

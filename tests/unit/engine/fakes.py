@@ -17,7 +17,17 @@ from worker.health.memory import MemoryHealth
 from worker.health.verdict import Verdict
 from worker.jobs.job import Artefact, Job, Piece, Ticket
 from worker.jobs.status import JobStatus
-from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, RunStatus, SearchResult
+from worker.providers.base import (
+    Call,
+    CancelResult,
+    Ended,
+    ListPrice,
+    LostSubmission,
+    Reply,
+    RunFailure,
+    RunStatus,
+    SearchResult,
+)
 
 DONE = Reply({"images": [{"url": "https://x/y.png"}], "seed": 7}, billed_units=2)
 PICTURE = Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="gemini-nano-banana-2.1-002")
@@ -43,6 +53,8 @@ class FakeFal:
         self.call_size = 0
         self.sized: list[int] = []
         self.uploads: list[Any] = ["https://theirs/1"]
+        self.price: ListPrice | None = None
+        self.priced: list[str] = []
         self.before_submit: Callable[[], None] = lambda: None
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
@@ -74,6 +86,10 @@ class FakeFal:
         self.sought.append(sought)
         found = self._next("find", self.finds)
         return found if isinstance(found, SearchResult) else SearchResult(found, listed_until=math.inf)
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        self.priced.append(endpoint)
+        return self.price
 
     async def aclose(self) -> None:
         return None

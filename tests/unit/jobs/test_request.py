@@ -122,7 +122,7 @@ def step(**given: Any) -> Any:
 def test_an_unknown_endpoint_is_passed_through_with_everything() -> None:
     asked = step(prompt="a", model="someone/new-model/v9", negative_prompt="b", image_size="square", extra={"x": 1})
     assert asked.model == "someone/new-model/v9"
-    assert asked.arguments == {"prompt": "a", "negative_prompt": "b", "image_size": "square", "num_images": 1}
+    assert asked.arguments == {"prompt": "a", "negative_prompt": "b", "image_size": "square"}
     assert asked.extra == {"x": 1}
 
 
