@@ -20,6 +20,7 @@ __all__ = [
     "load_catalogue",
 ]  # fmt: skip
 
+PIPELINE = "pipeline:"  # before a task's name: the model of a task that is made of steps
 _SEGMENT = r"(?!\.+(?:/|$))[A-Za-z0-9._-]+"
 _ENDPOINT = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{1,5}}")
 
@@ -45,6 +46,8 @@ class Catalogue(BaseModel):
         Raises `UnknownModelError`; its message names similar models.
         """
         wanted = name.strip()
+        if wanted.startswith(PIPELINE):
+            return _pipeline(wanted)
         for names in (self._names, self._endpoints):
             if model := names.get(wanted.casefold()):
                 return model
@@ -145,6 +148,14 @@ def _first(error: ValidationError) -> str:
 
 def _all_names(models: tuple[Model, ...]) -> Iterator[tuple[Model, str]]:
     return ((model, name) for model in models for name in model.names)
+
+
+def _pipeline(name: str) -> Model:
+    """A task made of steps. It costs nothing itself: each step is a job with its own price."""
+    task = name.removeprefix(PIPELINE)
+    route = Route(provider="pipeline", endpoint=task, takes=(ANYTHING,))
+    price = Price(usd=0, per="request")
+    return Model(name=name, title=f"the steps of {task}", task=(task,), usual_s=20, price=price, routes=(route,))
 
 
 def _passthrough(endpoint: str) -> Model:

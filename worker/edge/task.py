@@ -18,7 +18,7 @@ from celery.utils.functional import maybe_list
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from config.catalogue import Catalogue, Model, UnknownModelError, load_catalogue
+from config.catalogue import PIPELINE, Catalogue, Model, UnknownModelError, load_catalogue
 from config.extra import extra_problems
 from worker.edge.app import DEFAULT_QUEUE, app
 from worker.edge.callbacks import callbacks_header
@@ -28,6 +28,7 @@ from worker.edge.endings import ending_of
 from worker.edge.message import SENT_AT_HEADER, is_closing, route_by_priority, stored_message
 from worker.edge.models import find_model
 from worker.edge.owners import folder_for, owner_problems
+from worker.edge.pipeline import PipelineFunction
 from worker.edge.route_problems import route_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.service import JobService
@@ -36,8 +37,8 @@ from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
-from worker.jobs.job import Job, Options, Step
-from worker.jobs.request import BaseRequest, check_known_fields, read, refusal, value_at
+from worker.jobs.job import Job, Options, Piece, Step
+from worker.jobs.request import BaseRequest, JobOptions, TaskRequest, check_known_fields, read, refusal, value_at
 
 log = structlog.get_logger(__name__)
 
@@ -64,10 +65,12 @@ class JobTask(NotEagerTask):
 
     job_queue: str
     _tracer: Any = None
-    asks: type[BaseRequest]
+    asks: type[TaskRequest]
     order: Order
     gives: type[BaseModel]
     check: AnswerCheck | None = None
+    pipeline: PipelineFunction | None = None  # of a task that is made of steps
+    promises: tuple[Piece, ...] = ()  # its files
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the job. Raises `InvalidRequestError` before anything is sent.
@@ -203,8 +206,10 @@ class JobTask(NotEagerTask):
             )
         return taken
 
-    def _read(self, given: Mapping[str, Any]) -> tuple[BaseRequest, Options, Step]:
+    def _read(self, given: Mapping[str, Any]) -> tuple[TaskRequest, Options, Step]:
         request, options = read(self.name, self.asks, given)
+        if not isinstance(request, BaseRequest):
+            return request, options.values(), self._steps(request, options)
         try:
             model = find_model(catalogue(), self.name, request.model)
         except UnknownModelError as error:
@@ -221,6 +226,15 @@ class JobTask(NotEagerTask):
         if problems := twice + checked + route_problems(model, options, step):
             raise refusal(self.name, problems)
         return request, options.values(), step
+
+    def _steps(self, request: TaskRequest, options: JobOptions) -> Step:
+        """The step of a pipeline's own row: its files go to its steps as they are."""
+        model = catalogue().find(f"{PIPELINE}{self.name}")
+        step = Step(model.name, request.model_dump(mode="json", exclude_none=True), self.promises)
+        recorded = replace(step, files=recorded_files(request, step.arguments))
+        if problems := owner_problems(recorded, options.tenant) + route_problems(model, options, step):
+            raise refusal(self.name, problems)
+        return replace(step, files={})
 
     def _refusal(self, field: str, message: str) -> InvalidRequestError:
         return refusal(self.name, [(field, message)])
@@ -241,17 +255,36 @@ def job_task(
     """
 
     def make(order: Order) -> JobTask:
-        def run(self: JobTask, *args: Any, **kwargs: Any) -> dict[str, Any]:
-            return self.deliver(args, kwargs)
-
-        run.__name__, run.__module__, run.__doc__ = order.__name__, order.__module__, order.__doc__
         fields = {"job_queue": queue, "asks": asks, "gives": gives, "check": check, "order": staticmethod(order)}
-        # the task is made when it is first used: making it reads the settings
-        task: JobTask = app.task(base=JobTask, bind=True, name=name, shared=False, **fields)(run)
-        register_judge(name, task)
-        return task
+        return _task(name, order, fields)
 
     return make
+
+
+def pipeline_task(
+    name: str, *, queue: str, asks: type[TaskRequest], gives: type[BaseModel], promises: Sequence[Piece]
+) -> Callable[[PipelineFunction], JobTask]:
+    """Make a task of an `async` function that takes a request and a `worker.edge.pipeline.Pipeline`.
+
+    It returns the files of `promises`, each as a step's result has it, and any other values that `gives` names.
+    """
+
+    def make(function: PipelineFunction) -> JobTask:
+        fields = {"job_queue": queue, "asks": asks, "gives": gives, "promises": tuple(promises)}
+        return _task(name, function, {**fields, "pipeline": staticmethod(function)})
+
+    return make
+
+
+def _task(name: str, function: Any, fields: Mapping[str, Any]) -> JobTask:
+    def run(self: JobTask, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return self.deliver(args, kwargs)
+
+    run.__name__, run.__module__, run.__doc__ = function.__name__, function.__module__, function.__doc__
+    # the task is made when it is first used: making it reads the settings
+    task: JobTask = app.task(base=JobTask, bind=True, name=name, shared=False, **fields)(run)
+    register_judge(name, task)
+    return task
 
 
 def answer_checks(app: Any) -> dict[str, AnswerCheck]:

@@ -21,6 +21,8 @@ STORED_IN_CACHE = 2.0  # the most, as a multiple of the input's price: Anthropic
 
 def cost_of(served: Served, outcome: Reply | RunFailure) -> Cost | None:
     """The cost of the last attempt by its answer; None if the answer says nothing about it."""
+    if outcome.cost:
+        return outcome.cost
     price, route, step = served.model.price_on(served.route), served.route, served.job.step
     sent = arguments_for(route, step.arguments, step.extra)
     if outcome.tokens:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 README, OPERATIONS, TASKS = TEXT["README.md"], TEXT["docs/operations.md"], TEXT["docs/tasks.md"]
-EXAMPLES = {"tasks/editing.py", "worker/providers/swatch.py"}  # docs/adding.md makes them
+EXAMPLES = {"tasks/editing.py", "tasks/pipelines/poster.py", "worker/providers/swatch.py"}  # docs/adding.md makes them
 
 every_task = pytest.mark.parametrize(
     "task",
