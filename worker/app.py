@@ -16,11 +16,11 @@ from worker.edge.callbacks import route_callbacks
 from worker.edge.channel import use_safe_channel
 from worker.edge.compat import survive_outages
 from worker.edge.consumers import register_add_consumer
+from worker.edge.job_task import JobTask
 from worker.edge.queues import own_queue
 from worker.edge.renewal import renew_held_messages
 from worker.edge.revoke import register_revoke
 from worker.edge.steps import BindingsStep, DispatcherStep, HeartbeatStep
-from worker.edge.task import JobTask
 from worker.testing import crash
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.cli.errors import CliError
-from worker.edge.task import JobTask
+from worker.edge.job_task import JobTask
 
 
 def find_task(name: str) -> JobTask:

@@ -43,5 +43,6 @@ NEWER: Mapping[str, str] = {
     "signal step_ended:": "A hint that a step has ended. A pipeline looks at its steps without it, too.",
     "header kilnhand_step_of": "The pipeline and the name of a step. A worker of the version before keeps it as any header "
     "and does not read it: the pipeline sees the step's end at its next look.",
+    "Piece.transparent": "Whether the picture must have an alpha channel. Without it an opaque picture passes.",
     "Piece.most_megapixels": "The largest picture that is decoded for it. Without it the worker's own limit counts.",
 }
