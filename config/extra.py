@@ -30,6 +30,7 @@ ALLOWED: Mapping[str, Mapping[str, frozenset[str]]] = {
     "fal": ANY,
     "vertex": _GOOGLE,
     "gemini": _GOOGLE,
+    "local": {},
     "anthropic": {
         "metadata": frozenset({"user_id"}),
         "output_config": frozenset({"effort"}),

@@ -110,6 +110,9 @@ async def save_answer(
     observed = Observation(True, progress=1.0, progress_estimated=False, logs=job.observed.logs)
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}
     pieces = step_input.served.pieces
+    if outcome.stored:
+        stored = job.move(Stage.STORED, artefacts=outcome.stored, **changes)
+        return Transition(stored, _pause_s(job), why)
     if outcome.files:
         keep = partial(context.fetcher.keep_all, job_folder(job), outcome.files, pieces)
         return await _store_inline(job, keep, changes, step_input, context)

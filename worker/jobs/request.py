@@ -59,16 +59,20 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Extra = Annotated[dict[Label, JsonValue], AfterValidator(_sendable)]
 
 
-class BaseRequest(BaseModel):
-    """A task's own parameters. `extra` is sent to the endpoint unchanged and overrides what we would send."""
+class TaskRequest(BaseModel):
+    """A task's own parameters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-    extra: Extra = Field(default_factory=dict, max_length=50)
-
     follows: ClassVar[Mapping[str, str]] = {}
     """In a chain, the fields that take their value from the job before: field -> path in that job's result."""
+
+
+class BaseRequest(TaskRequest):
+    """The parameters of one call. `extra` is sent to the endpoint unchanged and overrides what we would send."""
+
+    model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    extra: Extra = Field(default_factory=dict, max_length=50)
 
 
 class JobOptions(BaseModel):
@@ -183,7 +187,7 @@ def _message(item: Any) -> str:
 
 
 def value_at(result: Any, path: str) -> Any:
-    """The value in a job's result at a path of `BaseRequest.follows`, like `images.0.url`; or None."""
+    """The value in a job's result at a path of `TaskRequest.follows`, like `images.0.url`; or None."""
     for part in path.split("."):
         if isinstance(result, Mapping):
             result = result.get(part)

@@ -10,6 +10,7 @@ from worker.jobs.job import Artefact, Job, Receipt, Stage
 from worker.jobs.total_cost import total_cost
 
 State = Literal["QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
+VALUES = "kilnhand:values"  # in an answer: what the result has beside its files
 CANCEL_NOTED = "cancel_noted"
 
 _ENDED: Mapping[Stage, State] = {
@@ -219,7 +220,9 @@ def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: fl
 
 def _pieces(job: Job, urls: Mapping[str, str]) -> dict[str, Any]:
     """The files by the names of the task's pieces: a list if there may be several, otherwise the file itself."""
-    found: dict[str, Any] = {} if job.step.pieces else {"answer": dict(job.answer or {})}
+    answer = dict(job.answer or {})
+    values = answer.get(VALUES)
+    found: dict[str, Any] = dict(values) if values is not None else {} if job.step.pieces else {"answer": answer}
     for piece in job.step.pieces:
         files = [_file(artefact, urls[artefact.key]) for artefact in job.artefacts if artefact.name == piece.name]
         found[piece.name] = files if "*" in piece.at else files[0]

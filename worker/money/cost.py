@@ -25,6 +25,8 @@ def cost_of(served: Served, outcome: Reply | RunFailure, listed: ListPrice | Non
     `listed` is the price by the provider's own list. It counts where the catalogue has none, as a likely sum: it does
     not say what parameters change.
     """
+    if outcome.cost:
+        return outcome.cost
     price, route, step = served.model.price_on(served.route), served.route, served.job.step
     sent = arguments_for(route, step.arguments, step.extra)
     if outcome.tokens:

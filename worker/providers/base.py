@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from worker.errors import ExternalServiceError
 from worker.files.media import Media
-from worker.jobs.job import Priority, Ticket
+from worker.jobs.cost import Cost
+from worker.jobs.job import Artefact, Priority, Ticket
 
 RUN_CANCELLED = "client_cancelled"  # the `kind` of the error of a run that was cancelled before it ended
 
@@ -133,7 +134,8 @@ class Reply:
 
     `files` are the bytes of files that came inside the answer; they are stored before the row is written. `missing`
     has an error for each requested picture that did not come. `version` is the provider's name of the model that ran.
-    `billed_as_asked`: the provider reports no units, and bills the seconds or pictures of the request.
+    `billed_as_asked`: the provider reports no units, and bills the seconds or pictures of the request. A pipeline
+    returns files that its steps have stored (`stored`), and the sum of their costs.
     """
 
     output: Mapping[str, Any]
@@ -144,19 +146,22 @@ class Reply:
     version: str | None = None
     inference_s: float | None = None
     billed_as_asked: bool = False
+    stored: tuple[Artefact, ...] = ()
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True)
 class RunFailure:
     """The error that a run ended with. It may have been billed, as some of fal's 422s are.
 
-    `is_free`: the provider's documentation says that it does not bill such a failure.
+    `is_free`: the provider's documentation says that it does not bill such a failure. `cost`: see `Reply`.
     """
 
     error: ExternalServiceError
     billed_units: float | None = None
     tokens: Tokens | None = None
     is_free: bool = False
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True)

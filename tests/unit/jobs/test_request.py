@@ -7,7 +7,7 @@ import pytest
 from tasks.generation import Lora, TextToImage, text_to_image
 from tasks.training import lora
 from tasks.video import image_to_video
-from worker.edge.task import JobTask
+from worker.edge.job_task import JobTask
 from worker.errors import InvalidRequestError
 
 LORA = "https://example.com/a.safetensors"

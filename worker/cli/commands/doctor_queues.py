@@ -15,7 +15,7 @@ def check_celery_queue(settings: RedisSettings) -> Iterator[Check]:
     """Whether jobs wait where no worker looks."""
     from worker.app import app
     from worker.edge.app import DEFAULT_QUEUE
-    from worker.edge.task import JobTask
+    from worker.edge.job_task import JobTask
 
     if settings.take_celery:
         return

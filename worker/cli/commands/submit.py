@@ -15,7 +15,7 @@ from worker.cli.local_files import attach_files
 from worker.cli.redis_errors import report_redis_errors
 from worker.cli.screen import terminal
 from worker.cli.settings import read_settings
-from worker.edge.task import JobTask
+from worker.edge.job_task import JobTask
 
 
 def submit(name: str, pairs: Sequence[str], wait: bool, as_json: bool, timeout_s: float | None) -> int:
