@@ -5,8 +5,10 @@ prompt, tools and servers that the model calls, thinking and service tiers that 
 decides: it has one model behind it, and its schema says what it takes. A provider that is not listed gets nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from config.model import Model
 
 ANY: Mapping[str, frozenset[str]] = {}  # every name
 _GOOGLE = {
@@ -28,6 +30,7 @@ ALLOWED: Mapping[str, Mapping[str, frozenset[str]]] = {
     "fal": ANY,
     "vertex": _GOOGLE,
     "gemini": _GOOGLE,
+    "local": {},
     "anthropic": {
         "metadata": frozenset({"user_id"}),
         "output_config": frozenset({"effort"}),
@@ -50,6 +53,22 @@ def extra_problems(provider: str, extra: Mapping[str, Any]) -> Iterator[tuple[st
             yield f"extra.{name}", f"may not be sent to {provider}; allowed: {', '.join(sorted(allowed))}"
         elif allowed is not ANY and isinstance(value, Mapping):
             yield from _nested_problems(f"extra.{name}", value, allowed[name])
+
+
+def own_parameter_problems(model: Model, own: Iterable[str], extra: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A pair of field and message for each parameter of `extra` that the endpoint gets from the task's `own` ones.
+
+    An endpoint that is not in the catalogue has none: we do not know what it takes, so `extra` wins there.
+    """
+    if model.passthrough:
+        return
+    ours = {
+        (spelling and spelling.to) or name: name for name in own for spelling in [model.first_route.write.get(name)]
+    }
+    ours |= {name: name for name in own}
+    for name in (name for name in extra if name in ours):
+        also = "" if ours[name] == name else f", {ours[name]}"
+        yield f"extra.{name}", f"has a parameter of its own in this task{also}"
 
 
 def _nested_problems(field: str, value: Mapping[str, Any], allowed: frozenset[str]) -> Iterator[tuple[str, str]]:

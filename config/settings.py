@@ -6,16 +6,19 @@ logs. One file, although it is long: a reader looks for a setting in one place.
 """
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.allowed_addresses import AllowedAddress, read_allowed
+from config.clean_values import cleaned
 from config.file_days import FileDays, read_file_days
+from config.redis_url import read_redis_url
 from config.weak_secrets import weakness
 
 DUPLICATE_USD = 0.01
@@ -32,10 +35,20 @@ _OURS = SettingsConfigDict(
 )
 
 
-class RedisSettings(BaseSettings):
-    """The broker, the result backend and the ledger: one Redis for all three by default. Names of keys and queues."""
+class _Group(BaseSettings):
+    """Settings of one concern. Their values are cleaned first: a secret that comes from a file has a line end."""
 
     model_config = _OURS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _clean(cls, given: Any) -> Any:
+        """A value of blanks alone is as one that is not set."""
+        return cleaned(given) if isinstance(given, Mapping) else given
+
+
+class RedisSettings(_Group):
+    """The broker, the result backend and the ledger: one Redis for all three by default. Names of keys and queues."""
 
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0", description="Redis for the broker, the result backend and the ledger"
@@ -78,22 +91,26 @@ class RedisSettings(BaseSettings):
         """The ledger's URL."""
         return self.ledger_url or self.redis_url
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs of the broker, the result backend and the ledger, each once."""
+        return tuple(dict.fromkeys((self.broker, self.results, self.ledger)))
+
+    @property
+    def given_urls(self) -> tuple[str, ...]:
+        """Those of the URLs that were set: `kilnhand up` starts a server for the others."""
+        names = ("redis_url", "broker_url", "result_backend", "ledger_url")
+        return tuple(getattr(self, name) for name in names if name in self.model_fields_set and getattr(self, name))
+
     @field_validator("redis_url", "broker_url", "result_backend", "ledger_url")
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
-        """A password with such signs would be read as a part of the host, and shown as one in every error."""
-        login, at, _ = (url or "").partition("://")[2].rpartition("@")
-        if at and set(login) & set("/@?#"):
-            raise ValueError("a user or password with @ / ? or # is written with %40 %2F %3F %23")
-        if url is not None and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
-            raise ValueError("allowed: redis://host:port/db, rediss://host:port/db or unix:///path")
-        return url
+        """The URL in the one form that the broker, the result backend and the ledger get."""
+        return None if url is None else read_redis_url(url).text
 
 
-class StoreSettings(BaseSettings):
+class StoreSettings(_Group):
     """The store of finished files, and limits for files."""
-
-    model_config = _OURS
 
     store_url: str = Field(
         ".kilnhand/files", description="a folder, file:///path, s3://bucket/prefix or gs://bucket/prefix"
@@ -131,10 +148,8 @@ class StoreSettings(BaseSettings):
         return url if "://" in url else Path(url).resolve().as_uri()
 
 
-class ForeignSettings(BaseSettings):
+class ForeignSettings(_Group):
     """Addresses from which files of foreign URLs may be fetched."""
-
-    model_config = _OURS
 
     allow_inside: str = Field(
         "",
@@ -153,10 +168,8 @@ class ForeignSettings(BaseSettings):
         return text
 
 
-class RequestSettings(BaseSettings):
+class RequestSettings(_Group):
     """What callers may ask for. Producers read it, too."""
-
-    model_config = _OURS
 
     passthrough: str = Field(
         "on",
@@ -172,10 +185,8 @@ class RequestSettings(BaseSettings):
         return any(fnmatchcase(endpoint.casefold(), pattern) for pattern in patterns if pattern)
 
 
-class NetworkSettings(BaseSettings):
+class NetworkSettings(_Group):
     """How all clients of our processes reach other servers."""
-
-    model_config = _OURS
 
     trust_proxies: bool = Field(
         False,
@@ -183,10 +194,8 @@ class NetworkSettings(BaseSettings):
     )
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(_Group):
     """The gateway: its address, its public URL and its secret."""
-
-    model_config = _OURS
 
     public_url: str = Field("http://127.0.0.1:8080", description="the gateway's URL as clients and providers see it")
     gateway_host: str = Field("127.0.0.1", description="the address that the gateway listens on")
@@ -227,10 +236,8 @@ class GatewaySettings(BaseSettings):
         return url.rstrip("/")
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(_Group):
     """Worker processes: claims, stop, results, health, logs."""
-
-    model_config = _OURS
 
     lease_s: float = Field(8, ge=1, le=300, description="a claim that is not renewed ends after this, in seconds")
     max_claims: int = Field(64, ge=1, le=1000, description="rows that one process advances at a time")
@@ -261,10 +268,8 @@ class WorkerSettings(BaseSettings):
     )
 
 
-class FalSettings(BaseSettings):
+class FalSettings(_Group):
     """fal.ai. `config.keys.fal` finds the key."""
-
-    model_config = _OURS
 
     fal_base_url: str | None = Field(None, description="the URL of the twin instead of fal.ai: http://host:port")
     fal_timeout_s: float = Field(30, gt=0, le=600, description="timeout of one call to fal, in seconds")
@@ -281,7 +286,7 @@ class FalSettings(BaseSettings):
         return url.rstrip("/") if url else None
 
 
-class AnthropicSettings(BaseSettings):
+class AnthropicSettings(_Group):
     """Anthropic. Without a key it is disabled, unless the twin replaces it."""
 
     model_config = SettingsConfigDict(**{**_OURS, "populate_by_name": True})
@@ -310,10 +315,8 @@ class AnthropicSettings(BaseSettings):
         return url.rstrip("/") if url else None
 
 
-class GoogleSettings(BaseSettings):
+class GoogleSettings(_Group):
     """Google: Vertex AI and the Gemini API. `config.keys.google` finds the access."""
-
-    model_config = _OURS
 
     google_base_url: str | None = Field(
         None, description="the URL of the twin instead of Google: http://host:port/google"
@@ -337,10 +340,8 @@ class GoogleSettings(BaseSettings):
         return url.rstrip("/") if url else None
 
 
-class HealthSettings(BaseSettings):
+class HealthSettings(_Group):
     """The health of providers: circuit breakers, and limits for submissions."""
-
-    model_config = _OURS
 
     breaker_window_s: float = Field(
         10, ge=1, le=3600, description="the time over which failures are counted, in seconds"

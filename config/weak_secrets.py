@@ -11,7 +11,7 @@ def weakness(secret: str) -> str | None:
     """Why the secret is weak; None if it is not. The text holds no part of it."""
     if len(secret) < LEAST:
         return f"is too short: at least {LEAST} characters"
-    if len(set(secret)) < LEAST_DIFFERENT or secret in (secret + secret)[1:-1]:
+    if len(set(secret)) < LEAST_DIFFERENT or any(text in (2 * text)[1:-1] for text in (secret, f"{secret} ")):
         return "repeats itself; make one with `openssl rand -hex 32`"
     steps = [abs(ord(b) - ord(a)) for a, b in pairwise(secret)]
     if sum(step <= 1 for step in steps) > 0.6 * len(steps):

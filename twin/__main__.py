@@ -17,9 +17,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--pace", type=float, metavar="SECONDS", help="duration of a run of any model (default: by the kind of model)"
     )
+    parser.add_argument("--any-endpoint", action="store_true", help="accept ids that are not in the twin's list")
     given = parser.parse_args(arguments)
     pace = Pace(**{k: v for k, v in {"seconds": given.pace, "concurrency": given.concurrency}.items() if v is not None})
-    serve(given.host, given.port, app=create_app(public_url=given.public_url, pace=pace))
+    app = create_app(public_url=given.public_url, pace=pace, any_endpoint=given.any_endpoint)
+    serve(given.host, given.port, app=app)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from twin.fal.address import Service, read_address
 from twin.fal.cdn import answer_cdn
 from twin.fal.direct_runs import answer_run
 from twin.fal.platform_api import answer_platform
+from twin.fal.platform_settings import PlatformSettings
 from twin.fal.queue import answer_queue
 from twin.fal.realtime import answer_realtime
 from twin.fal.rest import answer_rest
@@ -51,19 +52,21 @@ def create_app(
     pace: Pace | None = None,
     max_kept: int = MAX_KEPT,
     max_uploaded: int = MAX_UPLOADED,
+    any_endpoint: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
     """Return the twin as an ASGI application; two applications share no state.
 
     `public_url` is the base of all URLs in answers; without it the address that the caller used is the base.
     `max_kept` limits the number of ended requests that are kept, `max_uploaded` the total bytes of uploads.
+    With `any_endpoint` also ids that are not in the twin's list of fal's endpoints are accepted.
     Faults that close a connection need `twin.server`.
     """
     pace, script, files = pace or Pace(), Script(), FileStore(max_uploaded)
     http = httpx.AsyncClient(
         trust_env=False, follow_redirects=True, timeout=30, limits=httpx.Limits(max_connections=64)
     )
-    fal = FalService(pace, script, files, http, clock, max_kept)
+    fal = FalService(pace, script, files, http, clock, max_kept, PlatformSettings(any_endpoint=any_endpoint))
     call_store = CallStore(files, clock, max_kept)
 
     service = CallService(lambda: fal.pace, script, files, Fetcher(files, http), clock, call_store)

@@ -29,6 +29,8 @@ class Pace(BaseModel):
     webhook_backoff_s: float = Field(
         default=1.0, ge=0, description="pause before the second webhook attempt; doubles each time"
     )
+    result_s: float = Field(default=3600.0, ge=0, description="time from its end for which a result can be fetched")
+    large_result_s: float = Field(default=360.0, ge=0, description="the same for results of 10 KB and more")
     list_lag_s: float = Field(default=0.0, ge=0, description="time from its end until the list has a request")
     billing_lag_s: float = Field(default=0.0, ge=0, description="time from its end until a request is a billing event")
     tagged_lag_s: float = Field(

@@ -32,6 +32,7 @@ class Call(StrEnum):
     WEBHOOK = "webhook"
     LIST = "list"
     BILLING = "billing"
+    PLATFORM = "platform"
     AUTH = "auth"
     RUN = "run"
 

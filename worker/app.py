@@ -16,11 +16,12 @@ from worker.edge.callbacks import route_callbacks
 from worker.edge.channel import use_safe_channel
 from worker.edge.compat import survive_outages
 from worker.edge.consumers import register_add_consumer
+from worker.edge.flower_answers import answer_bad_requests
+from worker.edge.job_task import JobTask
 from worker.edge.queues import own_queue
 from worker.edge.renewal import renew_held_messages
 from worker.edge.revoke import register_revoke
 from worker.edge.steps import BindingsStep, DispatcherStep, HeartbeatStep
-from worker.edge.task import JobTask
 from worker.testing import crash
 
 log = structlog.get_logger(__name__)
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 def _set_up_worker() -> None:
     """Add what a worker needs and a producer does not: all tasks, their queues, bootsteps, fixes for Celery."""
-    for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
+    for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
         importlib.import_module(module.name)
     jobs = [task for task in app.tasks.values() if isinstance(task, JobTask)]
     queues = {task.job_queue for task in jobs} | ({DEFAULT_QUEUE} if Settings().redis.take_celery else set())
@@ -42,6 +43,7 @@ def _set_up_worker() -> None:
     register_revoke()
     route_callbacks(app)
     register_add_consumer()
+    answer_bad_requests()
     app.set_default()
 
 

@@ -8,7 +8,8 @@
     ├── RequestRefusedError           the request is invalid for the provider: no retry
     │   └── ContentRefusedError       refused for its content: another provider only if the caller allowed it
     ├── SubmitUnknownError            the provider may or may not have taken the job: no retry before it is reconciled
-    └── BrokenPieceError              an answer without a complete file (none, wrong kind, black, cut short)
+    ├── BrokenPieceError              an answer without a complete file (none, wrong kind, black, cut short)
+    └── StepFailedError               a step of a pipeline failed; `kind` is the code of the step's own error
     InvalidRequestError               raised by us: the request is invalid; one line per field
     └── KeyReusedError                raised by us: the idempotency key belongs to another request
     UnknownJobError                   raised by us: the tenant has no job of this id
@@ -107,6 +108,12 @@ class BrokenPieceError(ExternalServiceError):
     """The answer contains no complete file."""
 
     code = "broken_piece"
+
+
+class StepFailedError(ExternalServiceError):
+    """A step of the pipeline failed."""
+
+    code = "step_failed"
 
 
 class InvalidRequestError(KilnhandError, ValueError):

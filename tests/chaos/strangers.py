@@ -114,8 +114,8 @@ class Vandal:
     def __init__(self, client: redis.Redis, random: Random) -> None:
         self._client, self._random = client, random
         self._messages = [case for case in cases() if case.is_unreadable]
-        self.messages = 0
-        self.rows: list[str] = []
+        self.messages = self._begun = 0
+        self.rows: list[str] = []  # that are due
 
     def send_message(self) -> None:
         """Put a hostile message first in a queue."""
@@ -125,9 +125,9 @@ class Vandal:
 
     def break_row(self) -> None:
         """Write a row that is due and has one wrong field, or whose key is of another type."""
-        job_id = f"{BAD_ROW}{len(self.rows)}"
+        self._begun += 1
+        job_id = f"{BAD_ROW}{self._begun}"
         key, place = f"kilnhand:job:{job_id}", self._random.randrange(len(BAD_ROWS) + 1)
-        self.rows.append(job_id)
         if place == len(BAD_ROWS):
             self._client.set(key, "no hash", ex=86_400)
         else:
@@ -136,6 +136,7 @@ class Vandal:
             self._client.hset(key, mapping={**good, "heard": 0, name: value})
             self._client.expire(key, 86_400)
         self._client.zadd(f"kilnhand:due:{QUEUE}", {job_id: 0})
+        self.rows.append(job_id)  # while Redis is away, an error is raised before
 
     def problems(self, kills: int) -> list[str]:
         """What was not set aside. A killed worker may have lost a message that it had just taken."""
@@ -150,8 +151,8 @@ class Vandal:
 
     def clean_up(self) -> None:
         """Remove what it wrote, so that only our own leftovers are counted."""
-        for job_id in self.rows:
-            self._client.delete(f"kilnhand:job:{job_id}")
+        for number in range(1, self._begun + 1):
+            self._client.delete(f"kilnhand:job:{BAD_ROW}{number}")
 
 
 class Strangers:

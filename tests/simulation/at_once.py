@@ -100,6 +100,9 @@ class AtOnce:
         """Nothing is listed."""
         return SearchResult()
 
+    def list_price(self, endpoint: str) -> None:
+        """Never known."""
+
     async def aclose(self) -> None:
         """Do nothing."""
 

@@ -71,5 +71,5 @@ def test_error_codes() -> None:
     assert " ".join(sorted(cls.code for cls in ours)) == (
         "account_locked authentication broken_piece claim_lost content_refused deadline_exceeded error external_service "
         "internal invalid_request key_reused over_budget provider_disabled rate_limited request_refused "
-        "service_unavailable submit_unknown unknown_job"
+        "service_unavailable step_failed submit_unknown unknown_job"
     )

@@ -13,6 +13,7 @@ from twin.anthropic.errors import MESSAGES, Refused
 
 HOST = "api.anthropic.com"
 PREFIX = "anthropic"
+DISABLED = "This organization has been disabled."  # github.com/anthropics/claude-code/issues/9384
 
 
 def read_path(request: Request) -> str | None:
@@ -28,7 +29,7 @@ def account_of(headers: Headers) -> str:
     """Return the caller's account, a digest of its key; raise Refused.
 
     SDKs of 2.x send the key as a Bearer token, others as `x-api-key`. Keys that begin with `bad` are unknown (401),
-    keys that begin with `locked` have no permission (403).
+    keys that begin with `locked` belong to a disabled organization (400).
     """
     scheme, _, token = headers.get("authorization", "").partition(" ")
     key = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
@@ -37,5 +38,5 @@ def account_of(headers: Headers) -> str:
     if key.startswith("bad"):
         raise Refused(401, MESSAGES[401])
     if key.startswith("locked"):
-        raise Refused(403, MESSAGES[403])
+        raise Refused(400, DISABLED)
     return hashlib.sha256(key.encode()).hexdigest()[:16]

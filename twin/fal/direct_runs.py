@@ -15,7 +15,7 @@ from twin.fal.access import account_of
 from twin.fal.address import Address
 from twin.fal.errors import Refused, refused
 from twin.fal.job import Job, Outcome
-from twin.fal.queue import app_not_found, read_submission, replay_outcome, with_inline_files
+from twin.fal.queue import not_found, read_submission, replay_outcome, with_inline_files
 from twin.fal.request_body import read_input
 from twin.fal.service import FalService
 from twin.fal.validate import find_problems
@@ -31,8 +31,8 @@ async def answer_run(fal: FalService, request: Request, address: Address) -> Res
     path = address.path.strip("/")
     endpoint = path.removesuffix("/stream")
     account = account_of(request.headers, endpoint, is_paid=True)
-    if fal.models.is_gone(endpoint) or "/" not in endpoint:
-        return app_not_found(endpoint)
+    if why := fal.refusal(endpoint):
+        return not_found(why)
     try:
         body = await read_input(request)
     except Refused as refusal:

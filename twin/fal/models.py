@@ -1,7 +1,8 @@
-"""The schemas of fal's endpoints, read from `twin/fal_models.json`.
+"""The schemas of fal's endpoints, read from `twin/fal_models.json` and the files of `twin/fal_schemas/`.
 
-The file was made from the client types that fal publishes. `validate` checks inputs against it, `outputs` makes
-outputs from it.
+`fal_models.json` was made from the client types that fal publishes. The other files were written by hand, for endpoints
+that are not in it; each says where its facts are from. `validate` checks inputs against the schemas, `outputs` makes
+outputs from them.
 """
 
 import json
@@ -38,11 +39,15 @@ Shape = Mapping[str, Field]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """An endpoint: its category, whether fal removed it, and the shapes of input and output."""
+    """An endpoint: its category, its state, and the shapes of input and output.
+
+    fal answers a deprecated endpoint as before, and one that is gone with 404.
+    """
 
     endpoint: str
     category: str
     is_gone: bool
+    is_deprecated: bool
     input: Shape
     output: Shape
     shapes: Mapping[str, Shape] = field(default_factory=dict)
@@ -56,7 +61,7 @@ class Models:
     presets: Mapping[str, tuple[int, int]]
 
     def find(self, endpoint: str) -> Model | None:
-        """Return an endpoint; None for an unknown id, which the twin accepts without checks."""
+        """Return an endpoint; None for an id that is not in the file."""
         return self.by_id.get(endpoint)
 
     def is_gone(self, endpoint: str) -> bool:
@@ -67,11 +72,14 @@ class Models:
 
 @cache
 def load_models() -> Models:
-    """Read the file, once per process."""
+    """Read the files, once per process."""
     data = json.loads(files("twin").joinpath("fal_models.json").read_text("utf-8"))
     common = data["_common"]
     shared = {name: _shape(common[name]) for name in ("File", "Image", "ImageSize")}
-    rows = {endpoint: _model(endpoint, row, shared) for endpoint, row in data["models"].items()}
+    found = dict(data["models"])
+    for file in sorted(files("twin").joinpath("fal_schemas").iterdir(), key=lambda file: file.name):
+        found |= json.loads(file.read_text("utf-8"))["models"]
+    rows = {endpoint: _model(endpoint, row, shared) for endpoint, row in found.items()}
     return Models(rows, {name: (width, height) for name, (width, height) in common["image_size_presets"].items()})
 
 
@@ -80,7 +88,8 @@ def _model(endpoint: str, row: Mapping[str, Any], shared: Mapping[str, Shape]) -
     return Model(
         endpoint=endpoint,
         category=row["category"],
-        is_gone=row["status"] == "deprecated",
+        is_gone=row["status"] == "gone",
+        is_deprecated=row["status"] == "deprecated",
         input=_shape(row["input"]),
         output=_shape(row["output"]),
         shapes={**own, **shared},

@@ -1,4 +1,4 @@
-"""fal's platform API, of which the twin has two calls: the list of an account's ended requests, and its billing events.
+"""fal's platform API: the list of an account's ended requests, its billing events, and the calls of `price_calls`.
 
 As described at https://docs.fal.ai/platform-apis/v1/models/requests/by-endpoint and /v1/models/billing-events. Which
 permissions a key needs is from fal's pages on keys and MCP; the words of the refusals are an assumption.
@@ -15,6 +15,7 @@ from twin.fal import billing_events
 from twin.fal.access import Denied, account_of
 from twin.fal.address import Address
 from twin.fal.billing_events import Source
+from twin.fal.price_calls import UnknownEndpoint, account_billing, estimate, models_page, prices_page
 from twin.fal.request_list import RequestList, read_query
 from twin.fal.service import FalService
 from twin.fault_responses import apply_fault
@@ -22,6 +23,8 @@ from twin.script import Call, Fault, FaultKind
 
 LIST = "v1/models/requests/by-endpoint"
 BILLING = "v1/models/billing-events"
+MODELS, PRICING, ESTIMATE = "v1/models", "v1/models/pricing", "v1/models/pricing/estimate"
+ACCOUNT = "v1/account/billing"
 TYPE_OF_STATUS = {
     401: "authorization_error",
     403: "authorization_error",
@@ -34,13 +37,16 @@ TYPE_OF_STATUS = {
 async def answer_platform(fal: FalService, request: Request, address: Address) -> Response:
     """Answer one call to the platform API's host."""
     path = address.path.strip("/")
-    handler = HANDLERS.get(path) if request.method == "GET" else None
+    handler = HANDLERS.get(path) if request.method == METHOD.get(path, "GET") else None
     if handler is None:
         return platform_error(404, f"{request.method} /{address.path} is not an endpoint of this API")
     try:
-        return await handler(fal, request, _account(request, path))
+        is_open = path == MODELS and "authorization" not in request.headers
+        return await handler(fal, request, "" if is_open else _account(request, path))
     except Denied as denied:
         return platform_error(denied.status, denied.detail)
+    except UnknownEndpoint as error:
+        return platform_error(404, str(error))
     except ValidationError as error:
         return platform_error(400, _describe(error))
 
@@ -76,7 +82,41 @@ async def _billing(fal: FalService, request: Request, account: str) -> Response:
     return await apply_fault(_with_error_body(fault), JSONResponse(page), request)
 
 
-HANDLERS: dict[str, Callable[[FalService, Request, str], Awaitable[Response]]] = {LIST: _list, BILLING: _billing}
+async def _models(fal: FalService, request: Request, account: str) -> Response:
+    return await _answer(fal, request, models_page(fal, request.query_params))
+
+
+async def _prices(fal: FalService, request: Request, account: str) -> Response:
+    return await _answer(fal, request, prices_page(fal, request.query_params))
+
+
+async def _estimate(fal: FalService, request: Request, account: str) -> Response:
+    try:
+        body = await request.json()
+    except ValueError:
+        body = None
+    return await _answer(fal, request, estimate(fal, body))
+
+
+async def _credits(fal: FalService, request: Request, account: str) -> Response:
+    expand = [part for value in request.query_params.getlist("expand") for part in value.split(",")]
+    return await _answer(fal, request, account_billing(fal, account, expand))
+
+
+async def _answer(fal: FalService, request: Request, body: dict[str, Any]) -> Response:
+    fault = fal.script.take(Call.PLATFORM, *request.query_params.getlist("endpoint_id"))
+    return await apply_fault(_with_error_body(fault), JSONResponse(body), request)
+
+
+HANDLERS: dict[str, Callable[[FalService, Request, str], Awaitable[Response]]] = {
+    LIST: _list,
+    BILLING: _billing,
+    MODELS: _models,
+    PRICING: _prices,
+    ESTIMATE: _estimate,
+    ACCOUNT: _credits,
+}
+METHOD = {ESTIMATE: "POST"}
 
 
 def _error(status: int, message: str) -> dict[str, dict[str, str]]:

@@ -13,6 +13,8 @@ class PlatformSettings(BaseModel):
     stores_payloads: bool = Field(default=True, description="whether the list has inputs and outputs")
     billing_allowed: bool = Field(default=True, description="whether keys have the permission billing:usage:read")
     tagged_reporting: bool = Field(default=True, description="whether billing events with tags are switched on")
+    balance_usd: float = Field(default=100.0, description="the credits of every account; runs do not change them")
+    any_endpoint: bool = Field(default=False, description="whether ids that are not in the twin's list are accepted")
     tag_keys: tuple[str, ...] | None = Field(
         default=None, description="the tags that are activated for reporting; null: every tag"
     )

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from twin.fal.access import account_of
 from twin.fal.address import Address, app_of
 from twin.fal.errors import Refused, refused
+from twin.fal.expiry import has_expired
 from twin.fal.job import Job, Outcome, Stage, Submission
 from twin.fal.request_body import read_input
 from twin.fal.service import FalService
@@ -50,7 +51,7 @@ async def answer_queue(fal: FalService, request: Request, address: Address) -> R
     if handler is None:
         return method_not_allowed()
     job = fal.scheduler.find(request_id)
-    if job is None or job.submission.app != endpoint:
+    if job is None or job.submission.app != endpoint or has_expired(job, fal.clock(), fal.pace):
         return JSONResponse(NOT_FOUND, 404)
     return await handler(fal, request, job)
 
@@ -60,9 +61,9 @@ def method_not_allowed() -> Response:
     return JSONResponse({"detail": "Method Not Allowed"}, 405)
 
 
-def app_not_found(endpoint: str) -> Response:
+def not_found(refusal: str) -> Response:
     """Return fal's answer for an unknown app."""
-    return JSONResponse({"detail": f'Application "{endpoint}" not found'}, 404)
+    return JSONResponse({"detail": refusal}, 404)
 
 
 def read_submission(
@@ -86,8 +87,8 @@ def read_submission(
 async def _submit(fal: FalService, request: Request, address: Address, endpoint: str, account: str) -> Response:
     if request.method != "POST":
         return method_not_allowed()
-    if fal.models.is_gone(endpoint) or endpoint.count("/") < 1:
-        return app_not_found(endpoint)
+    if why := fal.refusal(endpoint):
+        return not_found(why)
     try:
         body = await read_input(request)
     except Refused as refusal:

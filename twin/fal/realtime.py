@@ -21,7 +21,7 @@ async def answer_realtime(fal: FalService, socket: WebSocket, address: Address) 
     """Serve one connection until the caller closes it."""
     endpoint = address.path.strip("/").removesuffix("/realtime")
     account = _account(fal, socket, endpoint)
-    if account is None:
+    if account is None or fal.refusal(endpoint):
         await socket.close(UNAUTHORIZED)
         return
     await socket.accept()

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from twin.fal.address import NAMESPACES
 from twin.fal.billing_events import BillingEvents
 from twin.fal.input_files import InputReader
 from twin.fal.job import Job, Submission
@@ -23,6 +24,7 @@ from twin.pace import Pace
 from twin.script import Call, Script
 
 MAX_TOKENS = 1_000
+ANY_ENDPOINT = "any_endpoint of /_twin/platform lets it accept every id"
 
 
 class FalService:
@@ -36,12 +38,13 @@ class FalService:
         http: httpx.AsyncClient,
         clock: Callable[[], float],
         max_kept: int = MAX_KEPT,
+        platform: PlatformSettings | None = None,
     ) -> None:
         self.clock, self.script, self.files = clock, script, files
         self.models = load_models()
         self.uploads = Uploads(files)
         self.stored_inputs = StoredInputs()
-        self.platform = PlatformSettings()
+        self.platform = self._first_platform = platform or PlatformSettings()
         self.billing_events = BillingEvents()
         self.webhooks = WebhookSender(script, clock)
         runner = ModelRunner(self.models, files, InputReader(files, http), clock)
@@ -58,6 +61,15 @@ class FalService:
         """Return the category of an endpoint; None if it is unknown."""
         model = self.models.find(endpoint)
         return model.category if model else None
+
+    def refusal(self, endpoint: str) -> str | None:
+        """Return why fal has no such endpoint; None if it has. Workflows and Comfy apps belong to users: any exists."""
+        owner, _, name = endpoint.partition("/")
+        if not name or self.models.is_gone(endpoint):
+            return f'Application "{endpoint}" not found'
+        if self.platform.any_endpoint or owner in NAMESPACES or self.models.find(endpoint):
+            return None
+        return f'Application "{endpoint}" not found (the twin has {len(self.models.by_id)} endpoints; {ANY_ENDPOINT})'
 
     def accept(self, submission: Submission) -> Job:
         """Accept a submission; a fault of its run is taken from the script now."""
@@ -82,7 +94,7 @@ class FalService:
         self.webhooks.clear()
         self.scheduler.clear()
         self.uploads.clear()
-        self.platform = PlatformSettings()
+        self.platform = self._first_platform
         self.billing_events.clear()
         self._tokens.clear()
 

@@ -1,4 +1,7 @@
-"""Sends webhooks as fal does: signed with ED25519, retried until the answer is 2xx or 3xx, delivered at least once.
+"""Sends webhooks as fal does: signed with ED25519, retried until the answer is 2xx, delivered at least once.
+
+As described at https://fal.ai/docs/documentation/model-apis/inference/webhooks: a 3xx is a failure for good, and there
+is no other try after the 31st one, or once the result has expired.
 
 Each process makes a key pair and publishes it as JWKS. Unlike fal, the twin allows loopback targets.
 """
@@ -14,13 +17,14 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from twin.fal.expiry import has_expired
 from twin.fal.job import Job, Outcome
 from twin.pace import Pace
 from twin.script import Call, Fault, FaultKind, Script
 
 FIRST_SECONDS = 15.0
 RETRY_SECONDS = 120.0
-MAX_ATTEMPTS = 10
+MAX_ATTEMPTS = 31
 MAX_PAUSE = 60.0
 MAX_CONCURRENT_POSTS = 64
 NOT_SERIALIZABLE = (
@@ -106,9 +110,11 @@ class WebhookSender:
             async with self._slots:
                 status = await self._post(job, job.submission.webhook_url, body, signer, limit_s)
             job.webhook_statuses.append(status)
-            if 200 <= status < 400:
+            if 200 <= status < 400:  # delivered, or refused for good
                 return
             await asyncio.sleep(min(MAX_PAUSE, self.pace.webhook_backoff_s * 2**attempt))
+            if has_expired(job, self._clock(), self.pace):
+                return
 
     async def _post(self, job: Job, url: str, body: bytes, signer: Signer, limit_s: float) -> int:
         """Make one attempt; return the HTTP status, 0 if there was no answer."""

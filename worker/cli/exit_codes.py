@@ -2,3 +2,4 @@
 
 TIMED_OUT = 124
 INTERRUPTED = 130
+CLOSED_PIPE = 141  # 128 + SIGPIPE: the reader of stdout has gone

@@ -2,13 +2,15 @@
 
 import difflib
 import importlib
-import json
 import pkgutil
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from worker.cli.errors import CliError
-from worker.edge.task import JobTask
+from worker.cli.field_values import FieldTypes
+from worker.edge.job_task import JobTask
 
 
 def find_task(name: str) -> JobTask:
@@ -26,14 +28,15 @@ def all_tasks() -> dict[str, JobTask]:
     import tasks
     from worker.edge.app import app
 
-    for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
+    for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
         importlib.import_module(module.name)
     return {name: task for name, task in app.tasks.items() if isinstance(task, JobTask)}
 
 
-def read_fields(pairs: Sequence[str]) -> dict[str, Any]:
-    """Parse `key=value` pairs. A value that is valid JSON is parsed; any other value stays text."""
+def read_fields(request_type: type[BaseModel], pairs: Sequence[str]) -> dict[str, Any]:
+    """Parse `key=value` pairs. The types of the request's fields decide how a value is read."""
     fields: dict[str, Any] = {}
+    types = FieldTypes(request_type)
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.strip():
@@ -41,12 +44,5 @@ def read_fields(pairs: Sequence[str]) -> dict[str, Any]:
         if (name := name.strip()) in fields:
             hint = f"""a list is one value, for example {name}='["@a.jpg", "@b.jpg"]'"""
             raise CliError(f"{name} is given twice: write it once; {hint}", status=2)
-        fields[name] = _value(text)
+        fields[name] = types.value(name, text)
     return fields
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

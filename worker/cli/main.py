@@ -3,15 +3,31 @@
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from worker.cli.commands import dead, files
 from worker.cli.errors import CliError
-from worker.cli.options import AsJson, JobId
+from worker.cli.exit_codes import CLOSED_PIPE
+from worker.cli.options import AsJson, JobId, Port
+from worker.cli.screen.closed_pipe import close_stdout
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+class Commands(TyperGroup):
+    """The commands. A closed pipe keeps its own exit status; Typer would make it 1, which is drift for `audit`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            close_stdout()
+            raise typer.Exit(CLOSED_PIPE) from None
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 EXTRA_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -36,10 +52,12 @@ def up(
     once: Annotated[
         bool, typer.Option("--once", help="with --demo: stop when the jobs have ended; status 0 if all succeeded")
     ] = False,
-    port_gateway: Annotated[int | None, typer.Option(help="default: KILNHAND_GATEWAY_PORT, or 8080")] = None,
-    port_flower: Annotated[int, typer.Option()] = 5555,
-    port_twin: Annotated[int, typer.Option()] = 9100,
-    port_redis: Annotated[int, typer.Option()] = 6399,
+    port_gateway: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="default: KILNHAND_GATEWAY_PORT, or 8080")
+    ] = None,
+    port_flower: Port = 5555,
+    port_twin: Port = 9100,
+    port_redis: Port = 6399,
 ) -> None:
     """Run Redis, twin (unless a fal key is found), worker, gateway and Flower in this terminal.
 
@@ -57,8 +75,8 @@ def submit(
     fields: Annotated[
         list[str] | None,
         typer.Argument(
-            help="key=value …; a value that is valid JSON is read as JSON; image=@photo.jpg sends a file; "
-            """a list is images='["@a.jpg", "@b.jpg"]'"""
+            help="key=value …; lists and objects are JSON; image=@photo.jpg sends a file; "
+            """two files are images='["@a.jpg", "@b.jpg"]'"""
         ),
     ] = None,
     wait: Annotated[bool, typer.Option(help="follow the job until it ends, or only print its id")] = True,
@@ -213,24 +231,44 @@ def flower(context: typer.Context) -> None:
 
 def main() -> None:
     """The entry point. An expected error is shown as a message, without a traceback."""
+    from worker.cli.screen.ascii_signs import replace_missing_signs
+
+    replace_missing_signs()
+    try:
+        status = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone, for example `head`
+        close_stdout()
+        status = CLOSED_PIPE
+    sys.exit(status)
+
+
+def _run() -> int | str | None:
+    """Run the command and return its exit status."""
     from worker.cli.processes.redis_server import NoRedisServerError
 
     try:
         app(prog_name="kilnhand")
     except CliError as error:
-        _show_error(error.message)
-        sys.exit(error.status)
+        _show_error(error)
+        return error.status
     except NoRedisServerError as error:
-        _show_error(str(error))
-        sys.exit(1)
+        _show_error(CliError(str(error)))
+        return 1
+    except SystemExit as ended:
+        return ended.code
+    return 0
 
 
-def _show_error(message: str) -> None:
+def _show_error(error: CliError) -> None:
+    """The message on stderr, and with --json also as a JSON object on stdout."""
     from rich.text import Text
 
     from worker.cli.screen import terminal
 
-    terminal.err().print(Text(message, style="red"), soft_wrap=True)
+    if "--json" in sys.argv[1:]:
+        terminal.print_json({"error": {"code": error.code, "message": error.message}})
+    terminal.err().print(Text(error.message, style="red"))
 
 
 def _use_running_stack() -> list[str]:

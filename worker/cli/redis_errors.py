@@ -1,12 +1,22 @@
-"""One message for every command when Redis cannot be reached."""
+"""One message for every command when Redis cannot be reached, or cannot be used."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from config.logging import mask_text
 from worker.cli.errors import CliError
 
 HOW_TO_REACH_ONE = "Start everything with `kilnhand up`, or set KILNHAND_REDIS_URL; `kilnhand doctor` tells more."
+
+
+def require_servers(urls: Iterable[str]) -> None:
+    """Raise a `CliError` for a Redis that cannot be used. One that does not answer is not looked at."""
+    from worker.net.redis_server import UnusableRedisError, require_usable
+
+    try:
+        require_usable(urls)
+    except UnusableRedisError as error:
+        raise CliError(error.message, status=2) from error
 
 
 @contextlib.contextmanager
@@ -17,9 +27,12 @@ def report_redis_errors(what_failed: str, status: int = 1) -> Iterator[None]:
 
     from worker.ledger.base import UnreadableRowError
     from worker.net.away import is_away
+    from worker.net.redis_server import UnusableRedisError
 
     try:
         yield
+    except UnusableRedisError as error:
+        raise CliError(f"{what_failed}: {error.message}", status) from error
     except UnreadableRowError as error:
         raise CliError(f"{what_failed}: {error.message}\nSee `kilnhand dead rows`.", status) from error
     except (OperationalError, RedisError, OSError) as error:

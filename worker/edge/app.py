@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 
 from config.settings import Settings
+from worker.edge.redis_options import broker_options, result_options
 from worker.edge.unacked import RENEW_S, VISIBILITY_S, own_unacked_keys
 
 DEFAULT_QUEUE = "celery"  # the queue of a plain `send_task` by name
@@ -20,9 +21,11 @@ def celery_config() -> dict[str, Any]:
 
 
 def _broker(settings: Settings) -> dict[str, Any]:
+    options = broker_options(settings.redis.broker)
     return {
-        "broker_url": settings.redis.broker,
+        **options,
         "broker_transport_options": {
+            **options["broker_transport_options"],
             "visibility_timeout": VISIBILITY_S,  # of a dead worker's messages: see worker/edge/unacked.py
             **own_unacked_keys(),
             "unacked_restore_interval": RENEW_S,
@@ -45,9 +48,11 @@ def _broker(settings: Settings) -> dict[str, Any]:
 
 def _results(settings: Settings) -> dict[str, Any]:
     lifetime_s = int(settings.worker.result_days * 86400)
+    options = result_options(settings.redis.results)
+    transport_options = {**options["result_backend_transport_options"], "global_keyprefix": settings.redis.prefix}
     return {
-        "result_backend": f"worker.edge.backend.MonotonicRedisBackend+{settings.redis.results}",
-        "result_backend_transport_options": {"global_keyprefix": settings.redis.prefix},
+        **options,
+        "result_backend_transport_options": transport_options,
         "result_backend_thread_safe": True,  # otherwise one Redis connection per thread
         "result_serializer": "json",
         "result_accept_content": ["json"],
@@ -55,7 +60,6 @@ def _results(settings: Settings) -> dict[str, Any]:
         "result_extended": True,
         "redis_socket_timeout": 30.0,
         "redis_socket_connect_timeout": 5.0,
-        "redis_socket_keepalive": True,
         "redis_retry_on_timeout": True,
         "redis_backend_health_check_interval": 30,
         "result_backend_always_retry": True,

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from celery import states
-from celery.backends.redis import RedisBackend
+from celery.backends.redis import RedisBackend, SentinelBackend
 from kombu.utils.encoding import bytes_to_str
 
 from worker.edge.message import shortened
@@ -93,3 +93,7 @@ class MonotonicRedisBackend(RedisBackend):
     def _final_states(self, task: str | None) -> Sequence[str]:
         known = self.app.tasks.get(task) if task else None
         return JOB_ENDINGS if known is None or hasattr(known, "job_queue") else OTHER_ENDINGS
+
+
+class MonotonicSentinelBackend(MonotonicRedisBackend, SentinelBackend):
+    """The same, behind Sentinels."""

@@ -117,6 +117,11 @@ class SafeChannel(transport.Channel):
                     client.lpush(queue, raw)
 
 
+class SafeSentinelChannel(SafeChannel, transport.SentinelChannel):
+    """The same, behind Sentinels."""
+
+
 def use_safe_channel() -> None:
     """Use it in every Redis connection of this process."""
     transport.Transport.Channel = SafeChannel
+    transport.SentinelTransport.Channel = SafeSentinelChannel

@@ -12,7 +12,6 @@ later commands, and kombu does not treat these as connection errors. `tests/acce
 from typing import Any
 
 import kombu.transport.redis as transport
-from kombu.exceptions import OperationalError
 from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
@@ -31,10 +30,19 @@ class SurvivingQoS(transport.QoS):
             self._delivered.clear()
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge, or raise the error that Celery expects when the connection is gone."""
-        if not self._connected():
-            raise OperationalError("the connection to the broker is gone; the message will be redelivered")
+        """Acknowledge. Raises a connection error, which Celery logs, if the message's connection is gone."""
+        self._check_connected()
         super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Reject. Raises as `ack` does."""
+        self._check_connected()
+        super().reject(delivery_tag, requeue=requeue)
+
+    def _check_connected(self) -> None:
+        """Celery treats only the transport's own connection errors as passing: any other ends the worker."""
+        if not self._connected():
+            raise RedisConnectionError("the connection to the broker is gone; the message will be redelivered")
 
     def _connected(self) -> bool:
         connection = self.channel.connection

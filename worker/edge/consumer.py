@@ -9,10 +9,13 @@ from typing import Any
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError
 
+from config.settings import Settings
 from worker.edge.request import is_id_of_job
 from worker.edge.unreadable import UnreadableMessageError, check, raw_of, set_aside
+from worker.net.redis_server import require_usable
 
 
 def is_the_brokers(error: Exception) -> bool:
@@ -23,6 +26,15 @@ def is_the_brokers(error: Exception) -> bool:
 
 class SafeConsumer(Consumer):
     """Sets aside every message that cannot be read, of whatever task."""
+
+    def connect(self) -> Any:
+        """Connect to the broker. Raises `UnusableRedisError`, which ends the worker, for a Redis that cannot be used.
+
+        The check at the worker's start passes a Redis that does not answer yet.
+        """
+        connection = super().connect()
+        require_usable(Settings().redis.urls)
+        return connection
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's handler of received messages, behind a check and a guard."""
@@ -36,6 +48,8 @@ class SafeConsumer(Consumer):
             except UnreadableMessageError as error:
                 self._set_aside(message, "fields", str(error))
             except Exception as error:
+                if isinstance(error, OperationalError):  # kombu's own is no connection error for Celery's consumer
+                    raise RedisConnectionError(str(error)) from error
                 if is_the_brokers(error):
                     raise
                 _forget_request(message)

@@ -18,6 +18,7 @@ from worker.jobs.job import Job, Options, Stage
 
 ACCEPTED_AT_HEADER = "kilnhand_since"  # only in closing messages: seconds since the epoch
 SENT_AT_HEADER = "kilnhand_sent"  # in every message of ours: when it was sent, by the ledger's clock
+STEP_OF_HEADER = "kilnhand_step_of"  # in the messages of a pipeline's step: [the pipeline's id, the step's name]
 ENDINGS = ".endings"  # the suffix of a queue's closing messages, which do not wait behind new jobs
 HIGH = ".high"  # the suffix of the queue of its new jobs of priority high: in Celery's own order 0 is the highest,
 LOW_STEP = 9  # and messages of a bare `send_task` have it. Low jobs wait in the last of the queue's lists.
@@ -90,6 +91,16 @@ def message_to_send(
     }
     left_s = _left_s(options.get("expires"))
     return _plain({**found, **more, "expires_at": None if left_s is None else now + left_s})
+
+
+def step_of(job: Job) -> tuple[str, str] | None:
+    """The id of the pipeline that a job is a step of, and the step's name, as its message's header says."""
+    found = (job.message.get("headers") or {}).get(STEP_OF_HEADER)
+    match found:
+        case [str(pipeline), str(name)]:
+            return pipeline, name
+        case _:
+            return None
 
 
 def is_closing(request: Context) -> bool:

@@ -13,11 +13,13 @@ from celery import Celery, states
 from celery.exceptions import TaskRevokedError
 
 from worker.edge.callbacks import callbacks_of
-from worker.edge.message import context_of, send_again, send_closing
+from worker.edge.message import context_of, send_again, send_closing, step_of
+from worker.edge.pipeline import step_id
 from worker.edge.states import LiveStates
 from worker.errors import error_class
 from worker.explain.history import receipt_text
 from worker.jobs.job import Job, Stage
+from worker.jobs.signals import STEP_ENDED
 from worker.jobs.status import JobStatus
 from worker.ledger.base import Ledger
 from worker.testing import crash
@@ -62,6 +64,8 @@ class CeleryPublisher:
             crash.point("before_closing_message")
             await self._in_thread(send_closing, self._app.tasks[job.task], job)
             crash.point("after_closing_message")
+        if (step := step_of(job)) and step_id(*step) == job.id:  # a hint: a pipeline looks at its steps anyway
+            await self._ledger.signal(step[0], f"{STEP_ENDED}{step[1]}")
 
     async def aclose(self) -> None:
         """Stop the threads and close connections."""

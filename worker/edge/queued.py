@@ -9,11 +9,12 @@ in a hash, with its time in a set (`worker.edge.unacked`).
 import json
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 
 from worker.edge.message import SENT_AT_HEADER, sending_of
 from worker.edge.unacked import COMMON, OWN
 from worker.jobs.job import Job
+from worker.net.redis_client import open_async_redis
 
 PRIORITY_STEPS, SEPARATOR = (0, 3, 6, 9), "\x06\x16"  # kombu keeps one list for each step of priority
 LOOK_AT = 50  # messages at the right end; those that are not ours have no time of sending
@@ -22,19 +23,14 @@ TAKEN_S = 8.0  # a living worker renews the messages that it holds more often th
 
 
 class QueuedMessages:
-    """Looks into the broker's Redis. With another broker, or one that does not answer, no message waits."""
+    """Looks into the broker's Redis. It connects at the first call."""
 
     def __init__(self, broker_url: str, prefix: str = "") -> None:
-        self._redis: Redis | None = None
         self._prefix = prefix
-        if broker_url.startswith(("redis://", "rediss://")):
-            pool = BlockingConnectionPool.from_url(broker_url, max_connections=2, timeout=5, socket_timeout=5)
-            self._redis = Redis(connection_pool=pool)
+        self._redis = open_async_redis(broker_url, max_connections=2, timeout=5, socket_timeout=5)
 
     async def has(self, job: Job) -> bool:
         """Whether the job's last message waits in its queue, or a worker has just taken it."""
-        if self._redis is None:
-            return False
         queue, sent_at, priority = sending_of(job)
         oldest = await self._oldest(self._redis, self._prefix + _list_name(queue, priority))
         if oldest is not None and sent_at is not None and oldest <= sent_at:
@@ -63,8 +59,7 @@ class QueuedMessages:
 
     async def aclose(self) -> None:
         """Close connections."""
-        if self._redis is not None:
-            await self._redis.aclose(close_connection_pool=True)
+        await self._redis.aclose(close_connection_pool=True)
 
 
 def _list_name(queue: str, priority: int) -> str:

@@ -30,6 +30,7 @@ from worker.jobs.job import HistoryEntry, Job, Options, Stage, Step
 from worker.ledger.base import IdempotencyKey, Producer
 from worker.ledger.producer import open_redis_producer
 from worker.net.away import is_away, problem_of
+from worker.net.redis_server import require_usable
 from worker.testing import crash
 
 T = TypeVar("T")
@@ -60,8 +61,12 @@ def collect_sent() -> Iterator[list[str] | None]:
 
 @cache
 def producer() -> Producer:
-    """This process's client of the ledger, made from the settings at its first use."""
+    """This process's client of the ledger, made from the settings at its first use.
+
+    Raises `UnusableRedisError` for a Redis that cannot be used.
+    """
     settings = Settings().redis
+    require_usable(settings.urls)
     return open_redis_producer(settings.ledger, settings.own_keys)
 
 

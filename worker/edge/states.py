@@ -5,20 +5,19 @@ Celery's backend blocks. With a thousand jobs that report progress, a thread per
 
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-
 from worker.edge.backend import JOB_ENDINGS, MonotonicRedisBackend, store_script
 from worker.edge.message import context_of
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus
+from worker.net.redis_client import open_async_redis
 
 
 class LiveStates:
     """Writes QUEUED and IN_PROGRESS. Celery itself writes the endings."""
 
     def __init__(self, backend: MonotonicRedisBackend, url: str) -> None:
-        pool = BlockingConnectionPool.from_url(url, max_connections=8, timeout=30, socket_timeout=10)
-        self._backend, self._redis = backend, Redis(connection_pool=pool)
+        self._backend = backend
+        self._redis = open_async_redis(url, max_connections=8, timeout=30, socket_timeout=10)
         self._store = self._redis.register_script(store_script())
 
     async def write(self, job: Job, status: JobStatus) -> None:

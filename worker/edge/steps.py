@@ -11,6 +11,7 @@ from config.settings import Settings
 from worker.edge.dispatcher_thread import DispatcherThread
 from worker.edge.message import side_queues
 from worker.edge.queues import own_queue, remove_old_bindings
+from worker.net.redis_server import require_usable
 
 POOLS = ("celery.concurrency.thread", "celery.concurrency.solo")
 BEAT_S = 2.0
@@ -30,6 +31,7 @@ class DispatcherStep(bootsteps.StartStopStep):
         """
         if worker.pool_cls.__module__ not in POOLS:
             raise ImproperlyConfigured("kilnhand needs the threads pool: remove --pool, or use --pool threads")
+        require_usable(Settings().redis.urls)
         queues = sorted(worker.app.amqp.queues.consume_from)
         worker.app.side_queues = {side: queue for queue in queues for side in side_queues(queue)}
         for side in worker.app.side_queues:

@@ -18,6 +18,7 @@ from worker.engine.late_news import with_late_tickets, with_refused_booked, with
 from worker.engine.outcome import handle_error, leave_queue, save_answer
 from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s, observe
 from worker.engine.reconcile import reconcile
+from worker.engine.spending import list_price
 from worker.engine.submission import prepare_submission
 from worker.errors import BrokenPieceError, ExternalServiceError, InternalError, RateLimitError, ServiceUnavailableError
 from worker.files.slots import BUSY
@@ -43,6 +44,7 @@ from worker.testing import crash
 
 log = structlog.get_logger(__name__)
 
+DEADLINE_MARGIN_S = 10.0  # so that a job's own deadline always comes before the provider's
 STOPPING_POLL_S = 1.0
 BUSY_PAUSE_S = 2.0  # and up to as much again, for a download that got no slot
 
@@ -136,6 +138,7 @@ async def _submit(context: Context, job: Job, step_input: StepInput) -> Transiti
         attempt.number,
         context.webhook(attempt.provider, job.id, attempt.number) if context.webhook else None,
         step_input.resources.files,
+        max(0.0, job.created_at + served.deadline_s - step_input.now) + DEADLINE_MARGIN_S,
     )
     crash.point("before_post")
     try:
@@ -149,6 +152,7 @@ async def _submit(context: Context, job: Job, step_input: StepInput) -> Transiti
         job = job.with_attempt(submitted_at=step_input.now, answered=True)
         return await save_answer(context, job, taken, step_input.later())
     job = job.with_attempt(ticket=taken, submitted_at=step_input.now)
+    list_price(context, served)  # so that it is known when the run has ended
     pause_s = first_poll_s(served.model.usual_s, webhooks=context.webhook is not None)
     return Transition(job.move(Stage.WAITING, tries=0), pause_s * (1 + 0.2 * context.chance()))
 
@@ -168,6 +172,7 @@ async def _poll(context: Context, job: Job, step_input: StepInput) -> Transition
             return await _fetch(context, provider, job, ended, step_input)
     except ExternalServiceError as error:
         return await _poll_failed(context, job, error, step_input)
+    list_price(context, step_input.served)  # another worker may have submitted it
     if isinstance(run_status, Queued) and (moved := await leave_queue(context, job, elapsed, step_input)):
         return moved
     is_running = isinstance(run_status, Running)

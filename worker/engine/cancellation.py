@@ -18,6 +18,8 @@ from worker.routing.retry import CANCEL_AGAIN_S, CANCEL_FOR_S, is_possible_dupli
 from worker.testing import crash
 
 STRIKES = 8  # claims in a row that ended without a write: the row itself kills workers
+CLAIMS_ENDED = "claims ended without a write: the worker's process died or hung each time, at stage"
+LOOK_FOR = "look for how it ended (out of memory, a crash), and for the job's id in its log"
 ENDED_WAIT_S = 30.0  # how long the answer of a run that had ended is waited for
 RUNNING_WAIT_S = 10.0  # how long a run that was asked to stop is waited for
 
@@ -26,7 +28,7 @@ async def end_if_due(context: Context, job: Job, step_input: StepInput) -> Trans
     """The next step of a row that is cancelled, past its deadline, or kills workers; None when it goes on."""
     if step_input.strikes > STRIKES:
         is_lost = job.stage in {Stage.SUBMITTING, Stage.UNKNOWN}
-        error = InternalError("the job ended workers again and again; given up")
+        error = InternalError(f"{step_input.strikes} {CLAIMS_ENDED} {job.stage}; {LOOK_FOR}")
         return close(fail(book_lost_call(context, job, step_input) if is_lost else job, error, step_input.now))
     if _has_expired(job, step_input.now):
         return close(cancel(job, Receipt(step_input.now, in_time=True), step_input.now))

@@ -175,9 +175,9 @@ class Dispatcher:
         except asyncio.CancelledError:
             await self._writer.leave_outcome(held)
             raise
-        except Exception:  # the outer rim: a defect ends the job after a few tries, never the worker
+        except Exception as error:  # the outer rim: a defect ends the job after a few tries, never the worker
             log.exception("advance_failed", job=held.job.id, stage=held.job.stage, defects=held.job.defects + 1)
-            await self._writer.release_after_defect(held)
+            await self._writer.release_after_defect(held, error)
         finally:
             await self._return_resources(held, resources)
 

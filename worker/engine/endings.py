@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from worker.engine.context import Transition
+from worker.engine.rewritten_prompt import REWRITTEN
 from worker.errors import ExternalServiceError, KilnhandError, error_class
 from worker.jobs.cost import NOTHING_BILLED, Cost
 from worker.jobs.job import Attempt, ErrorRecord, Job, Receipt, Stage
@@ -67,6 +68,7 @@ def _last_cost(job: Job) -> Cost | None:
 def provenance_of(served: Served, job: Job, sent: Mapping[str, Any]) -> Provenance:
     """Of a job whose last attempt brought its piece. `sent` are the arguments of that attempt."""
     attempt, plan, prompt = job.attempts[-1], served.plan, sent.get("prompt")
+    rewritten = (job.answer or {}).get(REWRITTEN) if job.step.pieces else None
     return Provenance(
         asked_for=str(job.request.get("model") or job.step.model),
         provider=attempt.provider,
@@ -76,6 +78,7 @@ def provenance_of(served: Served, job: Job, sent: Mapping[str, Any]) -> Provenan
         approximated=dict(plan.approximated),
         dropped=list(plan.dropped),
         prompt=prompt if isinstance(prompt, str) else None,
+        rewritten_prompt=rewritten if isinstance(rewritten, str) else None,
         missing=[error.message for error in attempt.missing],
         tried=[_tried(each) for each in job.attempts],
     )

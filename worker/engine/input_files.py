@@ -8,17 +8,20 @@ files are on their way, the row is released for a moment, so that other jobs fin
 known before it comes: a usual size is assumed, and larger files are fetched again with memory for the largest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from config.mapping import arguments_for
+from config.model import Model
+from worker.engine.checked_files import check_files, is_checked
 from worker.engine.context import NOW, CallResources, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.spending import affordable_routes
 from worker.errors import ExternalServiceError, RateLimitError, RequestRefusedError, ServiceUnavailableError
 from worker.files.input_refs import is_inline, row_name
 from worker.files.inputs import InputFiles
+from worker.files.least_size import check_size, checked_upload, least_side
 from worker.files.media import Media
 from worker.files.memory_budget import MB
 from worker.files.slots import BUSY
@@ -63,8 +66,12 @@ async def fetch_files(context: Context, job: Job, step_input: StepInput, option:
     resources, urls = step_input.resources, uploaded(job, option.route.provider)
     most_bytes = _most_bytes(context, job, option, resources)
     try:
-        resources.files = await _files(context, job, option, most_bytes)
-        await upload(context, job, option, urls, most_bytes)
+        model = step_input.served.model
+        seen: Mapping[str, Media] = {}
+        if _is_check_due(context, job, option):
+            job, seen = await check_files(context, job, most_bytes)
+        resources.files = await _files(context, model, job, option, most_bytes, seen)
+        await upload(context, model, job, option, urls, most_bytes, seen)
     except ExternalServiceError as error:
         job = _with_uploads(job, option, urls)
         if error.kind == "too_large" and error.provider is None and 0 < most_bytes < FILES_MOST_BYTES:
@@ -102,14 +109,29 @@ def _most_bytes(context: Context, job: Job, option: RouteOption, resources: Call
     return min(FILES_MOST_BYTES, sum(sizes))
 
 
-async def _files(context: Context, job: Job, option: RouteOption, most_bytes: int) -> tuple[Media, ...]:
+def _is_check_due(context: Context, job: Job, option: RouteOption) -> bool:
+    """Whether files that the task checks itself are about to be sent."""
+    files = [*option.files.in_call, *pictures_to_upload(context, job, option)]
+    return any(is_checked(context, job, file) for file in files)
+
+
+async def _files(
+    context: Context, model: Model, job: Job, option: RouteOption, most_bytes: int, seen: Mapping[str, Media]
+) -> tuple[Media, ...]:
     files = option.files.in_call
     if not files:
         return ()
+    if all(file.path in seen for file in files):
+        return tuple(seen[file.path] for file in files)
     if context.inputs is None:
         raise RequestRefusedError(f"{files[0].parameter}: files cannot be brought on this worker", kind="inputs")
-    refs, labels = [file.ref for file in files], [file.path for file in files]
-    return await context.inputs.bring(refs, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
+    rest = [file for file in files if file.path not in seen]
+    refs, labels = [file.ref for file in rest], [file.path for file in rest]
+    found = await context.inputs.bring(refs, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
+    brought = {**seen, **{file.path: each for file, each in zip(rest, found, strict=True)}}
+    for file in files:
+        check_size(brought[file.path], _least_side(model, option, [file]), file.path)
+    return tuple(brought[file.path] for file in files)
 
 
 def _fetch_failed(job: Job, step_input: StepInput, option: RouteOption, error: ExternalServiceError) -> Transition:
@@ -148,11 +170,15 @@ def uploaded(job: Job, provider: str) -> dict[str, str]:
 
 
 def pictures_to_upload(context: Context, job: Job, option: RouteOption) -> list[FileArgument]:
-    """Pictures that the provider cannot fetch, and was not given before."""
+    """Pictures that the provider cannot fetch, or that the task checks first, and that it was not given before."""
     if not option.files.pictures or context.inputs is None:
         return []
     inputs, before = context.inputs, uploaded(job, option.route.provider)
-    return [file for file in option.files.pictures if inputs.must_be_brought(file.ref) and file.ref not in before]
+    return [
+        file
+        for file in option.files.pictures
+        if row_name(file.ref) not in before and (inputs.must_be_brought(file.ref) or is_checked(context, job, file))
+    ]
 
 
 def large_to_upload(context: Context, job: Job, option: RouteOption) -> list[FileArgument]:
@@ -167,25 +193,53 @@ def large_to_upload(context: Context, job: Job, option: RouteOption) -> list[Fil
     ]
 
 
-async def upload(context: Context, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int) -> None:
+async def upload(
+    context: Context,
+    model: Model,
+    job: Job,
+    option: RouteOption,
+    urls: dict[str, str],
+    most_bytes: int,
+    seen: Mapping[str, Media] | None = None,
+) -> None:
     """Upload what the provider cannot fetch, and add each URL to `urls` (see `uploaded`) as soon as it is known.
 
     Pictures may have `most_bytes` together; other files are not in memory. What is in `urls` stays uploaded, whatever
-    follows. Raises what `InputFiles` and the provider's `upload` raise.
+    follows. `seen` are the files that were brought for a check. Raises what `InputFiles` and the provider's `upload`
+    raise.
     """
     if context.inputs is not None:
-        await _pictures(context, context.inputs, job, option, urls, most_bytes)
+        await _pictures(context, model, job, option, urls, most_bytes, seen or {})
         await _large(context, context.inputs, job, option, urls)
 
 
 async def _pictures(
-    context: Context, inputs: InputFiles, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int
+    context: Context,
+    model: Model,
+    job: Job,
+    option: RouteOption,
+    urls: dict[str, str],
+    most_bytes: int,
+    seen: Mapping[str, Media],
 ) -> None:
-    if files := pictures_to_upload(context, job, option):
-        put = context.provider(option.route.provider).upload
+    wanted, inputs = pictures_to_upload(context, job, option), context.inputs
+    if inputs is None or not wanted:
+        return
+    provider = context.provider(option.route.provider)
+    for file in [file for file in wanted if file.path in seen]:
+        check_size(seen[file.path], _least_side(model, option, [file]), file.path)
+        urls[row_name(file.ref)] = await provider.upload(seen[file.path])
+    if files := [file for file in wanted if file.path not in seen]:
         refs, labels = [file.ref for file in files], [_label(job, file) for file in files]
+        put = checked_upload(provider.upload, _least_side(model, option, files), ", ".join(labels))
         found = await inputs.as_urls(refs, put, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
         urls |= zip(refs, found, strict=True)
+
+
+def _least_side(model: Model, option: RouteOption, files: Iterable[FileArgument]) -> int | None:
+    """The least side in pixels that the pictures of these files need."""
+    sides = (least_side(model, option.route, file.parameter) for file in files)
+    return max((side for side in sides if side), default=None)
 
 
 async def _large(context: Context, inputs: InputFiles, job: Job, option: RouteOption, urls: dict[str, str]) -> None:

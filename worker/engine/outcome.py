@@ -10,11 +10,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, assert_never
 
+from worker.engine.arguments import call_arguments
 from worker.engine.cancellation import end_after_cancel
 from worker.engine.context import NOW, RECLAIM_S, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.late_news import settle_s
-from worker.engine.spending import affordable_routes
+from worker.engine.rewritten_prompt import REWRITTEN, rewritten_prompt
+from worker.engine.spending import affordable_routes, list_price
 from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavailableError, SubmitUnknownError
 from worker.files.needed_answer import is_inline, needed_answer, without_inline
 from worker.jobs.answers import AnswerFaults
@@ -98,7 +100,7 @@ async def save_answer(
     context: Context, job: Job, outcome: Reply | RunFailure, step_input: StepInput, why: str = ""
 ) -> Transition:
     """The run is over: its cost is booked, and what it brought is saved."""
-    cost = cost_of(step_input.served, outcome)
+    cost = cost_of(step_input.served, outcome, list_price(context, step_input.served))
     job = job.with_attempt(ended_at=step_input.now, cost=cost or job.attempts[-1].cost)
     if isinstance(outcome, RunFailure):
         return handle_error(context, job, outcome.error, step_input)
@@ -108,6 +110,9 @@ async def save_answer(
     observed = Observation(True, progress=1.0, progress_estimated=False, logs=job.observed.logs)
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}
     pieces = step_input.served.pieces
+    if outcome.stored:
+        stored = job.move(Stage.STORED, artefacts=outcome.stored, **changes)
+        return Transition(stored, _pause_s(job), why)
     if outcome.files:
         keep = partial(context.fetcher.keep_all, job_folder(job), outcome.files, pieces)
         return await _store_inline(job, keep, changes, step_input, context)
@@ -116,7 +121,14 @@ async def save_answer(
     if isinstance(answer, AnswerFaults):
         error = BrokenPieceError(f"an answer that cannot be used: {answer.text}"[:500], kind="bad_answer")
         return handle_error(context, replace(job, bad_answer=answer.dump()), error, step_input)
-    changes["answer"] = answer = needed_answer(answer, pieces)  # `bad_answer` stays: it is part of what was asked
+    answer = needed_answer(answer, pieces)  # `bad_answer` stays: it is part of what was asked
+    sent = call_arguments(job, step_input.served.route, check)
+    if pieces and (prompt := rewritten_prompt(outcome.output, sent)):
+        answer = {
+            **answer,
+            REWRITTEN: prompt,
+        }  # a version before loses it when it completes the job: nothing else is lost
+    changes["answer"] = answer
     if pieces and is_inline(answer):
         keep = partial(context.fetcher.fetch_all, job_folder(job), answer, pieces, tenant=job.options.tenant)
         return await _store_inline(job, keep, {**changes, "answer": without_inline(answer)}, step_input, context)

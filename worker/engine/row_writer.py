@@ -8,10 +8,11 @@ from typing import Protocol
 import structlog
 
 from worker.engine.context import Transition
+from worker.engine.defect_text import defect_text
 from worker.engine.endings import fail
 from worker.engine.kept_outcome import OutcomeStore, has_outcome, leave_as_signal
 from worker.errors import ClaimLostError, InternalError
-from worker.explain.history import with_history
+from worker.explain.history import with_defect, with_history
 from worker.jobs.job import Job, Observation, Stage
 from worker.jobs.status import JobStatus, state_of, status_of
 from worker.ledger.base import Claim, Ledger
@@ -145,13 +146,14 @@ class RowWriter:
         if has_outcome(held.written, held.job) and not await leave_as_signal(self._ledger, held.job):
             await self._outcomes.put(held.job)
 
-    async def release_after_defect(self, held: HeldClaim) -> None:
+    async def release_after_defect(self, held: HeldClaim, defect: Exception) -> None:
         """Release the row as it was last written, with a growing pause, or end it: a job never stays for ever."""
         defects = held.claim.job.defects + 1
-        job = replace(held.written, defects=defects)
+        what = defect_text(defect)
+        job = with_defect(replace(held.written, defects=defects), held.now(), what)
         if defects >= DEFECTS and job.ending is None:
-            error = InternalError("an unexpected error in the worker, again and again; see its log")
-            job = fail(job, error, held.now())
+            error = InternalError(f"{defects} unexpected errors in the worker, the last one: {what}; see its log")
+            job = with_history(job, fail(job, error, held.now()), held.now())
         try:
             await self._ledger.release(held.claim, job, min(2.0**defects, 60.0))
         except Exception:  # the outer rim: the row comes due again when the lease ends

@@ -12,8 +12,9 @@ from worker.jobs.cost import Cost
 from worker.jobs.job import Attempt, Job
 from worker.money.budget import over_budget
 from worker.money.possible import possible_cost
+from worker.providers.base import ListPrice
 from worker.routing.routes import RouteOptions, name_of, route_options
-from worker.routing.served import route_of
+from worker.routing.served import Served, route_of
 
 
 def affordable_routes(context: Context, model: Model, job: Job) -> RouteOptions:
@@ -39,3 +40,14 @@ def cost_of_attempt(context: Context, model: Model, job: Job, attempt: Attempt) 
     route = route_of(model, attempt)
     arguments = call_arguments(job.with_last(attempt), route, context.checks.get(job.task))
     return possible_cost(model, route, job.step, arguments)
+
+
+def list_price(context: Context, served: Served) -> ListPrice | None:
+    """The price of the last attempt by its provider's list, for an endpoint that the catalogue has no price for.
+
+    None if it is not known yet. The first question about an endpoint lets its provider read the price meanwhile.
+    """
+    provider = context.providers.get(served.route.provider)
+    if provider is None or served.model.price_on(served.route) is not None:
+        return None
+    return provider.list_price(served.route.endpoint)

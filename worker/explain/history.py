@@ -21,6 +21,11 @@ def with_history(before: Job, after: Job, at: float, why: str = "", signals: Ite
     return replace(after, history=_with(after.history, entries)) if entries else after
 
 
+def with_defect(job: Job, at: float, what: str) -> Job:
+    """The job with an unexpected error of the worker in its history."""
+    return replace(job, history=_with(job.history, [HistoryEntry(at, "defect", what)]))
+
+
 def _with(history: tuple[HistoryEntry, ...], entries: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
     """The history with these entries. A repeated entry is counted; the middle of a long history is dropped."""
     for entry in entries:

@@ -112,6 +112,7 @@ _WORDS: Mapping[str, str] = {
     "unknown": "unknown whether the provider has taken it",
     "again_later": "will be tried again",
     "held_back": "held back",
+    "defect": "an unexpected error in the worker: {}",
     "waiting": "waiting",
     "looked": "polled: {}",
     "answered": "the provider's answer is saved: {}",

@@ -18,6 +18,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import GCSStore, LocalStore, MemoryStore, S3Store
 
+from config.clean_values import clean_variables
 from config.settings import GatewaySettings, StoreSettings
 from worker.errors import ServiceUnavailableError
 from worker.files.base import Store, StoredEntry
@@ -139,6 +140,7 @@ def open_store(store: StoreSettings, gateway: GatewaySettings, clock: Callable[[
 
 
 def _open_bucket(store: StoreSettings) -> S3Store | GCSStore:
+    clean_variables(("AWS_", "GOOGLE_"))
     backend = S3Store if store.store_url.startswith("s3://") else GCSStore
     # no client_options: giving any makes obstore ignore the environment's (AWS_ALLOW_HTTP)
     return backend.from_url(store.store_url, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)})

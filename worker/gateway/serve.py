@@ -10,6 +10,7 @@ from config.settings import Settings
 from worker.files.signing import SecretMissingError
 from worker.gateway.app import create_app
 from worker.gateway.connections import ConnectionLimits, limited_protocol, refusing_ambiguous
+from worker.net.redis_server import UnusableRedisError, require_usable
 from worker.net.webhook_url import WebhookSecretMissingError
 
 _GRACE_S = 5
@@ -42,7 +43,8 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Exits with a message if it cannot start."""
     try:
         app = create_app(settings)
-    except (SecretMissingError, WebhookSecretMissingError) as error:
+        require_usable({settings.redis.ledger})
+    except (SecretMissingError, WebhookSecretMissingError, UnusableRedisError) as error:
         raise SystemExit(f"kilnhand gateway: {error}") from error
     config = uvicorn.Config(
         refusing_ambiguous(app),

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, cast
 
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from worker.health.base import Cause, Change, CircuitStatus, Permit, Policy, Wait
 from worker.health.hash import Keys, circuit_status
 from worker.health.verdict import Verdict
+from worker.net.redis_client import open_async_redis
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,7 @@ LOG_EVERY_S = 60.0
 
 def open_redis_health(url: str, policy: Policy, prefix: str = "kilnhand:") -> "RedisHealth":
     """The health in the Redis at `url`. It connects at the first call; the caller closes it."""
-    pool = BlockingConnectionPool.from_url(
+    client = open_async_redis(
         url,
         max_connections=16,
         timeout=2,
@@ -40,7 +41,7 @@ def open_redis_health(url: str, policy: Policy, prefix: str = "kilnhand:") -> "R
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         client_name="kilnhand-health",
     )
-    return RedisHealth(Redis(connection_pool=pool), policy, prefix)
+    return RedisHealth(client, policy, prefix)
 
 
 class RedisHealth:

@@ -4,7 +4,7 @@ A request is read as JSON and strictly, so `delay()` and a bare `send_task` are 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 from pydantic_core import PydanticSerializationError, to_json
 
 from worker.errors import InvalidRequestError
+from worker.jobs.absent_fields import without_absent
 from worker.jobs.job import Duplicates, Options, Priority
 
 MAX_BYTES = 256 * 1024  # a whole request, as JSON
@@ -58,16 +59,20 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Extra = Annotated[dict[Label, JsonValue], AfterValidator(_sendable)]
 
 
-class BaseRequest(BaseModel):
-    """A task's own parameters. `extra` is sent to the endpoint unchanged and overrides what we would send."""
+class TaskRequest(BaseModel):
+    """A task's own parameters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-    extra: Extra = Field(default_factory=dict, max_length=50)
-
     follows: ClassVar[Mapping[str, str]] = {}
     """In a chain, the fields that take their value from the job before: field -> path in that job's result."""
+
+
+class BaseRequest(TaskRequest):
+    """The parameters of one call. `extra` is sent to the endpoint unchanged and overrides what we would send."""
+
+    model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    extra: Extra = Field(default_factory=dict, max_length=50)
 
 
 class JobOptions(BaseModel):
@@ -98,12 +103,10 @@ class JobOptions(BaseModel):
 def read(task: str, asks: type[T], given: Mapping[str, Any]) -> tuple[T, JobOptions]:
     """The request and the options in `given`. Raises `InvalidRequestError` with a line per field and what it allows."""
     raw = _as_json(task, given)
-    shared = {name: value for name, value in given.items() if name in JobOptions.model_fields}
-    own = {name: value for name, value in given.items() if name not in JobOptions.model_fields}
     problems: list[tuple[str, str]] = []
     if len(raw) > MAX_BYTES:
         problems.append(("request", f"is {len(raw)} bytes as JSON; allowed: {MAX_BYTES}"))
-    found = [_read(model, part, problems) for model, part in ((asks, own), (JobOptions, shared))]
+    found = [_read(model, part, problems) for model, part in _parts(asks, given)]
     if problems:
         raise refusal(task, problems)
     request, options = found
@@ -117,14 +120,19 @@ def check_known_fields(task: str, asks: type[BaseModel], given: Mapping[str, Any
     Raises `InvalidRequestError`. A required field that is missing is no problem if it is to come.
     """
     _as_json(task, given)
-    shared = {name: value for name, value in given.items() if name in JobOptions.model_fields}
-    own = {name: value for name, value in given.items() if name not in JobOptions.model_fields}
     problems: list[tuple[str, str]] = []
     later = frozenset(coming)
-    for model, part in ((asks, own), (JobOptions, shared)):
+    for model, part in _parts(asks, {name: value for name, value in given.items() if value is not None}):
         _read(model, part, problems, later)
     if problems:
         raise refusal(task, problems)
+
+
+def _parts(asks: type[BaseModel], given: Mapping[str, Any]) -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
+    """The request's own fields and the options. `None` counts as not given where there is a default."""
+    shared = {name: value for name, value in given.items() if name in JobOptions.model_fields}
+    yield asks, without_absent(asks, {name: value for name, value in given.items() if name not in shared})
+    yield JobOptions, without_absent(JobOptions, shared)
 
 
 def _read(
@@ -179,7 +187,7 @@ def _message(item: Any) -> str:
 
 
 def value_at(result: Any, path: str) -> Any:
-    """The value in a job's result at a path of `BaseRequest.follows`, like `images.0.url`; or None."""
+    """The value in a job's result at a path of `TaskRequest.follows`, like `images.0.url`; or None."""
     for part in path.split("."):
         if isinstance(result, Mapping):
             result = result.get(part)

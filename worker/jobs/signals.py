@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 CANCEL = "cancel"
+STEP_BEGUN, STEP_ENDED = "step:", "step_ended:"  # before the name of a pipeline's step
 
 
 @dataclass(frozen=True)

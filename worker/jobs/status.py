@@ -10,6 +10,7 @@ from worker.jobs.job import Artefact, Job, Receipt, Stage
 from worker.jobs.total_cost import total_cost
 
 State = Literal["QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
+VALUES = "kilnhand:values"  # in an answer: what the result has beside its files
 CANCEL_NOTED = "cancel_noted"
 
 _ENDED: Mapping[Stage, State] = {
@@ -101,6 +102,7 @@ class Provenance(BaseModel):
     approximated: dict[str, str] = Field(default_factory=dict, description="parameters that were changed, and how")
     dropped: list[str] = Field(default_factory=list, description="parameters that were not sent")
     prompt: str | None = Field(None, description="the prompt as it was sent")
+    rewritten_prompt: str | None = Field(None, description="the prompt that the provider made of it, if it says so")
     missing: list[str] = Field(default_factory=list, description="why some of several pictures are missing")
     tried: list[Tried] = Field(default_factory=list, description="every attempt; the last one brought the piece")
 
@@ -218,7 +220,9 @@ def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: fl
 
 def _pieces(job: Job, urls: Mapping[str, str]) -> dict[str, Any]:
     """The files by the names of the task's pieces: a list if there may be several, otherwise the file itself."""
-    found: dict[str, Any] = {} if job.step.pieces else {"answer": dict(job.answer or {})}
+    answer = dict(job.answer or {})
+    values = answer.get(VALUES)
+    found: dict[str, Any] = dict(values) if values is not None else {} if job.step.pieces else {"answer": answer}
     for piece in job.step.pieces:
         files = [_file(artefact, urls[artefact.key]) for artefact in job.artefacts if artefact.name == piece.name]
         found[piece.name] = files if "*" in piece.at else files[0]

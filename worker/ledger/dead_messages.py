@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from redis import BlockingConnectionPool, Redis
+from redis import Redis
+
+from worker.net.redis_client import open_redis
 
 MOST = 1_000  # messages that are kept; the oldest go first
 MOST_BYTES = 64_000  # of one message; a longer one is cut, and cannot be sent again
@@ -32,10 +34,10 @@ class DeadMessage:
 
 def open_dead_messages(url: str, prefix: str = "kilnhand:") -> "DeadMessages":
     """The list in the Redis at `url`. It connects at the first call; the caller closes it."""
-    pool = BlockingConnectionPool.from_url(
+    client = open_redis(
         url, max_connections=2, timeout=10, socket_timeout=10, socket_connect_timeout=5, client_name="kilnhand-dead"
     )
-    return DeadMessages(Redis(connection_pool=pool), prefix)
+    return DeadMessages(client, prefix)
 
 
 def dead_message_keys(prefix: str) -> tuple[str, str]:

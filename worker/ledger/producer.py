@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from redis import BlockingConnectionPool, Redis
+from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
@@ -12,11 +12,12 @@ from worker.jobs.signals import CANCEL
 from worker.ledger.base import IdempotencyKey, Row
 from worker.ledger.hash import ROW_VERSION, Keys, read_job, read_row
 from worker.ledger.redis import lua
+from worker.net.redis_client import open_redis
 
 
 def open_redis_producer(url: str, prefix: str = "kilnhand:") -> "RedisProducer":
     """A producer for the ledger in the Redis at `url`. It connects at the first call; the caller closes it."""
-    pool = BlockingConnectionPool.from_url(
+    client = open_redis(
         url,
         max_connections=8,
         timeout=10,
@@ -27,7 +28,7 @@ def open_redis_producer(url: str, prefix: str = "kilnhand:") -> "RedisProducer":
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 2),
         client_name="kilnhand-producer",
     )
-    return RedisProducer(Redis(connection_pool=pool), prefix)
+    return RedisProducer(client, prefix)
 
 
 class RedisProducer:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -26,6 +26,7 @@ from worker.jobs.signals import CANCEL
 from worker.ledger.base import BACKDATE_S, BadRow, Claim, IdempotencyKey, Row, UnreadableRowError, is_forgotten
 from worker.ledger.dead_messages import dead_message_keys
 from worker.ledger.hash import ROW_VERSION, Keys, accepted_job, confirmed_doc, read_claim, read_job, read_row
+from worker.net.redis_client import open_async_redis
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ _SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "
 
 def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
     """A ledger in the Redis at `url`. It connects at the first call; the caller closes it."""
-    pool = BlockingConnectionPool.from_url(
+    client = open_async_redis(
         url,
         max_connections=16,  # further callers wait; the plain pool would raise
         timeout=30,
@@ -46,7 +47,7 @@ def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
         retry_on_error=[RedisConnectionError, RedisTimeoutError, ReadOnlyError],  # the server was demoted to a replica
         client_name="kilnhand-ledger",
     )
-    return RedisLedger(Redis(connection_pool=pool), prefix)
+    return RedisLedger(client, prefix)
 
 
 class RedisLedger:

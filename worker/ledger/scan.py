@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from worker.jobs.job import Job
 from worker.ledger.base import UnreadableRowError
 from worker.ledger.hash import Keys, read_job
+from worker.net.redis_client import open_async_redis
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +32,7 @@ class Batch:
 
 async def scan_rows(url: str, prefix: str = "kilnhand:") -> AsyncIterator[Batch]:
     """The rows of the ledger at `url`, in no order. Raises redis-py's errors."""
-    async with Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, client_name="kilnhand-scan") as redis:
+    async with open_async_redis(url, socket_timeout=10, socket_connect_timeout=5, client_name="kilnhand-scan") as redis:
         found, keys = list[bytes](), Keys(prefix)
         async for key in redis.scan_iter(keys.job("*"), count=STEP):
             found.append(key)
@@ -43,7 +44,7 @@ async def scan_rows(url: str, prefix: str = "kilnhand:") -> AsyncIterator[Batch]
 
 async def ledger_time(url: str) -> float:
     """Redis's clock, in seconds since the epoch."""
-    async with Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5) as redis:
+    async with open_async_redis(url, socket_timeout=10, socket_connect_timeout=5) as redis:
         seconds, micros = await redis.time()
         return float(seconds) + micros / 1e6
 

@@ -13,20 +13,26 @@ from worker.errors import SubmitUnknownError
 from worker.jobs.cost import NOTHING_BILLED, Cost, sum_of
 from worker.jobs.job import Step
 from worker.money.possible import is_unit_price_known, possible_cost, units_of
-from worker.providers.base import Reply, RunFailure, Tokens
+from worker.providers.base import ListPrice, Reply, RunFailure, Tokens
 from worker.routing.served import Served
 
 STORED_IN_CACHE = 2.0  # the most, as a multiple of the input's price: Anthropic stores a prompt for an hour at this
 
 
-def cost_of(served: Served, outcome: Reply | RunFailure) -> Cost | None:
-    """The cost of the last attempt by its answer; None if the answer says nothing about it."""
+def cost_of(served: Served, outcome: Reply | RunFailure, listed: ListPrice | None = None) -> Cost | None:
+    """The cost of the last attempt by its answer; None if the answer says nothing about it.
+
+    `listed` is the price by the provider's own list. It counts where the catalogue has none, as a likely sum: it does
+    not say what parameters change.
+    """
+    if outcome.cost:
+        return outcome.cost
     price, route, step = served.model.price_on(served.route), served.route, served.job.step
     sent = arguments_for(route, step.arguments, step.extra)
     if outcome.tokens:
         cost = _of_tokens(price, outcome.tokens, outcome.billed_units)
     elif outcome.billed_units is not None:
-        cost = _of_units(price, outcome.billed_units, served, sent)
+        cost = _of_units(price, outcome.billed_units, served, sent, listed)
     elif isinstance(outcome, RunFailure):
         return _of_failure(outcome, served, sent)
     else:
@@ -51,10 +57,14 @@ def _of_tokens(price: Price | None, tokens: Tokens, pictures: float | None) -> C
     return Cost(usd, units, per, True, round(lower, 9), round(upper, 9))
 
 
-def _of_units(price: Price | None, units: float, served: Served, sent: Mapping[str, Any]) -> Cost:
+def _of_units(
+    price: Price | None, units: float, served: Served, sent: Mapping[str, Any], listed: ListPrice | None = None
+) -> Cost:
     """By units that the provider reported, or that it bills because they were asked for."""
     if units == 0:
         return NOTHING_BILLED
+    if price is None and listed:
+        return Cost(round(units * listed.usd, 6), units, listed.unit, estimated=True)
     if price is None or price.per == "token":
         return Cost(None, units, None, estimated=True)
     usd = round(units * price.usd_for(sent.get("resolution")), 6)

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from worker.errors import ExternalServiceError
 from worker.files.media import Media
-from worker.jobs.job import Priority, Ticket
+from worker.jobs.cost import Cost
+from worker.jobs.job import Artefact, Priority, Ticket
 
 RUN_CANCELLED = "client_cancelled"  # the `kind` of the error of a run that was cancelled before it ended
 
@@ -22,6 +23,7 @@ class Call:
     """One call, with the endpoint's own parameter names and values.
 
     `files` are those that the provider takes inside the call, in the order in which the prompt numbers them.
+    `start_within_s`: after so many seconds the provider should not begin the run any more, if it can be told so.
     """
 
     job_id: str
@@ -31,6 +33,7 @@ class Call:
     attempt: int = 1
     webhook_url: str | None = None  # where the provider reports the end of the run
     files: tuple[Media, ...] = ()
+    start_within_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ class Reply:
 
     `files` are the bytes of files that came inside the answer; they are stored before the row is written. `missing`
     has an error for each requested picture that did not come. `version` is the provider's name of the model that ran.
-    `billed_as_asked`: the provider reports no units, and bills the seconds or pictures of the request.
+    `billed_as_asked`: the provider reports no units, and bills the seconds or pictures of the request. A pipeline
+    returns files that its steps have stored (`stored`), and the sum of their costs.
     """
 
     output: Mapping[str, Any]
@@ -142,19 +146,30 @@ class Reply:
     version: str | None = None
     inference_s: float | None = None
     billed_as_asked: bool = False
+    stored: tuple[Artefact, ...] = ()
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True)
 class RunFailure:
     """The error that a run ended with. It may have been billed, as some of fal's 422s are.
 
-    `is_free`: the provider's documentation says that it does not bill such a failure.
+    `is_free`: the provider's documentation says that it does not bill such a failure. `cost`: see `Reply`.
     """
 
     error: ExternalServiceError
     billed_units: float | None = None
     tokens: Tokens | None = None
     is_free: bool = False
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True)
+class ListPrice:
+    """What a provider's public price list says: US dollars for one unit, and its own word for the unit."""
+
+    usd: float
+    unit: str
 
 
 class Provider(Protocol):
@@ -203,6 +218,9 @@ class Provider(Protocol):
         Raises `AuthenticationError` when our key may not read the list, and another `ExternalServiceError` when it
         could not be read now.
         """
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """The price by the provider's own list, as far as it is known by now. Never waits, and costs nothing."""
 
     async def aclose(self) -> None:
         """Close connections."""

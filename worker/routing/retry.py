@@ -17,7 +17,7 @@ from worker.errors import (
     SubmitUnknownError,
 )
 from worker.jobs.job import Attempt, Job
-from worker.jobs.total_cost import is_lost
+from worker.jobs.total_cost import booked_cost, is_lost
 from worker.routing.routes import name_of
 
 # Attempts of a job
@@ -146,8 +146,8 @@ def may_submit_again(job: Job, *, is_absent: bool, possible_usd: float | None, m
 
 
 def is_possible_duplicate(job: Job) -> bool:
-    """Whether the next attempt may be the second run of a lost submission."""
-    return any(is_lost(attempt) for attempt in job.attempts)
+    """Whether the next attempt may be the second paid run of a lost submission. A free one is paid for never."""
+    return any(is_lost(attempt) and booked_cost(attempt).upper_usd != 0 for attempt in job.attempts)
 
 
 def is_inconclusive(error: ExternalServiceError) -> bool:

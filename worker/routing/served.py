@@ -7,7 +7,7 @@ was submitted before continues on its route.
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from config.catalogue import Catalogue, Model, Route, UnknownModelError
+from config.catalogue import Catalogue, Model, Route, UnknownModelError, unknown_route
 from worker.jobs.job import Attempt, Job, Piece
 from worker.routing.plan import Plan, plan
 
@@ -61,7 +61,7 @@ def route_of(model: Model, attempt: Attempt) -> Route:
     for route in model.routes:
         if (route.provider, route.endpoint) == (attempt.provider, attempt.endpoint):
             return route
-    return Route(provider=attempt.provider, endpoint=attempt.endpoint, takes=("*",))
+    return unknown_route(attempt.provider, attempt.endpoint)
 
 
 def _by_ratio(piece: Piece) -> Piece:

@@ -24,6 +24,8 @@ POINTS = (
     "before_put",  # a verified file, before it is stored
     "after_put",
     *_WRITES,
+    "after_step_noted",  # a pipeline's row knows the step, its job is not sent
+    "after_step_sent",
     "before_resend",
     "after_resend",
     "before_closing_message",

@@ -19,4 +19,5 @@ def test_the_demo_makes_every_kind_of_file_and_leaves_no_process(running: Callab
     assert "no key and spends no money" in output
     assert "Flower   http://127.0.0.1:" in output
     assert len(demo.started) >= 5, "redis, twin, worker, gateway and Flower"
+    assert "These links no longer work" in output.partition("All 9 jobs")[2]
     assert demo.left() == []

@@ -28,9 +28,15 @@ def test_up_runs_a_stack_for_its_folder_until_ctrl_c(
         up.says(READY)
     moved = re.search(r"gateway +http://127\.0\.0\.1:(\d+)", up.text())
     assert moved and int(moved[1]) != taken
-    flower = re.search(r"(http://\S+)  \(user and password (\S+):(\S+)\)", up.text())
-    assert flower and httpx.get(f"{flower[1]}/api/workers").status_code == 401
-    assert httpx.get(f"{flower[1]}/api/task/types", auth=(flower[2], flower[3])).status_code == 200
+    assert f"port {taken} is taken: the gateway listens on {moved[1]}" in up.text()
+    flower = re.search(r"^flower +(http://\S+)$", up.text(), re.MULTILINE)
+    login = re.search(r"^Flower's user and password:  (\S+):(\S+)$", up.text(), re.MULTILINE)
+    assert flower and login and httpx.get(f"{flower[1]}/api/workers").status_code == 401
+    with httpx.Client(base_url=flower[1], auth=(login[1], login[2])) as api:
+        assert api.get("/api/task/types").status_code == 200
+        refused = api.post("/api/task/async-apply/generation.text_to_image", json={"kwargs": {"num_images": 9}})
+    assert refused.status_code == 400
+    assert "prompt: field required" in refused.text and "num_images: input should be less" in refused.text
     for name in ("secret", "flower", "stack.json"):
         assert stat.S_IMODE((tmp_path / ".kilnhand" / name).stat().st_mode) == 0o600
 
@@ -72,7 +78,7 @@ def test_a_closed_terminal_ends_everything(running: Callable[..., RunningCommand
         output += os.read(ours, 4096)
         return READY.encode() in output
 
-    wait_until(is_ready, "up is ready")
+    wait_until(is_ready, "up is ready", timeout_s=60)
     up.children()
     os.close(ours)
     up.process.send_signal(signal.SIGHUP)  # the kernel sends it to the processes of a closed terminal

@@ -186,7 +186,7 @@ OWN_WORD: list[tuple[dict[str, Any], type[ExternalServiceError], str]] = [
     ({"status": 408}, ServiceUnavailableError, "api_error"),
     ({"status": 409}, ServiceUnavailableError, "api_error"),
     ({"status": 402}, AccountLockedError, "billing_error"),
-    ({"status": 403}, AccountLockedError, "permission_error"),
+    ({"status": 403}, AuthenticationError, "permission_error"),
     ({"status": 413}, RequestRefusedError, "request_too_large"),
     ({"status": 422}, RequestRefusedError, "api_error"),
 ]
@@ -203,6 +203,17 @@ async def test_an_error_of_anthropic_raises_our_error_after_one_post(
     assert (type(refused.value), refused.value.kind) == (cls, kind)
     assert refused.value.retry_after_s == fault.get("seconds")
     assert twin.count == 1
+
+
+async def test_an_answer_that_is_blocked_for_its_content_may_have_been_billed(claude: Anthropic, twin: Twin) -> None:
+    text = "Output blocked by content filtering policy"
+    body = {"type": "error", "error": {"type": "invalid_request_error", "message": text}}
+    twin.script(endpoint="*", call="submit", times=1, what="http", accepted=True, status=400, body=body)
+
+    refused = await claude.submit(CALL)
+
+    assert isinstance(refused, RunFailure) and not refused.is_free
+    assert type(refused.error) is ContentRefusedError and text in refused.error.message
 
 
 @pytest.mark.parametrize(("key", "cls"), [("bad-key", AuthenticationError), ("locked-key", AccountLockedError)])

@@ -24,6 +24,7 @@ from worker.providers.base import (
     Call,
     CancelResult,
     Ended,
+    ListPrice,
     LostSubmission,
     Queued,
     Reply,
@@ -65,6 +66,25 @@ async def test_a_call_is_queued_runs_with_logs_and_ends_with_its_output(fal: Fal
     assert reply.billed_units == 1
     assert reply.inference_s == pytest.approx(0.2, abs=0.1), "the result reports it, too, without a poll"
     assert twin.count == 1
+
+
+@pytest.mark.parametrize(("left_s", "header"), [(None, None), (7200.0, "7200.0"), (0.2, "1.1")])
+async def test_a_submission_is_not_rerouted_and_carries_its_deadline(
+    fal: Fal, twin: Twin, left_s: float | None, header: str | None
+) -> None:
+    await fal.submit(replace(CALL, start_within_s=left_s))
+
+    headers = twin.http.get("/_twin/requests").json()["requests"][0]["headers"]
+    assert headers["x-app-fal-disable-fallback"] == "1"
+    assert headers.get("x-fal-request-timeout") == header
+
+
+async def test_the_price_list_is_read_in_the_background(fal: Fal, twin: Twin) -> None:
+    assert fal.list_price("fal-ai/flux/dev") is None
+    async with asyncio.timeout(10):
+        while not (price := fal.list_price("fal-ai/flux/dev")):
+            await asyncio.sleep(0.01)
+    assert price == ListPrice(0.025, "megapixels")
 
 
 @pytest.mark.parametrize("timings", [None, [], {}, {"inference": "1"}, {"inference": 10**400}, {"inference": -1}])

@@ -38,5 +38,11 @@ NEWER: Mapping[str, str] = {
     "Options.max_usd": "The most that the job may cost. The version before knows no limit, and drops it when it writes the "
     "row: it is set once all workers are of this version.",
     "Receipt.total_cost": "What all attempts of a cancelled job cost. Without it the caller reads the cost of the last one.",
+    "signal step:": "A step of a pipeline that was begun, with its task. The version before keeps the signal until the ending "
+    "and does not read it; it has no provider for pipelines, so it leaves such a row to this version.",
+    "signal step_ended:": "A hint that a step has ended. A pipeline looks at its steps without it, too.",
+    "header kilnhand_step_of": "The pipeline and the name of a step. A worker of the version before keeps it as any header "
+    "and does not read it: the pipeline sees the step's end at its next look.",
+    "Piece.transparent": "Whether the picture must have an alpha channel. Without it an opaque picture passes.",
     "Piece.most_megapixels": "The largest picture that is decoded for it. Without it the worker's own limit counts.",
 }

@@ -56,6 +56,9 @@ class Handle:
         assert response.status_code == 422, response.text
         return list(response.json()["detail"])
 
+    def platform(self, **settings: Any) -> None:
+        self.http.post("/_twin/platform", json=settings).raise_for_status()
+
     def script(self, **fault: Any) -> None:
         response = self.http.post("/_twin/script", json=fault)
         assert response.status_code == 200, response.text

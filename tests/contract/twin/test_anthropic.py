@@ -159,7 +159,7 @@ def test_a_picture_must_be_what_it_says(claude: Any, png: Png) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "kind"), [("bad", anthropic.AuthenticationError), ("locked", anthropic.PermissionDeniedError)]
+    ("key", "kind"), [("bad", anthropic.AuthenticationError), ("locked", anthropic.BadRequestError)]
 )
 def test_a_key_that_is_not_good_is_refused(twin: Any, key: str, kind: Any) -> None:
     client = anthropic.Anthropic(api_key=key, base_url=f"{twin.url}/anthropic", max_retries=0)

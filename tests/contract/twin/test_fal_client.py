@@ -205,7 +205,8 @@ async def test_a_workflow_streams_its_nodes(fal: Any) -> None:
 
 
 @pytest.mark.parametrize("app", ["workflows/me/flow", "comfy/me/graph/sub", "fal-ai/flux/schnell/deeper"])
-async def test_ids_of_every_depth_poll_on_their_app(fal: Any, app: str) -> None:
+async def test_ids_of_every_depth_poll_on_their_app(fal: Any, twin: Any, app: str) -> None:
+    twin.platform(any_endpoint=True)
     handle = await fal.call("submit", app, {"prompt": "a fox"})
     assert (await fal.of(handle, "get", interval=0.01)) == await fal.call("result", app, handle.request_id)
 
@@ -264,13 +265,15 @@ async def test_upload_image_can_be_worked_over(fal: Any) -> None:
 
 
 @pytest.mark.parametrize("use_jwt", [True, False])
-async def test_realtime_answers_each_message(fal: Any, use_jwt: bool) -> None:
+async def test_realtime_answers_each_message(fal: Any, twin: Any, use_jwt: bool) -> None:
+    twin.platform(any_endpoint=True)
     answers = await fal.talk("fal-ai/fast-lcm", {"prompt": "a"}, {"prompt": "b"}, use_jwt=use_jwt)
     assert [answer["prompt"] for answer in answers] == ["a", "b"]
 
 
 @pytest.mark.parametrize("use_jwt", [True, False])
-async def test_a_bare_websocket_takes_json_and_answers_msgpack(fal: Any, use_jwt: bool) -> None:
+async def test_a_bare_websocket_takes_json_and_answers_msgpack(fal: Any, twin: Any, use_jwt: bool) -> None:
+    twin.platform(any_endpoint=True)
     hello, answer = await fal.raw("fal-ai/fast-lcm", json.dumps({"prompt": "a"}), path="realtime", use_jwt=use_jwt)
     assert json.loads(hello)["type"] == "x-fal-message"
     assert msgpack.unpackb(answer)["prompt"] == "a"

@@ -170,7 +170,7 @@ def test_a_fault_is_for_its_provider_and_its_model_only(vertex: Any, twin: Any) 
 
     assert ask(vertex).parts
     assert refused(lambda: ask(vertex, FLASH), errors.ServerError).code == 503
-    assert twin.http.post("/queue/acme/model", json={}).status_code == 500
+    assert twin.http.post("/queue/fal-ai/fast-sdxl", json={}).status_code == 500
     assert [fault["provider"] for fault in twin.http.get("/_twin/script").json()["script"]] == ["anthropic"]
 
 
@@ -178,7 +178,7 @@ def test_a_fault_without_a_provider_is_for_all(vertex: Any, twin: Any) -> None:
     twin.script(call="submit", what="http", status=500, times=2)
 
     assert refused(lambda: ask(vertex), errors.ServerError).code == 500
-    assert twin.http.post("/queue/acme/model", json={}).status_code == 500
+    assert twin.http.post("/queue/fal-ai/fast-sdxl", json={}).status_code == 500
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ def test_it_starts_on_a_free_port_and_leaves_quickly_and_quietly(
 ) -> None:
     child, url = process
     with httpx.Client(base_url=url, headers={"Authorization": "Key a"}, verify=False) as http:
-        ticket = http.post("/queue/acme/model", json={}).json()
-        assert ticket["status_url"].startswith("http://twin.example/queue/acme/model/requests/")
+        ticket = http.post("/queue/fal-ai/fast-sdxl", json={"prompt": "x"}).json()
+        assert ticket["status_url"].startswith("http://twin.example/queue/fal-ai/fast-sdxl/requests/")
         path = ticket["status_url"].removeprefix("http://twin.example")
         with http.stream("GET", f"{path}/stream") as stream:
             next(stream.iter_lines())

@@ -215,7 +215,45 @@ def test_a_body_that_is_no_json_object_is_refused_at_once(twin: Any, body: bytes
     assert twin.count() == 0
 
 
-def test_unknown_ids_pass_through_in_the_shape_of_flux(twin: Any) -> None:
+@pytest.mark.parametrize("service", ["queue", "run"])
+@pytest.mark.parametrize("endpoint", ["fal-ai/does/not/exist", "acme/unheard", "fal-ai/flux/schnell/sub", "solo"])
+def test_an_id_that_is_not_in_the_list_is_404(twin: Any, service: str, endpoint: str) -> None:
+    answer = twin.http.post(f"/{service}/{endpoint}", json={"prompt": "a fox"})
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith(f'Application "{endpoint}" not found')
+    assert twin.count() == 0
+
+
+@pytest.mark.parametrize("endpoint", ["fal-ai/any-llm", "fal-ai/any-llm/vision"])
+def test_what_is_deprecated_is_still_answered(twin: Any, endpoint: str) -> None:
+    more = {"image_url": "https://example.com/a.png"} if endpoint.endswith("vision") else {}
+    assert "hello" in twin.make(endpoint, {"prompt": "hello", **more})["output"]
+
+
+@pytest.mark.parametrize(("pace", "is_kept"), [({"result_s": 0.0}, False), ({"large_result_s": 0.0}, True), ({}, True)])
+def test_a_result_expires(twin: Any, pace: dict[str, float], is_kept: bool) -> None:
+    ticket = twin.submit()
+    assert twin.wait(ticket).status_code == 200
+    twin.pace(**pace)
+
+    answers = [twin.status(ticket), twin.http.get(ticket["response_url"])]
+
+    assert [answer.status_code for answer in answers] == ([200, 200] if is_kept else [404, 404])
+    assert is_kept or answers[1].json() == {"status": "NOT_FOUND"}
+    assert twin.requests()[0]["state"] == "COMPLETED", "the record stays"
+
+
+def test_a_large_result_expires_sooner(twin: Any) -> None:
+    ticket = twin.submit(body={"prompt": "a fox " * 2000})
+    assert len(twin.wait(ticket).content) > 10_000
+    twin.pace(large_result_s=0.0)
+
+    assert twin.http.get(ticket["response_url"]).status_code == 404
+
+
+def test_other_ids_pass_through_in_the_shape_of_flux_if_told_so(twin: Any) -> None:
+    twin.platform(any_endpoint=True)
     output = twin.make("acme/unheard/of", {"prompt": "a fox", "anything": [1, {"b": None}]})
     assert set(output) == {"images", "timings", "seed", "has_nsfw_concepts", "prompt"}
 

@@ -37,7 +37,7 @@ def test_a_dropped_submission_was_taken(twin: Any) -> None:
 
 def test_a_drop_sends_no_byte(twin: Any) -> None:
     twin.script(call="submit", what="drop")
-    assert raw(twin, "POST", "/queue/acme/model") == b""
+    assert raw(twin, "POST", "/queue/fal-ai/fast-sdxl") == b""
 
 
 def test_a_drop_may_come_before_the_job_is_taken(twin: Any) -> None:
@@ -49,7 +49,7 @@ def test_a_drop_may_come_before_the_job_is_taken(twin: Any) -> None:
 
 def test_a_truncated_answer_promises_more_than_it_brings(twin: Any) -> None:
     twin.script(call="submit", what="truncated")
-    head, _, body = raw(twin, "POST", "/queue/acme/model").partition(b"\r\n\r\n")
+    head, _, body = raw(twin, "POST", "/queue/fal-ai/fast-sdxl").partition(b"\r\n\r\n")
     promised = next(
         int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
     )
@@ -79,7 +79,7 @@ def test_a_hang_outlasts_the_caller(twin: Any) -> None:
 
 def test_a_hang_ends_in_silence(twin: Any) -> None:
     twin.script(call="submit", what="hang", seconds=0.1)
-    assert raw(twin, "POST", "/queue/acme/model") == b""
+    assert raw(twin, "POST", "/queue/fal-ai/fast-sdxl") == b""
 
 
 def test_a_slow_answer_is_a_good_one(twin: Any) -> None:

@@ -109,6 +109,7 @@ def test_a_webhook_is_tried_again_with_growing_pauses(twin: Any, target: Target,
 def test_every_fault_may_be_ordered_for_any_one_endpoint(
     twin: Any, target: Target, until: Any, endpoint: str, what: str
 ) -> None:
+    twin.platform(any_endpoint=True)
     twin.script(what=what, endpoint=endpoint, seconds=0.01)
     submit(twin, target)
     until(lambda: twin.requests()[0]["webhook_statuses"] == [200], "another endpoint's webhook is spared")
@@ -120,9 +121,33 @@ def test_every_fault_may_be_ordered_for_any_one_endpoint(
 
 
 def test_a_redirect_is_a_failure_for_good(twin: Any, target: Target, until: Any) -> None:
-    target.statuses = [302]
+    twin.pace(webhook_backoff_s=0.0)
+    target.statuses = [302, 200, 500]
     submit(twin, target)
     until(lambda: twin.requests()[0]["webhook_statuses"] == [302], "one attempt")
+    submit(twin, target)
+    until(lambda: twin.requests()[1]["webhook_statuses"] == [200], "the next one is another's")
+    assert twin.requests()[0]["webhook_statuses"] == [302]
+
+
+def test_a_webhook_is_tried_31_times(twin: Any, target: Target, until: Any) -> None:
+    twin.pace(webhook_backoff_s=0.0)
+    target.statuses = [500] * 40
+    submit(twin, target)
+    until(lambda: len(twin.requests()[0]["webhook_statuses"]) == 31, "31 attempts")
+    submit(twin, target)
+    until(lambda: len(twin.requests()[1]["webhook_statuses"]) == 10, "the other's: nine more failures, and a success")
+    assert twin.requests()[0]["webhook_statuses"] == [500] * 31
+
+
+def test_webhooks_end_with_the_stored_result(twin: Any, target: Target, until: Any) -> None:
+    twin.pace(webhook_backoff_s=0.3, result_s=0.2)
+    target.statuses = [500] * 40
+    submit(twin, target)
+    until(lambda: twin.requests()[0]["webhook_statuses"] == [500], "one attempt")
+    submit(twin, target)
+    until(lambda: twin.requests()[1]["webhook_statuses"] == [500], "one attempt")
+    assert twin.requests()[0]["webhook_statuses"] == [500]
 
 
 def test_a_target_that_is_down_is_tried_again(twin: Any, target: Target, until: Any) -> None:

@@ -5,13 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import celery
 import kombu
+import kombu.transport.redis as transport
 import pytest
 
 from tests.conftest import RedisServer, wait_until
-from worker.edge.compat import NEEDED_FOR
+from worker.edge.compat import NEEDED_FOR, SurvivingQoS
 
 
 def test_the_versions_are_still_those_that_need_it() -> None:
@@ -67,3 +69,21 @@ def test_a_worker_with_an_unacknowledged_message_outlives_an_outage_only_with_it
     finally:
         process.kill()
         process.wait(10)
+
+
+@pytest.mark.parametrize("call", ["ack_log_error", "reject_log_error"])
+def test_a_message_of_a_connection_that_is_gone_does_not_end_the_worker(
+    server: RedisServer, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport.Channel, "QoS", SurvivingQoS)
+    send(server, "hold", 4)
+    with celery.Celery("y", broker=server.url, set_as_current=False) as app:
+        connection = app.connection_for_read()
+        channel = connection.channel()
+        message = connection.SimpleQueue("celery", channel=channel).get(timeout=5)
+        channel.connection.client = None  # as kombu leaves it when it closes a broken connection
+        errors = list[object]()
+        logger = SimpleNamespace(critical=lambda *args, **_: errors.append(args))
+        getattr(message, call)(logger, connection.connection_errors)
+        channel.qos.restore_unacked()  # or kombu does it when the process ends
+    assert len(errors) == 1 and not message.acknowledged

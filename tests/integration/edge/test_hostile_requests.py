@@ -20,7 +20,7 @@ from tasks.training import lora
 from tasks.video import image_to_video
 from worker.edge import sending
 from worker.edge.app import app
-from worker.edge.task import JobTask, catalogue
+from worker.edge.job_task import JobTask, catalogue
 from worker.errors import InvalidRequestError
 from worker.jobs.job import Job, dump_job, load_job
 

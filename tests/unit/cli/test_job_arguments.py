@@ -6,34 +6,79 @@ from worker.cli.errors import CliError
 from worker.cli.job_arguments import find_task, read_fields
 
 
+def fields(pairs: list[str]) -> dict[str, Any]:
+    return read_fields(find_task("generation.text_to_image").asks, pairs)
+
+
 @pytest.mark.parametrize(
     ("pair", "value"),
     [
         ("prompt=a red fox", "a red fox"),
         ("prompt=a=b", "a=b"),
-        ("num_images=2", 2),
-        ("weight=0.5", 0.5),
-        ("enable_safety_checker=false", False),
-        ('prompt="42"', "42"),
-        ('loras=[{"url": "https://x/y"}]', [{"url": "https://x/y"}]),
-        ("image_size={broken", "{broken"),
         ("prompt=", ""),
+        ("prompt=2024", "2024"),
+        ("prompt=1e3", "1e3"),
+        ("prompt=true", "true"),
+        ("prompt=null", "null"),
+        ('prompt={"a": 1}', '{"a": 1}'),
+        ("prompt=[a]", "[a]"),
+        ('prompt="quoted"', '"quoted"'),
+        ("negative_prompt=null", "null"),
+        ("lora_url=007", "007"),
+        ("num_images=2", 2),
+        ("num_images=two", "two"),
+        ("seed=9223372036854775807", 9223372036854775807),
+        ("seed=null", None),
+        ("guidance_scale=3.5", 3.5),
+        ("enable_safety_checker=false", False),
+        ("enable_safety_checker=True", True),
+        ("enable_safety_checker=1", 1),
+        ("image_size=square", "square"),
+        ('image_size={"width": 320, "height": 192}', {"width": 320, "height": 192}),
+        ("image_size={broken", "{broken"),
+        ("output_format=null", None),
+        ('loras=[{"url": "https://x/y", "weight": 0.5}]', [{"url": "https://x/y", "weight": 0.5}]),
+        ('loras={"url": "@a"}', [{"url": "@a"}]),
+        ('extra={"a": [1, 2.5, true, null, "7"]}', {"a": [1, 2.5, True, None, "7"]}),
+        ("tenant=42", "42"),
+        ("idempotency_key=1.10", "1.10"),
+        ('labels={"year": 2024, "version": 1.10, "new": true}', {"year": "2024", "version": "1.10", "new": "true"}),
+        ("providers=fal", ["fal"]),
+        ('providers=["fal", "vertex"]', ["fal", "vertex"]),
+        ("max_usd=0.1", 0.1),
+        ("fallback=false", False),
+        ("unknown=5", 5),
     ],
 )
-def test_a_value_that_is_valid_json_is_parsed(pair: str, value: Any) -> None:
-    assert list(read_fields([pair]).values()) == [value]
+def test_the_type_of_a_field_decides_what_its_text_is(pair: str, value: Any) -> None:
+    (read,) = fields([pair]).values()
+    assert read == value and type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("images=@a.jpg", ["@a.jpg"]),
+        ('images=["@a.jpg", "@b.jpg"]', ["@a.jpg", "@b.jpg"]),
+        ("questions=2024", ["2024"]),
+        ("questions=true", ["true"]),
+        ('questions=["what?", 7]', ["what?", "7"]),
+    ],
+)
+def test_a_single_item_is_a_list_of_one(pair: str, value: Any) -> None:
+    assert list(read_fields(find_task("language.analyse").asks, [pair]).values()) == [value]
 
 
 @pytest.mark.parametrize("pair", ["prompt", "=x", " =x"])
 def test_an_argument_that_is_no_pair_is_refused_with_an_example(pair: str) -> None:
     with pytest.raises(CliError, match="write for example prompt=") as caught:
-        read_fields([pair])
+        fields([pair])
     assert caught.value.status == 2
 
 
 def test_a_repeated_key_is_refused_with_an_example_of_a_list() -> None:
     with pytest.raises(CliError, match=r"""^images is given twice: .* images='\["@a.jpg", "@b.jpg"\]'$""") as caught:
-        read_fields(["images=@a.jpg", " images=@b.jpg"])
+        fields(["images=@a.jpg", " images=@b.jpg"])
     assert caught.value.status == 2
 
 

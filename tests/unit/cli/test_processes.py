@@ -5,13 +5,16 @@ import socket
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from worker.cli.processes import stack as stacks
 from worker.cli.processes.child import Child, ChildFailedError
 from worker.cli.processes.ports import free_port
+from worker.cli.processes.specs import ProcessSpec
 from worker.cli.processes.state_folder import lock_folder, read_or_create_secret, use_running_stack, write_environment
 from worker.cli.processes.watchdog import remaining_groups
 from worker.cli.screen.log_lines import LogLines
@@ -101,3 +104,31 @@ def test_a_stack_is_found_while_its_folder_is_locked_and_the_environment_wins(
         assert (os.environ["KILNHAND_REDIS_URL"], os.environ["KILNHAND_STORE_URL"]) == ("redis://x", "mine")
     monkeypatch.delenv("KILNHAND_REDIS_URL")
     assert use_running_stack(tmp_path) == []
+
+
+def test_flower_moves_when_another_program_has_taken_its_port_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = "import socket, sys\nserver = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+    serve += "while True: server.accept()[0].sendall(b'flower')"
+
+    def is_ready(port: int) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
+            connection.settimeout(0.5)
+            return connection.recv(6) == b"flower"
+        return False
+
+    def spec(port: int, _: str) -> ProcessSpec:
+        return ProcessSpec([sys.executable, "-c", serve, str(port)], lambda _: is_ready(port))
+
+    monkeypatch.setattr(stacks, "flower_spec", spec)
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = holder.getsockname()[1]
+        addresses = replace(stacks.free_addresses(), flower_port=taken)
+        stack = stacks.Stack(tmp_path, addresses, os.environ, cwd=tmp_path)
+        try:
+            stack.start("flower")
+            assert stack["flower"].is_alive and is_ready(stack.addresses.flower_port)
+            assert stack.flower_url != addresses.flower_url
+        finally:
+            stack.close()

@@ -36,7 +36,7 @@ def test_seconds_are_written_as_the_endpoint_reads_them(catalogue: Catalogue) ->
         "generate_audio": False,
     }
     assert mapped(catalogue, "seedance-2.0", asked)["duration"] == "8"
-    assert mapped(catalogue, "somebody/video", asked)["duration"] == 8
+    assert mapped(catalogue, "somebody/video", asked)["duration"] == "8"
 
 
 def test_our_words_become_theirs() -> None:

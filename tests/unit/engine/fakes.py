@@ -17,7 +17,17 @@ from worker.health.memory import MemoryHealth
 from worker.health.verdict import Verdict
 from worker.jobs.job import Artefact, Job, Piece, Ticket
 from worker.jobs.status import JobStatus
-from worker.providers.base import Call, CancelResult, Ended, LostSubmission, Reply, RunFailure, RunStatus, SearchResult
+from worker.providers.base import (
+    Call,
+    CancelResult,
+    Ended,
+    ListPrice,
+    LostSubmission,
+    Reply,
+    RunFailure,
+    RunStatus,
+    SearchResult,
+)
 
 DONE = Reply({"images": [{"url": "https://x/y.png"}], "seed": 7}, billed_units=2)
 PICTURE = Reply({"text": "", "images": 1}, billed_units=1.0, files=(b"picture",), version="gemini-nano-banana-2.1-002")
@@ -43,6 +53,9 @@ class FakeFal:
         self.call_size = 0
         self.sized: list[int] = []
         self.uploads: list[Any] = ["https://theirs/1"]
+        self.price: ListPrice | None = None
+        self.priced: list[str] = []
+        self.uploaded: list[Media | Path] = []
         self.before_submit: Callable[[], None] = lambda: None
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
@@ -55,6 +68,7 @@ class FakeFal:
         return self._next("submit", self.submits)  # type: ignore[no-any-return]
 
     async def upload(self, media: Media | Path) -> str:
+        self.uploaded.append(media)
         return self._next("upload", self.uploads)  # type: ignore[no-any-return]
 
     async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
@@ -74,6 +88,10 @@ class FakeFal:
         self.sought.append(sought)
         found = self._next("find", self.finds)
         return found if isinstance(found, SearchResult) else SearchResult(found, listed_until=math.inf)
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        self.priced.append(endpoint)
+        return self.price
 
     async def aclose(self) -> None:
         return None
@@ -110,6 +128,9 @@ class FakeInputs:
     def must_be_brought(self, ref: str) -> bool:
         return ref.startswith(("jobs/", "ours:"))
 
+    async def in_turn(self, work: Callable[[], Any]) -> Any:
+        return work()
+
     def begin_large(self, tenant: str | None = None) -> bool:
         may_begin = self.large < self.large_most
         self.large += may_begin
@@ -143,7 +164,10 @@ class FakeInputs:
         self.asked.append(tuple(refs))
         if self.errors:
             raise self.errors.pop(0)
-        return tuple(Media(ref.encode(), "image/png") for ref in refs)
+        return tuple(map(self.media, refs))
+
+    def media(self, ref: str) -> Media:
+        return Media(ref.encode(), "image/png")
 
 
 class WatchedHealth(MemoryHealth):

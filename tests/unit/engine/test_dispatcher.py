@@ -21,6 +21,7 @@ from worker.errors import (
     RequestRefusedError,
     ServiceUnavailableError,
 )  # fmt: skip
+from worker.explain.story import story
 from worker.jobs.job import Job, Kind, Options, Piece, Stage, Step, Ticket, dump_job, dump_ticket
 from worker.jobs.signals import ticket_signal
 from worker.jobs.status import JobStatus
@@ -361,14 +362,19 @@ async def test_a_row_that_kills_workers_is_given_up(world: World) -> None:
         world.now += LEASE_S + 1
     row = await world.turn()
     assert row.error and row.error.code == "internal"
+    assert "died or hung each time, at stage accepted" in row.error.message
     assert world.fal.calls == []
 
 
 async def test_an_error_that_nobody_foresaw_ends_the_job_after_a_few_tries(world: World) -> None:
-    world.fal.polls = [RuntimeError("a bug")]
+    world.fal.polls = [RuntimeError("a bug with password=hunter22")]
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert row.error and row.error.code == "internal"
+    assert "RuntimeError: a bug with password=*** (worker.engine." in row.error.message, "why it failed"
+    told = "\n".join(story(row))
+    assert "an unexpected error in the worker: RuntimeError: a bug" in told and "hunter22" not in told
+    assert "(5 times until then)" in told and "the ending is decided: failed; internal: 5 unexpected errors" in told
     assert world.fal.calls.count("poll") == DEFECTS
 
 

@@ -1,8 +1,10 @@
 """Pictures that a provider could not fetch by the name they are given are put where it can."""
 
+import io
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from tests.unit.engine.fakes import FakeInputs
 from tests.unit.engine.world import World
@@ -44,6 +46,20 @@ async def test_a_file_of_ours_is_uploaded_and_the_provider_is_told_where(world: 
     assert (row.stage, taken) == (Stage.WAITING, [OURS.encode()])
     assert world.fal.sent[0].arguments["image_url"] == "https://cdn/1"
     assert row.uploads == {"fal": {OURS: "https://cdn/1"}}, "what is looked for is what was sent"
+
+
+async def test_a_picture_that_is_too_small_is_refused_before_it_is_uploaded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dot = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(dot, "PNG")
+    monkeypatch.setattr(FakeInputs, "media", lambda _, ref: Media(dot.getvalue(), "image/png"))
+    taken = uploads(world)
+    await accepted(world, OURS)
+    row = await world.turn()
+    assert row.error and row.error.code == "request_refused"
+    assert "image: is a picture of 1×1 pixels; allowed: 64 or more on each side" in row.error.message
+    assert (taken, world.fal.calls) == ([], [])
 
 
 async def test_a_public_picture_goes_as_it_is(world: World) -> None:

@@ -9,6 +9,7 @@ from tests.unit.engine.fakes import PICTURE, FakeAtOnce
 from tests.unit.engine.world import IMAGES, World, world_of_two
 from worker.errors import AuthenticationError, ContentRefusedError, ServiceUnavailableError
 from worker.jobs.job import Piece, Stage, Step
+from worker.providers.base import Reply
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ async def test_what_was_served_as_asked_says_so(world: World) -> None:
         "approximated": {},
         "dropped": [],
         "prompt": "x",
+        "rewritten_prompt": None,
         "missing": [],
         "tried": [
             {
@@ -124,3 +126,27 @@ async def test_each_try_keeps_its_own_error(world: World) -> None:
     row = await world.until(Stage.CLOSING)
     assert [attempt.error and attempt.error.message for attempt in row.attempts] == ["fal: 401", "vertex: not this"]
     assert row.error and row.error.message == "fal: 401; vertex failed too: vertex: not this"
+
+
+ONE = {"url": "https://x/y.png"}
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ({"images": [ONE], "actual_prompt": "x, by golden light"}, "x, by golden light"),
+        ({"images": [ONE], "expanded_prompt": "a long x", "prompt": "x"}, "a long x"),
+        ({"images": [{**ONE, "revised_prompt": "an x"}]}, "an x"),
+        ({"images": [ONE], "prompt": "x in fog"}, "x in fog"),
+        ({"images": [ONE], "prompt": " x\n"}, None),
+        ({"images": [ONE], "actual_prompt": None, "revised_prompt": ["y"]}, None),
+        ({"images": [ONE], "actual_prompt": "y" * 9000}, "y" * 4000),
+    ],
+)
+async def test_a_prompt_that_the_provider_rewrote_is_told(world: World, output: dict[str, Any], told: str) -> None:
+    world.fal.results = [Reply(output)]
+    await world.accept()
+
+    provenance = (await result(world))["provenance"]
+
+    assert (provenance["prompt"], provenance["rewritten_prompt"]) == ("x", told)

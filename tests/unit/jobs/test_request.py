@@ -7,7 +7,7 @@ import pytest
 from tasks.generation import Lora, TextToImage, text_to_image
 from tasks.training import lora
 from tasks.video import image_to_video
-from worker.edge.task import JobTask
+from worker.edge.job_task import JobTask
 from worker.errors import InvalidRequestError
 
 LORA = "https://example.com/a.safetensors"
@@ -122,7 +122,7 @@ def step(**given: Any) -> Any:
 def test_an_unknown_endpoint_is_passed_through_with_everything() -> None:
     asked = step(prompt="a", model="someone/new-model/v9", negative_prompt="b", image_size="square", extra={"x": 1})
     assert asked.model == "someone/new-model/v9"
-    assert asked.arguments == {"prompt": "a", "negative_prompt": "b", "image_size": "square", "num_images": 1}
+    assert asked.arguments == {"prompt": "a", "negative_prompt": "b", "image_size": "square"}
     assert asked.extra == {"x": 1}
 
 

@@ -10,7 +10,7 @@ from worker.errors import ContentRefusedError, SubmitUnknownError
 from worker.jobs.cost import NOTHING_BILLED, Cost
 from worker.jobs.job import Attempt, Job, Options, Piece, Step
 from worker.money.cost import cost_of, estimate_usd
-from worker.providers.base import Reply, RunFailure, Tokens
+from worker.providers.base import ListPrice, Reply, RunFailure, Tokens
 from worker.routing.served import Served
 
 CATALOGUE = load_catalogue()
@@ -169,3 +169,21 @@ def test_a_route_that_draws_by_ratio_promises_a_shape_and_no_size() -> None:
     )
     assert exact == piece
     assert (close.width, close.height, close.ratio) == (None, None, 1600 / 900)
+
+
+@pytest.mark.parametrize("model", ["flux-pro", "someone/some-model"])
+def test_without_a_price_the_cost_is_unknown_with_the_billed_units_and_what_the_list_says(model: str) -> None:
+    served, reply = Served(CATALOGUE, on(model, 0)), Reply({}, billed_units=3.0)
+
+    unlisted, listed = cost_of(served, reply), cost_of(served, reply, ListPrice(0.04, "megapixels"))
+
+    assert unlisted and (unlisted.usd, unlisted.units, unlisted.certainty) == (None, 3.0, "unknown")
+    assert listed and (listed.usd, listed.units, listed.per, listed.certainty) == (0.12, 3.0, "megapixels", "unknown")
+
+
+def test_the_catalogues_price_is_not_replaced_by_the_list() -> None:
+    reply = Reply({}, billed_units=2.0)
+
+    assert cost_of(Served(CATALOGUE, on("flux-schnell", 0)), reply, ListPrice(9.0, "image")) == cost(
+        on("flux-schnell", 0), reply
+    )

@@ -8,6 +8,7 @@ import pytest
 from worker.errors import (
     AccountLockedError,
     AuthenticationError,
+    ContentRefusedError,
     ExternalServiceError,
     RateLimitError,
     RequestRefusedError,
@@ -16,6 +17,7 @@ from worker.errors import (
 )
 from worker.providers.anthropic.errors import anthropic_error, no_answer_error
 
+USAGE_LIMIT = "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."
 PAGE = "<html><title>502 Bad Gateway</title></html>"
 
 
@@ -29,7 +31,15 @@ TABLE: list[tuple[int, Any, type[ExternalServiceError], str | None]] = [
     (401, error_body("authentication_error"), AuthenticationError, "authentication_error"),
     (401, PAGE, AuthenticationError, None),
     (402, error_body("billing_error"), AccountLockedError, "billing_error"),
-    (403, error_body("permission_error"), AccountLockedError, "permission_error"),
+    (403, error_body("permission_error"), AuthenticationError, "permission_error"),
+    (403, PAGE, AuthenticationError, None),
+    (403, error_body("permission_error", "This organization has been disabled."), AccountLockedError, "permission_error"),
+    (400, error_body("invalid_request_error", "This organization has been disabled."), AccountLockedError, "invalid_request_error"),
+    (400, error_body("invalid_request_error", USAGE_LIMIT), AccountLockedError, "invalid_request_error"),
+    (400, error_body("invalid_request_error", USAGE_LIMIT.replace("API", "workspace API")), AccountLockedError, "invalid_request_error"),
+    (400, error_body("invalid_request_error", "Output blocked by content filtering policy"), ContentRefusedError, "invalid_request_error"),
+    (400, error_body("invalid_request_error", "messages.0: unexpected value; output_config: disabled"), RequestRefusedError, "invalid_request_error"),
+    (500, error_body("api_error", "Output blocked by content filtering policy"), ServiceUnavailableError, "api_error"),
     (404, error_body("not_found_error", "model: claude-2"), RequestRefusedError, "model_retired"),
     (404, error_body("not_found_error", "Not Found"), RequestRefusedError, "not_found_error"),
     (404, PAGE, RequestRefusedError, None),

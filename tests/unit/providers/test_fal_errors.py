@@ -59,6 +59,9 @@ TABLE: list[tuple[int, Any, dict[str, str], type[ExternalServiceError]]] = [
     (403, LOCKED, {}, AccountLockedError),
     (403, {"detail": "User is locked. Reason: TOP_UP."}, {}, AccountLockedError),
     (403, {"detail": "Forbidden"}, {}, AuthenticationError),
+    (403, {"detail": "Exhausted balance"}, {}, AccountLockedError),
+    (403, {"detail": "The spending limit of this key is reached"}, {}, AccountLockedError),
+    (402, {"detail": "Payment Required"}, {}, AccountLockedError),
     (404, {"detail": 'Application "x" not found'}, {}, RequestRefusedError),
 ]  # fmt: skip
 

@@ -101,7 +101,7 @@ def replay_warnings(job: Job) -> list[str]:
 
 def estimated_cost_usd(job: Job) -> float | None:
     """The price of the job's step today, in USD. None if the catalogue has no price for it."""
-    from worker.edge.task import catalogue
+    from worker.edge.job_task import catalogue
 
     try:
         return estimate_usd(catalogue().find(job.step.model), job.step) if job.request else None

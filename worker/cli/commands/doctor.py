@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from config.logging import mask_text
@@ -29,6 +28,7 @@ from worker.cli.commands.doctor_fal import check_fal_access
 from worker.cli.commands.doctor_queues import check_celery_queue
 from worker.cli.screen import terminal
 from worker.cli.screen.shown_url import shown_url
+from worker.cli.screen.tables import print_table
 from worker.cli.settings import read_settings, source_of
 
 MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "off": ("–", "yellow"), "broken": ("✗", "red")}
@@ -81,11 +81,9 @@ def _configured(settings: Settings, from_stack: Collection[str]) -> Iterator[dic
 
 
 def _show(out: Console, configured: list[dict[str, Any]], checks: list[Check]) -> None:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for row in configured:
-        table.add_row(Text(row["variable"]), Text(row["value"], style="cyan"), Text(row["source"], style="dim"))
     out.print(Text("set (everything else is at its default)" if configured else "nothing is set", style="bold"))
-    out.print(table)
+    rows = ((row["variable"], Text(row["value"], style="cyan"), Text(row["source"], style="dim")) for row in configured)
+    print_table(out, ("", "", ""), rows)
     out.print()
     for check in checks:
         mark, colour = MARKS[check.verdict]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from config.keys.anthropic import anthropic_disabled_why
 from config.keys.fal import HOW_TO_SET, find_fal_key
@@ -31,6 +31,7 @@ from worker.cli.screen.shown_url import shown_url
 from worker.errors import KilnhandError
 from worker.files.store import folder_of, open_store
 from worker.net.public import is_public_host
+from worker.net.redis_server import open_probe, unusable_why
 
 Verdict = Literal["ok", "note", "off", "broken"]
 TIMEOUT_S = 3.0
@@ -59,19 +60,34 @@ def check_redis(settings: RedisSettings) -> Iterator[Check]:
 
 def _redis(name: str, url: str) -> Iterator[Check]:
     try:
-        with Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S) as client:
-            info: dict[str, Any] = client.info()
+        with open_probe(url) as client:
+            why, info = unusable_why(client), _info(client)
     except (RedisError, OSError) as error:
         advice = "start one with `kilnhand up`, or set KILNHAND_REDIS_URL to a running one"
-        yield Check(name, "broken", f"{shown_url(url)} does not answer: {mask_text(str(error))}", advice)
+        text = mask_text(str(error).partition(" : <")[0])  # without redis-py's long list of Sentinels
+        yield Check(name, "broken", f"{shown_url(url)} does not answer: {text}", advice)
         return
-    version = info.get("valkey_version") or info.get("redis_version")
+    if why:
+        yield Check(name, "broken", f"{shown_url(url)} {why}")
+        return
+    version = info.get("valkey_version") or info.get("redis_version") or "unknown"
     yield Check(name, "ok", f"{shown_url(url)} answers, version {version}")
+    if not info:
+        yield Check(name, "note", "this user may not call INFO, so eviction and persistence cannot be checked")
+        return
     if (policy := info.get("maxmemory_policy", "noeviction")) != "noeviction":
         advice = "set `maxmemory-policy noeviction`: when its memory is full, this Redis drops queued jobs and rows"
         yield Check(name, "note", f"evicts keys ({policy})", advice)
     if not info.get("aof_enabled"):
         yield Check(name, "note", "has no append-only file", "set `appendonly yes`, or jobs are lost when it restarts")
+
+
+def _info(client: Redis) -> dict[str, Any]:
+    """What the server says of itself; nothing if this user may not ask."""
+    try:
+        return dict(client.info())
+    except NoPermissionError:
+        return {}
 
 
 def check_dead(settings: RedisSettings) -> Iterator[Check]:

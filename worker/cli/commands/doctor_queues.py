@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from redis import Redis
-
 from config.settings import RedisSettings
 from worker.cli.commands.doctor_checks import TIMEOUT_S, Check
+from worker.net.redis_client import open_redis
 
 LOOK_AT = 100  # messages, the next to be taken
 
@@ -16,11 +15,11 @@ def check_celery_queue(settings: RedisSettings) -> Iterator[Check]:
     """Whether jobs wait where no worker looks."""
     from worker.app import app
     from worker.edge.app import DEFAULT_QUEUE
-    from worker.edge.task import JobTask
+    from worker.edge.job_task import JobTask
 
     if settings.take_celery:
         return
-    with Redis.from_url(settings.broker, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S) as client:
+    with open_redis(settings.broker, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S) as client:
         waiting: Any = client.lrange(f"{settings.prefix}{DEFAULT_QUEUE}", -LOOK_AT, -1)
     jobs = [name for name in map(_task_of, waiting) if isinstance(app.tasks.get(name or ""), JobTask)]
     if jobs:

@@ -1,8 +1,8 @@
-"""`kilnhand models`: the catalogue as a table or as JSON. Imports no large package, so that it starts fast."""
+"""`kilnhand models`: the catalogue as text or as JSON. Imports no large package, so that it starts fast."""
 
 from typing import Any
 
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from config.catalogue import load_catalogue
@@ -29,34 +29,30 @@ def models(task: str | None, as_json: bool) -> int:
 
 
 def _show(found: tuple[Model, ...]) -> None:
+    """A block of lines for each model. A table would be 300 columns wide."""
     out = terminal.out()
     for name in dict.fromkeys(name for model in found for name in model.task):
-        table = Table(title=name, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-        for column in ("model", "price", "usual", "takes"):
-            table.add_column(column, header_style="dim", no_wrap=column != "takes")
-        table.add_column("endpoint, aliases, note", header_style="dim", overflow="fold")
-        for model in found:
-            if name in model.task:
-                table.add_row(
-                    Text(model.name, style="cyan"),
-                    price(model.price),
-                    f"{model.usual_s:g} s",
-                    ", ".join(takes(model)),
-                    _about(model),
-                )
-        out.print(table)
+        out.print(Text(name, style="bold"))
+        for model in (model for model in found if name in model.task):
+            _show_block(out, model)
         out.print()
     out.print(Text("Any other endpoint id (owner/name) is passed through unchanged.", style="dim"))
 
 
-def _about(model: Model) -> Text:
-    endpoints = [route.endpoint for route in model.routes]
-    text = Text(", ".join(dict.fromkeys(endpoints)))
-    if others := [alias for alias in model.aliases if alias not in endpoints]:
-        text.append(f"\nalso {', '.join(others)}", style="dim")
+def _show_block(out: Console, model: Model) -> None:
+    cost = price(model.price) if model.price else "price unknown"
+    out.print(Text(f"  {model.name}", style="cyan").append(f"  {cost}, usually {model.usual_s:g} s", style="default"))
+    endpoints = list(dict.fromkeys(route.endpoint for route in model.routes))
+    lists = {
+        "takes": takes(model),
+        "endpoints": endpoints,
+        "also named": [alias for alias in model.aliases if alias not in endpoints],
+    }
+    for title, values in lists.items():
+        if values:
+            out.print(Text(f"    {title}: ", style="dim").append(", ".join(values), style="default"))
     if model.note:
-        text.append(f"\n{model.note}", style="dim italic")
-    return text
+        out.print(Text(f"    {model.note}", style="italic"))
 
 
 def price(price: Price | None) -> str:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from redis.exceptions import RedisError
-from rich.table import Table
 from rich.text import Text
 
 from config.logging import mask_text
@@ -15,12 +14,14 @@ from config.settings import Settings
 from worker.cli.errors import CliError
 from worker.cli.screen import terminal
 from worker.cli.screen.shown_url import shown_url
+from worker.cli.screen.tables import print_table
 from worker.cli.settings import read_settings
 from worker.health.base import CircuitStatus, Policy
 from worker.health.policy import policy_of
 from worker.health.redis import open_redis_health
 from worker.providers.table import what_to_set
 
+COLUMNS = ("provider", "enabled here", "circuit", "open until", "failures", "in flight", "paused until")
 COLOURS = {"closed": "green", "half_open": "yellow", "open": "red"}
 
 
@@ -78,14 +79,9 @@ def _as_json(access: ProviderAccess, states: Iterable[CircuitStatus]) -> dict[st
 
 
 def _show(accesses: list[ProviderAccess], states: tuple[CircuitStatus, ...], policy: Policy) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("provider", "enabled here", "circuit", "open until", "failures", "in flight", "paused until"):
-        table.add_column(column, header_style="dim", no_wrap=True)
-    for access in accesses:
-        for state in _circuits(access, states):
-            table.add_row(*_cells(access, state, policy))
+    rows = (tuple(_cells(access, state, policy)) for access in accesses for state in _circuits(access, states))
     out = terminal.out()
-    out.print(table)
+    print_table(out, COLUMNS, rows)
     for access in accesses:
         if access.what_to_set:
             out.print(Text(f"{access.provider}: {access.what_to_set}", style="yellow"), soft_wrap=True)

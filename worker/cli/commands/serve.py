@@ -2,8 +2,10 @@
 
 import os
 
+from config.clean_values import clean_variables
 from config.settings import Settings
 from worker.cli.errors import CliError
+from worker.cli.redis_errors import require_servers
 from worker.cli.settings import read_settings
 from worker.errors import KilnhandError
 from worker.files.signing import require_secret
@@ -13,7 +15,10 @@ from worker.net.webhook_url import are_webhooks_requested
 
 def run_worker(arguments: list[str]) -> None:
     """Run what `celery -A worker.app worker` runs, with these arguments."""
-    _check_secret(read_settings())
+    settings = read_settings()
+    if not _asks_for_help(arguments):
+        _check_secret(settings)
+        require_servers(settings.redis.urls)
     from celery.bin.base import CLIContext
     from celery.bin.worker import worker
 
@@ -26,7 +31,9 @@ def run_worker(arguments: list[str]) -> None:
 
 def run_flower(arguments: list[str]) -> None:
     """Run `celery -A worker.app flower` with these arguments. A password is required: Flower can run any task."""
-    if not os.environ.get("FLOWER_BASIC_AUTH") and not any("auth" in argument for argument in arguments):
+    clean_variables(("FLOWER_",))
+    has_password = os.environ.get("FLOWER_BASIC_AUTH") or any("auth" in argument for argument in arguments)
+    if not (has_password or _asks_for_help(arguments)):
         raise CliError("Flower needs a password: set FLOWER_BASIC_AUTH=user:password, or give --basic-auth", status=2)
     read_settings()
     from celery.bin.celery import celery
@@ -51,6 +58,10 @@ def run_twin(arguments: list[str]) -> None:
     from twin.__main__ import main
 
     main(arguments)
+
+
+def _asks_for_help(arguments: list[str]) -> bool:
+    return "--help" in arguments
 
 
 def _check_secret(settings: Settings) -> None:

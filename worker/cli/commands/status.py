@@ -4,7 +4,6 @@ import asyncio
 import time
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from config.settings import RedisSettings
@@ -63,11 +62,10 @@ def _show(status: JobStatus, result: Any, as_json: bool) -> None:
         terminal.print_json({**status.model_dump(mode="json"), "result": result})
         return
     out = terminal.out()
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, value in _lines(status, result).items():
-        if value:
-            table.add_row(Text(name, style="dim"), Text(value, style=_style(name, status.state)))
-    out.print(table)
+    lines = {name: value for name, value in _lines(status, result).items() if value}
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        out.print(Text(f"{name:<{width}}  ", style="dim") + Text(value, style=_style(name, status.state)))
     for line in status.logs:
         out.print(Text(f"  {line}", style="dim"), soft_wrap=True)
     if result:

@@ -15,7 +15,7 @@ from worker.cli.local_files import attach_files
 from worker.cli.redis_errors import report_redis_errors
 from worker.cli.screen import terminal
 from worker.cli.settings import read_settings
-from worker.edge.task import JobTask
+from worker.edge.job_task import JobTask
 
 
 def submit(name: str, pairs: Sequence[str], wait: bool, as_json: bool, timeout_s: float | None) -> int:
@@ -35,7 +35,7 @@ def _send(name: str, pairs: Sequence[str], as_json: bool, max_bytes: int) -> str
     """The job's id; None when the request was refused. Prints the refusal."""
     from worker.errors import InvalidRequestError
 
-    task, request = _read(name, pairs, as_json, max_bytes)
+    task, request = _read(name, pairs, max_bytes)
     try:
         with report_redis_errors("the job was not sent"):
             return str(task.delay(**request).id)
@@ -46,16 +46,10 @@ def _send(name: str, pairs: Sequence[str], as_json: bool, max_bytes: int) -> str
         return None
 
 
-def _read(name: str, pairs: Sequence[str], as_json: bool, max_bytes: int) -> tuple[JobTask, dict[str, Any]]:
-    """The task and its request with its files. Raises a `CliError`, and with `as_json` prints it as JSON first."""
-    try:
-        fields, task = read_fields(pairs), find_task(name)
-        return task, attach_files(task.asks, fields, _store_file, max_bytes)
-    except CliError as error:
-        if as_json:
-            code = getattr(error.__cause__, "code", "invalid_request")
-            terminal.print_json({"error": {"code": code, "message": error.message}})
-        raise
+def _read(name: str, pairs: Sequence[str], max_bytes: int) -> tuple[JobTask, dict[str, Any]]:
+    """The task and its request with its files. Raises a `CliError`."""
+    task = find_task(name)
+    return task, attach_files(task.asks, read_fields(task.asks, pairs), _store_file, max_bytes)
 
 
 def _store_file(key: str, path: Path, content_type: str) -> None:
@@ -72,7 +66,7 @@ def _store_file(key: str, path: Path, content_type: str) -> None:
     try:
         asyncio.run(put())
     except KilnhandError as error:
-        raise CliError(f"{path} could not be put into the store: {error.message}") from error
+        raise CliError(f"{path} could not be put into the store: {error.message}", code=error.code) from error
 
 
 def _show_id(job_id: str, as_json: bool) -> None:

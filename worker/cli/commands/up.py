@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from worker.cli.errors import CliError
@@ -14,12 +13,15 @@ from worker.cli.exit_codes import INTERRUPTED
 from worker.cli.processes.stack import Child, ChildFailedError, Stack
 from worker.cli.processes.state_folder import STATE_FOLDER, lock_folder, write_environment
 from worker.cli.processes.stop_signal import StopRequested, StopSignal
-from worker.cli.processes.up_plan import Ports, UpPlan, plan_demo, plan_up
+from worker.cli.processes.up_plan import Ports, UpPlan, moved_ports, plan_demo, plan_up
+from worker.cli.redis_errors import require_servers
 from worker.cli.screen import terminal
 from worker.cli.screen.log_lines import LogLines
+from worker.cli.screen.tables import print_table
 from worker.cli.settings import read_settings
 
 LOG_EVERY_S = 0.3
+AFTER_ONCE = "These links no longer work: everything ends now. Without ONCE=1 (--once) it all runs on."
 EXAMPLE = "submit generation.text_to_image prompt='a red fox'"
 
 
@@ -29,8 +31,14 @@ def up(ports: Ports, demo: bool, once: bool) -> int:
         raise CliError("--once belongs to --demo: kilnhand up --demo --once", status=2)
     folder, console = Path.cwd() / STATE_FOLDER, terminal.out()
     with lock_folder(folder):
-        plan = plan_demo(folder, ports) if demo else plan_up(folder, ports, read_settings())
+        plan = plan_demo(folder, ports) if demo else _plan_up(folder, ports)
         return _Up(plan, folder, console).run(demo, once)
+
+
+def _plan_up(folder: Path, ports: Ports) -> UpPlan:
+    settings = read_settings()
+    require_servers(settings.redis.given_urls)
+    return plan_up(folder, ports, settings)
 
 
 class _Up:
@@ -62,6 +70,7 @@ class _Up:
 
             succeeded = run_demo(self._stack, self._console, self._stop.pause)
             if once:
+                self._hint(f"{AFTER_ONCE} The files stay in {(self._folder / 'files').relative_to(Path.cwd())}.")
                 return 0 if succeeded else 1
         self._is_running = True
         self._show_logs(quiet=demo)
@@ -70,30 +79,33 @@ class _Up:
     def _start(self) -> None:
         for note in self._plan.notes:
             self._console.print(Text(note, style="bold"))
-        with self._console.status(f"starting {', '.join(self._plan.processes)} …"):
+        starting = f"starting {', '.join(self._plan.processes)} …"
+        with self._console.status(starting) if terminal.can_redraw(self._console) else contextlib.nullcontext():
             self._stack.start(*self._plan.processes)
+        for name, wanted, port in moved_ports(self._plan, self._stack.addresses):
+            self._console.print(Text(f"port {wanted} is taken: {name} listens on {port}", style="yellow"))
         write_environment(self._folder, self._stack.environment)
         self._show_table()
 
     def _show_table(self) -> None:
-        at = self._plan.addresses
+        at = self._stack.addresses
         addresses = {
             "redis": at.redis_url,
             "twin": f"{at.twin_url}/_twin/",
             "gateway": at.gateway_url,
-            "flower": f"{at.flower_url}  (user and password {at.flower_auth})",
+            "flower": at.flower_url,
         }
-        table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-        for column in ("process", "address", "log"):
-            table.add_column(column, no_wrap=True)
-        for name, child in self._stack.children.items():
-            log = Text(str(child.log.relative_to(Path.cwd())), style="dim")
-            table.add_row(Text(name, style="bold"), addresses.get(name, f"pid {child.pid}"), log)
-        self._console.print(table)
-        self._console.print(Text("Ctrl-C ends everything.", style="dim"))
+        names = self._stack.children
+        rows = [(Text(name, style="bold"), addresses.get(name, f"pid {names[name].pid}")) for name in names]
+        print_table(self._console, ("process", "address"), rows)
+        self._hint(f"Flower's user and password:  {at.flower_auth}")
+        logs = (self._folder / "logs").relative_to(Path.cwd())
+        self._hint(f"Logs:  {logs}/<process>.log")
+        self._hint("Ctrl-C ends everything.")
         program = "kilnhand" if shutil.which("kilnhand") else sys.argv[0]
         self._hint(f"From another terminal in this folder:  {program} {EXAMPLE}")
-        self._hint(f"For your own backend:  export KILNHAND_REDIS_URL={at.redis_url}\n")
+        if at.redis_port is not None:
+            self._hint(f"For your own backend:  export KILNHAND_REDIS_URL={at.redis_url}\n")
 
     def _hint(self, text: str) -> None:
         self._console.print(Text(text, style="dim"), soft_wrap=True)

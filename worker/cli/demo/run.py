@@ -59,5 +59,6 @@ def _show(console: Console, stack: Stack, jobs: Sequence[DemoJob], snapshots: Ma
             console.print(Text(job.followed.name, style="bold") + Text(f"  {summary(result)}", style="dim"))
             show_files(console, result, indent="  ")
     console.print()
-    console.print(f"Flower   {stack.flower_url}  (user and password {stack.flower_auth})", soft_wrap=True)
+    console.print(f"Flower   {stack.flower_url}", soft_wrap=True)
+    console.print(f"         user and password {stack.flower_auth}", soft_wrap=True)
     console.print(f"gateway  {stack.gateway_url}", soft_wrap=True)

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from worker.cli.processes import watchdog
@@ -38,6 +39,7 @@ from worker.cli.processes.specs import (
 __all__ = ["Child", "ChildFailedError", "Stack", "run_stack"]
 
 PROCESSES = ("redis", "twin", "worker", "gateway", "flower")
+PORT_TAKEN = "Address already in use"
 _NOT_INHERITED = ("KILNHAND_", "FAL_", "FLOWER_", "CELERY_", "GOOGLE_", "GEMINI_", "ANTHROPIC_")
 
 
@@ -80,7 +82,20 @@ class Stack:
                 self.add(first, *self._spec(first)).wait_ready(pause=self._pause)
         rest = [self.add(name, *self._spec(name)) for name in names if name not in {"redis", "twin"}]
         for child in rest:
-            child.wait_ready(pause=self._pause)
+            try:
+                child.wait_ready(pause=self._pause)
+            except ChildFailedError:
+                if child.name != "flower" or child.is_alive or PORT_TAKEN not in child.log_text():
+                    raise
+                self._move_flower()
+
+    def _move_flower(self) -> None:
+        """Start Flower on another port: its port was free when it was chosen, and another program has taken it since.
+
+        Only Flower can move now. The others know the addresses of Redis, twin and gateway already.
+        """
+        self.addresses = replace(self.addresses, flower_port=free_port())
+        self.add("flower", *self._spec("flower")).wait_ready(pause=self._pause)
 
     def start_worker(self, name: str, *, queues: str | None = None, env: Mapping[str, str] | None = None) -> Child:
         """Start one more worker and wait until it takes jobs. `queues` is the value of Celery's -Q."""

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,22 +38,37 @@ class UpPlan:
     environment: Mapping[str, str]
     cwd: Path
     notes: tuple[str, ...]
+    wanted: Ports = Ports()
+
+
+def moved_ports(plan: UpPlan, at: Addresses) -> Iterator[tuple[str, int, int]]:
+    """The processes that do not listen on the wanted port: name, wanted port, port of this stack."""
+    pairs = {
+        "redis": ("Redis", plan.wanted.redis, at.redis_port),
+        "twin": ("the twin", plan.wanted.twin, at.twin_port),
+        "gateway": ("the gateway", plan.wanted.gateway or GATEWAY_PORT, at.gateway_port),
+        "flower": ("Flower", plan.wanted.flower, at.flower_port),
+    }
+    for process, (name, wanted, port) in pairs.items():
+        if process in plan.processes and port is not None and port != wanted:
+            yield name, wanted, port
 
 
 def plan_demo(folder: Path, ports: Ports) -> UpPlan:
     """All processes run here. The demo uses no key, no other Redis and no other store, so it costs nothing."""
-    auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
+    auth = os.environ.get("FLOWER_BASIC_AUTH", "").strip() or _flower_auth(folder)
     addresses = _free_addresses(ports, GATEWAY_PORT, _secret(folder), auth)
     note = "the twin simulates fal.ai, and Redis is our own: the demo needs no key and spends no money"
     twin = {**_google_variables(addresses), **_anthropic_variables(addresses)}
-    return UpPlan(PROCESSES, addresses, isolated_environment(folder, addresses, twin), folder, (note,))
+    return UpPlan(PROCESSES, addresses, isolated_environment(folder, addresses, twin), folder, (note,), ports)
 
 
 def plan_up(folder: Path, ports: Ports, settings: Settings) -> UpPlan:
     """Start what the settings do not place elsewhere: no Redis if a URL is set, no twin if a fal key or URL is set."""
     secret = settings.gateway.secret.get_secret_value() if settings.gateway.secret else None
-    auth = os.environ.get("FLOWER_BASIC_AUTH") or _flower_auth(folder)
+    auth = os.environ.get("FLOWER_BASIC_AUTH", "").strip() or _flower_auth(folder)
     addresses = _free_addresses(ports, settings.gateway.gateway_port, secret or _secret(folder), auth)
+    wanted = replace(ports, gateway=ports.gateway or settings.gateway.gateway_port)
     notes: list[str] = []
     if "redis_url" in settings.redis.model_fields_set:
         addresses = replace(addresses, redis_port=None)
@@ -74,7 +89,7 @@ def plan_up(folder: Path, ports: Ports, settings: Settings) -> UpPlan:
     environment = _environment(folder, addresses, settings)
     for variables in others.values():
         environment |= variables
-    return UpPlan(processes, addresses, environment, Path.cwd(), tuple(notes))
+    return UpPlan(processes, addresses, environment, Path.cwd(), tuple(notes), wanted)
 
 
 def _other_vendors(addresses: Addresses, settings: Settings) -> dict[str, dict[str, str]]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from worker.cli.screen.tables import print_table
 from worker.explain.history import usd_text
 from worker.money.audit import Entry, Verdict
 from worker.money.audit_report import GROUPS, Report, Totals, counts, not_checkable, totals, totals_by
@@ -58,15 +58,13 @@ def _show_totals(out: Console, entries: Iterable[Entry]) -> None:
 def _show_group(out: Console, name: str, groups: Mapping[str, Totals]) -> None:
     if not groups:
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for title in (name, "attempts", "booked", "billed", "drift", "wrong"):
-        justify = "left" if title == name else "right"
-        table.add_column(title, header_style="dim", no_wrap=title != name, justify=justify)  # type: ignore[arg-type]
+    rows = []
     for key, one in groups.items():
+        sums = [f"{one.attempts:,}", f"{one.booked_usd:,.4f}", f"{one.billed_usd:,.4f}", f"{one.drift_usd:+,.4f}"]
         style = "red" if one.wrong else ""
-        cells = [f"{one.attempts:,}", f"{one.booked_usd:,.4f}", f"{one.billed_usd:,.4f}", f"{one.drift_usd:+,.4f}"]
-        table.add_row(Text(key), *cells, str(one.wrong or ""), style=style)
-    out.print(table)
+        rows.append([Text(cell, style=style) for cell in (key, *sums, str(one.wrong or ""))])
+    titles = ("attempts", "booked", "billed", "drift", "wrong")
+    print_table(out, (name, *titles), rows, right=titles)
 
 
 def _show_sums(out: Console, report: Report) -> None:

@@ -11,7 +11,9 @@ from rich.text import Text
 
 from worker.cli.job_snapshot import FollowedJob, JobSnapshot
 from worker.cli.screen.results import served_by
+from worker.cli.screen.terminal import can_redraw
 
+BAR_FROM = 70  # columns
 NOT_TAKEN_AFTER_S = 5.0
 NOT_TAKEN = "no worker has taken it yet; is one running? `kilnhand doctor` tells"
 STATE_COLOURS = {"SUCCESS": "green", "FAILURE": "red", "REVOKED": "yellow", "IN_PROGRESS": "cyan", "QUEUED": "blue"}
@@ -30,8 +32,8 @@ class ProgressDisplay(Protocol):
 
 
 def open_display(console: Console, quiet: bool = False) -> ProgressDisplay:
-    """A live table on a terminal; elsewhere lines, or nothing when `quiet`."""
-    if console.is_terminal:
+    """A live table on a terminal that can redraw lines; elsewhere lines, or nothing when `quiet`."""
+    if can_redraw(console):
         return LiveTable(console)
     return ChangeLines(console) if not quiet else NoDisplay()
 
@@ -64,15 +66,20 @@ class LiveTable:
 
     def _render(self, snapshots: Snapshots, elapsed_s: float) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, expand=True)
-        for column in ({}, {"width": 11}, {"width": 20}, {"width": 7, "justify": "right"}):
-            table.add_column(no_wrap=True, **column)
+        wide = self._console.width >= BAR_FROM
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, width=11)
+        if wide:
+            table.add_column(no_wrap=True, width=20)
+        table.add_column(no_wrap=True, width=7, justify="right")
         table.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
         states = _states(snapshots)
         for job, snapshot in snapshots:
             state = Text(_state(job, snapshot, states), style=STATE_COLOURS.get(snapshot.state, "dim"))
             detail_style = "red" if snapshot.state == "FAILURE" else "dim"
             detail = Text(_detail(job, snapshot, elapsed_s), style=detail_style)
-            table.add_row(Text(job.name, style="bold"), state, _bar(snapshot), _percent(snapshot), detail)
+            bar = [_bar(snapshot)] if wide else []
+            table.add_row(Text(job.name, style="bold"), state, *bar, _percent(snapshot), detail)
         if len(snapshots) > 1:
             return table
         lines = snapshots[0][1].status.get("logs") or []

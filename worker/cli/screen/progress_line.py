@@ -12,7 +12,7 @@ class ProgressLine:
 
     def __init__(self) -> None:
         console = terminal.err()
-        self._status = Status("", console=console) if console.is_terminal else None
+        self._status = Status("", console=console) if terminal.can_redraw(console) else None
 
     def __enter__(self) -> "ProgressLine":
         """Begin."""

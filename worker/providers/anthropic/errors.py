@@ -1,16 +1,20 @@
 """Maps an error answer of Anthropic (HTTP status, body and headers) to one of our errors. Pure.
 
-Anthropic's own error body is `{"type": "error", "error": {"type", "message"}}`. With it, no message was made or billed.
-A body without it comes from a proxy, which cannot know whether the message was made.
-Sources: platform.claude.com/docs/en/api/errors, and the SDK (anthropic 2.11.0, `_exceptions.py`).
+Anthropic's own error body is `{"type": "error", "error": {"type", "message"}}`. With it, no message was made or billed,
+unless its content was refused. A body without it comes from a proxy, which cannot know whether the message was made.
+Sources: platform.claude.com/docs/en/api/errors, and the SDK (anthropic 2.11.0, `_exceptions.py`). Some refusals come as
+400 of the type `invalid_request_error` and differ by their message alone: a disabled organization, a spending limit
+(github.com/anthropics/claude-code, issues 9384 and 72457), an answer that was blocked for its content (issue 58367).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from worker.errors import (
     AccountLockedError,
     AuthenticationError,
+    ContentRefusedError,
     ExternalServiceError,
     RateLimitError,
     RequestRefusedError,
@@ -20,7 +24,13 @@ from worker.errors import (
 from worker.providers.fal.errors import retry_after_s
 
 NAME = "anthropic"
-_NO_CREDIT = "credit balance is too low"  # comes as a 400 of the type invalid_request_error
+_ACCOUNT = re.compile(
+    r"credit balance is too low"
+    r"|(organization|account|workspace) (has been|is) (disabled|suspended|locked)"
+    r"|reached your (specified )?(organization |workspace )?(api )?(usage|spend|spending) limit",
+    re.IGNORECASE,
+)
+_CONTENT = re.compile(r"blocked by (our )?content filter", re.IGNORECASE)
 _AMBIGUOUS_4XX = frozenset({408, 409})
 
 
@@ -45,10 +55,12 @@ def no_answer_error(what: str, *, sent: bool) -> ExternalServiceError:
 def _class(status: int, kind: str | None, message: str) -> type[ExternalServiceError]:
     if status == 429:
         return RateLimitError
-    if status == 401:
-        return AuthenticationError
-    if status in {402, 403} or _NO_CREDIT in message.lower():
+    if status == 402 or (status in {400, 401, 403} and _ACCOUNT.search(message)):
         return AccountLockedError
+    if status in {401, 403}:  # 403: the key may not use this model or resource
+        return AuthenticationError
+    if status == 400 and _CONTENT.search(message):
+        return ContentRefusedError
     if status >= 500 or status in _AMBIGUOUS_4XX:
         return SubmitUnknownError if kind is None else ServiceUnavailableError
     return RequestRefusedError if status >= 400 else SubmitUnknownError

@@ -15,7 +15,7 @@ import httpx2
 from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, DefaultAsyncHttpxClient
 
 from config.settings import AnthropicSettings, Settings
-from worker.errors import InternalError, RequestRefusedError
+from worker.errors import ContentRefusedError, InternalError, RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.jobs.job import Ticket
@@ -25,6 +25,7 @@ from worker.providers.anthropic.message import answer_of, body_of
 from worker.providers.base import (
     Call,
     CancelResult,
+    ListPrice,
     LostSubmission,
     Provider,
     Reply,
@@ -98,7 +99,10 @@ class Anthropic:
                     "/v1/messages", cast_to=httpx2.Response, content=body, options={"headers": _JSON}
                 )
         except APIStatusError as error:
-            raise anthropic_error(error.status_code, error.body, error.response.headers) from error
+            refusal = anthropic_error(error.status_code, error.body, error.response.headers)
+            if isinstance(refusal, ContentRefusedError):  # of the answer, whose tokens may be billed
+                return RunFailure(refusal)
+            raise refusal from error
         except APIConnectionError as error:
             cause = error.__cause__
             is_sent = sending.has_begun and not isinstance(cause, _NOTHING_SENT)
@@ -142,6 +146,10 @@ class Anthropic:
     async def find(self, lost: LostSubmission) -> SearchResult:
         """Anthropic has no list of messages."""
         return SearchResult()
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """Anthropic has no price list that can be asked."""
+        return None
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -5,6 +5,7 @@ accounts. fal asks clients to switch on `type`, never on `msg`. A 422 of an unkn
 """
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,8 @@ from worker.errors import (
 from worker.providers.base import RUN_CANCELLED
 
 _CANCELLED_STATUS = 499  # the result of a cancelled request (docs.fal.ai/errors: `client_cancelled`)
+# "User is locked" is fal's text. Those of its spending controls are not documented.
+_ACCOUNT = re.compile(r"locked|exhausted|balance|spending|budget", re.IGNORECASE)
 _CONTENT = frozenset({"content_policy_violation"})
 _RETRYABLE_IF_TOLD = frozenset(
     {"internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable"}
@@ -54,7 +57,7 @@ def fal_error(status: int, body: Any, headers: Mapping[str, str]) -> ExternalSer
 
 
 def _class(status: int, kind: str | None, text: str, headers: Mapping[str, str]) -> type[ExternalServiceError]:
-    if status == 403 and "locked" in text.lower():
+    if status == 402 or (status == 403 and _ACCOUNT.search(text)):
         return AccountLockedError
     if status in {401, 403}:
         return AuthenticationError

@@ -35,6 +35,7 @@ from worker.providers.base import (
     Call,
     CancelResult,
     Ended,
+    ListPrice,
     LostSubmission,
     Provider,
     Queued,
@@ -49,8 +50,10 @@ from worker.providers.fal.billing_events import billing_events
 from worker.providers.fal.errors import fal_error
 from worker.providers.fal.guard import FalGuard, Sending, current_sending, is_from_fal
 from worker.providers.fal.platform import TWIN_KEY, platform_url
+from worker.providers.fal.price_list import PriceList
 from worker.providers.fal.request_list import EARLIER_S, find_request
-from worker.providers.fal.tags import ATTEMPT, JOB, job_tag, tag_header
+from worker.providers.fal.submit_headers import submit_headers
+from worker.providers.fal.tags import ATTEMPT, JOB, job_tag
 from worker.providers.fal.upload import upload_file, use_transport
 
 log = structlog.get_logger(__name__)
@@ -102,7 +105,7 @@ class Fal:
     ) -> None:
         self.call_s, self._sends_low = settings.fal_timeout_s, settings.fal_low_priority
         self._client, self._http, self._platform_url = client, http, platform_url
-        self._searching = asyncio.Semaphore(SEARCHES)
+        self._searching, self._prices = asyncio.Semaphore(SEARCHES), PriceList(http, platform_url)
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
         """The files that are uploaded; the call and its answer are text and URLs."""
@@ -123,7 +126,7 @@ class Fal:
                 dict(call.arguments),
                 priority="low" if is_low else "normal",
                 webhook_url=call.webhook_url,
-                headers={"X-Fal-Tags": tag_header(call.job_id, call.attempt)},
+                headers=submit_headers(call),
             )
         except FalClientHTTPError as error:
             raise sdk_error(error) from error
@@ -250,8 +253,13 @@ class Fal:
             raise ServiceUnavailableError(f"fal: HTTP {status} to a cancel", provider="fal", status=status)
         raise fal_error(status, body, response.headers)
 
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """By fal's price list, which is read in the background."""
+        return self._prices.price(endpoint)
+
     async def aclose(self) -> None:
         """Close connections. The SDK has no public method for it (fal-client 1.0.3)."""
+        await self._prices.aclose()
         await self._http.aclose()
 
     def _handle(self, ticket: Ticket) -> AsyncRequestHandle:

@@ -17,6 +17,7 @@ from worker.jobs.job import Ticket
 from worker.providers.base import (
     Call,
     CancelResult,
+    ListPrice,
     LostSubmission,
     Provider,
     Reply,
@@ -97,6 +98,10 @@ class Gemini:
     async def find(self, lost: LostSubmission) -> SearchResult:
         """Google has no list of requests."""
         return SearchResult()
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """Google has no price list that can be asked."""
+        return None
 
     async def aclose(self) -> None:
         """Close connections."""

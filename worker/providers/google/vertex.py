@@ -17,6 +17,7 @@ from worker.jobs.job import Ticket
 from worker.providers.base import (
     Call,
     CancelResult,
+    ListPrice,
     LostSubmission,
     Provider,
     Reply,
@@ -109,6 +110,10 @@ class Vertex:
     async def find(self, lost: LostSubmission) -> SearchResult:
         """Google has no list of the operations of its models."""
         return SearchResult()
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """Google has no price list that can be asked."""
+        return None
 
     async def aclose(self) -> None:
         """Close connections."""

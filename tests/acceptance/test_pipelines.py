@@ -1,0 +1,130 @@
+"""A task made of steps: real worker, real jobs for its steps, and workers that die between them."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.exceptions import TaskRevokedError
+
+from tests.acceptance.conftest import Twin, point_producer_at
+from tests.conftest import wait_until
+from worker.cli.processes.specs import heartbeat_file
+from worker.cli.processes.stack import Child, Stack, run_stack
+from worker.client import cancel, status
+from worker.edge.pipeline import step_id
+
+TRIPTYCH = "own.triptych"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with run_stack(tmp_path_factory.mktemp("pipelines"), processes=("redis", "twin")) as stack:
+        yield stack
+        gc.collect()  # results that are collected later would look for their Redis in vain
+
+
+@pytest.fixture(scope="module")
+def worker(home: Stack) -> Child:
+    return start_worker(home, "worker-steps")
+
+
+def start_worker(home: Stack, name: str, **env: str) -> Child:
+    beat = heartbeat_file(home.folder, name)
+    command = [sys.executable, "-m", "celery", "-A", "tests.acceptance.pipeline_app", "worker", "--without-mingle",
+               "--without-gossip", "--queues", "generation,own"]  # fmt: skip
+    env = {"PYTHONPATH": str(Path(__file__).parents[2]), **env}
+    child = home.add(name, command, lambda since: beat.exists() and beat.stat().st_mtime > since, env)
+    child.wait_ready()
+    return child
+
+
+@pytest.fixture
+def twin(home: Stack, _patch: pytest.MonkeyPatch) -> Twin:
+    point_producer_at(home, _patch)
+    twin = Twin(home.twin_url)
+    twin.reset()
+    return twin
+
+
+@pytest.fixture
+def shop(home: Stack) -> Iterator[Celery]:
+    shop = Celery("shop", broker=home.redis_url, backend=home.redis_url, set_as_current=False)
+    yield shop
+    gc.collect()
+    shop.close()
+
+
+def ask(shop: Celery, **given: Any) -> Any:
+    return shop.send_task(TRIPTYCH, kwargs={"prompt": "a kiln", **given}, queue="own")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_pipeline_ends_with_the_files_and_the_cost_of_its_steps(shop: Celery, twin: Twin) -> None:
+    job = ask(shop, tenant="acme")
+    result = job.get(timeout=30)
+    assert twin.count == 3
+    assert result["seeds"] == [1, 2] and len(result["sides"]) == 2
+    steps = [status(step_id(job.id, name), tenant="acme") for name in ("left", "right", "middle")]
+    assert all(step is not None and step.state == "SUCCESS" for step in steps)
+    total = sum(step.total_cost.usd for step in steps if step and step.total_cost)
+    assert result["total_cost"]["usd"] == pytest.approx(total) and result["total_cost"]["certainty"] == "exact"
+    assert len({file["key"] for file in [result["middle"], *result["sides"]]}) == 3
+    assert all("t-acme" in file["key"] for file in result["sides"])
+    final = status(job.id)
+    assert final and "3/3 steps have ended" in final.logs
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_step_that_fails_ends_the_pipeline_and_stops_the_others(shop: Celery, twin: Twin) -> None:
+    twin.pace(seconds=600)
+    job = ask(shop)
+    wait_until(lambda: twin.count == 2, "both steps are at fal")
+    cancel(step_id(job.id, "left"))
+    with pytest.raises(Exception, match="step left was cancelled"):
+        job.get(timeout=30)
+    right = status(step_id(job.id, "right"))
+    assert right is not None and right.state == "REVOKED" and twin.count == 2
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_cancel_reaches_the_steps(shop: Celery, twin: Twin) -> None:
+    twin.pace(seconds=600)
+    job = ask(shop)
+    wait_until(lambda: twin.count == 2, "both steps are at fal")
+    cancel(job.id)
+    with pytest.raises(TaskRevokedError):
+        job.get(timeout=30)
+    steps = [status(step_id(job.id, name)) for name in ("left", "right")]
+    assert [step.state for step in steps if step] == ["REVOKED", "REVOKED"] and twin.count == 2
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_budget_holds_for_all_steps_together(shop: Celery, twin: Twin) -> None:
+    job = ask(shop, max_usd=0.004)  # a picture of flux-schnell costs 0.003
+    with pytest.raises(Exception, match="max_usd"):
+        job.get(timeout=30)
+    assert twin.count == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_step_that_its_task_refuses_names_the_field(shop: Celery, twin: Twin) -> None:
+    with pytest.raises(Exception, match=r"step (left|right) was refused.*(?s:.)*model"):
+        ask(shop, model="no such model").get(timeout=30)
+    assert twin.count == 0
+
+
+@pytest.mark.parametrize("point", ["after_step_noted", "after_step_sent", "after_write_waiting", "before_post"])
+def test_a_worker_that_dies_between_the_steps_pays_for_none_twice(
+    home: Stack, shop: Celery, twin: Twin, worker: Child, point: str
+) -> None:
+    worker.stop()
+    dying = start_worker(home, f"worker-{point}", KILNHAND_CRASH_AT=point)
+    job = ask(shop)
+    wait_until(lambda: not dying.is_alive, f"it dies {point}")
+    worker.start()
+    result = job.get(timeout=60)
+    assert len(result["sides"]) == 2 and twin.count == 3

@@ -1,0 +1,148 @@
+"""The provider of `worker.providers.local.pictures`: it answers at once, and nothing of it costs money."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from config.settings import Settings
+from worker.errors import InternalError, RequestRefusedError
+from worker.files.media import Media
+from worker.files.memory_budget import MB, MemoryBudget
+from worker.files.picture import UNREADABLE
+from worker.jobs.job import Ticket
+from worker.jobs.status import VALUES
+from worker.providers.base import (
+    Call,
+    CancelResult,
+    ListPrice,
+    LostSubmission,
+    Provider,
+    Reply,
+    RunStatus,
+    SearchResult,
+)
+from worker.providers.local.pictures import NAME, Box, blend, contact_sheet, cut, grow_mask
+
+AT_ONCE = 2  # pieces of work: each uses a core and the memory of some decoded pictures
+
+
+async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
+    """See `worker.providers.table`. It is always enabled."""
+    return Local()
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Growth(_Arguments):
+    by: int = Field(ge=0, le=1024)
+    feather: int = Field(0, ge=0, le=1024)
+
+
+class _Box(_Arguments):
+    box: Box | None = None
+
+
+class _Columns(_Arguments):
+    columns: int = Field(ge=1, le=16)
+
+
+class Local:
+    """See `worker.providers.base.Provider`."""
+
+    name = NAME
+    call_s = 120.0
+    lists_requests = False
+    result_bytes = 0
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """A decoded picture is about ten times as large as its file, and there are some copies of it."""
+        return 50 * MB + 40 * file_bytes
+
+    async def submit(self, call: Call) -> Reply:
+        """Do the work in a thread. Raises `RequestRefusedError` for arguments that do not fit the pictures."""
+        work = _WORK.get(call.endpoint)
+        if work is None:
+            raise RequestRefusedError(f"{call.endpoint} is not known; known: {', '.join(_WORK)}", provider=NAME)
+        async with self._turns:
+            try:
+                return await asyncio.to_thread(partial(work, call))
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                field = ".".join(map(str, first["loc"]))
+                raise RequestRefusedError(f"{field}: {first['msg']}", provider=NAME) from error
+            except (*UNREADABLE, Image.DecompressionBombError) as error:
+                raise RequestRefusedError(f"a picture cannot be read: {error}", provider=NAME) from error
+
+    async def upload(self, media: Media | Path) -> str:
+        """Never called: the files are in the call."""
+        raise RequestRefusedError("files go inside the call", provider=NAME)
+
+    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
+        """Never called: there are no tickets."""
+        raise InternalError("local work has no ticket")
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply:
+        """Never called: there are no tickets."""
+        raise InternalError("local work has no ticket")
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
+        """Never called: there are no tickets."""
+        return CancelResult.TOO_LATE
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """A ticket that leads nowhere."""
+        return Ticket(request_id)
+
+    async def find(self, lost: LostSubmission) -> SearchResult:
+        """Work whose answer was lost is nowhere: it is done again."""
+        return SearchResult()
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """None: the catalogue says that it is free."""
+        return None
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def _grow(call: Call) -> Reply:
+    asked = _Growth.model_validate(call.arguments)
+    return Reply({}, files=(grow_mask(call.files[0], asked.by, asked.feather),))
+
+
+def _cut(call: Call) -> Reply:
+    box = _Box.model_validate(call.arguments).box
+    if box is None:
+        raise RequestRefusedError("box: is required", provider=NAME)
+    return Reply({}, files=(cut(call.files[0], box),))
+
+
+def _blend(call: Call) -> Reply:
+    base, over, *masks = call.files
+    done = blend(base, over, masks[0] if masks else None, _Box.model_validate(call.arguments).box)
+    of_model = {"mean": done.model_difference, "most": done.model_most}
+    outside = {"of_edit": of_model, "of_result": {"mean": done.difference, "most": done.most}}
+    return Reply({VALUES: {"outside_mask": outside}}, files=(done.data,))
+
+
+def _sheet(call: Call) -> Reply:
+    columns = _Columns.model_validate(call.arguments).columns
+    return Reply({}, files=(contact_sheet(call.files, columns),))
+
+
+_WORK: Mapping[str, Callable[[Call], Reply]] = {
+    "grow-mask": _grow,
+    "cut": _cut,
+    "blend": _blend,
+    "contact-sheet": _sheet,
+}
