@@ -38,7 +38,7 @@ ROUNDING_USD = 1e-6
 
 def _png() -> bytes:
     spool = io.BytesIO()
-    Image.new("RGB", (64, 48), "teal").save(spool, "PNG")
+    Image.new("RGB", (320, 300), "teal").save(spool, "PNG")
     return spool.getvalue()
 
 
