@@ -1,11 +1,13 @@
-"""Finds models by name. The data is in `catalogue.toml`, one stanza for each model.
+"""Finds models by name. The data is in `catalogue.toml` and in the files of `catalogue/`, one for each area.
 
+Each file has one stanza for each model. Shared routes may be used in every file.
 `config.mapping` writes the arguments for an endpoint; `worker.routing.routes` selects the route.
 """
 
 import difflib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -115,18 +117,32 @@ class Catalogue(BaseModel):
         return self
 
 
-def load_catalogue(path: Path | None = None) -> Catalogue:
-    """The catalogue from a file, ours by default. Raises `CatalogueError`, which names the model and the field."""
-    path = path or Path(__file__).with_name("catalogue.toml")
+def load_catalogue(*paths: Path) -> Catalogue:
+    """The catalogue from files, ours by default. Raises `CatalogueError`, which names the file, model and field."""
+    files = {path: _read(path) for path in paths or our_files()}
+    shared = {name: route for file in files.values() for name, route in file.get("routes", {}).items()}
+    stanzas = {path: file.get("models", {}) for path, file in files.items()}
+    counts = Counter(name for found in stanzas.values() for name in found)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise CatalogueError(f"more than one file has a stanza of {', '.join(twice)}")
+    models = [_model(path, name, stanza, shared) for path, found in stanzas.items() for name, stanza in found.items()]
     try:
-        file = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Catalogue(models=tuple(models))
+    except ValidationError as error:
+        raise CatalogueError(f"{', '.join(path.name for path in files)}: {_first(error)}") from error
+
+
+def our_files() -> tuple[Path, ...]:
+    """The files of the packaged catalogue."""
+    folder = Path(__file__).parent
+    return (folder / "catalogue.toml", *sorted((folder / "catalogue").glob("*.toml")))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"{path.name}: {error}") from error
-    stanzas, shared = file.get("models", {}), file.get("routes", {})
-    try:
-        return Catalogue(models=tuple(_model(path, name, stanza, shared) for name, stanza in stanzas.items()))
-    except ValidationError as error:
-        raise CatalogueError(f"{path.name}: {_first(error)}") from error
 
 
 def _model(path: Path, name: str, stanza: Mapping[str, Any], shared: Mapping[str, Any]) -> Model:

@@ -37,6 +37,7 @@ class Price(_Frozen):
     For tokens, `usd` is the price of a million input tokens, `usd_out` of a million output tokens, `picture_tokens` is
     the largest number of input tokens for one picture, and `long_prompt` has the prices of long prompts. `usd_at` has
     prices by resolution; `units_at` has the units of one picture by resolution, for providers that report units.
+    `by_file`: the megapixels are those of an input file, or a multiple of them, so they are unknown before the bill.
     `tokens`: the vendor's bill for pictures counts tokens, those of the prompt and of thoughts too; `usd` is then what
     the tokens of the picture alone cost.
     """
@@ -49,6 +50,7 @@ class Price(_Frozen):
     picture_tokens: int | None = Field(None, ge=1)
     long_prompt: LongPrompt | None = None
     tokens: TokenPrice | None = None
+    by_file: bool = False
 
     def usd_for(self, resolution: str | None) -> float:
         """US dollars for a unit at this resolution ("4K"), as the endpoint calls it. None: the endpoint's default."""
@@ -75,6 +77,8 @@ class Price(_Frozen):
             raise ValueError("picture_tokens is allowed only for a price that counts tokens")
         if self.long_prompt is not None and self.per != "token":
             raise ValueError("long_prompt is allowed only for a price per token")
+        if self.by_file and self.per != "megapixel":
+            raise ValueError("by_file is allowed only for a price per megapixel")
         if self.tokens is not None and self.per != "image":
             raise ValueError("tokens is allowed only for a price per image")
         return self

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 def _set_up_worker() -> None:
     """Add what a worker needs and a producer does not: all tasks, their queues, bootsteps, fixes for Celery."""
-    for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
+    for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
         importlib.import_module(module.name)
     jobs = [task for task in app.tasks.values() if isinstance(task, JobTask)]
     queues = {task.job_queue for task in jobs} | ({DEFAULT_QUEUE} if Settings().redis.take_celery else set())

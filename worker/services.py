@@ -14,6 +14,7 @@ from config.proxies import settle_proxies
 from config.settings import Settings
 from worker.engine.context import Context
 from worker.files.fetch import Fetcher
+from worker.files.file_checks import FileCheck
 from worker.files.input_refs import OwnUrls
 from worker.files.inputs import InputFiles, InputLimits
 from worker.files.limits import FetchLimits
@@ -42,14 +43,21 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, checks: Mapping[str, AnswerCheck] | None = None) -> AsyncIterator[Services]:
-    """Open everything on the running loop, and close it in the end. `checks` are of answers, by task."""
+async def open_services(
+    settings: Settings,
+    checks: Mapping[str, AnswerCheck] | None = None,
+    file_checks: Mapping[str, FileCheck] | None = None,
+) -> AsyncIterator[Services]:
+    """Open everything on the running loop, and close it in the end.
+
+    `checks` are of answers, `file_checks` of input files, both by task.
+    """
     settle_proxies(settings.network.trust_proxies)
     async with AsyncExitStack() as stack:
         ledger = open_redis_ledger(settings.redis.ledger, settings.redis.own_keys)
         stack.push_async_callback(ledger.aclose)
         context = await _context(stack, settings, ledger)
-        yield Services(ledger, replace(context, checks=checks or {}))
+        yield Services(ledger, replace(context, checks=checks or {}, file_checks=file_checks or {}))
 
 
 async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) -> Context:

@@ -38,6 +38,9 @@ class InputFiles:
     backdrop: bytes | None = None
     source_size: Size | None = None
     triggers: Mapping[str, str] | None = None
+    source: bytes | None = None
+    """The first picture of the input that is no mask, as it came."""
+    mask: bytes | None = None
 
     def lora(self, path: str, scale: float) -> Lora:
         """Return a LoRA as it is written on the picture."""
@@ -55,6 +58,7 @@ class InputReader:
     async def read(self, values: Mapping[str, Any]) -> InputFiles:
         """Read and check all files of an input; raise Refused for the first bad one."""
         backdrop, size, triggers = None, None, dict[str, str]()
+        source, mask = None, None
         for reference in find_file_references(values):
             async with self._slots:
                 data = await self._bytes_of(reference)
@@ -62,12 +66,16 @@ class InputReader:
                     continue
                 if reference.kind is FileKind.PICTURE:
                     small, found = await asyncio.to_thread(_check_picture, reference, data)
-                    backdrop, size = backdrop or small, size or found
+                    if "mask" in str(reference.loc[-1]):
+                        mask = data
+                        continue
+                    backdrop, size, source = backdrop or small, size or found, source or data
                 elif reference.kind is FileKind.WEIGHTS:
                     triggers[reference.url] = _check_weights(reference, data)
                 elif reference.kind is FileKind.ARCHIVE:
                     await asyncio.to_thread(_check_archive, reference, data)
-        return InputFiles(backdrop, size, {url: trigger for url, trigger in triggers.items() if trigger})
+        known = {url: trigger for url, trigger in triggers.items() if trigger}
+        return InputFiles(backdrop, size, known, source, mask)
 
     async def _bytes_of(self, reference: FileReference) -> bytes | None:
         url = reference.url

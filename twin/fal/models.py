@@ -1,7 +1,8 @@
-"""The schemas of fal's endpoints, read from `twin/fal_models.json`.
+"""The schemas of fal's endpoints, read from `twin/fal_models.json` and the files of `twin/fal_schemas/`.
 
-The file was made from the client types that fal publishes. `validate` checks inputs against it, `outputs` makes
-outputs from it.
+`fal_models.json` was made from the client types that fal publishes. The other files were written by hand, for endpoints
+that are not in it; each says where its facts are from. `validate` checks inputs against the schemas, `outputs` makes
+outputs from them.
 """
 
 import json
@@ -71,11 +72,14 @@ class Models:
 
 @cache
 def load_models() -> Models:
-    """Read the file, once per process."""
+    """Read the files, once per process."""
     data = json.loads(files("twin").joinpath("fal_models.json").read_text("utf-8"))
     common = data["_common"]
     shared = {name: _shape(common[name]) for name in ("File", "Image", "ImageSize")}
-    rows = {endpoint: _model(endpoint, row, shared) for endpoint, row in data["models"].items()}
+    found = dict(data["models"])
+    for file in sorted(files("twin").joinpath("fal_schemas").iterdir(), key=lambda file: file.name):
+        found |= json.loads(file.read_text("utf-8"))["models"]
+    rows = {endpoint: _model(endpoint, row, shared) for endpoint, row in found.items()}
     return Models(rows, {name: (width, height) for name, (width, height) in common["image_size_presets"].items()})
 
 

@@ -3,14 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from twin.edited_picture import Edit, EditedPicture
 from twin.fal.input_files import InputFiles
 from twin.fal.job import Job
 from twin.fal.models import Model, Models, Shape
 from twin.fal.prices import BillableWork, read_seconds
-from twin.fal.sizes import picture_size, read_ratio
+from twin.fal.sizes import SIDES, picture_size, read_ratio
 from twin.file_store import Drawable, FileStore, GeneratedFile, StaticFile
 from twin.picture import Picture, Style
 from twin.safetensors import write_lora
@@ -18,6 +20,7 @@ from twin.script import FaultKind
 from twin.sound import Sound
 from twin.video import FPS, Video, video_size
 
+UPSCALERS = ("upscale", "esrgan", "aura-sr")
 CUTOUTS = ("rembg", "birefnet", "background/remove", "background_removed")
 FORMATS = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "gif": "gif"}
 DEFAULT_STEPS = 1000
@@ -127,9 +130,36 @@ class OutputFiles:
             backdrop=self.inputs.backdrop,
         )
         self._pictures += 1
-        path, value = self._keep(picture, f".{picture.format.replace('jpeg', 'jpg')}")
+        path, value = self._keep(self._edited(picture, name) or picture, f".{picture.format.replace('jpeg', 'jpg')}")
         extra = {"width": picture.width, "height": picture.height, "file_name": PurePosixPath(path).name}
         return value | {key: entry for key, entry in extra.items() if not shape or key in shape}
+
+    def _edited(self, scene: Picture, name: str) -> EditedPicture | None:
+        """The picture as a change of the input picture, for endpoints that keep what they do not change."""
+        source, place = self.inputs.source, None
+        if source is None or scene.style is Style.MASK:
+            return None
+        if self.inputs.mask:
+            return EditedPicture(scene, Edit.MASKED, source, self.inputs.mask)
+        if self._is_cutout(name):
+            return EditedPicture(scene, Edit.CUTOUT, source)
+        if "canvas_size" in self.values:
+            place = self._place_on_canvas()
+        elif any(self.values.get(side) for side in SIDES):
+            place = (int(self.values.get(SIDES[0]) or 0), int(self.values.get(SIDES[2]) or 0), *self._source_size())
+        elif any(word in self.job.submission.endpoint for word in UPSCALERS):
+            return EditedPicture(scene, Edit.ENLARGED, source)
+        return EditedPicture(replace(scene, backdrop=None), Edit.EXPANDED, source, place=place) if place else None
+
+    def _place_on_canvas(self) -> tuple[int, int, int, int]:
+        """Where Bria puts the input picture: as asked, or in the middle."""
+        width, height = (int(side) for side in self.values.get("original_image_size") or self._source_size())
+        middle = ((self.size[0] - width) // 2, (self.size[1] - height) // 2)
+        left, top = (int(edge) for edge in self.values.get("original_image_location") or middle)
+        return left, top, width, height
+
+    def _source_size(self) -> tuple[int, int]:
+        return self.inputs.source_size or self.size
 
     def _video(self, shape: Shape) -> dict[str, Any]:
         width, height = self.inputs.source_size or (16, 9)

@@ -19,6 +19,17 @@ USD_PER_UNIT = {
     "fal-ai/nano-banana-2/edit": 0.08,
     "fal-ai/nano-banana-pro": 0.15,
     "fal-ai/nano-banana-pro/edit": 0.15,
+    "fal-ai/seedvr/upscale/image": 0.001,
+    "fal-ai/flux-lora-fill": 0.035,
+    "fal-ai/qwen-image-edit/inpaint": 0.03,
+    "fal-ai/flux-2-pro/outpaint": 0.03,
+    "fal-ai/bria/expand": 0.04,
+    "fal-ai/bria/eraser": 0.04,
+    "fal-ai/bria/background/replace": 0.04,
+    "fal-ai/bria/product-shot": 0.04,
+    "fal-ai/fashn/tryon/v1.6": 0.075,
+    "fal-ai/flux-pro/kontext": 0.04,
+    "bytedance/seedream/v5/lite/edit": 0.035,
     "fal-ai/kling-video/v3/standard/image-to-video": 0.126,
     "alibaba/happy-horse/image-to-video": 0.14,
     "alibaba/happy-horse/text-to-video": 0.14,
@@ -27,7 +38,13 @@ VEO_FAST = ("fal-ai/veo3.1/fast", "fal-ai/veo3.1/fast/image-to-video")
 USD_PER_SECOND_OF_VEO_FAST = {("4k", True): 0.35, ("4k", False): 0.30, ("", True): 0.15, ("", False): 0.10}
 """By resolution and sound; the first is 720p or 1080p if it is empty."""
 MAX_SECONDS = 60.0
-PER_IMAGE = ("fal-ai/nano-banana",)
+PER_IMAGE = (
+    "fal-ai/nano-banana",
+    "fal-ai/fashn/",
+    "fal-ai/bria/",
+    "fal-ai/flux-pro/kontext",
+    "bytedance/seedream/v5/lite",
+)
 IMAGE_FACTOR = {
     "fal-ai/nano-banana-2": {"0.5K": 0.75, "2K": 1.5, "4K": 2.0},
     "fal-ai/nano-banana-pro": {"4K": 2.0},

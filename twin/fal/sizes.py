@@ -19,6 +19,7 @@ SIDE_OF_RESOLUTION = {
     "4 MP": 2048,
 }
 SIDE_OF_ENDPOINT = {"fal-ai/flux-pro/v1.1-ultra": 2048}
+SIDES = ("expand_left", "expand_right", "expand_top", "expand_bottom")
 DEFAULT_SIDE = 1024
 MAX_RATIO = 20
 MAX_SIDE = 4096
@@ -32,10 +33,13 @@ def picture_size(models: Models, model: Model | None, values: Mapping[str, Any],
         return sized
     canvas = values.get("canvas_size")
     if isinstance(canvas, list) and len(canvas) == 2:
-        return _within(canvas[0], canvas[1])
+        return _whole(canvas[0], canvas[1])
+    if source and any(values.get(side) for side in SIDES):
+        left, right, top, bottom = (int(values.get(side) or 0) for side in SIDES)
+        return source[0] + left + right, source[1] + top + bottom
     factor = values.get("upscale_factor", values.get("scale"))
     if source and isinstance(factor, int | float) and factor > 0:
-        return _within(source[0] * factor, source[1] * factor)
+        return _whole(source[0] * factor, source[1] * factor)
     ratio = read_ratio(values.get("aspect_ratio"))
     if ratio is None and source:
         return _within(*source)
@@ -74,6 +78,19 @@ def _default(models: Models, model: Model | None, side: int) -> Size:
 def _within(width: float, height: float) -> Size:
     shrink = min(1.0, MAX_SIDE / max(width, height, 1))
     return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+
+def _whole(width: float, height: float) -> Size:
+    return max(1, round(width)), max(1, round(height))
+
+
+def most_of_endpoint(endpoint: str, size: Size) -> str | None:
+    """Return why an endpoint does not draw a picture of this size; None if it does."""
+    if endpoint == "fal-ai/flux-2-pro/outpaint" and max(size) > 2560:
+        return "The expanded image must not be larger than 2560 pixels on a side"
+    if endpoint == "fal-ai/bria/expand" and size[0] * size[1] >= 5000 * 5000:
+        return "The canvas area must be smaller than 5000x5000 pixels"
+    return None
 
 
 def _snap(length: float) -> int:

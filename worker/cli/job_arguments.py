@@ -28,7 +28,7 @@ def all_tasks() -> dict[str, JobTask]:
     import tasks
     from worker.edge.app import app
 
-    for module in pkgutil.iter_modules(tasks.__path__, "tasks."):
+    for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
         importlib.import_module(module.name)
     return {name: task for name, task in app.tasks.items() if isinstance(task, JobTask)}
 

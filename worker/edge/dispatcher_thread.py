@@ -18,7 +18,7 @@ from worker.edge.message import is_message_of
 from worker.edge.publisher import CeleryPublisher
 from worker.edge.queued import QueuedMessages
 from worker.edge.stamps import has_stamp
-from worker.edge.task import answer_checks
+from worker.edge.task import answer_checks, file_checks
 from worker.engine.dispatcher import Dispatcher, DispatcherOptions
 from worker.errors import InternalError, ServiceUnavailableError
 from worker.jobs.job import Job
@@ -158,7 +158,7 @@ class DispatcherThread:
         self._thread.close()
 
     async def _run(self) -> None:
-        async with open_services(self._settings, answer_checks(self._app)) as services:
+        async with open_services(self._settings, answer_checks(self._app), file_checks(self._app)) as services:
             publisher = CeleryPublisher(self._app, services.ledger, self._settings.redis.results, self._forget_s)
             queued = QueuedMessages(self._settings.redis.broker, self._settings.redis.prefix)
             context = replace(services.context, is_queued=queued.has)

@@ -34,6 +34,7 @@ from worker.edge.service import JobService
 from worker.edge.shared_key import ending_of_first
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
+from worker.files.file_checks import FileCheck
 from worker.files.least_size import inline_size_problems
 from worker.jobs.answers import AnswerCheck
 from worker.jobs.file_arguments import recorded_files
@@ -69,6 +70,7 @@ class JobTask(NotEagerTask):
     order: Order
     gives: type[BaseModel]
     check: AnswerCheck | None = None
+    file_check: FileCheck | None = None
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the job. Raises `InvalidRequestError` before anything is sent.
@@ -232,11 +234,12 @@ def job_task(
     asks: type[BaseRequest],
     gives: type[BaseModel],
     check: AnswerCheck | None = None,
+    files: FileCheck | None = None,
 ) -> Callable[[Order], JobTask]:
     """Make a task of a function that turns a request and its model into the step to take.
 
     `asks` is the request, `gives` documents the result that `AsyncResult.get()` returns as a dict. `check` checks an
-    answer that is more than files.
+    answer that is more than files, `files` checks input files before anything is sent.
     """
 
     def make(order: Order) -> JobTask:
@@ -244,7 +247,8 @@ def job_task(
             return self.deliver(args, kwargs)
 
         run.__name__, run.__module__, run.__doc__ = order.__name__, order.__module__, order.__doc__
-        fields = {"job_queue": queue, "asks": asks, "gives": gives, "check": check, "order": staticmethod(order)}
+        fields = {"job_queue": queue, "asks": asks, "gives": gives, "check": check, "file_check": files}
+        fields["order"] = staticmethod(order)
         # the task is made when it is first used: making it reads the settings
         task: JobTask = app.task(base=JobTask, bind=True, name=name, shared=False, **fields)(run)
         register_judge(name, task)
@@ -256,6 +260,11 @@ def job_task(
 def answer_checks(app: Any) -> dict[str, AnswerCheck]:
     """The checks of answers that the tasks of an app bring, by task."""
     return {task.name: task.check for task in app.tasks.values() if isinstance(task, JobTask) and task.check}
+
+
+def file_checks(app: Any) -> dict[str, FileCheck]:
+    """The checks of input files that the tasks of an app bring, by task."""
+    return {task.name: task.file_check for task in app.tasks.values() if isinstance(task, JobTask) and task.file_check}
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

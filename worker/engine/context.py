@@ -8,6 +8,7 @@ from config.settings import DUPLICATE_USD
 from worker.errors import ServiceUnavailableError
 from worker.files.base import Store
 from worker.files.fetch import Fetcher
+from worker.files.file_checks import FileCheck
 from worker.files.inputs import InputFiles
 from worker.files.media import Media
 from worker.files.memory_budget import MemoryBudget, Reservation
@@ -104,6 +105,7 @@ class Context:
     memory: MemoryBudget | None = None  # None: calls may take whatever they want
     signals: Callable[[str], Awaitable[Mapping[str, str]]] | None = None  # on a job's row by now
     checks: Mapping[str, AnswerCheck] = field(default_factory=dict)  # of answers, by task
+    file_checks: Mapping[str, FileCheck] = field(default_factory=dict)  # of input files, by task
     is_queued: Callable[[Job], Awaitable[bool]] | None = None  # whether the job's message still waits in its queue
     duplicate_usd: float = DUPLICATE_USD  # the most that a lost submission may cost to be made again without a proof
 

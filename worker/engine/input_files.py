@@ -14,6 +14,7 @@ from typing import Any
 
 from config.mapping import arguments_for
 from config.model import Model
+from worker.engine.checked_files import check_files, is_checked
 from worker.engine.context import NOW, CallResources, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.spending import affordable_routes
@@ -65,9 +66,12 @@ async def fetch_files(context: Context, job: Job, step_input: StepInput, option:
     resources, urls = step_input.resources, uploaded(job, option.route.provider)
     most_bytes = _most_bytes(context, job, option, resources)
     try:
+        seen: Mapping[str, Media] = {}
+        if _is_check_due(context, job, option):
+            job, seen = await check_files(context, job, most_bytes)
         model = step_input.served.model
-        resources.files = await _files(context, model, job, option, most_bytes)
-        await upload(context, model, job, option, urls, most_bytes)
+        resources.files = await _files(context, model, job, option, most_bytes, seen)
+        await upload(context, model, job, option, urls, most_bytes, seen)
     except ExternalServiceError as error:
         job = _with_uploads(job, option, urls)
         if error.kind == "too_large" and error.provider is None and 0 < most_bytes < FILES_MOST_BYTES:
@@ -105,17 +109,27 @@ def _most_bytes(context: Context, job: Job, option: RouteOption, resources: Call
     return min(FILES_MOST_BYTES, sum(sizes))
 
 
-async def _files(context: Context, model: Model, job: Job, option: RouteOption, most_bytes: int) -> tuple[Media, ...]:
+def _is_check_due(context: Context, job: Job, option: RouteOption) -> bool:
+    """Whether files that the task checks itself are about to be sent."""
+    files = [*option.files.in_call, *pictures_to_upload(context, job, option)]
+    return any(is_checked(context, job, file) for file in files)
+
+
+async def _files(
+    context: Context, model: Model, job: Job, option: RouteOption, most_bytes: int, seen: Mapping[str, Media]
+) -> tuple[Media, ...]:
     files = option.files.in_call
     if not files:
         return ()
     if context.inputs is None:
         raise RequestRefusedError(f"{files[0].parameter}: files cannot be brought on this worker", kind="inputs")
-    refs, labels = [file.ref for file in files], [file.path for file in files]
+    rest = [file for file in files if file.path not in seen]
+    refs, labels = [file.ref for file in rest], [file.path for file in rest]
     found = await context.inputs.bring(refs, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
-    for file, media in zip(files, found, strict=True):
-        check_size(media, _least_side(model, option, [file]), file.path)
-    return found
+    brought = {**seen, **{file.path: media for file, media in zip(rest, found, strict=True)}}
+    for file in files:
+        check_size(brought[file.path], _least_side(model, option, [file]), file.path)
+    return tuple(brought[file.path] for file in files)
 
 
 def _fetch_failed(job: Job, step_input: StepInput, option: RouteOption, error: ExternalServiceError) -> Transition:
@@ -154,11 +168,15 @@ def uploaded(job: Job, provider: str) -> dict[str, str]:
 
 
 def pictures_to_upload(context: Context, job: Job, option: RouteOption) -> list[FileArgument]:
-    """Pictures that the provider cannot fetch, and was not given before."""
+    """Pictures that the provider cannot fetch, or that the task checks first, and that it was not given before."""
     if not option.files.pictures or context.inputs is None:
         return []
     inputs, before = context.inputs, uploaded(job, option.route.provider)
-    return [file for file in option.files.pictures if inputs.must_be_brought(file.ref) and file.ref not in before]
+    return [
+        file
+        for file in option.files.pictures
+        if row_name(file.ref) not in before and (inputs.must_be_brought(file.ref) or is_checked(context, job, file))
+    ]
 
 
 def large_to_upload(context: Context, job: Job, option: RouteOption) -> list[FileArgument]:
@@ -174,25 +192,43 @@ def large_to_upload(context: Context, job: Job, option: RouteOption) -> list[Fil
 
 
 async def upload(
-    context: Context, model: Model, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int
+    context: Context,
+    model: Model,
+    job: Job,
+    option: RouteOption,
+    urls: dict[str, str],
+    most_bytes: int,
+    seen: Mapping[str, Media] | None = None,
 ) -> None:
     """Upload what the provider cannot fetch, and add each URL to `urls` (see `uploaded`) as soon as it is known.
 
     Pictures may have `most_bytes` together; other files are not in memory. What is in `urls` stays uploaded, whatever
-    follows. Raises what `InputFiles` and the provider's `upload` raise.
+    follows. `seen` are the files that were brought for a check. Raises what `InputFiles` and the provider's `upload`
+    raise.
     """
     if context.inputs is not None:
-        await _pictures(context, model, job, option, urls, most_bytes)
+        await _pictures(context, model, job, option, urls, most_bytes, seen or {})
         await _large(context, context.inputs, job, option, urls)
 
 
 async def _pictures(
-    context: Context, model: Model, job: Job, option: RouteOption, urls: dict[str, str], most_bytes: int
+    context: Context,
+    model: Model,
+    job: Job,
+    option: RouteOption,
+    urls: dict[str, str],
+    most_bytes: int,
+    seen: Mapping[str, Media],
 ) -> None:
-    files, inputs = pictures_to_upload(context, job, option), context.inputs
+    provider, inputs = context.provider(option.route.provider), context.inputs
+    wanted = pictures_to_upload(context, job, option)
+    for file in wanted:
+        if file.path in seen:
+            check_size(seen[file.path], _least_side(model, option, [file]), file.path)
+            urls[row_name(file.ref)] = await provider.upload(seen[file.path])
+    files = [file for file in wanted if file.path not in seen]
     if files and inputs is not None:
         refs, labels = [file.ref for file in files], [_label(job, file) for file in files]
-        provider = context.provider(option.route.provider)
         put = checked_upload(provider.upload, _least_side(model, option, files), ", ".join(labels))
         found = await inputs.as_urls(refs, put, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
         urls |= zip(refs, found, strict=True)

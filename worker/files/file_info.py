@@ -15,9 +15,10 @@ class DefectError(Exception):
 
 @dataclass(frozen=True)
 class FileInfo:
-    """The format, size and duration of a file, from its bytes."""
+    """The format, size, duration and transparency of a file, from its bytes."""
 
     form: Format
     width: int | None = None
     height: int | None = None
     duration_s: float | None = None
+    has_alpha: bool = False  # of a picture: whether it can be transparent

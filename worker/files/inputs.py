@@ -122,6 +122,11 @@ class InputFiles:
         urls = {ref: await upload(each) for ref, each in media.items()}
         return tuple(urls.get(ref, ref) for ref in refs)
 
+    async def in_turn(self, work: Callable[[], T]) -> T:
+        """Run work on whole pictures in a thread, one after another: a large picture takes up to 500 MB."""
+        async with self._fitting:
+            return await asyncio.to_thread(work)
+
     def begin_large(self, tenant: str | None = None) -> bool:
         """Whether one more job may bring large files now. Each such job holds a claim while it waits.
 

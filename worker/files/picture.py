@@ -66,6 +66,7 @@ def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bo
             if width * height > most_pixels:
                 raise DefectError(_too_many(most_pixels), "too_many_pixels")
             picture.load()
+            has_alpha = picture.has_transparency_data
             black = not may_be_black and _is_black(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DefectError(_too_many(most_pixels), "too_many_pixels") from error
@@ -73,7 +74,7 @@ def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bo
         raise DefectError(f"does not decode as {form.content_type} ({error})") from error
     if black:
         raise DefectError("entirely black, as a content filter leaves it")
-    return FileInfo(form, width, height)
+    return FileInfo(form, width, height, has_alpha=has_alpha)
 
 
 def _too_many(most_pixels: int) -> str:

@@ -109,6 +109,8 @@ def verify(found: FoundFile, file: BinaryIO, most_pixels: int, may_be_black: boo
         file.seek(0)
         seen = _see(file, form, _most_of(found.piece, most_pixels), may_be_black)
         _check_size(found.piece, seen)
+        if found.piece.transparent and not seen.has_alpha:
+            raise DefectError("promised a transparent picture, got one without an alpha channel")
     return seen
 
 

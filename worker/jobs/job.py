@@ -82,6 +82,8 @@ class Piece:
     ratio: float | None = None  # width / height, if only the ratio is promised
     # The largest picture that is decoded for it. A version before it drops it; then the worker's own limit counts.
     most_megapixels: int | None = None
+    # Whether it must have an alpha channel. A version before it drops it; then an opaque picture passes.
+    transparent: bool = False
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ def units_of(price: Price, route: Route, sent: Mapping[str, Any]) -> float | Non
     """
     images = int(_number(sent.get("num_images")) or 1)
     match price.per:
+        case "megapixel" if price.by_file:
+            return None
         case "megapixel":
             size = sent.get("image_size")
             return images * math.ceil(math.prod(dimensions(size)) / 1_000_000) if size else images

@@ -21,7 +21,7 @@ from config.shape import dimensions
 from worker.jobs.file_arguments import file_arguments
 from worker.jobs.job import Step
 
-ESSENTIAL = frozenset({"prompt", "image_size", "aspect_ratio", "duration_s", "num_images"})
+ESSENTIAL = frozenset({"prompt", "image_size", "aspect_ratio", "duration_s", "num_images", "factor", "canvas", "crop"})
 ESSENTIAL_FILES = frozenset({"image", "video", "audio", "archive"})  # kinds of files that the piece is made from
 SOFT = frozenset({"negative_prompt", "num_inference_steps", "guidance_scale", "enable_safety_checker"})
 

@@ -38,5 +38,6 @@ NEWER: Mapping[str, str] = {
     "Options.max_usd": "The most that the job may cost. The version before knows no limit, and drops it when it writes the "
     "row: it is set once all workers are of this version.",
     "Receipt.total_cost": "What all attempts of a cancelled job cost. Without it the caller reads the cost of the last one.",
+    "Piece.transparent": "Whether the picture must have an alpha channel. Without it an opaque picture passes.",
     "Piece.most_megapixels": "The largest picture that is decoded for it. Without it the worker's own limit counts.",
 }

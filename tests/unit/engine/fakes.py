@@ -55,6 +55,7 @@ class FakeFal:
         self.uploads: list[Any] = ["https://theirs/1"]
         self.price: ListPrice | None = None
         self.priced: list[str] = []
+        self.uploaded: list[Media | Path] = []
         self.before_submit: Callable[[], None] = lambda: None
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
@@ -67,6 +68,7 @@ class FakeFal:
         return self._next("submit", self.submits)  # type: ignore[no-any-return]
 
     async def upload(self, media: Media | Path) -> str:
+        self.uploaded.append(media)
         return self._next("upload", self.uploads)  # type: ignore[no-any-return]
 
     async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
@@ -125,6 +127,9 @@ class FakeInputs:
 
     def must_be_brought(self, ref: str) -> bool:
         return ref.startswith(("jobs/", "ours:"))
+
+    async def in_turn(self, work: Callable[[], Any]) -> Any:
+        return work()
 
     def begin_large(self, tenant: str | None = None) -> bool:
         may_begin = self.large < self.large_most

@@ -1,0 +1,24 @@
+"""A picture as people see it: its EXIF orientation applied. Blocking."""
+
+import io
+
+from PIL import Image, ImageOps
+
+from worker.files.media import Media
+
+_TURNED = frozenset({5, 6, 7, 8})  # orientations that exchange width and height
+_ORIENTATION = 0x0112
+
+
+def upright_size(media: Media) -> tuple[int, int]:
+    """Width and height of the upright picture, in pixels. The picture is not decoded."""
+    with Image.open(io.BytesIO(media.data)) as picture:
+        width, height = picture.size
+        return (height, width) if picture.getexif().get(_ORIENTATION) in _TURNED else (width, height)
+
+
+def open_upright(media: Media) -> Image.Image:
+    """The upright picture, decoded."""
+    with Image.open(io.BytesIO(media.data)) as picture:
+        picture.load()
+        return ImageOps.exif_transpose(picture)
