@@ -73,7 +73,7 @@ def test_a_generation_a_cutout_and_an_enlargement_make_a_chain(stack: Stack) -> 
 
 
 def test_an_endpoint_that_is_away_is_replaced_by_another_model_and_says_so(stack: Stack, twin: Twin) -> None:
-    twin.script(endpoint="fal-ai/imageutils/rembg", call="submit", what="http", status=503, times=-1)
+    twin.script(endpoint="fal-ai/imageutils/rembg", what="error", status=500, times=-1)
 
     result = run(remove_background, image=PHOTO)
 
