@@ -19,6 +19,7 @@ Preset = Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landsc
 Role = Literal["subject", "product", "style", "product2"]
 Weight = Annotated[float, Field(ge=0, le=4)]
 OutputFormat = Literal["jpeg", "png", "webp"]
+Paints = Literal["white", "black", "transparent", "opaque"]  # the part of a mask where the picture is painted
 
 
 class Size(BaseModel):
