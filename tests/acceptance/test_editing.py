@@ -1,6 +1,5 @@
 """Editing tasks through a real worker and the twin: whole files, of the size that was asked for."""
 
-import base64
 import gc
 import io
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from tasks.editing.trying_on import try_on
 from tasks.editing.upscaling import upscale
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin
+from tests.unit.tasks.pictures import data_uri
 from worker.cli.processes.stack import Stack, run_stack
 from worker.errors import RequestRefusedError
 
@@ -30,12 +30,6 @@ def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.start_worker("worker", env={"KILNHAND_GOOGLE_BASE_URL": f"{stack.twin_url}/google"})
         yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
-
-
-def data_uri(image: Image.Image) -> str:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def photo(width: int = 160, height: int = 120) -> Image.Image:
