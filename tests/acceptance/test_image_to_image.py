@@ -6,8 +6,7 @@ import pytest
 from celery import chain
 from PIL import Image
 
-from tasks.generation import text_to_image
-from tasks.image_to_image import image_to_image
+from tasks.generation import image_to_image, text_to_image
 from tests.acceptance.conftest import Twin
 from tests.unit.tasks.pictures import data_uri
 from worker.cli.processes.stack import Stack

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.image_to_image import image_to_image
+from tasks.generation import image_to_image
 from tests.unit.tasks.sent import refused, sent, step_of
 from worker.edge.task import catalogue
 from worker.routing.plan import Equivalence, plan

@@ -1,4 +1,4 @@
-"""Pictures from pictures and a prompt: redrawn, edited by words, or after references. On the queue of generation."""
+"""Pictures from pictures and a prompt: redrawn, edited by words, or after references."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from config.catalogue import Model
+from tasks.generation.results import Pictures
 from worker.edge.task import job_task
 from worker.jobs.file_refs import Images, Weights
 from worker.jobs.job import Piece, Step
@@ -27,7 +28,6 @@ from worker.jobs.picture_fields import (
     pixels,
 )
 from worker.jobs.request import BaseRequest
-from worker.jobs.status import FileOut, JobResult
 
 
 class ImageToImage(BaseRequest):
@@ -68,13 +68,7 @@ class ImageToImage(BaseRequest):
         return self
 
 
-class Redrawn(JobResult):
-    """The result: `images`, as many as were asked for."""
-
-    images: list[FileOut]
-
-
-@job_task("generation.image_to_image", queue="generation", asks=ImageToImage, gives=Redrawn)
+@job_task("generation.image_to_image", queue="generation", asks=ImageToImage, gives=Pictures)
 def image_to_image(request: ImageToImage, model: Model) -> Step:
     """Make one to four pictures from pictures and a prompt, with up to four LoRAs."""
     own = {"model", "extra", "loras", "lora_url", "lora_scale", "num_images"}

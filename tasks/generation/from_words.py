@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from config.catalogue import Model
+from tasks.generation.results import Pictures
 from worker.edge.task import job_task
 from worker.jobs.file_refs import Weights
 from worker.jobs.job import Piece, Step
@@ -27,7 +28,6 @@ from worker.jobs.picture_fields import (
     pixels,
 )
 from worker.jobs.request import BaseRequest
-from worker.jobs.status import FileOut, JobResult
 
 MOST_PICTURES = 64  # of one answer
 
@@ -67,12 +67,6 @@ class TextToImage(BaseRequest):
     def all_loras(self) -> list[Lora]:
         """The single LoRA first, then the list."""
         return joined_loras(self.loras, self.lora_url, self.lora_scale)
-
-
-class Pictures(JobResult):
-    """The result of a generation."""
-
-    images: list[FileOut]
 
 
 @job_task("generation.text_to_image", queue="generation", asks=TextToImage, gives=Pictures)
