@@ -191,7 +191,7 @@ def test_the_worked_examples_serve_and_route_every_queue() -> None:
     assert sorted(served) == sorted(queues)
     (alone,) = re.findall(r"^kilnhand worker -I \S+ -Q (\S+)$", TEXT["docs/celery.md"], re.MULTILINE)
     assert set(alone.split(",")) == queues | {"shop"}
-    (routed,) = re.findall(r"for queue in \((.*?)\)}", TEXT["docs/celery.md"])
+    (routed,) = re.findall(r"for queue in \((.*?)\)\s*}", TEXT["docs/celery.md"])
     assert {name.strip(' "') for name in routed.split(",")} == queues
 
 
