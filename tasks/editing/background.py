@@ -10,7 +10,7 @@ from tasks.editing.results import Edited
 from worker.edge.task import job_task
 from worker.jobs.file_refs import Image
 from worker.jobs.job import Piece, Step
-from worker.jobs.picture_fields import ModelName, NegativePrompt, OutputFormat, Prompt, Seed
+from worker.jobs.picture_fields import ModelName, NegativePrompt, OutputFormat, Prompt, Seed, is_count_sent
 from worker.jobs.request import BaseRequest
 
 MOST_MEGAPIXELS = 100
@@ -73,7 +73,7 @@ class ReplaceBackground(BaseRequest):
 def replace_background(request: ReplaceBackground, model: Model) -> Step:
     """Put what a picture shows in front of another background."""
     arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra", "num_images"})
-    if request.num_images > 1 or model.takes("num_images"):
+    if is_count_sent(model, request.model_fields_set, request.num_images):
         arguments["num_images"] = request.num_images
     pictures = Piece("images", "image", "images.*", count=request.num_images, most_megapixels=MOST_MEGAPIXELS)
     return Step(model.name, arguments, (pictures,), request.extra)

@@ -16,7 +16,7 @@ from worker.files.media import Media
 from worker.jobs.file_refs import Image
 from worker.jobs.job import Piece, Step
 from worker.jobs.picture_fields import ModelName, NegativePrompt, OutputFormat, Prompt, Seed, Size
-from worker.jobs.request import BaseRequest
+from worker.jobs.request import BaseRequest, refusal
 
 MOST_MEGAPIXELS = 100
 Position = Literal["center", "left", "right", "top", "bottom"]
@@ -129,6 +129,9 @@ def _place(position: Position, free_x: int, free_y: int) -> tuple[int, int]:
 @job_task("editing.expand", queue="editing", asks=Expand, gives=Edited, files=ExpandCheck())
 def expand(request: Expand, model: Model) -> Step:
     """Continue a picture beyond its edges."""
+    if model.passthrough:
+        problem = f"how {model.name} takes a canvas is not known; use a model of the catalogue"
+        raise refusal("editing.expand", [("model", problem)])
     own = {"model", "extra", "canvas", "ratio", "sides", "position"}
     arguments = request.model_dump(mode="json", exclude_none=True, exclude=own)
     arguments["canvas"] = request.wanted_canvas()

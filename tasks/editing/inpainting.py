@@ -23,6 +23,7 @@ from worker.jobs.picture_fields import (
     Seed,
     Weight,
     check_loras,
+    is_count_sent,
     joined_loras,
     lora_arguments,
 )
@@ -72,7 +73,7 @@ class Inpaint(BaseRequest):
         arguments = self.model_dump(mode="json", exclude_none=True, exclude=own)
         if loras := joined_loras(self.loras, self.lora_url, self.lora_scale):
             arguments["loras"] = lora_arguments(loras)
-        if self.num_images > 1 or model.takes("num_images"):
+        if is_count_sent(model, self.model_fields_set, self.num_images):
             arguments["num_images"] = self.num_images
         return arguments
 

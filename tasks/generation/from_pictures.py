@@ -23,6 +23,7 @@ from worker.jobs.picture_fields import (
     Size,
     Weight,
     check_loras,
+    is_count_sent,
     joined_loras,
     lora_arguments,
     pixels,
@@ -75,7 +76,7 @@ def image_to_image(request: ImageToImage, model: Model) -> Step:
     arguments = request.model_dump(mode="json", exclude_none=True, exclude=own)
     if loras := joined_loras(request.loras, request.lora_url, request.lora_scale):
         arguments["loras"] = lora_arguments(loras)
-    if request.num_images > 1 or model.takes("num_images"):
+    if is_count_sent(model, request.model_fields_set, request.num_images):
         arguments["num_images"] = request.num_images
     width, height = pixels(request.image_size)
     most = None if model.passthrough or width else MOST_MEGAPIXELS

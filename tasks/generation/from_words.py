@@ -23,6 +23,7 @@ from worker.jobs.picture_fields import (
     Size,
     Weight,
     check_loras,
+    is_count_sent,
     joined_loras,
     lora_arguments,
     pixels,
@@ -77,8 +78,7 @@ def text_to_image(request: TextToImage, model: Model) -> Step:
     )
     if loras := request.all_loras():
         arguments["loras"] = lora_arguments(loras)
-    is_count_sent = "num_images" in request.model_fields_set if model.passthrough else model.takes("num_images")
-    if is_count_sent or request.num_images > 1:
+    if is_count_sent(model, request.model_fields_set, request.num_images):
         arguments["num_images"] = request.num_images
     width, height = pixels(request.image_size)
     most = None if model.passthrough or width else MOST_MEGAPIXELS

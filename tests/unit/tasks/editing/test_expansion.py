@@ -79,6 +79,7 @@ def test_a_step_that_was_prepared_before_stays_as_it_is() -> None:
         ({"sides": {"left": 9}, "position": "top"}, "position: cannot be used with sides"),
         ({"sides": {"left": -9}}, "sides.left: input should be greater than or equal to 0"),
         ({"ratio": "1:1", "model": "flux-outpaint", "prompt": "sea"}, "prompt: is not a parameter of flux-2-pro-outp"),
+        ({"ratio": "1:1", "model": "own/outpaint"}, "model: how own/outpaint takes a canvas is not known"),
         ({"canvas": {"width": 9000, "height": 3000}}, r"canvas: is 9000x3000 pixels; allowed: 25 megapixels \(bria"),
         (
             {"canvas": {"width": 3000, "height": 900}, "model": "flux-outpaint"},
