@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from tasks import generation, language, training, video
+from tasks import editing, generation, language, training, video
 from tasks.language.answers import Analysis, Caption, Captions, Finding, Outfit, Outfits
 from worker.edge.app import DEFAULT_QUEUE
 from worker.errors import KilnhandError, _tree
@@ -12,10 +12,22 @@ from worker.jobs.status import FileOut, JobResult, JobStatus, State
 
 
 def test_tasks_and_queues() -> None:
-    files = (generation.text_to_image, training.lora, video.image_to_video)
+    files = (generation.text_to_image, generation.image_to_image, training.lora, video.image_to_video)
+    edits = (
+        *(editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase),
+        *(editing.expand, editing.try_on),
+    )
     words = (language.caption, language.style, language.analyse)
-    assert {task.name: task.job_queue for task in (*files, *words)} == {
+    assert {task.name: task.job_queue for task in (*files, *edits, *words)} == {
         "generation.text_to_image": "generation",
+        "generation.image_to_image": "generation",
+        "editing.remove_background": "editing",
+        "editing.replace_background": "editing",
+        "editing.upscale": "editing",
+        "editing.inpaint": "editing",
+        "editing.erase": "editing",
+        "editing.expand": "editing",
+        "editing.try_on": "editing",
         "training.lora": "training",
         "video.image_to_video": "video",
         "language.caption": "language",
@@ -50,7 +62,8 @@ def test_status_and_result() -> None:
         "provenance tenant labels"
     )
     assert " ".join(FileOut.model_fields) == "url content_type bytes sha256 width height duration_s key"
-    assert {"images"} == set(generation.Pictures.model_fields) - set(JobResult.model_fields)
+    for pictures in (generation.Pictures, editing.Edited):
+        assert {"images"} == set(pictures.model_fields) - set(JobResult.model_fields)
     assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)
     assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)
     for result in (language.Captioned, language.Styled, language.Analysed):

@@ -17,6 +17,17 @@ def upright_size(media: Media) -> tuple[int, int]:
         return (height, width) if picture.getexif().get(_ORIENTATION) in _TURNED else (width, height)
 
 
+def upright_copy(media: Media) -> Media:
+    """The picture without an EXIF orientation, which some endpoints apply and others ignore."""
+    with Image.open(io.BytesIO(media.data)) as picture:
+        if picture.getexif().get(_ORIENTATION, 1) == 1:
+            return media
+        form = "JPEG" if picture.format == "JPEG" else "PNG"
+    file = io.BytesIO()
+    open_upright(media).save(file, form, **({"quality": 95} if form == "JPEG" else {"compress_level": 1}))
+    return Media(file.getvalue(), f"image/{form.lower()}")
+
+
 def open_upright(media: Media) -> Image.Image:
     """The upright picture, decoded."""
     with Image.open(io.BytesIO(media.data)) as picture:
