@@ -14,12 +14,19 @@ from worker.net.webhook_url import are_webhooks_requested
 
 
 def run_worker(arguments: list[str]) -> None:
-    """Run `celery -A worker.app worker` with these arguments."""
+    """Run what `celery -A worker.app worker` runs, with these arguments."""
+    settings = read_settings()
     if not _asks_for_help(arguments):
-        settings = read_settings()
         _check_secret(settings)
         require_servers(settings.redis.urls)
-    _run_celery("worker", arguments)
+    from celery.bin.base import CLIContext
+    from celery.bin.worker import worker
+
+    from worker.app import app
+
+    # Celery's whole command line would import Flower and a shell first: a fifth of a worker's start.
+    context = CLIContext(app=app, no_color=bool(os.environ.get("NO_COLOR")), workdir=None)
+    worker(args=arguments, prog_name="celery worker", obj=context, auto_envvar_prefix="CELERY_WORKER")
 
 
 def run_flower(arguments: list[str]) -> None:
@@ -28,7 +35,12 @@ def run_flower(arguments: list[str]) -> None:
     has_password = os.environ.get("FLOWER_BASIC_AUTH") or any("auth" in argument for argument in arguments)
     if not (has_password or _asks_for_help(arguments)):
         raise CliError("Flower needs a password: set FLOWER_BASIC_AUTH=user:password, or give --basic-auth", status=2)
-    _run_celery("flower", arguments)
+    read_settings()
+    from celery.bin.celery import celery
+
+    import worker.app  # before Celery looks for it in the working directory
+
+    celery(args=["-A", worker.app.__name__, "flower", *arguments], prog_name="celery", auto_envvar_prefix="CELERY")
 
 
 def run_gateway() -> None:
@@ -60,13 +72,3 @@ def _check_secret(settings: Settings) -> None:
     except KilnhandError as error:
         advice = "in the folder of a running `kilnhand up` its secret is used; `kilnhand doctor` shows what is set"
         raise CliError(f"{error.message} ({advice})", status=2) from error
-
-
-def _run_celery(command: str, arguments: list[str]) -> None:
-    """Run Celery's command line. Import `worker.app` first, because Celery would look in the working directory."""
-    read_settings()
-    from celery.bin.celery import celery
-
-    import worker.app
-
-    celery(args=["-A", worker.app.__name__, command, *arguments], prog_name="celery", auto_envvar_prefix="CELERY")
