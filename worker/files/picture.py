@@ -16,6 +16,7 @@ from PIL import Image
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
 
+BLACK = "black"  # the `kind` of the error of a black picture
 _BLACK = 2  # of 255: JPEG makes this of black
 _BAND_PX = 256  # rows
 _COPIES = {"PNG": 4, "GIF": 4, "JPEG": 4, "WEBP": 12, "AVIF": 12}  # bytes a pixel, with the decoder's own copies
@@ -73,7 +74,7 @@ def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bo
     except UNREADABLE as error:
         raise DefectError(f"does not decode as {form.content_type} ({error})") from error
     if black:
-        raise DefectError("entirely black, as a content filter leaves it")
+        raise DefectError("entirely black, as a content filter leaves it", BLACK)
     return FileInfo(form, width, height, has_alpha=has_alpha)
 
 
