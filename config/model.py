@@ -146,7 +146,8 @@ class Route(_Frozen):
     `takes` are our parameters that the endpoint has. `sends` are constants; the caller's `extra` overrides them, and a
     constant list is put before the caller's list. `equivalence` is required on every route after the first: how near
     the route comes to the first one, which defines the model. `limits` are narrower than the model's. `files` are the
-    parameters whose files are sent inside the call. `price` is set if it differs from the model's.
+    parameters whose files are sent inside the call. `pictures` are the content types that it takes, if they are not
+    JPEG, PNG and WebP; other pictures are converted. `price` is set if it differs from the model's.
     """
 
     provider: str
@@ -160,6 +161,7 @@ class Route(_Frozen):
     equivalence: Literal["exact", "close"] | None = None
     limits: Mapping[str, Limit] = {}
     files: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
     price: Price | None = None
 
     def understands(self, parameter: str) -> bool:

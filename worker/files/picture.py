@@ -85,7 +85,7 @@ def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bo
             picture.load()
             has_alpha = picture.has_transparency_data
             width, height = seen_size(picture)
-            oddity = _oddity_of(picture)
+            oddity = oddity_of(picture)
             black = not may_be_black and _is_black(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DefectError(_too_many(most_pixels), "too_many_pixels") from error
@@ -104,7 +104,7 @@ def seen_size(picture: Image.Image) -> tuple[int, int]:
     return (height, width) if picture.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS else (width, height)
 
 
-def _oddity_of(picture: Image.Image) -> str:
+def oddity_of(picture: Image.Image) -> str:
     """What some decoders read wrongly, as one word; empty for a plain picture."""
     if getattr(picture, "n_frames", 1) > 1:
         return "several" if picture.format == "MPO" else "animated"

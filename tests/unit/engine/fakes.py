@@ -160,7 +160,13 @@ class FakeInputs:
         return await upload(Path(ref))
 
     async def bring(
-        self, refs: Sequence[str], *, most_bytes: int, labels: Sequence[str], tenant: str | None = None
+        self,
+        refs: Sequence[str],
+        *,
+        most_bytes: int,
+        labels: Sequence[str],
+        fit: object = None,
+        tenant: str | None = None,
     ) -> tuple[Media, ...]:
         self.asked.append(tuple(refs))
         if self.errors:
