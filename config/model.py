@@ -169,7 +169,8 @@ class Route(_Frozen):
     constant list is put before the caller's list. `sets` are constants that no other endpoint has, so that a fallback
     loses nothing without them. `equivalence` is required on every route after the first: how near
     the route comes to the first one, which defines the model. `limits` are narrower than the model's. `files` are the
-    parameters whose files are sent inside the call. `canvas`: how it takes a canvas. `own_size`: it draws in sizes of
+    parameters whose files are sent inside the call. `pictures` are the content types that it takes, if they are not
+    JPEG, PNG and WebP; other pictures are converted. `canvas`: how it takes a canvas. `own_size`: it draws in sizes of
     its own, whatever the size of its input. `price` is set if it differs from the model's.
     """
 
@@ -187,6 +188,7 @@ class Route(_Frozen):
     equivalence: Literal["exact", "close"] | None = None
     limits: Mapping[str, Limit] = {}
     files: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
     price: Price | None = None
 
     def understands(self, parameter: str) -> bool:

@@ -19,6 +19,7 @@ from worker.engine.context import NOW, CallResources, Context, StepInput, Transi
 from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.spending import affordable_routes
 from worker.errors import ExternalServiceError, RateLimitError, RequestRefusedError, ServiceUnavailableError
+from worker.files.fit import ImageLimits
 from worker.files.input_refs import is_inline, row_name
 from worker.files.inputs import InputFiles
 from worker.files.least_size import check_size, checked_upload, least_side
@@ -125,8 +126,10 @@ async def _files(
         raise RequestRefusedError(f"{files[0].parameter}: files cannot be brought on this worker", kind="inputs")
     rest = [file for file in files if file.path not in seen]
     refs, labels = [file.ref for file in rest], [file.path for file in rest]
-    found = await context.inputs.bring(refs, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
-    brought = {**seen, **{file.path: media for file, media in zip(rest, found, strict=True)}}
+    fit = ImageLimits(content_types=option.route.pictures) if option.route.pictures else None
+    tenant = job.options.tenant
+    found = await context.inputs.bring(refs, most_bytes=most_bytes, fit=fit, labels=labels, tenant=tenant)
+    brought = {**seen, **{file.path: each for file, each in zip(rest, found, strict=True)}}
     for file in files:
         check_size(brought[file.path], _least_side(model, option, [file]), file.path)
     return tuple(brought[file.path] for file in files)
@@ -231,7 +234,7 @@ async def _pictures(
         refs, labels = [file.ref for file in files], [_label(job, file) for file in files]
         put = checked_upload(provider.upload, _least_side(model, option, files), ", ".join(labels))
         found = await inputs.as_urls(refs, put, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
-        urls |= zip(refs, found, strict=True)
+        urls |= zip(map(row_name, refs), found, strict=True)
 
 
 def _least_side(model: Model, option: RouteOption, files: Iterable[FileArgument]) -> int | None:

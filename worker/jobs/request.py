@@ -16,6 +16,7 @@ from worker.jobs.absent_fields import without_absent
 from worker.jobs.job import Duplicates, Options, Priority
 
 MAX_BYTES = 256 * 1024  # a whole request, as JSON
+_WAY = " (a file goes by its URL, or by the key that worker.client.upload returns)"
 MAX_DEPTH = 8  # of `extra`
 
 T = TypeVar("T", bound=BaseModel)
@@ -105,7 +106,7 @@ def read(task: str, asks: type[T], given: Mapping[str, Any]) -> tuple[T, JobOpti
     raw = _as_json(task, given)
     problems: list[tuple[str, str]] = []
     if len(raw) > MAX_BYTES:
-        problems.append(("request", f"is {len(raw)} bytes as JSON; allowed: {MAX_BYTES}"))
+        problems.append(("request", f"is {len(raw)} bytes as JSON; allowed: {MAX_BYTES}{_WAY}"))
     found = [_read(model, part, problems) for model, part in _parts(asks, given)]
     if problems:
         raise refusal(task, problems)

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from worker.errors import ContentRefusedError
 from worker.files.needed_answer import is_inline, needed_answer, without_inline
 from worker.files.pieces import pieces_of
 from worker.jobs.job import Piece
@@ -34,10 +33,26 @@ def test_the_same_files_are_found_in_a_small_answer(answer: dict[str, Any], piec
     assert needed.get("seed") == answer.get("seed")
 
 
+@pytest.mark.parametrize(
+    ("written", "seed"),
+    [
+        (7, 7),
+        (7.0, 7),
+        ("7", 7),
+        (" 18446744073709551615 ", 2**64 - 1),
+        (7.5, None),
+        (True, None),
+        ("x", None),
+        ([7], None),
+    ],
+)
+def test_a_seed_is_read_however_it_is_written(written: Any, seed: int | None) -> None:
+    assert needed_answer({"images": [FILE], "seed": written}, [IMAGE]).get("seed") == seed
+
+
 def test_flags_of_a_content_filter_stay() -> None:
     answer = {**JUNK, "images": [FILE, FILE], "has_nsfw_concepts": [False, True] + [False] * 9999}
-    with pytest.raises(ContentRefusedError):
-        pieces_of(needed_answer(answer, [IMAGE]), [IMAGE])
+    assert [file.n for file in pieces_of(needed_answer(answer, [IMAGE]), [IMAGE])] == [0]
 
 
 def test_an_answer_in_words_is_its_own_result() -> None:
