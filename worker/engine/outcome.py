@@ -115,11 +115,12 @@ async def save_answer(
         keep = partial(context.fetcher.keep_all, job_folder(job), outcome.files, pieces)
         return await _store_inline(job, keep, changes, step_input, context)
     check = context.checks.get(job.task)
-    answer = check.check(job.request, outcome.output) if check else outcome.output
+    answer = check.check(job.request, outcome.output, job.step.facts) if check else outcome.output
     if isinstance(answer, AnswerFaults):
         error = BrokenPieceError(f"an answer that cannot be used: {answer.text}"[:500], kind="bad_answer")
         return handle_error(context, replace(job, bad_answer=answer.dump()), error, step_input)
-    changes["answer"] = answer = needed_answer(answer, pieces)  # `bad_answer` stays: it is part of what was asked
+    # `bad_answer` stays: it is part of what was asked
+    changes["answer"] = answer = needed_answer(answer, pieces, checked=check is not None)
     if pieces and is_inline(answer):
         keep = partial(context.fetcher.fetch_all, job_folder(job), answer, pieces, tenant=job.options.tenant)
         return await _store_inline(job, keep, {**changes, "answer": without_inline(answer)}, step_input, context)

@@ -47,9 +47,11 @@ def pieces_of(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[Found
 def _of_one(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> list[FoundFile]:
     _refuse_flagged(answer, piece)
     files = [file for node in _at([answer], piece.at.split(".")) if (file := _file(node))]
-    files = files or [file for file in _walk(answer) if file["url"] not in taken and _may_be(file, piece)]
-    if len(files) < piece.count:
-        raise BrokenPieceError(f"{piece.name}: promised {piece.count}, the answer holds {len(files)}")
+    least = piece.count if piece.fewest is None else piece.fewest
+    if least:  # an empty list that may be empty says that there is no such file: others are not searched for
+        files = files or [file for file in _walk(answer) if file["url"] not in taken and _may_be(file, piece)]
+    if len(files) < least:
+        raise BrokenPieceError(f"{piece.name}: promised {least}, the answer holds {len(files)}")
     files = files[: piece.count]
     taken.update(file["url"] for file in files)
     return [_found(piece, n, file) for n, file in enumerate(files)]
