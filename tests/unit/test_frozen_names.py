@@ -4,6 +4,9 @@ from typing import get_args
 
 from tasks import editing, generation, language, training, video
 from tasks.language.answers import Analysis, Caption, Captions, Finding, Outfit, Outfits
+from tasks.vision import detection, segmentation
+from tasks.vision import words as vision_words
+from tasks.vision.places import Box, FoundObject, FoundPoint, NormalisedBox, Point
 from worker.edge.app import DEFAULT_QUEUE
 from worker.errors import KilnhandError, _tree
 from worker.jobs.job import Priority, Stage
@@ -18,7 +21,9 @@ def test_tasks_and_queues() -> None:
         *(editing.expand, editing.try_on),
     )
     words = (language.caption, language.style, language.analyse)
-    assert {task.name: task.job_queue for task in (*files, *edits, *words)} == {
+    seen = (detection.detect, detection.detect_faces, detection.point, vision_words.ask, vision_words.describe)
+    everything = (*files, *edits, *words, *seen, segmentation.segment)
+    assert {task.name: task.job_queue for task in everything} == {
         "generation.text_to_image": "generation",
         "generation.image_to_image": "generation",
         "editing.remove_background": "editing",
@@ -33,6 +38,12 @@ def test_tasks_and_queues() -> None:
         "language.caption": "language",
         "language.style": "language",
         "language.analyse": "language",
+        "vision.detect": "vision",
+        "vision.detect_faces": "vision",
+        "vision.point": "vision",
+        "vision.ask": "vision",
+        "vision.describe": "vision",
+        "vision.segment": "vision",
     }
     assert DEFAULT_QUEUE == "celery"
 
@@ -68,6 +79,20 @@ def test_status_and_result() -> None:
     assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)
     for result in (language.Captioned, language.Styled, language.Analysed):
         assert {"answer"} == set(result.model_fields) - set(JobResult.model_fields)
+    places = {"objects", "width", "height"}
+    assert places | {"overlay"} == set(detection.Detected.model_fields) - set(JobResult.model_fields)
+    assert places ^ {"objects", "points", "overlay"} == set(detection.Pointed.model_fields) - set(
+        JobResult.model_fields
+    )
+    assert places | {"masks"} == set(segmentation.Segmented.model_fields) - set(JobResult.model_fields)
+    assert {"answer", "reasoning"} == set(vision_words.Answered.model_fields) - set(JobResult.model_fields)
+    assert {"description"} == set(vision_words.Described.model_fields) - set(JobResult.model_fields)
+
+
+def test_places() -> None:
+    assert " ".join((*FoundObject.model_fields, *FoundPoint.model_fields)) == "box normalised score point normalised"
+    assert " ".join((*Box.model_fields, *Point.model_fields)) == "x_min y_min x_max y_max x y"
+    assert Box.model_fields.keys() == NormalisedBox.model_fields.keys()
 
 
 def test_answers() -> None:

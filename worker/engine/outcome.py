@@ -126,17 +126,15 @@ async def save_answer(
         keep = _Keep(partial(context.fetcher.keep_all, *in_hand), partial(context.fetcher.keep_rest, *in_hand))
         return await _store_inline(job, keep, changes, step_input, context)
     check = context.checks.get(job.task)
-    answer = check.check(job.request, outcome.output) if check else outcome.output
+    answer = check.check(job.request, outcome.output, job.step.facts) if check else outcome.output
     if isinstance(answer, AnswerFaults):
         error = BrokenPieceError(f"an answer that cannot be used: {answer.text}"[:500], kind="bad_answer")
         return handle_error(context, replace(job, bad_answer=answer.dump()), error, step_input)
-    answer = needed_answer(answer, pieces)  # `bad_answer` stays: it is part of what was asked
+    # `bad_answer` stays: it is part of what was asked
+    answer = needed_answer(answer, pieces, checked=check is not None)
     sent = call_arguments(job, step_input.served.route, check)
     if pieces and (prompt := rewritten_prompt(outcome.output, sent)):
-        answer = {
-            **answer,
-            REWRITTEN: prompt,
-        }  # a version before loses it when it completes the job: nothing else is lost
+        answer = {**answer, REWRITTEN: prompt}  # a version before loses it when it completes the job, and nothing else
     changes["answer"] = answer
     job = job.with_attempt(missing=(*missing, *missing_of(answer, pieces)))
     if pieces and is_inline(answer):

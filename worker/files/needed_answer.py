@@ -12,6 +12,7 @@ from worker.files.answer_words import WORDS, short_words
 from worker.files.pieces import FLAGS
 from worker.jobs.job import Piece
 from worker.jobs.seed import seed_in
+from worker.jobs.status import VALUES
 
 _NAMES = frozenset({"url", "content_type", "file_name"})
 _LONGEST_TEXT = 300
@@ -22,8 +23,15 @@ _LEVELS = 12  # as deep as files are searched
 _INLINE = "data:"
 
 
-def needed_answer(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> dict[str, Any]:
-    """The part of the answer that its row needs. The answer of a job without pieces is its result: all of it."""
+def needed_answer(answer: Mapping[str, Any], pieces: Sequence[Piece], *, checked: bool = False) -> dict[str, Any]:
+    """The part of the answer that its row needs. The answer of a job without pieces is its result: all of it.
+
+    `checked`: the task's own check has made the answer, so the values in it are kept as they are. A provider that
+    sends values of its own under that name adds nothing to a result.
+    """
+    if pieces and checked and VALUES in answer:
+        files = {name: value for name, value in answer.items() if name != VALUES}
+        return {**needed_answer(files, pieces), VALUES: answer[VALUES]}
     if not pieces:
         return dict(answer)
     heads = [piece.at.partition(".")[0] for piece in pieces]

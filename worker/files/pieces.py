@@ -72,23 +72,36 @@ def find_pieces(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> Found:
 
 
 def _of_one(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> Found:
+    least = piece.count if piece.fewest is None else piece.fewest
     flags = _flags(answer) if piece.kind in {"image", "video"} else []
     places = _places(answer, piece, taken)
     named, suspected = _flagged(flags, len(places), piece)
     files = [(n, file) for n, file in enumerate(places) if file and n not in named]
-    kept = files[: MOST_FILES if is_list(piece) else 1]
-    if not kept:
+    kept = files[: _most(piece)]
+    if not kept and least:
         raise _nothing_found(answer, piece, flags)
     taken.update(file.url for _, file in kept)
     found = tuple(_found(piece, n, file, suspected=suspected) for n, file in kept)
-    few = () if len(files) + len(named) >= piece.count else (_too_few(piece, len(files), answer),)
+    few = () if len(files) + len(named) >= least else (_too_few(piece, len(files), answer),)
     return Found(found, (*(_refused(piece, n) for n in sorted(named)), *few, *_too_many(piece, files, kept)))
 
 
+def _most(piece: Piece) -> int:
+    """How many files are kept. Of a list that may have fewer than `count`, `count` is the most."""
+    if piece.fewest is not None:
+        return piece.count
+    return MOST_FILES if is_list(piece) else 1
+
+
 def _places(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> list[AnswerFile | None]:
-    """The files at the piece's place, with None for a place without one; otherwise what a search finds."""
+    """The files at the piece's place, with None for a place without one; otherwise what a search finds.
+
+    A list that may be empty says by its emptiness that there is no such file: others are not searched for.
+    """
     at_place = [file_of(node) for node in _at([answer], piece.at.split("."))]
-    return at_place if any(at_place) else [file for file in search(answer, piece.kind) if file.url not in taken]
+    if any(at_place) or piece.fewest == 0:
+        return at_place
+    return [file for file in search(answer, piece.kind) if file.url not in taken]
 
 
 def _at(nodes: list[Any], path: list[str]) -> list[Any]:

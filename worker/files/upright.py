@@ -33,3 +33,16 @@ def open_upright(media: Media) -> Image.Image:
     with Image.open(io.BytesIO(media.data)) as picture:
         picture.load()
         return ImageOps.exif_transpose(picture)
+
+
+def turned_upright(media: Media) -> Media | None:
+    """The same picture with its EXIF orientation applied; None if it has none. A JPEG stays one, others become PNG."""
+    with Image.open(io.BytesIO(media.data)) as picture:
+        if picture.getexif().get(_ORIENTATION, 1) == 1:
+            return None
+        form = "JPEG" if picture.format in {"JPEG", "MPO"} else "PNG"
+    file, upright = io.BytesIO(), open_upright(media)
+    if form == "PNG" and upright.mode not in {"1", "L", "LA", "P", "I;16", "RGB", "RGBA"}:
+        upright = upright.convert("RGB")
+    upright.save(file, form, **({"quality": 95} if form == "JPEG" else {}))
+    return Media(file.getvalue(), f"image/{form.lower()}")

@@ -188,8 +188,15 @@ def _message(item: Any) -> str:
 
 
 def value_at(result: Any, path: str) -> Any:
-    """The value in a job's result at a path of `TaskRequest.follows`, like `images.0.url`; or None."""
-    for part in path.split("."):
+    """The value in a job's result at a path of `TaskRequest.follows`, like `images.0.url`; or None.
+
+    `*` is each item of a list: `objects.*.box` are the boxes of all objects.
+    """
+    parts = path.split(".")
+    for n, part in enumerate(parts, 1):
+        if isinstance(result, list) and part == "*":
+            found = [value_at(each, ".".join(parts[n:])) if n < len(parts) else each for each in result]
+            return [each for each in found if each is not None]
         if isinstance(result, Mapping):
             result = result.get(part)
         elif isinstance(result, list) and part.isdigit() and int(part) < len(result):

@@ -8,6 +8,7 @@ import pytest
 from worker.files.needed_answer import is_inline, needed_answer, without_inline
 from worker.files.pieces import pieces_of
 from worker.jobs.job import Piece
+from worker.jobs.status import VALUES
 
 IMAGE, VIDEO = Piece("images", "image", "images.*", count=2), Piece("video", "video", "video")
 FILE = {"url": "https://x/y.png", "content_type": "image/png", "file_name": "y.png", "width": 9, "file_size": 10**9}
@@ -63,3 +64,12 @@ def test_a_file_inside_the_answer_does_not_stay_in_it() -> None:
     answer = needed_answer({"images": [{"url": "data:image/png;base64,AAAA", "content_type": "image/png"}]}, [IMAGE])
     assert is_inline(answer) and not is_inline(needed_answer({"images": [FILE]}, [IMAGE]))
     assert without_inline(answer) == {"images": [{"url": "data:", "content_type": "image/png"}]}
+
+
+def test_checked_values_stay_beside_the_files() -> None:
+    values = {"objects": [{"box": None}], "width": 9}
+    answer = {**JUNK, "images": [FILE, FILE], VALUES: values}
+
+    assert needed_answer(answer, [IMAGE], checked=True)[VALUES] == values
+    assert VALUES not in needed_answer(answer, [IMAGE]), "a provider adds nothing to a result by that name"
+    assert pieces_of(needed_answer(answer, [IMAGE], checked=True), [IMAGE]) == pieces_of(answer, [IMAGE])

@@ -186,3 +186,11 @@ def test_a_very_deep_answer_ends_the_search() -> None:
         answer = {"a": answer, "b": [answer]}
     with pytest.raises(BrokenPieceError):
         pieces_of(answer, [IMAGES])
+
+
+@pytest.mark.parametrize(("masks", "found"), [([], 0), (None, 0), ([{"url": "https://x/1.png"}], 1)])
+def test_a_list_that_may_be_empty_is_not_filled_with_other_files(masks: Any, found: int) -> None:
+    piece = Piece("masks", "image", "masks.*", count=3, fewest=0)
+    answer = {"masks": masks, "image": {"url": "https://x/preview.png"}}
+
+    assert len(pieces_of(answer, [piece])) == found
