@@ -74,7 +74,8 @@ class Catalogue(BaseModel):
 
     def problems(self, model: Model, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Arguments (by our names) that this model does not support: pairs of parameter and message."""
-        found = ((name, self._problem(model, name, value)) for name, value in arguments.items())
+        found = [(name, self._problem(model, name, value)) for name, value in arguments.items()]
+        found += [(name, f"is required by {model.name}") for name in model.requires if name not in arguments]
         return [(name, message) for name, message in found if message]
 
     def _problem(self, model: Model, name: str, value: Any) -> str | None:

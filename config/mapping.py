@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from config.canvas import canvas_arguments
 from config.model import Route, Spelling
 from config.shape import ratio_for, resolution_for
 
@@ -21,7 +22,7 @@ def arguments_for(route: Route, arguments: Mapping[str, Any], extra: Mapping[str
     for name, value in accepted.items():
         if into := appended_to(route, name):
             ours[into] = "\n\n".join(filter(None, [ours.get(into), appended_text(route, name, value)]))
-    return {**_joined(route.sends, ours), **(extra if route.equivalence is None else {})}
+    return {**_joined({**route.sets, **route.sends}, ours), **(extra if route.equivalence is None else {})}
 
 
 def left_out(route: Route, arguments: Mapping[str, Any]) -> tuple[str, ...]:
@@ -49,6 +50,8 @@ def shape_of(route: Route, size: Any) -> dict[str, str]:
 def _written(route: Route, name: str, value: Any) -> dict[str, Any]:
     if name == "image_size" and route.shape:
         return _shaped(route, value)
+    if name == "canvas" and route.canvas:
+        return canvas_arguments(route.canvas, value)
     spelling = route.write.get(name, Spelling())
     word = _spelt(spelling, value)
     return {} if word == "" and "" in spelling.values.values() else {spelling.to or name: word}
@@ -62,6 +65,8 @@ def _shaped(route: Route, size: Any) -> dict[str, str]:
 
 
 def _spelt(spelling: Spelling, value: Any) -> Any:
+    if spelling.single and isinstance(value, list | tuple):
+        return value[0]
     word = str(value).lower() if isinstance(value, bool) else str(value)
     if word in spelling.values:
         return spelling.values[word]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from config.canvas import CanvasStyle
 from config.shape import ratio_for, resolution_for
 
 ANYTHING = "*"
@@ -85,13 +86,20 @@ class Price(_Frozen):
 
 
 class Limit(_Frozen):
-    """The allowed values of a parameter. `max_length` counts characters, `min_side` a picture's pixels on each side."""
+    """The allowed values of a parameter.
+
+    `max_length` counts characters, `max_items` the items of a list. `min_side` is a picture's least length in pixels on
+    each side; `max_side` and `max_area` are pixels of a value with width and height.
+    """
 
     min: float | None = None
     max: float | None = None
     one_of: tuple[str | int | float, ...] | None = None
     max_length: int | None = None
     min_side: int | None = Field(None, ge=1)
+    max_items: int | None = None
+    max_side: int | None = None
+    max_area: int | None = None
 
     def problem(self, value: Any) -> str | None:
         """What is wrong with the value and what is allowed, or None if it is allowed."""
@@ -99,8 +107,19 @@ class Limit(_Frozen):
             return f"is {value!r}; allowed: {', '.join(map(str, self.one_of))}"
         if self.max_length is not None and len(str(value)) > self.max_length:
             return f"is {len(str(value))} characters long; allowed: {self.max_length}"
+        if self.max_items is not None and isinstance(value, list | tuple) and len(value) > self.max_items:
+            return f"has {len(value)}; allowed: {self.max_items}"
+        if isinstance(value, Mapping) and {"width", "height"} <= value.keys():
+            return self._pixels_problem(value["width"], value["height"])
         if (self.min, self.max) != (None, None) and not self._holds(value):
             return f"is {value!r}; allowed: {self._range()}"
+        return None
+
+    def _pixels_problem(self, width: int, height: int) -> str | None:
+        if self.max_side is not None and max(width, height) > self.max_side:
+            return f"is {width}x{height} pixels; allowed: {self.max_side} on a side"
+        if self.max_area is not None and width * height > self.max_area:
+            return f"is {width}x{height} pixels; allowed: {self.max_area / 1e6:g} megapixels"
         return None
 
     def _holds(self, value: Any) -> bool:
@@ -120,13 +139,16 @@ class Spelling(_Frozen):
 
     `to`: the endpoint's name for it. `template`: the text around the value. `values`: the endpoint's words for ours;
     an empty word omits the parameter, because it is the endpoint's default. `into`: the endpoint has no such
-    parameter, so the value becomes a paragraph at the end of this other parameter.
+    parameter, so the value becomes a paragraph at the end of this other parameter. `single`: the endpoint takes the
+    first item of our list. `changed`: what the endpoint makes of the value, if that is less than was asked for.
     """
 
     to: str | None = None
     into: str | None = None
     template: str | None = Field(None, pattern=r"\{\}")
     values: Mapping[str, str] = {}
+    single: bool = False
+    changed: str | None = None
 
     def text(self, value: Any) -> str:
         """The value inside its template."""
@@ -144,9 +166,12 @@ class Route(_Frozen):
     """A provider's endpoint that serves a model, and how a request is written for it.
 
     `takes` are our parameters that the endpoint has. `sends` are constants; the caller's `extra` overrides them, and a
-    constant list is put before the caller's list. `equivalence` is required on every route after the first: how near
+    constant list is put before the caller's list. `sets` are constants that no other endpoint has, so that a fallback
+    loses nothing without them. `equivalence` is required on every route after the first: how near
     the route comes to the first one, which defines the model. `limits` are narrower than the model's. `files` are the
-    parameters whose files are sent inside the call. `price` is set if it differs from the model's.
+    parameters whose files are sent inside the call. `pictures` are the content types that it takes, if they are not
+    JPEG, PNG and WebP; other pictures are converted. `canvas`: how it takes a canvas. `own_size`: it draws in sizes of
+    its own, whatever the size of its input. `price` is set if it differs from the model's.
     """
 
     provider: str
@@ -154,12 +179,16 @@ class Route(_Frozen):
     takes: tuple[str, ...]
     write: Mapping[str, Spelling] = {}
     sends: Mapping[str, Any] = {}
+    sets: Mapping[str, Any] = {}
     shape: Literal["aspect_ratio", "aspect_ratio+resolution"] | None = None
+    canvas: CanvasStyle | None = None
+    own_size: bool = False
     ratios: tuple[str, ...] = ()
     resolutions: tuple[str, ...] = ()
     equivalence: Literal["exact", "close"] | None = None
     limits: Mapping[str, Limit] = {}
     files: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
     price: Price | None = None
 
     def understands(self, parameter: str) -> bool:
@@ -201,6 +230,7 @@ class Model(_Frozen):
     """A model: its names, its tasks, and its routes in the order in which they are tried.
 
     The first route defines the model: its parameters and its picture sizes. The other routes are fallbacks.
+    `requires` are parameters that it needs beside those that its tasks require.
     `usual_s` is its usual duration in seconds. `retired` are former endpoint ids; they still find this model.
     `passthrough`: it is not in the catalogue, only an endpoint id.
     """
@@ -213,6 +243,7 @@ class Model(_Frozen):
     usual_s: float = Field(gt=0)
     price: Price | None = None
     limits: Mapping[str, Limit] = {}
+    requires: tuple[str, ...] = ()
     routes: tuple[Route, ...] = Field(min_length=1)
     note: str | None = None
     passthrough: bool = False
@@ -241,8 +272,9 @@ class Model(_Frozen):
 
     @model_validator(mode="after")
     def _limits_what_it_takes(self) -> "Model":
-        if unknown := [name for name in self.limits if not self.takes(name)]:
-            raise ValueError(f"limits has parameters that the first route does not take: {', '.join(unknown)}")
+        for key, names in (("limits", self.limits), ("requires", self.requires)):
+            if unknown := [name for name in names if not self.takes(name)]:
+                raise ValueError(f"{key} has parameters that the first route does not take: {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Functions for backends, in addition to Celery's: cancel a job and get its receipt, read its status and result.
+"""Functions for backends, in addition to Celery's: cancel a job, read its status and result, upload a file for it.
 
     from worker.client import cancel, status
 
@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -89,6 +91,28 @@ def url(key: str, days: float | None = None, *, tenant: str | None = None) -> st
     seconds = (settings.store.url_days if days is None else days) * 86400
     with ThreadPoolExecutor(1) as thread:  # the caller's thread may have an event loop that runs
         return thread.submit(asyncio.run, open_urls(settings.store, settings.gateway).url(key, seconds)).result()
+
+
+def upload(file: bytes | str | Path, *, tenant: str | None = None) -> str:
+    """Put a file into the store of the workers, and return its key: `image=upload("photo.jpg")`.
+
+    A request has 256 kB at most; this is the way for larger files that have no URL. A file on the disk is streamed. A
+    job with a `tenant` takes the keys of that tenant only, so give it here, too. The file is kept as long as the
+    finished files of a job (`KILNHAND_FILES_DAYS`); the same content has the same key.
+
+    It needs `KILNHAND_STORE_URL` as the workers have it, and with a bucket its credentials. Raises
+    `InvalidRequestError` for an empty or too large file (`KILNHAND_MAX_FILE_MB`; pictures 100 MB),
+    `ServiceUnavailableError` when the store does not take it, and `OSError` for a file that cannot be read.
+    """
+    from worker.files.store import open_for_writing  # obstore starts threads, so not before a web server forks
+    from worker.files.upload import check_folder, upload_file
+
+    settings = Settings().store
+    check_folder(settings)
+    name = "" if isinstance(file, bytes) else Path(file).name
+    with BytesIO(file) if isinstance(file, bytes) else Path(file).open("rb") as opened, ThreadPoolExecutor(1) as thread:
+        storing = upload_file(open_for_writing(settings), opened, name, tenant, settings.max_file_mb * 1_000_000)
+        return thread.submit(asyncio.run, storing).result()
 
 
 def _job(job_id: str, tenant: str | None = None) -> Job | None:

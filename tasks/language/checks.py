@@ -26,7 +26,9 @@ class LanguageCheck:
 
     asks: type[LanguageRequest]
 
-    def check(self, request: Mapping[str, Any], output: Mapping[str, Any]) -> Mapping[str, Any] | AnswerFaults:
+    def check(
+        self, request: Mapping[str, Any], output: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> Mapping[str, Any] | AnswerFaults:
         """The answer in `{"json": …}`, in its final order; or its faults."""
         asked = self.asks.model_validate(request)
         answer = checked_answer(asked.answer, output, asked.asked)

@@ -63,7 +63,7 @@ def run(stack: Stack, *words: str, cwd: Path) -> subprocess.CompletedProcess[str
 def test_the_page_has_every_kind_of_example() -> None:
     assert [name for name, *_ in PLACED.findall(PAGE)].count("config/catalogue.toml") == 5
     assert {
-        "tasks/editing.py",
+        "tasks/editing/dressing.py",
         "tasks/pipelines/poster.py",
         "worker/providers/swatch.py",
         "worker/providers/table.py",

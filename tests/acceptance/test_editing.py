@@ -1,7 +1,8 @@
 """Editing tasks through a real worker and the twin: whole files, of the size that was asked for."""
 
-import base64
+import gc
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -9,17 +10,26 @@ import pytest
 from celery import chain
 from PIL import Image, ImageDraw
 
-from tasks.editing.background import remove_background
+from tasks.editing.background import remove_background, replace_background
+from tasks.editing.erasing import erase
+from tasks.editing.expansion import expand
+from tasks.editing.inpainting import inpaint
+from tasks.editing.trying_on import try_on
 from tasks.editing.upscaling import upscale
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin
-from worker.cli.processes.stack import Stack
+from tests.unit.tasks.pictures import data_uri
+from worker.cli.processes.stack import Stack, run_stack
+from worker.errors import RequestRefusedError
 
 
-def data_uri(image: Image.Image) -> str:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+@pytest.fixture(scope="module")
+def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """As the session's, with Google as well: some edits fall back to it."""
+    with run_stack(tmp_path_factory.mktemp("editing"), processes=("redis", "twin", "gateway")) as stack:
+        stack.start_worker("worker", env={"KILNHAND_GOOGLE_BASE_URL": f"{stack.twin_url}/google"})
+        yield stack
+        gc.collect()  # results that are collected later would look for their Redis in vain
 
 
 def photo(width: int = 160, height: int = 120) -> Image.Image:
@@ -28,7 +38,13 @@ def photo(width: int = 160, height: int = 120) -> Image.Image:
     return image
 
 
-PHOTO = data_uri(photo())
+def mask(width: int = 160, height: int = 120, ground: int = 0) -> str:
+    image = Image.new("L", (width, height), ground)
+    ImageDraw.Draw(image).rectangle((40, 30, 79, 59), fill=255 - ground)
+    return data_uri(image)
+
+
+PHOTO, GARMENT = data_uri(photo()), data_uri(photo(90, 120))
 
 
 def fetched(result: dict[str, Any]) -> Image.Image:
@@ -79,3 +95,96 @@ def test_an_endpoint_that_is_away_is_replaced_by_another_model_and_says_so(stack
 
     assert result["provenance"]["model"] == "fal-ai/birefnet/v2"
     assert result["provenance"]["equivalence"] == "close"
+
+
+@pytest.mark.parametrize("ground", [0, 255])
+def test_inpainting_changes_the_masked_part_and_nothing_else(stack: Stack, ground: int) -> None:
+    paints = "black" if ground else None
+
+    image = fetched(
+        run(inpaint, image=PHOTO, mask=mask(ground=ground), paints=paints, prompt="a pocket", output_format="png")
+    )
+
+    before, after = photo().load(), image.load()
+    assert before and after
+    changed = {(x, y) for x in range(160) for y in range(120) if before[x, y] != after[x, y]}
+    assert changed and all(40 <= x < 80 and 30 <= y < 60 for x, y in changed)
+
+
+@pytest.mark.parametrize(
+    "model", ["flux-lora-inpainting", "flux-krea-lora-inpainting", "qwen-inpainting", "z-image-inpainting"]
+)
+def test_every_inpainting_model_keeps_the_shape(stack: Stack, model: str) -> None:
+    image = fetched(run(inpaint, image=PHOTO, mask=mask(), prompt="a pocket", model=model))
+
+    assert image.width / image.height == pytest.approx(160 / 120, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [(mask(80, 60), "mask: is 80x60 pixels"), (mask(ground=255), "mask: is white in .* wrong way round")],
+)
+def test_a_mask_that_does_not_fit_costs_nothing(stack: Stack, twin: Twin, wrong: str, words: str) -> None:
+    with pytest.raises(RequestRefusedError, match=words):
+        run(inpaint, image=PHOTO, mask=wrong, prompt="a pocket")
+
+    assert twin.count == 0
+
+
+def test_google_inpaints_if_the_caller_allows_what_is_lost(stack: Stack) -> None:
+    result = run(inpaint, image=PHOTO, mask=mask(), prompt="a pocket", provider="vertex", allow_degraded=True)
+
+    assert (result["provider"], result["provenance"]["equivalence"]) == ("vertex", "degraded")
+    assert result["provenance"]["approximated"]["mask"].startswith("shown as a second picture")
+    assert result["provenance"]["prompt"].startswith("Change image 1 only where image 2 is white")
+    fetched(result)
+
+
+def test_something_is_erased_and_the_rest_stays(stack: Stack) -> None:
+    image = fetched(run(erase, image=PHOTO, mask=mask(), mask_source="automatic"))
+
+    assert image.size == (160, 120)
+
+
+@pytest.mark.parametrize("model", ["bria-expand", "flux-2-pro-outpaint"])
+@pytest.mark.parametrize(
+    ("canvas", "size"),
+    [
+        ({"sides": {"left": 100, "top": 80}}, (260, 200)),
+        ({"ratio": "16:9"}, (213, 120)),
+        ({"canvas": {"width": 400, "height": 300}, "position": "right"}, (400, 300)),
+    ],
+)
+def test_a_picture_is_expanded_to_exactly_its_canvas(
+    stack: Stack, model: str, canvas: dict[str, Any], size: tuple[int, int]
+) -> None:
+    assert fetched(run(expand, image=PHOTO, model=model, **canvas)).size == size
+
+
+@pytest.mark.parametrize("model", ["bria-replace-background", "bria-product-shot"])
+def test_a_background_is_replaced(stack: Stack, model: str) -> None:
+    assert fetched(run(replace_background, image=PHOTO, prompt="a beach", model=model)).size == (160, 120)
+
+
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        ("fashn-v1.6", {}),
+        ("kolors", {}),
+        ("leffa", {"category": "tops"}),
+        ("image-apps-try-on", {}),
+        ("virtual-try-on", {}),
+    ],
+)
+def test_a_garment_is_tried_on(stack: Stack, model: str, more: dict[str, str]) -> None:
+    assert fetched(run(try_on, person=PHOTO, garment=GARMENT, model=model, **more)).size == (160, 120)
+
+
+def test_google_tries_on_if_fal_cannot_and_says_so(stack: Stack, twin: Twin) -> None:
+    twin.script(endpoint="fal-ai/fashn/tryon/v1.6", what="error", status=500, times=-1)
+
+    result = run(try_on, person=PHOTO, garment=GARMENT)
+
+    assert (result["provider"], result["provenance"]["equivalence"]) == ("vertex", "close")
+    assert result["cost"]["usd"] == 0.06
+    fetched(result)

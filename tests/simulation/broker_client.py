@@ -11,8 +11,6 @@ from tests.simulation.virtual_loop import current_process
 class BrokerClient:
     """redis-py's client. The right end of a list is taken next."""
 
-    def __init__(self, connection_pool: Any = None) -> None: ...
-
     async def _ask(self, work: Any) -> Any:
         process = current_process()
         assert process

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from tests.simulation.decisions import CRASH, FREEZE, Decisions, Fault
 from tests.simulation.virtual_loop import CrashedError, Process
 from worker.errors import ServiceUnavailableError
+from worker.files.fetch import Fetched
 from worker.files.pieces import pieces_of
 from worker.jobs.job import Artefact, Piece
 from worker.testing import crash
@@ -35,6 +36,16 @@ class Files:
     async def keep_all(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
         """Store files that came inside an answer."""
         return tuple([await self._keep(job_id, pieces[0], n) for n in range(len(files))])
+
+    async def fetch_rest(
+        self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece], *, tenant: str | None = None
+    ) -> Fetched:
+        """No file is bad by itself: what failed for all fails for the rest."""
+        return Fetched(await self.fetch_all(job_id, answer, pieces, tenant=tenant), ())
+
+    async def keep_rest(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> Fetched:
+        """As `fetch_rest`."""
+        return Fetched(await self.keep_all(job_id, files, pieces), ())
 
     async def _keep(self, job_id: str, piece: Piece, n: int) -> Artefact:
         process, label = self._process, f"{self._process.name} put"

@@ -12,7 +12,6 @@ import random
 import warnings
 from collections.abc import Iterator
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -137,8 +136,7 @@ class Seams:
         }.items():
             self._set(dispatcher_thread, name, value)
         self._set(publisher_module, "LiveStates", States)
-        self._set(queued, "Redis", BrokerClient)
-        self._set(queued, "BlockingConnectionPool", SimpleNamespace(from_url=lambda *_, **__: None))
+        self._set(queued, "open_async_redis", lambda *_, **__: BrokerClient())
         self._set(publisher_module, "ThreadPoolExecutor", Threads)
         self._set(celery_state, "revoked", Revoked())
         for name, closing in (("send_again", False), ("send_closing", True)):

@@ -2,8 +2,11 @@
 
 from typing import get_args
 
-from tasks import generation, language, training, video
+from tasks import editing, generation, language, training, video
 from tasks.language.answers import Analysis, Caption, Captions, Finding, Outfit, Outfits
+from tasks.vision import detection, segmentation
+from tasks.vision import words as vision_words
+from tasks.vision.places import Box, FoundObject, FoundPoint, NormalisedBox, Point
 from worker.edge.app import DEFAULT_QUEUE
 from worker.errors import KilnhandError, _tree
 from worker.jobs.job import Priority, Stage
@@ -12,15 +15,35 @@ from worker.jobs.status import FileOut, JobResult, JobStatus, State
 
 
 def test_tasks_and_queues() -> None:
-    files = (generation.text_to_image, training.lora, video.image_to_video)
+    files = (generation.text_to_image, generation.image_to_image, training.lora, video.image_to_video)
+    edits = (
+        *(editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase),
+        *(editing.expand, editing.try_on),
+    )
     words = (language.caption, language.style, language.analyse)
-    assert {task.name: task.job_queue for task in (*files, *words)} == {
+    seen = (detection.detect, detection.detect_faces, detection.point, vision_words.ask, vision_words.describe)
+    everything = (*files, *edits, *words, *seen, segmentation.segment)
+    assert {task.name: task.job_queue for task in everything} == {
         "generation.text_to_image": "generation",
+        "generation.image_to_image": "generation",
+        "editing.remove_background": "editing",
+        "editing.replace_background": "editing",
+        "editing.upscale": "editing",
+        "editing.inpaint": "editing",
+        "editing.erase": "editing",
+        "editing.expand": "editing",
+        "editing.try_on": "editing",
         "training.lora": "training",
         "video.image_to_video": "video",
         "language.caption": "language",
         "language.style": "language",
         "language.analyse": "language",
+        "vision.detect": "vision",
+        "vision.detect_faces": "vision",
+        "vision.point": "vision",
+        "vision.ask": "vision",
+        "vision.describe": "vision",
+        "vision.segment": "vision",
     }
     assert DEFAULT_QUEUE == "celery"
 
@@ -50,11 +73,26 @@ def test_status_and_result() -> None:
         "provenance tenant labels"
     )
     assert " ".join(FileOut.model_fields) == "url content_type bytes sha256 width height duration_s key"
-    assert {"images"} == set(generation.Pictures.model_fields) - set(JobResult.model_fields)
+    for pictures in (generation.Pictures, editing.Edited):
+        assert {"images"} == set(pictures.model_fields) - set(JobResult.model_fields)
     assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)
     assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)
     for result in (language.Captioned, language.Styled, language.Analysed):
         assert {"answer"} == set(result.model_fields) - set(JobResult.model_fields)
+    places = {"objects", "width", "height"}
+    assert places | {"overlay"} == set(detection.Detected.model_fields) - set(JobResult.model_fields)
+    assert places ^ {"objects", "points", "overlay"} == set(detection.Pointed.model_fields) - set(
+        JobResult.model_fields
+    )
+    assert places | {"masks"} == set(segmentation.Segmented.model_fields) - set(JobResult.model_fields)
+    assert {"answer", "reasoning"} == set(vision_words.Answered.model_fields) - set(JobResult.model_fields)
+    assert {"description"} == set(vision_words.Described.model_fields) - set(JobResult.model_fields)
+
+
+def test_places() -> None:
+    assert " ".join((*FoundObject.model_fields, *FoundPoint.model_fields)) == "box normalised score point normalised"
+    assert " ".join((*Box.model_fields, *Point.model_fields)) == "x_min y_min x_max y_max x y"
+    assert Box.model_fields.keys() == NormalisedBox.model_fields.keys()
 
 
 def test_answers() -> None:

@@ -20,6 +20,8 @@ USD_PER_UNIT = {
     "fal-ai/nano-banana-pro": 0.15,
     "fal-ai/nano-banana-pro/edit": 0.15,
     "fal-ai/seedvr/upscale/image": 0.001,
+    "fal-ai/sam-3/image": 0.005,
+    "fal-ai/sam-3-1/image": 0.005,
     "fal-ai/flux-lora-fill": 0.035,
     "fal-ai/qwen-image-edit/inpaint": 0.03,
     "fal-ai/flux-2-pro/outpaint": 0.03,
@@ -38,6 +40,7 @@ VEO_FAST = ("fal-ai/veo3.1/fast", "fal-ai/veo3.1/fast/image-to-video")
 USD_PER_SECOND_OF_VEO_FAST = {("4k", True): 0.35, ("4k", False): 0.30, ("", True): 0.15, ("", False): 0.10}
 """By resolution and sound; the first is 720p or 1080p if it is empty."""
 MAX_SECONDS = 60.0
+PER_REQUEST = ("fal-ai/sam-3/", "fal-ai/sam-3-1/")
 PER_IMAGE = (
     "fal-ai/nano-banana",
     "fal-ai/fashn/",
@@ -102,7 +105,7 @@ def _units(endpoint: str, work: BillableWork) -> float:
         return work.steps
     if work.seconds:
         return work.seconds
-    if not work.images:
+    if not work.images or endpoint.startswith(PER_REQUEST):
         return 1
     if endpoint.startswith(PER_IMAGE):
         factors = IMAGE_FACTOR.get(endpoint.removesuffix("/edit"), {})

@@ -5,7 +5,6 @@ file reference are changed, at any depth, so a prompt may begin with `@`.
 """
 
 import base64
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ from typing import Any
 from pydantic import AfterValidator, BaseModel
 
 from worker.cli.errors import CliError
-from worker.files.archive import TAR_GZ, ZIP, is_archive
-from worker.files.formats import ANYTHING, HEAD_BYTES, Format, by_ending, sniff
+from worker.files.formats import HEAD_BYTES
+from worker.files.upload import format_of, input_key
 from worker.jobs.file_arguments import annotation_parts
-from worker.jobs.file_keys import in_tenant, key_of
 from worker.jobs.file_refs import FileType
 from worker.jobs.job import FileKind
 from worker.jobs.request import MAX_BYTES, file_url
@@ -98,27 +96,17 @@ def _is_model(part: Any) -> bool:
 
 
 def _stored(path: Path, store_file: StoreFile, tenant: str | None) -> str:
-    """Put the file into our store. The key contains the hash, so a tenant's same file is stored once."""
+    """Put the file into our store."""
     with path.open("rb") as file:
-        form = _format(path, file.read(HEAD_BYTES))
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    key = key_of(in_tenant(tenant, digest), "input", 0, form.ending)
+        form = format_of(file.read(HEAD_BYTES), path.name)
+        key = input_key(file, form, tenant)
     store_file(key, path, form.content_type)
     return key
 
 
 def _data_uri(path: Path) -> str:
     data = path.read_bytes()
-    return f"data:{_format(path, data[:HEAD_BYTES]).content_type};base64,{base64.b64encode(data).decode()}"
-
-
-def _format(path: Path, head: bytes) -> Format:
-    """The format that the first bytes show, else the one of the file name's ending."""
-    if is_archive(head):
-        return ZIP if head.startswith(b"PK") else TAR_GZ
-    form = sniff(head)
-    return by_ending(path.name) if form is ANYTHING else form
+    return f"data:{format_of(data[:HEAD_BYTES], path.name).content_type};base64,{base64.b64encode(data).decode()}"
 
 
 def _size(size: int) -> str:

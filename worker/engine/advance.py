@@ -5,7 +5,9 @@ cost money, the ticket after it, and files have names that do not change. Lost a
 answers in `outcome`, cancels and deadlines in `cancellation`.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
 import structlog
@@ -18,9 +20,11 @@ from worker.engine.late_news import with_late_tickets, with_refused_booked, with
 from worker.engine.outcome import handle_error, leave_queue, save_answer
 from worker.engine.polling import BEHIND_S, estimated_progress, first_poll_s, next_poll_s, observe
 from worker.engine.reconcile import reconcile
+from worker.engine.rest import stored_rest
 from worker.engine.spending import list_price
 from worker.engine.submission import prepare_submission
 from worker.errors import BrokenPieceError, ExternalServiceError, InternalError, RateLimitError, ServiceUnavailableError
+from worker.files.fetch import Fetched
 from worker.files.slots import BUSY
 from worker.health.verdict import verdict_of
 from worker.jobs.file_keys import job_folder
@@ -233,11 +237,22 @@ async def _store(context: Context, job: Job, step_input: StepInput) -> Transitio
         if job.tries < (BROKEN_TRIES if isinstance(error, BrokenPieceError) else FETCH_TRIES):
             pause_s = retry_pause_s(error, job.tries + 1)
             return Transition(job.move(Stage.FETCHED, tries=job.tries + 1), pause_s, error.message)
-        return close(fail(job, error, step_input.now))
+        stored = await stored_rest(job, _rest(context, job, step_input))
+        if stored is None:
+            return close(fail(job, error, step_input.now))
     except ExternalServiceError as error:
-        return handle_error(context, job, error, step_input)
-    job = job.move(Stage.STORED, artefacts=artefacts)
+        stored = await stored_rest(job, _rest(context, job, step_input))
+        if stored is None:
+            return handle_error(context, job, error, step_input)
+    else:
+        stored = job.move(Stage.STORED, artefacts=artefacts)
+    job = stored
     return await _complete(context, job, step_input.later()) if job.is_brief else Transition(job)  # one write for both
+
+
+def _rest(context: Context, job: Job, step_input: StepInput) -> Callable[[], Awaitable[Fetched]]:
+    fetch = context.fetcher.fetch_rest
+    return partial(fetch, job_folder(job), job.answer or {}, step_input.served.pieces, tenant=job.options.tenant)
 
 
 async def _complete(context: Context, job: Job, step_input: StepInput) -> Transition:

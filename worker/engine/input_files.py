@@ -19,6 +19,7 @@ from worker.engine.context import NOW, CallResources, Context, StepInput, Transi
 from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.spending import affordable_routes
 from worker.errors import ExternalServiceError, RateLimitError, RequestRefusedError, ServiceUnavailableError
+from worker.files.fit import ImageLimits
 from worker.files.input_refs import is_inline, row_name
 from worker.files.inputs import InputFiles
 from worker.files.least_size import check_size, checked_upload, least_side
@@ -66,10 +67,10 @@ async def fetch_files(context: Context, job: Job, step_input: StepInput, option:
     resources, urls = step_input.resources, uploaded(job, option.route.provider)
     most_bytes = _most_bytes(context, job, option, resources)
     try:
-        model = step_input.served.model
         seen: Mapping[str, Media] = {}
         if _is_check_due(context, job, option):
             job, seen = await check_files(context, job, most_bytes)
+        model = step_input.served.model
         resources.files = await _files(context, model, job, option, most_bytes, seen)
         await upload(context, model, job, option, urls, most_bytes, seen)
     except ExternalServiceError as error:
@@ -121,13 +122,13 @@ async def _files(
     files = option.files.in_call
     if not files:
         return ()
-    if all(file.path in seen for file in files):
-        return tuple(seen[file.path] for file in files)
     if context.inputs is None:
         raise RequestRefusedError(f"{files[0].parameter}: files cannot be brought on this worker", kind="inputs")
     rest = [file for file in files if file.path not in seen]
     refs, labels = [file.ref for file in rest], [file.path for file in rest]
-    found = await context.inputs.bring(refs, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
+    fit = ImageLimits(content_types=option.route.pictures) if option.route.pictures else None
+    tenant = job.options.tenant
+    found = await context.inputs.bring(refs, most_bytes=most_bytes, fit=fit, labels=labels, tenant=tenant)
     brought = {**seen, **{file.path: each for file, each in zip(rest, found, strict=True)}}
     for file in files:
         check_size(brought[file.path], _least_side(model, option, [file]), file.path)
@@ -222,18 +223,18 @@ async def _pictures(
     most_bytes: int,
     seen: Mapping[str, Media],
 ) -> None:
-    wanted, inputs = pictures_to_upload(context, job, option), context.inputs
-    if inputs is None or not wanted:
-        return
-    provider = context.provider(option.route.provider)
-    for file in [file for file in wanted if file.path in seen]:
-        check_size(seen[file.path], _least_side(model, option, [file]), file.path)
-        urls[row_name(file.ref)] = await provider.upload(seen[file.path])
-    if files := [file for file in wanted if file.path not in seen]:
+    provider, inputs = context.provider(option.route.provider), context.inputs
+    wanted = pictures_to_upload(context, job, option)
+    for file in wanted:
+        if file.path in seen:
+            check_size(seen[file.path], _least_side(model, option, [file]), file.path)
+            urls[row_name(file.ref)] = await provider.upload(seen[file.path])
+    files = [file for file in wanted if file.path not in seen]
+    if files and inputs is not None:
         refs, labels = [file.ref for file in files], [_label(job, file) for file in files]
         put = checked_upload(provider.upload, _least_side(model, option, files), ", ".join(labels))
         found = await inputs.as_urls(refs, put, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
-        urls |= zip(refs, found, strict=True)
+        urls |= zip(map(row_name, refs), found, strict=True)
 
 
 def _least_side(model: Model, option: RouteOption, files: Iterable[FileArgument]) -> int | None:

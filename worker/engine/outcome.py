@@ -6,7 +6,7 @@ are nowhere else; files behind URLs are left to the next step.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, assert_never
 
@@ -15,9 +15,11 @@ from worker.engine.cancellation import end_after_cancel
 from worker.engine.context import NOW, RECLAIM_S, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail, final_error
 from worker.engine.late_news import settle_s
+from worker.engine.rest import missing_of, stored_rest
 from worker.engine.rewritten_prompt import REWRITTEN, rewritten_prompt
 from worker.engine.spending import affordable_routes, list_price
 from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavailableError, SubmitUnknownError
+from worker.files.fetch import Fetched
 from worker.files.needed_answer import is_inline, needed_answer, without_inline
 from worker.jobs.answers import AnswerFaults
 from worker.jobs.cost import NOTHING_BILLED
@@ -28,7 +30,13 @@ from worker.providers.base import RUN_CANCELLED, CancelResult, Reply, RunFailure
 from worker.routing.retry import STORE_PAUSES_S, Again, Elsewhere, Failed, Unknown, after_attempt, leads_elsewhere
 from worker.routing.routes import RouteOptions, name_of
 
-Keep = Callable[[], Awaitable[tuple[Artefact, ...]]]
+
+@dataclass(frozen=True)
+class _Keep:
+    """Stores files that came inside an answer: all of them, or those that are whole."""
+
+    all: Callable[[], Awaitable[tuple[Artefact, ...]]]
+    rest: Callable[[], Awaitable[Fetched]]
 
 
 def handle_error(context: Context, job: Job, error: ExternalServiceError, step_input: StepInput) -> Transition:
@@ -114,29 +122,33 @@ async def save_answer(
         stored = job.move(Stage.STORED, artefacts=outcome.stored, **changes)
         return Transition(stored, _pause_s(job), why)
     if outcome.files:
-        keep = partial(context.fetcher.keep_all, job_folder(job), outcome.files, pieces)
+        in_hand = (job_folder(job), outcome.files, pieces)
+        keep = _Keep(partial(context.fetcher.keep_all, *in_hand), partial(context.fetcher.keep_rest, *in_hand))
         return await _store_inline(job, keep, changes, step_input, context)
     check = context.checks.get(job.task)
-    answer = check.check(job.request, outcome.output) if check else outcome.output
+    answer = check.check(job.request, outcome.output, job.step.facts) if check else outcome.output
     if isinstance(answer, AnswerFaults):
         error = BrokenPieceError(f"an answer that cannot be used: {answer.text}"[:500], kind="bad_answer")
         return handle_error(context, replace(job, bad_answer=answer.dump()), error, step_input)
-    answer = needed_answer(answer, pieces)  # `bad_answer` stays: it is part of what was asked
+    # `bad_answer` stays: it is part of what was asked
+    answer = needed_answer(answer, pieces, checked=check is not None)
     sent = call_arguments(job, step_input.served.route, check)
     if pieces and (prompt := rewritten_prompt(outcome.output, sent)):
-        answer = {
-            **answer,
-            REWRITTEN: prompt,
-        }  # a version before loses it when it completes the job: nothing else is lost
+        answer = {**answer, REWRITTEN: prompt}  # a version before loses it when it completes the job, and nothing else
     changes["answer"] = answer
+    job = job.with_attempt(missing=(*missing, *missing_of(answer, pieces)))
     if pieces and is_inline(answer):
-        keep = partial(context.fetcher.fetch_all, job_folder(job), answer, pieces, tenant=job.options.tenant)
+        asked, tenant = (job_folder(job), answer, pieces), job.options.tenant
+        fetcher = context.fetcher
+        keep = _Keep(
+            partial(fetcher.fetch_all, *asked, tenant=tenant), partial(fetcher.fetch_rest, *asked, tenant=tenant)
+        )
         return await _store_inline(job, keep, {**changes, "answer": without_inline(answer)}, step_input, context)
     return Transition(job.move(Stage.FETCHED, **changes), _pause_s(job), why)
 
 
 async def _store_inline(
-    job: Job, keep: Keep, changes: Mapping[str, Any], step_input: StepInput, context: Context
+    job: Job, keep: _Keep, changes: Mapping[str, Any], step_input: StepInput, context: Context
 ) -> Transition:
     """Store files that came inside an answer. If the job is cancelled meanwhile, its cost is known."""
     step_input.resources.paid = job
@@ -146,18 +158,20 @@ async def _store_inline(
 
 
 async def _kept(
-    job: Job, keep: Keep, changes: Mapping[str, Any], step_input: StepInput, context: Context
+    job: Job, keep: _Keep, changes: Mapping[str, Any], step_input: StepInput, context: Context
 ) -> Transition:
     """The files are nowhere else, so an unreachable store is tried for minutes."""
     for pause_s in (*STORE_PAUSES_S, None):
         try:
-            artefacts = await keep()
+            artefacts = await keep.all()
         except (ServiceUnavailableError, OSError) as error:  # a full disk is an OSError
             if pause_s is None:
                 final = ServiceUnavailableError(f"a paid piece could not be kept: {error}")
                 return close(fail(job, final, step_input.now))
             await asyncio.sleep(pause_s)
         except ExternalServiceError as error:
+            if stored := await stored_rest(job, keep.rest, **changes):
+                return Transition(stored, _pause_s(job))
             return handle_error(context, job, error, step_input)
         else:
             return Transition(job.move(Stage.STORED, artefacts=artefacts, **changes), _pause_s(job))

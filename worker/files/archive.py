@@ -7,6 +7,7 @@ written. Blocking. Archives inside an archive are not opened.
 import gzip
 import io
 import os
+import re
 import tarfile
 import zipfile
 import zlib
@@ -27,6 +28,7 @@ _CHUNK_BYTES = 64 << 10
 _DIRECTORY_BYTES = 512  # of a zip's directory, for each entry; one name may be longer, the average may not
 _SMALL_BYTES = 1 << 20  # no ratio is too high for fewer bytes
 _ENCRYPTED = 0x1
+_DRIVE = re.compile("[A-Za-z]:")
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # other methods may unpack one chunk to any size
 _UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
 
@@ -77,7 +79,8 @@ class _Count:
         self.entries += 1
         if self.entries > self.limits.entries:
             raise DefectError(f"holds more than {self.limits.entries} files", "bomb")
-        if name.startswith("/") or "\\" in name or ".." in PurePosixPath(name).parts:
+        path = PurePosixPath(name.replace("\\", "/"))  # PowerShell writes backslashes between folders
+        if path.is_absolute() or _DRIVE.match(name) or ".." in path.parts:
             raise DefectError("holds a file whose name leads out of the archive", "bomb")
 
     def check(self, unpacked: int) -> None:

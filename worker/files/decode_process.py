@@ -1,7 +1,7 @@
 """Decodes one file, as a program: `decoding` starts it for files that take much memory or time.
 
 Its argument is JSON. It prints what was seen, or the defect, as JSON. It reads the file from a descriptor that it
-inherits, and opens nothing else.
+inherits, and opens nothing else. A picture that is to be converted goes to a second descriptor.
 """
 
 import json
@@ -9,9 +9,12 @@ import os
 import resource
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import Any, BinaryIO
 
 from worker.errors import BrokenPieceError
+from worker.files.convert import convert
+from worker.files.file_info import DefectError
+from worker.files.formats import Format
 from worker.files.picture import limit_pixels
 from worker.files.pieces import FoundFile
 from worker.files.verify import verify
@@ -34,12 +37,25 @@ def main(asked: dict[str, Any]) -> None:
     found = FoundFile(**{**given, "piece": Piece(**given["piece"])})
     try:
         with os.fdopen(asked["file"], "rb") as file:
-            said = asdict(verify(found, file, asked["most_pixels"], asked["may_be_black"]))
+            seen = verify(found, file, asked["most_pixels"], asked["may_be_black"])
+            said = asdict(seen)
+            if "taken" in asked:
+                said = {"content_type": _converted(file, seen.form, asked)}
     except BrokenPieceError as error:
         said = {"error": error.message, "kind": error.kind}
+    except DefectError as error:
+        said = {"error": f"{found.label}: {error}", "kind": error.kind}
     except MemoryError:
         said = {"error": f"{found.label}: takes too much memory to decode", "kind": "bomb"}
     sys.stdout.write(json.dumps(said))
+
+
+def _converted(file: BinaryIO, form: Format, asked: dict[str, Any]) -> str:
+    """Write the picture in a format of `taken` to the descriptor `into`, and return its content type."""
+    media = convert(file, form, asked["taken"])
+    with os.fdopen(asked["into"], "wb") as into:
+        into.write(media.data)
+    return media.content_type
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Decodes a file in a process of its own, which can be killed.
+"""Decodes or converts a file in a process of its own, which can be killed.
 
 The child has a limit of memory and of time, a low priority, and nothing of our environment. When its memory or its time
 is over, one file is refused, and the worker goes on.
@@ -12,12 +12,14 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict, replace
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from worker.errors import BrokenPieceError, ServiceUnavailableError
 from worker.files.file_info import FileInfo
 from worker.files.formats import Format
+from worker.files.media import Media
 from worker.files.pieces import FoundFile
 from worker.files.spool import as_disk_error
 
@@ -28,19 +30,38 @@ async def decode_in_process(
     found: FoundFile, file: BinaryIO, most_pixels: int, may_be_black: bool, most_bytes: int
 ) -> FileInfo:
     """What `verify` returns or raises. A child that takes too long or too much memory is a `BrokenPieceError`."""
-    asked = {
+    asked = _asked(found, most_pixels, may_be_black, most_bytes)
+    return _file_info(_read(found, *await _with_file(asked, file)))
+
+
+async def convert_in_process(
+    found: FoundFile, file: BinaryIO, taken: Collection[str], most_pixels: int, most_bytes: int
+) -> Media:
+    """The caller's picture in a format of `taken` (see `convert`). Raises as `decode_in_process` does."""
+    with as_disk_error(), cast(BinaryIO, tempfile.TemporaryFile()) as into:
+        asked = {**_asked(found, most_pixels, True, most_bytes), "taken": sorted(taken)}
+        said = _read(found, *await _with_file(asked, file, into))
+        into.seek(0)
+        return Media(await asyncio.to_thread(into.read), said["content_type"])
+
+
+def _asked(found: FoundFile, most_pixels: int, may_be_black: bool, most_bytes: int) -> dict[str, Any]:
+    return {
         "found": asdict(replace(found, url="", content_type=found.content_type[:100], file_name="")),
         "most_pixels": most_pixels,
         "may_be_black": may_be_black,
         "most_bytes": most_bytes,
     }
+
+
+async def _with_file(asked: dict[str, Any], file: BinaryIO, into: BinaryIO | None = None) -> tuple[int, bytes]:
     on_disk = await asyncio.to_thread(_on_disk, file)
+    numbers = {"file": on_disk.fileno(), **({"into": into.fileno()} if into else {})}
     try:
-        returncode, output = await _run(json.dumps({**asked, "file": on_disk.fileno()}), on_disk.fileno())
+        return await _run(json.dumps({**asked, **numbers}), list(numbers.values()))
     finally:
         if on_disk is not file:
             on_disk.close()
-    return _read(found, returncode, output)
 
 
 def _on_disk(file: BinaryIO) -> BinaryIO:
@@ -61,9 +82,9 @@ def _on_disk(file: BinaryIO) -> BinaryIO:
     return file
 
 
-async def _run(asked: str, number: int) -> tuple[int, bytes]:
+async def _run(asked: str, numbers: list[int]) -> tuple[int, bytes]:
     try:
-        process = await _start(asked, number)
+        process = await _start(asked, numbers)
     except OSError as error:  # no memory or no process for it now
         raise ServiceUnavailableError(f"no decoder could be started: {error.strerror}", kind="decoder") from error
     try:
@@ -78,12 +99,12 @@ async def _run(asked: str, number: int) -> tuple[int, bytes]:
             await process.wait()
 
 
-async def _start(asked: str, number: int) -> asyncio.subprocess.Process:
+async def _start(asked: str, numbers: list[int]) -> asyncio.subprocess.Process:
     nothing, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
     search_path = os.pathsep.join(filter(None, sys.path))
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "worker.files.decode_process", asked),
-        pass_fds=[number],
+        pass_fds=numbers,
         stdin=nothing,
         stdout=pipe,
         stderr=nothing,
@@ -91,17 +112,21 @@ async def _start(asked: str, number: int) -> asyncio.subprocess.Process:
     )
 
 
-def _read(found: FoundFile, returncode: int, output: bytes) -> FileInfo:
+def _read(found: FoundFile, returncode: int, output: bytes) -> dict[str, Any]:
     if returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
         what = "time" if returncode == -signal.SIGXCPU else "memory"
         raise BrokenPieceError(f"{found.label}: takes too much {what} to decode", kind="bomb")
     if returncode in {-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
         raise ServiceUnavailableError(f"{found.label}: its decoder was ended", kind="decoder")
     try:
-        said = json.loads(output)
+        said: dict[str, Any] = json.loads(output)
     except ValueError:
         text = f"{found.label}: could not be decoded (exit code {returncode})"
         raise BrokenPieceError(text, kind="broken") from None
     if "error" in said:
         raise BrokenPieceError(said["error"], kind=said["kind"])
+    return said
+
+
+def _file_info(said: dict[str, Any]) -> FileInfo:
     return FileInfo(**{**said, "form": Format(**said["form"])})

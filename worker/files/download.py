@@ -6,15 +6,14 @@ query, a login, or anything that a server sent.
 """
 
 import asyncio
-import base64
-import binascii
-from urllib.parse import unquote_to_bytes
 
 import httpx
 
 from worker.errors import BrokenPieceError, ExternalServiceError, RateLimitError, ServiceUnavailableError
+from worker.files.data_uri import inline_bytes, least_bytes
 from worker.files.pieces import FoundFile
 from worker.files.spool import Spool
+from worker.net.encoding import coding_of
 from worker.net.pace import PACE, Pace, TooSlowError, least_throughput
 from worker.net.public import PrivateAddressError
 
@@ -35,7 +34,7 @@ async def download(
     Raises `ServiceUnavailableError` or `RateLimitError` when a later try may succeed, `BrokenPieceError` when none
     will; its `kind` is `inside`, `address`, `redirects`, `status`, `encoding` or `too_large`.
     """
-    if found.url.startswith("data:"):
+    if found.url[:5].lower() == "data:":
         return await _inline(found, spool)
     try:
         async with asyncio.timeout(total_s):
@@ -83,7 +82,7 @@ def _checked(text: str, base: httpx.URL | None = None) -> httpx.URL:
 async def _take(response: httpx.Response, found: FoundFile, spool: Spool, pace: Pace) -> None:
     if response.status_code != 200:
         raise _refusal(response, found)
-    if response.headers.get("content-encoding", "identity") != "identity":
+    if coding_of(response.headers.get("content-encoding")):
         raise BrokenPieceError(f"{found.label}: sent in an encoding that was not asked for", kind="encoding")
     promised = _length(response)
     spool.expect(promised or 0)
@@ -118,15 +117,11 @@ def _refusal(response: httpx.Response, found: FoundFile) -> ExternalServiceError
 
 async def _inline(found: FoundFile, spool: Spool) -> None:
     """A data URI (RFC 2397), as models answer with `sync_mode`."""
-    header, comma, data = found.url.partition(",")
-    is_base64 = header.endswith(";base64")
-    spool.expect(len(data) * 3 // 4 - 2 if is_base64 else 0)
+    spool.expect(least_bytes(found.url))
     try:
-        content = await asyncio.to_thread(base64.b64decode if is_base64 else unquote_to_bytes, data)
-    except (binascii.Error, ValueError) as error:
-        raise BrokenPieceError(f"{found.label}: a data URI that does not decode ({error})", kind="address") from error
-    if not comma:
-        raise BrokenPieceError(f"{found.label}: a data URI without data", kind="address")
+        content = await asyncio.to_thread(inline_bytes, found.url)
+    except ValueError as error:
+        raise BrokenPieceError(f"{found.label}: {error}", kind="address") from error
     await spool.write(content)
 
 

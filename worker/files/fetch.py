@@ -8,15 +8,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from worker.errors import ServiceUnavailableError
+from worker.errors import BrokenPieceError, ContentRefusedError, ExternalServiceError, ServiceUnavailableError
 from worker.files.base import Store
 from worker.files.download import download
 from worker.files.limits import FetchLimits
-from worker.files.pieces import FoundFile, pieces_of
+from worker.files.picture import BLACK
+from worker.files.pieces import FLAGS, FoundFile, is_list, pieces_of
 from worker.files.slots import BUSY, SharedSlots, SlotUser, host_of
 from worker.files.spool import DISK, Spool
 from worker.files.verify import Verifier
@@ -26,6 +28,14 @@ from worker.net.repeat import three_attempts
 from worker.testing import crash
 
 _NOT_AGAIN = frozenset({BUSY, DISK, "too_slow"})  # kinds of errors that end within seconds only if the row waits
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The files that could be stored, and why others of the same lists could not."""
+
+    artefacts: tuple[Artefact, ...]
+    missing: tuple[ExternalServiceError, ...]
 
 
 class Fetcher:
@@ -57,18 +67,35 @@ class Fetcher:
         try:
             return tuple(await asyncio.gather(*fetches))
         finally:
-            for fetch in fetches:
-                fetch.cancel()
-            await asyncio.gather(*fetches, return_exceptions=True)
+            await _end(fetches)
+
+    async def fetch_rest(
+        self, folder: str, answer: Mapping[str, Any], pieces: Sequence[Piece], *, tenant: str | None = None
+    ) -> Fetched:
+        """The pieces that can be had, once `fetch_all` has finally failed: one bad file of a list loses no other.
+
+        Raises the first error if no file of the list can be had, or if the bad file is not in a list.
+        """
+        found = _several(pieces_of(answer, pieces))
+        fetches = [asyncio.ensure_future(self.fetch(folder, one, tenant)) for one in found]
+        try:
+            return _rest(found, await asyncio.gather(*fetches, return_exceptions=True))
+        finally:
+            await _end(fetches)
 
     async def keep_all(self, folder: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
         """Files that came inside an answer, in our store; fewer than promised if not all came.
 
         Raises as `fetch_all` does.
         """
-        places = [(piece, n) for piece in pieces for n in range(piece.count)]
-        found = [FoundFile(piece, n, "") for piece, n in places[: len(files)]]
+        found = _in_hand(files, pieces)
         return tuple([await self._keep(folder, one, data) for one, data in zip(found, files, strict=False)])
+
+    async def keep_rest(self, folder: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> Fetched:
+        """As `fetch_rest`, for files that came inside an answer."""
+        found = _several(_in_hand(files, pieces))
+        keeps = (self._keep(folder, one, data) for one, data in zip(found, files, strict=False))
+        return _rest(found, await asyncio.gather(*keeps, return_exceptions=True))
 
     def is_uploading(self, folder: str) -> bool:
         """Whether a piece of this job is being uploaded to the store now."""
@@ -95,7 +122,12 @@ class Fetcher:
 
     async def _store_whole(self, folder: str, found: FoundFile, spool: Spool, tenant: str | None = None) -> Artefact:
         """The file in the spool, stored after it was verified."""
-        seen = await self._verifier.check(found, spool.file, tenant=tenant)
+        try:
+            seen = await self._verifier.check(found, spool.file, tenant=tenant)
+        except BrokenPieceError as error:
+            if error.kind == BLACK and found.suspected:
+                raise ContentRefusedError(f"{error.message} ({FLAGS})", kind=FLAGS) from error
+            raise
         key = key_of(folder, found.piece.name, found.n, seen.form.ending)
         crash.point("before_put")
         async with self._put_slots:
@@ -132,3 +164,34 @@ class Fetcher:
             self._uploads[folder] -= 1
             if not self._uploads[folder]:
                 del self._uploads[folder]
+
+
+def _in_hand(files: Sequence[bytes], pieces: Sequence[Piece]) -> list[FoundFile]:
+    """The files of the pieces in the order of promise, as many as came."""
+    places = [(piece, n) for piece in pieces for n in range(piece.count)]
+    return [FoundFile(piece, n, "") for piece, n in places[: len(files)]]
+
+
+def _several(found: Sequence[FoundFile]) -> Sequence[FoundFile]:
+    """The same files. Raises `BrokenPieceError` for a single one: it is the one that has failed."""
+    if len(found) < 2:
+        raise BrokenPieceError("the answer has no other file")
+    return found
+
+
+def _rest(found: Sequence[FoundFile], results: Sequence[Artefact | BaseException]) -> Fetched:
+    stored = [each for each in results if isinstance(each, Artefact)]
+    names = {artefact.name for artefact in stored}
+    missing = list[ExternalServiceError]()
+    for one, result in zip(found, results, strict=False):
+        if isinstance(result, BaseException):
+            if not isinstance(result, ExternalServiceError) or not is_list(one.piece) or one.piece.name not in names:
+                raise result
+            missing.append(result)
+    return Fetched(tuple(stored), tuple(missing))
+
+
+async def _end(fetches: Sequence["asyncio.Future[Artefact]"]) -> None:
+    for fetch in fetches:
+        fetch.cancel()
+    await asyncio.gather(*fetches, return_exceptions=True)

@@ -15,10 +15,15 @@ class DefectError(Exception):
 
 @dataclass(frozen=True)
 class FileInfo:
-    """The format, size, duration and transparency of a file, from its bytes."""
+    """The format, size, duration and transparency of a file, from its bytes. The size is that of the upright picture.
+
+    `oddity`: what some decoders read wrongly, although they take the format: `animated`, `several` pictures in one
+    file (MPO), `cmyk`, `16-bit`.
+    """
 
     form: Format
     width: int | None = None
     height: int | None = None
     duration_s: float | None = None
     has_alpha: bool = False  # of a picture: whether it can be transparent
+    oddity: str = ""

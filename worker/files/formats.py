@@ -27,6 +27,9 @@ FORMATS = (
     Format("image", "image/webp", "webp", "WEBP"),
     Format("image", "image/gif", "gif", "GIF"),
     Format("image", "image/avif", "avif", "AVIF"),
+    Format("image", "image/heic", "heic", "HEIF"),
+    Format("image", "image/bmp", "bmp", "BMP"),
+    Format("image", "image/tiff", "tif", "TIFF"),
     Format("video", "video/mp4", "mp4", "mp4"),
     Format("video", "video/quicktime", "mov", "mov"),
     Format("video", "video/webm", "webm", "webm"),
@@ -44,17 +47,26 @@ ANYTHING = Format("file", "application/octet-stream", "bin")
 _MP3_FRAMES = (b"\xfb", b"\xf3", b"\xf2", b"\xfa")  # MPEG layer III, of each version
 _BY_ENDING = {form.ending: form for form in FORMATS}
 _BY_TYPE = {form.content_type: form for form in FORMATS}
+_SAME_ENDING = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif", "heif": "heic", "apng": "png", "jfif": "jpg"}
+_SAME_TYPE = {
+    "image/jpg": "image/jpeg",
+    "image/heif": "image/heic",
+    "image/x-ms-bmp": "image/bmp",
+    "image/apng": "image/png",
+}
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def by_ending(name: str) -> Format:
     """The format that a file name or the path of a URL announces; `ANYTHING` for an ending that is not in the table."""
     ending = name.rpartition(".")[2].lower()
-    return _BY_ENDING.get("jpg" if ending == "jpeg" else ending, ANYTHING)
+    return _BY_ENDING.get(_SAME_ENDING.get(ending, ending), ANYTHING)
 
 
 def by_content_type(content_type: str) -> Format:
     """The format that a Content-Type header announces; `ANYTHING` for one that is not in the table."""
-    return _BY_TYPE.get(content_type.partition(";")[0].strip().lower(), ANYTHING)
+    given = content_type.partition(";")[0].strip().lower()
+    return _BY_TYPE.get(_SAME_TYPE.get(given, given), ANYTHING)
 
 
 def sniff(head: bytes) -> Format:
@@ -64,7 +76,7 @@ def sniff(head: bytes) -> Format:
 
 def _ending_of(head: bytes) -> str:
     if head[4:8] == b"ftyp":
-        return {b"avif": "avif", b"avis": "avif", b"qt  ": "mov", b"M4A ": "m4a"}.get(head[8:12], "mp4")
+        return _ending_of_ftyp(head)
     if head[:4] == b"\x1a\x45\xdf\xa3":  # EBML; the DocType follows within the first element
         return "webm" if b"webm" in head else "mkv"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
@@ -81,8 +93,22 @@ def _ending_of(head: bytes) -> str:
         b"\xff\xd8\xff": "jpg",
         b"GIF87a": "gif",
         b"GIF89a": "gif",
+        b"II*\0": "tif",
+        b"MM\0*": "tif",
     }
+    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":  # two reserved numbers
+        return "bmp"
     return next((ending for start, ending in starts.items() if head.startswith(start)), "")
+
+
+def _ending_of_ftyp(head: bytes) -> str:
+    """By the brand; `mif1` stands for HEIC and AVIF, and a brand that it is compatible with says which."""
+    brand, others = head[8:12], head[16 : min(len(head), int.from_bytes(head[:4], "big"))]
+    if brand in {b"avif", b"avis"} or (brand in {b"mif1", b"msf1"} and (b"avif" in others or b"avis" in others)):
+        return "avif"
+    if brand in _HEIC_BRANDS:
+        return "heic"
+    return {b"qt  ": "mov", b"M4A ": "m4a"}.get(brand, "mp4")
 
 
 def describe(head: bytes, announced: str) -> str:

@@ -17,6 +17,7 @@ import httpx
 from worker.errors import BrokenPieceError, RequestRefusedError, ServiceUnavailableError
 from worker.files.archive import ArchiveLimits, is_archive, see_archive
 from worker.files.base import Store
+from worker.files.convert import PLAIN_TYPES, must_convert
 from worker.files.download import download
 from worker.files.file_info import DefectError
 from worker.files.fit import ImageLimits, check_file, fit_image
@@ -24,6 +25,7 @@ from worker.files.formats import HEAD_BYTES, describe
 from worker.files.input_refs import OwnUrls, StoredFile, is_inline, may_be_handed_on, read_ref
 from worker.files.landing import Landing
 from worker.files.media import Media
+from worker.files.odd_refs import has_odd_ending, is_odd_inline
 from worker.files.pieces import FoundFile
 from worker.files.slots import SharedSlots, SlotUser, host_of
 from worker.files.spool import Spool
@@ -97,8 +99,14 @@ class InputFiles:
         return tuple(media[ref] for ref in refs)
 
     def must_be_brought(self, ref: str) -> bool:
-        """Whether a provider cannot fetch the reference itself: a file of ours, or an address that is not public."""
-        return not is_inline(ref) and not may_be_handed_on(ref, self._policy)
+        """Whether a provider cannot be given the reference itself.
+
+        That is a file of ours, an address that is not public, or a picture that must be converted: one inside a data:
+        URI, or one whose URL says so by its ending. Other URLs are not fetched to look.
+        """
+        if is_inline(ref):
+            return is_odd_inline(ref)
+        return not may_be_handed_on(ref, self._policy) or has_odd_ending(ref)
 
     async def as_urls(
         self,
@@ -116,7 +124,7 @@ class InputFiles:
         Raises what `bring` and `upload` raise.
         """
         rest = {
-            ref: label for ref, label in _once_each(refs, labels).items() if not may_be_handed_on(ref, self._policy)
+            ref: label for ref, label in _once_each(refs, labels).items() if is_inline(ref) or self.must_be_brought(ref)
         }
         media = await self._bring(rest, most_bytes, kind, fit, tenant)
         urls = {ref: await upload(each) for ref, each in media.items()}
@@ -219,6 +227,10 @@ class InputFiles:
                 contents = await asyncio.to_thread(see_archive, spool.file, self._limits.archive)
                 return check_file(Media(await asyncio.to_thread(spool.file.read), contents.form.content_type), fit)
             seen = await self._verifier.check(wanted.found, spool.file, may_be_black=True, tenant=wanted.tenant)
+            taken = fit.content_types if fit and fit.content_types is not None else PLAIN_TYPES
+            is_limited = fit is not None and (fit.most_pixels or fit.most_bytes)  # then `fit_image` converts it, too
+            if kind == "image" and not is_limited and must_convert(seen, taken):
+                return await self._verifier.convert(wanted.found, spool.file, seen, taken, tenant=wanted.tenant)
             data = await asyncio.to_thread(spool.file.read)
             if fit and kind == "image":
                 async with self._fitting:  # a large picture takes up to 500 MB

@@ -5,16 +5,13 @@ provider fetches it by itself.
 """
 
 import base64
-import io
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-from PIL import Image
 
 from config.model import Model, Route
 from worker.errors import RequestRefusedError
 from worker.files.media import Media
-from worker.files.picture import UNREADABLE
+from worker.files.picture_size import picture_size
 
 Upload = Callable[[Media], Awaitable[str]]
 
@@ -23,15 +20,10 @@ READ_CHARS = 400_000  # of base64: a JPEG's size stands behind its EXIF data and
 
 def size_problem(head: bytes, least: int | None) -> str | None:
     """What is wrong with the sides of a picture of which these are the first bytes; None where that is not known."""
-    if not least:
+    size = picture_size(head) if least else None  # what is no picture, the files' own check refuses
+    if size is None or least is None or min(size) >= least:
         return None
-    try:
-        with Image.open(io.BytesIO(head), formats=["PNG", "JPEG", "WEBP", "GIF"]) as picture:
-            width, height = picture.size
-    except (*UNREADABLE, Image.DecompressionBombError):
-        return None  # the files' own check says why
-    if min(width, height) >= least:
-        return None
+    width, height = size
     return f"is a picture of {width}×{height} pixels; allowed: {least} or more on each side"
 
 

@@ -1,4 +1,4 @@
-"""The part of a provider's answer that a row needs: where its files are, their flags and the seed. Pure.
+"""The part of a provider's answer that a row needs: its files, their flags, the seed, words about errors. Pure.
 
 An answer may have megabytes of other things, and a row is kept in Redis for days. The parts keep their places, so that
 `pieces` finds the same files as before.
@@ -7,8 +7,12 @@ An answer may have megabytes of other things, and a row is kept in Redis for day
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from worker.files.answer_files import is_url
+from worker.files.answer_words import WORDS, short_words
 from worker.files.pieces import FLAGS
 from worker.jobs.job import Piece
+from worker.jobs.seed import seed_in
+from worker.jobs.status import VALUES
 
 _NAMES = frozenset({"url", "content_type", "file_name"})
 _LONGEST_TEXT = 300
@@ -19,15 +23,22 @@ _LEVELS = 12  # as deep as files are searched
 _INLINE = "data:"
 
 
-def needed_answer(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> dict[str, Any]:
-    """The part of the answer that its row needs. The answer of a job without pieces is its result: all of it."""
+def needed_answer(answer: Mapping[str, Any], pieces: Sequence[Piece], *, checked: bool = False) -> dict[str, Any]:
+    """The part of the answer that its row needs. The answer of a job without pieces is its result: all of it.
+
+    `checked`: the task's own check has made the answer, so the values in it are kept as they are. A provider that
+    sends values of its own under that name adds nothing to a result.
+    """
+    if pieces and checked and VALUES in answer:
+        files = {name: value for name, value in answer.items() if name != VALUES}
+        return {**needed_answer(files, pieces), VALUES: answer[VALUES]}
     if not pieces:
         return dict(answer)
     heads = [piece.at.partition(".")[0] for piece in pieces]
     first = {name: answer[name] for name in dict.fromkeys([*heads, FLAGS]) if name in answer}
     kept: dict[str, Any] = _Slimmed().of({**first, **answer}, _LEVELS) or {}
-    seed = answer.get("seed")
-    return {**kept, "seed": seed} if isinstance(seed, int) else kept
+    seed = seed_in(answer)
+    return kept if seed is None else {**kept, "seed": seed}
 
 
 def is_inline(answer: Any) -> bool:
@@ -61,23 +72,27 @@ class _Slimmed:
             found = {short: self._field(name, value, levels) for short, name, value in parts}
             return {name: value for name, value in found.items() if value is not None} or None
         if isinstance(node, list):
-            found_items = (self.of(each, levels - 1) for each in node[:_MOST_ITEMS])
-            return [item for item in found_items if item is not None] or None
+            items = [self.of(each, levels - 1) for each in node[:_MOST_ITEMS]]  # places count: flags name files by them
+            return items if any(item is not None for item in items) else None
         return node if _is_url(node) else None
 
     def _field(self, name: str, value: Any, levels: int) -> Any:
         if name == FLAGS:
             flags = value if isinstance(value, list) else [value]
             return [flag is True for flag in flags[:_MOST_ITEMS]] if value is not None else None
+        if name in WORDS and not _has_file(value):
+            return short_words(value)
         if name in _NAMES and isinstance(value, str):
             return value if _is_url(value) else value[:_LONGEST_TEXT]
         return self.of(value, levels - 1)
 
 
 def _is_url(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    return value[:5].lower() == _INLINE or (value.startswith(("http://", "https://")) and len(value) <= _LONGEST_URL)
+    return is_url(value) and (value[:5].lower() == _INLINE or len(value) <= _LONGEST_URL)
+
+
+def _has_file(value: Any) -> bool:
+    return any(_is_url(text) for text in _texts(value))
 
 
 def _texts(node: Any) -> list[str]:

@@ -11,17 +11,29 @@ import warnings
 import zlib
 from typing import BinaryIO, cast
 
-from PIL import Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
 
+TEXT_BYTES = 16 << 20  # of one text or colour profile in a PNG, unpacked
+BLACK = "black"  # the `kind` of the error of a black picture
 _BLACK = 2  # of 255: JPEG makes this of black
 _BAND_PX = 256  # rows
-_COPIES = {"PNG": 4, "GIF": 4, "JPEG": 4, "WEBP": 12, "AVIF": 12}  # bytes a pixel, with the decoder's own copies
+_COPIES = {
+    "PNG": 4,
+    "GIF": 4,
+    "JPEG": 4,
+    "WEBP": 12,
+    "AVIF": 12,
+    "BMP": 4,
+    "TIFF": 8,
+}  # bytes a pixel, with the decoder's own copies
 _PROGRESSIVE = 6  # more bytes a pixel, for the coefficients of a progressive JPEG
 _A_FEW = (16, 16)  # pixels, checked first
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F"})
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})  # of EXIF's orientations
+TAKEN = "allowed: JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF"
 UNREADABLE = (
     OSError,
     SyntaxError,
@@ -39,16 +51,20 @@ UNREADABLE = (
 def limit_pixels(most: int) -> None:
     """Tell Pillow how many pixels a picture or one of its frames may have; the limit is a global of its module."""
     Image.MAX_IMAGE_PIXELS = most
+    PngImagePlugin.MAX_TEXT_CHUNK = TEXT_BYTES  # Pillow's own limit of 1 MB refuses ComfyUI's workflows
+    PngImagePlugin.MAX_TEXT_MEMORY = 2 * TEXT_BYTES
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `see_picture` refuses, and says the limit
 
 
 def picture_header(file: BinaryIO, form: Format) -> tuple[FileInfo, int] | None:
     """Its size, and the bytes that decoding it takes; None where the header cannot be read. Nothing is decoded."""
     file.seek(0)
+    if form.reader not in _COPIES:
+        return None
     try:
         with Image.open(file, formats=[form.reader]) as picture:
             a_pixel = _COPIES[form.reader] + (_PROGRESSIVE if picture.info.get("progressive") else 0)
-            return FileInfo(form, *picture.size), picture.width * picture.height * a_pixel
+            return FileInfo(form, *seen_size(picture)), picture.width * picture.height * a_pixel
     except (*UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None  # `see_picture` says why
     finally:
@@ -56,25 +72,45 @@ def picture_header(file: BinaryIO, form: Format) -> tuple[FileInfo, int] | None:
 
 
 def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bool = False) -> FileInfo:
-    """Its size in pixels. Raises `DefectError` when it does not decode, has too many pixels, or is entirely black.
+    """Its size in pixels, upright. Raises `DefectError` when it does not decode, has too many pixels, or is black.
 
     A caller's picture may be black.
     """
+    if form.reader not in _COPIES:
+        raise DefectError(f"is {form.content_type}, which nothing here decodes; {TAKEN}", "wrong_type")
     try:
         with Image.open(file, formats=[form.reader]) as picture:
-            width, height = picture.size
-            if width * height > most_pixels:
+            if picture.width * picture.height > most_pixels:
                 raise DefectError(_too_many(most_pixels), "too_many_pixels")
             picture.load()
             has_alpha = picture.has_transparency_data
+            width, height = seen_size(picture)
+            oddity = oddity_of(picture)
             black = not may_be_black and _is_black(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DefectError(_too_many(most_pixels), "too_many_pixels") from error
     except UNREADABLE as error:
         raise DefectError(f"does not decode as {form.content_type} ({error})") from error
     if black:
-        raise DefectError("entirely black, as a content filter leaves it")
-    return FileInfo(form, width, height, has_alpha=has_alpha)
+        raise DefectError("entirely black, as a content filter leaves it", BLACK)
+    return FileInfo(form, width, height, has_alpha=has_alpha, oddity=oddity)
+
+
+def seen_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height as a viewer shows it: EXIF may turn the picture by a quarter."""
+    width, height = picture.size
+    if picture.format == "TIFF" or (picture.format == "PNG" and "exif" not in picture.info):
+        return width, height  # Pillow turns a TIFF by itself, and would decode a PNG to search for EXIF
+    return (height, width) if picture.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS else (width, height)
+
+
+def oddity_of(picture: Image.Image) -> str:
+    """What some decoders read wrongly, as one word; empty for a plain picture."""
+    if getattr(picture, "n_frames", 1) > 1:
+        return "several" if picture.format == "MPO" else "animated"
+    if picture.mode in {"CMYK", "YCCK"}:
+        return "cmyk"
+    return "16-bit" if picture.mode[:1] in {"I", "F"} else ""
 
 
 def _too_many(most_pixels: int) -> str:

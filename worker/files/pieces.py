@@ -1,58 +1,107 @@
 """Finds the promised files in a provider's answer. Pure; `download` fetches them.
 
-A piece says where its file should be (`images.*`, `video`). Answers change their shape without notice: if that place is
-empty, the whole answer is searched for `{"url": …}` objects of the right kind.
+A piece says where its files should be (`images.*`, `video`). Answers change their shape without notice: if that place
+is empty, the whole answer is searched (`answer_files`). A file that was paid for is not lost because another one is
+missing or flagged by a content filter: the others are found, and `missing` says why that one is not.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-from worker.errors import BrokenPieceError, ContentRefusedError
-from worker.files.formats import by_content_type, by_ending
+from worker.errors import BrokenPieceError, ContentRefusedError, ExternalServiceError
+from worker.files.answer_files import AnswerFile, file_of, search
+from worker.files.answer_words import is_about_content, words_of
 from worker.jobs.job import Piece
 
 FLAGS = "has_nsfw_concepts"
+MOST_FILES = 64  # of one list; a row keeps no longer ones
 _DEPTH = 12  # levels of an answer that are searched
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """The file that a provider's answer holds for the `n`-th of a piece, as the provider describes it."""
+    """The file that a provider's answer holds for the `n`-th of a piece, as the provider describes it.
+
+    `suspected`: the provider flags one of several pictures, and does not say which.
+    """
 
     piece: Piece
     n: int
     url: str
     content_type: str = ""
     file_name: str = ""
+    suspected: bool = False
 
     @property
     def label(self) -> str:
         """Its name in messages: `images.0`, or `video` where only one is promised."""
-        return f"{self.piece.name}.{self.n}" if self.piece.count > 1 or "*" in self.piece.at else self.piece.name
+        return f"{self.piece.name}.{self.n}" if is_list(self.piece) else self.piece.name
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of an answer in the order of promise, and why others of the same lists are not among them."""
+
+    files: tuple[FoundFile, ...]
+    missing: tuple[ExternalServiceError, ...] = ()
+
+
+def is_list(piece: Piece) -> bool:
+    """Whether a result has a list for this piece: it may have fewer or more files than promised."""
+    return piece.count > 1 or "*" in piece.at
 
 
 def pieces_of(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> tuple[FoundFile, ...]:
-    """Every promised file of the answer, in the order of promise.
+    """The files of `find_pieces`."""
+    return find_pieces(answer, pieces).files
 
-    Raises `BrokenPieceError` when there are fewer than promised, `ContentRefusedError` when the provider flags one of
-    the pictures: several models answer 200 with a black picture and `has_nsfw_concepts` true (fal.ai does not call it
-    an error).
+
+def find_pieces(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> Found:
+    """Every file of the promised lists, and the promised single files.
+
+    Raises `BrokenPieceError` when the answer has no file for a piece, `ContentRefusedError` when the provider flags all
+    of them: several models answer 200 with a black picture and `has_nsfw_concepts` true (fal.ai does not call it an
+    error). Both messages quote what the answer says in place of the files.
     """
     taken: set[str] = set()
-    return tuple(found for piece in pieces for found in _of_one(answer, piece, taken))
+    found = [_of_one(answer, piece, taken) for piece in pieces]
+    return Found(
+        tuple(file for one in found for file in one.files), tuple(error for one in found for error in one.missing)
+    )
 
 
-def _of_one(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> list[FoundFile]:
-    _refuse_flagged(answer, piece)
-    files = [file for node in _at([answer], piece.at.split(".")) if (file := _file(node))]
-    files = files or [file for file in _walk(answer) if file["url"] not in taken and _may_be(file, piece)]
-    if len(files) < piece.count:
-        raise BrokenPieceError(f"{piece.name}: promised {piece.count}, the answer holds {len(files)}")
-    files = files[: piece.count]
-    taken.update(file["url"] for file in files)
-    return [_found(piece, n, file) for n, file in enumerate(files)]
+def _of_one(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> Found:
+    least = piece.count if piece.fewest is None else piece.fewest
+    flags = _flags(answer) if piece.kind in {"image", "video"} else []
+    places = _places(answer, piece, taken)
+    named, suspected = _flagged(flags, len(places), piece)
+    files = [(n, file) for n, file in enumerate(places) if file and n not in named]
+    kept = files[: _most(piece)]
+    if not kept and least:
+        raise _nothing_found(answer, piece, flags)
+    taken.update(file.url for _, file in kept)
+    found = tuple(_found(piece, n, file, suspected=suspected) for n, file in kept)
+    few = () if len(files) + len(named) >= least else (_too_few(piece, len(files), answer),)
+    return Found(found, (*(_refused(piece, n) for n in sorted(named)), *few, *_too_many(piece, files, kept)))
+
+
+def _most(piece: Piece) -> int:
+    """How many files are kept. Of a list that may have fewer than `count`, `count` is the most."""
+    if piece.fewest is not None:
+        return piece.count
+    return MOST_FILES if is_list(piece) else 1
+
+
+def _places(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> list[AnswerFile | None]:
+    """The files at the piece's place, with None for a place without one; otherwise what a search finds.
+
+    A list that may be empty says by its emptiness that there is no such file: others are not searched for.
+    """
+    at_place = [file_of(node) for node in _at([answer], piece.at.split("."))]
+    if any(at_place) or piece.fewest == 0:
+        return at_place
+    return [file for file in search(answer, piece.kind) if file.url not in taken]
 
 
 def _at(nodes: list[Any], path: list[str]) -> list[Any]:
@@ -68,44 +117,6 @@ def _children(node: Any, part: str) -> list[Any]:
     return [node[part]] if isinstance(node, Mapping) and part in node else []
 
 
-def _file(node: Any) -> Mapping[str, Any] | None:
-    """The file object; some models answer with a bare URL instead."""
-    if isinstance(node, Mapping):
-        return node if isinstance(node.get("url"), str) and node["url"] else None
-    return {"url": node} if isinstance(node, str) and node.startswith(("http://", "https://", "data:")) else None
-
-
-def _walk(node: Any, depth: int = _DEPTH) -> Iterator[Mapping[str, Any]]:
-    """Every `{"url": …}` object, top level first."""
-    if isinstance(node, Mapping) and _file(node):
-        yield node
-    elif depth and isinstance(node, Mapping | list):
-        for child in node.values() if isinstance(node, Mapping) else node:
-            yield from _walk(child, depth - 1)
-
-
-def _may_be(file: Mapping[str, Any], piece: Piece) -> bool:
-    """Whether its content type, or else its name, announces the promised kind. Kind `file` accepts any file."""
-    names = (str(file.get("file_name") or ""), urlsplit(file["url"]).path)
-    kinds = [by_content_type(_content_type(file)).kind, *(by_ending(name).kind for name in names)]
-    return next((kind for kind in kinds if kind != "file"), "file") == piece.kind or piece.kind == "file"
-
-
-def _content_type(file: Mapping[str, Any]) -> str:
-    url = str(file["url"])
-    inline = url[5:].partition(",")[0].partition(";")[0] if url.startswith("data:") else ""
-    return inline or str(file.get("content_type") or "")
-
-
-def _refuse_flagged(answer: Mapping[str, Any], piece: Piece) -> None:
-    flags = _flags(answer) if piece.kind in {"image", "video"} else []
-    flagged = sum(flag is True for flag in flags[: piece.count])
-    if flagged:
-        raise ContentRefusedError(
-            f"{piece.name}: the provider's content filter blackened {flagged} of {piece.count} ({FLAGS})", kind=FLAGS
-        )
-
-
 def _flags(node: Any, depth: int = _DEPTH) -> list[Any]:
     """The first list of flags, top level first; a single flag counts as a list of one."""
     if isinstance(node, Mapping) and node.get(FLAGS) is not None:
@@ -115,5 +126,46 @@ def _flags(node: Any, depth: int = _DEPTH) -> list[Any]:
     return next((flags for child in children if depth and (flags := _flags(child, depth - 1))), [])
 
 
-def _found(piece: Piece, n: int, file: Mapping[str, Any]) -> FoundFile:
-    return FoundFile(piece, n, file["url"], _content_type(file), str(file.get("file_name") or ""))
+def _flagged(flags: Sequence[Any], places: int, piece: Piece) -> tuple[set[int], bool]:
+    """The numbers of the flagged files, and whether a flag stands for all of them together.
+
+    One flag for several pictures does not say which one: a black picture is found when it is decoded. Flags of pictures
+    that were left out of the list name none of the others.
+    """
+    flagged = {n for n, flag in enumerate(flags) if flag is True}
+    if len(flags) == 1 and places > 1:
+        return set(), bool(flagged)
+    if len(flags) > places and places == len(flags) - len(flagged):
+        return set(), False
+    return {n for n in flagged if n < places}, False
+
+
+def _nothing_found(answer: Mapping[str, Any], piece: Piece, flags: Sequence[Any]) -> ExternalServiceError:
+    if flagged := sum(flag is True for flag in flags):
+        of = max(piece.count, len(flags))
+        text = f"{piece.name}: the provider's content filter blackened {flagged} of {of} ({FLAGS})"
+        return ContentRefusedError(text, kind=FLAGS)
+    error = _too_few(piece, 0, answer)
+    return ContentRefusedError(error.message, kind="content") if is_about_content(answer) else error
+
+
+def _too_few(piece: Piece, files: int, answer: Mapping[str, Any]) -> ExternalServiceError:
+    said = words_of(answer)
+    text = f"{piece.name}: promised {piece.count}, the answer holds {files}"
+    return BrokenPieceError(f"{text}; it says: {said}" if said else text, kind="too_few")
+
+
+def _refused(piece: Piece, n: int) -> ExternalServiceError:
+    return ContentRefusedError(f"{piece.name}.{n}: blackened by the provider's content filter ({FLAGS})", kind=FLAGS)
+
+
+def _too_many(piece: Piece, files: Sequence[Any], kept: Sequence[Any]) -> tuple[ExternalServiceError, ...]:
+    """The files that a result has no place for: they are named, so that nothing is dropped in silence."""
+    more = len(files) - len(kept)
+    if not more:
+        return ()
+    return (BrokenPieceError(f"{piece.name}: the answer holds {more} more, which were not stored", kind="too_many"),)
+
+
+def _found(piece: Piece, n: int, file: AnswerFile, *, suspected: bool) -> FoundFile:
+    return FoundFile(piece, n, file.url, file.content_type, file.file_name, suspected)

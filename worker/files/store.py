@@ -135,6 +135,18 @@ def open_store(store: StoreSettings, gateway: GatewaySettings, clock: Callable[[
     if folder is not None:
         urls = open_urls(store, gateway, clock)
         return ObjectStore(LocalStore(folder, mkdir=True), urls)
+    return _bucket_store(store)
+
+
+def open_for_writing(store: StoreSettings) -> Store:
+    """The store for one who only puts files there: it needs no secret, and makes no URLs."""
+    folder = folder_of(store)
+    if folder is not None:
+        return ObjectStore(LocalStore(folder), GatewayUrls("", "", time.time))
+    return _bucket_store(store)
+
+
+def _bucket_store(store: StoreSettings) -> Store:
     objects = _open_bucket(store)
     return ObjectStore(objects, PresignedUrls(objects))
 

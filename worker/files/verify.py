@@ -9,18 +9,20 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from worker.errors import BrokenPieceError, ServiceUnavailableError
 from worker.files.audio import see_audio
-from worker.files.decoding import decode_in_process
+from worker.files.convert import BYTES_A_PIXEL
+from worker.files.decoding import convert_in_process, decode_in_process
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import ANYTHING, FORMATS, HEAD_BYTES, Format, by_ending, describe, sniff
+from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.files.picture import limit_pixels, picture_header, see_picture
 from worker.files.pieces import FoundFile
@@ -79,14 +81,27 @@ class Verifier:
         )
         if isinstance(seen, FileInfo):
             return seen
-        if seen > self._limits.memory_bytes:
-            text = f"{found.label}: takes {seen / MB:.0f} MB to decode (KILNHAND_DECODE_MEMORY_MB)"
+        async with self._memory_for(found, seen, tenant):
+            return await decode_in_process(found, file, most_pixels, may_be_black, seen)
+
+    async def convert(
+        self, found: FoundFile, file: BinaryIO, seen: FileInfo, taken: Collection[str], *, tenant: str | None = None
+    ) -> Media:
+        """A caller's picture, which was checked, in a format of `taken`. Raises as `check` does."""
+        needed_bytes = SMALL_BYTES + (seen.width or 0) * (seen.height or 0) * BYTES_A_PIXEL
+        async with self._memory_for(found, needed_bytes, tenant):
+            return await convert_in_process(found, file, taken, self._limits.most_pixels, needed_bytes)
+
+    @asynccontextmanager
+    async def _memory_for(self, found: FoundFile, needed_bytes: int, tenant: str | None) -> AsyncIterator[None]:
+        if needed_bytes > self._limits.memory_bytes:
+            text = f"{found.label}: takes {needed_bytes / MB:.0f} MB to decode (KILNHAND_DECODE_MEMORY_MB)"
             raise BrokenPieceError(text, kind="too_many_pixels")
-        reservation = await self._memory.take(seen, tenant)
+        reservation = await self._memory.take(needed_bytes, tenant)
         if reservation is None:
             raise ServiceUnavailableError(f"{found.label}: no memory to decode it now", kind=BUSY)
         try:
-            return await decode_in_process(found, file, most_pixels, may_be_black, seen)
+            yield
         finally:
             reservation.give_back()
 

@@ -33,8 +33,14 @@ class AnswerFaults:
 class AnswerCheck(Protocol):
     """Given to `job_task` as `check`."""
 
-    def check(self, request: Mapping[str, Any], output: Mapping[str, Any]) -> Mapping[str, Any] | AnswerFaults:
-        """The answer for the caller, from the provider's output; or what is wrong with it."""
+    def check(
+        self, request: Mapping[str, Any], output: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> Mapping[str, Any] | AnswerFaults:
+        """The answer for the caller, from the provider's output; or what is wrong with it.
+
+        `facts`: what the task's file check has found (`Step.facts`). What stands under `worker.jobs.status.VALUES`
+        becomes fields of the result, beside the files; without files, an answer without it becomes the field `answer`.
+        """
 
     def repair(self, arguments: Mapping[str, Any], faults: AnswerFaults) -> dict[str, Any]:
         """The arguments of the attempt that follows a faulty answer. Only one attempt follows."""

@@ -77,6 +77,9 @@ class Piece:
     kind: Kind
     at: str
     count: int = 1
+    # The fewest files that are enough, if fewer than `count` will do; with 0 an answer without any is good. A version
+    # before it drops it; then fewer files than `count` fail the job.
+    fewest: int | None = None
     width: int | None = None  # pixels
     height: int | None = None
     ratio: float | None = None  # width / height, if only the ratio is promised
@@ -98,6 +101,9 @@ class Step:
     pieces: tuple[Piece, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)  # sent to the endpoint unchanged
     files: Mapping[str, FileKind] | None = None  # which arguments are files: path -> kind. None: not recorded
+    # What the task's check of input files has found, for its check of the answer; not sent. A version before drops it:
+    # an answer check must do without.
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """The fields that requests for pictures have in common: sizes, LoRAs, and how they become arguments. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from config.catalogue import Model
 from config.shape import PRESETS
 from worker.jobs.file_refs import Weights
 
@@ -19,6 +20,7 @@ Preset = Literal["square_hd", "square", "portrait_4_3", "portrait_16_9", "landsc
 Role = Literal["subject", "product", "style", "product2"]
 Weight = Annotated[float, Field(ge=0, le=4)]
 OutputFormat = Literal["jpeg", "png", "webp"]
+Paints = Literal["white", "black", "transparent", "opaque"]  # the part of a mask where the picture is painted
 
 
 class Size(BaseModel):
@@ -61,6 +63,12 @@ def joined_loras(loras: Sequence[Lora], lora_url: str | None, lora_scale: float 
 def lora_arguments(loras: Iterable[Lora]) -> list[dict[str, Any]]:
     """The LoRAs as fal's endpoints take them."""
     return [{"path": lora.url, "scale": lora.weight} for lora in loras]
+
+
+def is_count_sent(model: Model, fields_set: Collection[str], num_images: int) -> bool:
+    """Whether `num_images` is sent. About an endpoint that is not in the catalogue nothing is assumed."""
+    is_sent = "num_images" in fields_set if model.passthrough else model.takes("num_images")
+    return is_sent or num_images > 1
 
 
 def pixels(size: Preset | Size | None) -> tuple[int | None, int | None]:

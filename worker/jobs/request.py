@@ -16,6 +16,7 @@ from worker.jobs.absent_fields import without_absent
 from worker.jobs.job import Duplicates, Options, Priority
 
 MAX_BYTES = 256 * 1024  # a whole request, as JSON
+_WAY = " (a file goes by its URL, or by the key that worker.client.upload returns)"
 MAX_DEPTH = 8  # of `extra`
 
 T = TypeVar("T", bound=BaseModel)
@@ -105,7 +106,7 @@ def read(task: str, asks: type[T], given: Mapping[str, Any]) -> tuple[T, JobOpti
     raw = _as_json(task, given)
     problems: list[tuple[str, str]] = []
     if len(raw) > MAX_BYTES:
-        problems.append(("request", f"is {len(raw)} bytes as JSON; allowed: {MAX_BYTES}"))
+        problems.append(("request", f"is {len(raw)} bytes as JSON; allowed: {MAX_BYTES}{_WAY}"))
     found = [_read(model, part, problems) for model, part in _parts(asks, given)]
     if problems:
         raise refusal(task, problems)
@@ -187,8 +188,15 @@ def _message(item: Any) -> str:
 
 
 def value_at(result: Any, path: str) -> Any:
-    """The value in a job's result at a path of `TaskRequest.follows`, like `images.0.url`; or None."""
-    for part in path.split("."):
+    """The value in a job's result at a path of `TaskRequest.follows`, like `images.0.url`; or None.
+
+    `*` is each item of a list: `objects.*.box` are the boxes of all objects.
+    """
+    parts = path.split(".")
+    for n, part in enumerate(parts, 1):
+        if isinstance(result, list) and part == "*":
+            found = [value_at(each, ".".join(parts[n:])) if n < len(parts) else each for each in result]
+            return [each for each in found if each is not None]
         if isinstance(result, Mapping):
             result = result.get(part)
         elif isinstance(result, list) and part.isdigit() and int(part) < len(result):

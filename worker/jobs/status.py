@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.jobs.cost import Cost
 from worker.jobs.job import Artefact, Job, Receipt, Stage
+from worker.jobs.seed import seed_in
 from worker.jobs.total_cost import total_cost
 
 State = Literal["QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
@@ -192,7 +193,6 @@ def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: fl
     """The result of a job whose pieces are stored. `urls`: store key -> URL."""
     attempt = job.attempts[-1]
     ticket, submitted = attempt.ticket, attempt.submitted_at or attempt.started_at
-    seed = (job.answer or {}).get("seed")
     base = JobResult(
         job_id=job.id,
         task=job.task,
@@ -200,7 +200,7 @@ def result_of(job: Job, provenance: Provenance, urls: Mapping[str, str], now: fl
         model=job.step.model,
         endpoint=attempt.endpoint,
         request_id=ticket.request_id if ticket else "",
-        seed=seed if isinstance(seed, int) else None,
+        seed=seed_in(job.answer or {}),
         cost=attempt.cost,
         total_cost=total_cost(job),
         timings=Timings(

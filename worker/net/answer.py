@@ -12,6 +12,7 @@ from typing import cast
 import httpx
 
 from worker.net.answer_json import AnswerTooLargeError, clean_json
+from worker.net.encoding import coding_of
 from worker.net.pace import Pace, TooSlowError
 
 MB = 1_000_000
@@ -93,8 +94,8 @@ async def _paced(raw: AsyncIterable[bytes], pace: Pace) -> AsyncIterator[bytes]:
 
 
 def _decoder(encoding: str | None) -> "_Inflate | None":
-    match (encoding or "identity").strip().lower():
-        case "identity" | "":
+    match coding_of(encoding):
+        case "":
             return None
         case "gzip" | "x-gzip" | "deflate":
             return _Inflate()

@@ -137,6 +137,8 @@ def _change(first: Route, route: Route, name: str, value: Any) -> str | None:
         return None
     if name == "image_size" and (shape := shape_of(route, value)) != shape_of(first, value):
         return _as_shape(value, shape)
+    if (spelling := route.write.get(name)) and spelling.changed:
+        return spelling.changed
     if (into := appended_to(route, name)) and not appended_to(first, name):
         text = appended_text(route, name, value)
         return f'in the {into}: "{text}"' if text else None

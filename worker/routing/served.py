@@ -44,8 +44,13 @@ class Served:
 
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        """The pieces that the route promises: by ratio if it draws by ratio; without a size if it is passed through."""
+        """The pieces that the route promises: by ratio if it draws by ratio.
+
+        They have no size on a route that has sizes of its own, or is passed through.
+        """
         pieces = self.job.step.pieces
+        if self.route.own_size:
+            return tuple(replace(piece, width=None, height=None, ratio=None) for piece in pieces)
         if self.model.passthrough:
             return tuple(replace(piece, width=None, height=None) for piece in pieces)
         return tuple(_by_ratio(piece) for piece in pieces) if self.route.shape else pieces

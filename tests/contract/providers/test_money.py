@@ -38,7 +38,7 @@ ROUNDING_USD = 1e-6
 
 def _png() -> bytes:
     spool = io.BytesIO()
-    Image.new("RGB", (64, 48), "teal").save(spool, "PNG")
+    Image.new("RGB", (320, 300), "teal").save(spool, "PNG")
     return spool.getvalue()
 
 
@@ -66,7 +66,13 @@ class Pictures(FakeInputs):
     """Every file of a call is the same small picture."""
 
     async def bring(
-        self, refs: Sequence[str], *, most_bytes: int, labels: Sequence[str], tenant: str | None = None
+        self,
+        refs: Sequence[str],
+        *,
+        most_bytes: int,
+        labels: Sequence[str],
+        fit: object = None,
+        tenant: str | None = None,
     ) -> tuple[Media, ...]:
         return tuple(Media(PNG, "image/png") for _ in refs)
 

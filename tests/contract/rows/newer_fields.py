@@ -43,6 +43,9 @@ NEWER: Mapping[str, str] = {
     "signal step_ended:": "A hint that a step has ended. A pipeline looks at its steps without it, too.",
     "header kilnhand_step_of": "The pipeline and the name of a step. A worker of the version before keeps it as any header "
     "and does not read it: the pipeline sees the step's end at its next look.",
+    "Piece.fewest": "The fewest files that are enough. Without it an answer with fewer files than `count` fails the job.",
+    "Step.facts": "What a check of input files has found, for the check of the answer. Without it boxes and points come "
+    "normalised only, not in pixels.",
     "Piece.transparent": "Whether the picture must have an alpha channel. Without it an opaque picture passes.",
     "Piece.most_megapixels": "The largest picture that is decoded for it. Without it the worker's own limit counts.",
 }

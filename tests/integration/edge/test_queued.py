@@ -123,13 +123,6 @@ def test_a_worker_asks_for_endings_first_then_for_high_jobs_then_in_turn() -> No
     assert cycle.consume(6) == ["a.endings", "b.endings", "a.high", "b.high", "b", "a"]
 
 
-async def test_another_broker_is_not_asked() -> None:
-    other = QueuedMessages("amqp://guest@localhost//")
-    job = Job("a", "t", "q", {}, None, None, 0.0)  # type: ignore[arg-type]
-    assert not await other.has(job)
-    await other.aclose()
-
-
 @pytest.mark.parametrize("priority", ["normal", "high"])
 async def test_what_a_tenant_sends_beyond_its_share_waits_behind_other_tenants(
     queued: QueuedMessages, client: Any, priority: str

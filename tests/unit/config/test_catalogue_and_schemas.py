@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from config.canvas import KEYS, canvas_arguments
 from config.catalogue import Limit, Model, Route, Spelling, load_catalogue
 
 TWIN = Path(__file__).parents[3] / "twin"
@@ -32,6 +33,8 @@ def targets(route: Route) -> Iterator[tuple[str, str]]:
     for ours in route.takes:
         if ours == "image_size" and route.shape:
             yield from ((ours, theirs) for theirs in route.shape.split("+"))
+        elif ours == "canvas" and route.canvas:
+            yield from ((ours, theirs) for theirs in canvas_arguments(route.canvas, dict.fromkeys(KEYS, 1)))
         else:
             yield ours, (route.write[ours].to or ours) if ours in route.write else ours
 
@@ -63,7 +66,7 @@ def test_every_parameter_becomes_a_field_that_the_endpoint_has(subtests: pytest.
     for model, route in ROUTES:
         with subtests.test(model=model.name):
             assert {theirs for _, theirs in targets(route)} <= set(schema_of(route))
-            assert set(route.sends) <= set(schema_of(route))
+            assert {*route.sends, *route.sets} <= set(schema_of(route))
 
 
 def test_every_required_field_can_be_given(subtests: pytest.Subtests) -> None:
@@ -81,7 +84,7 @@ def test_limits_are_the_schemas(subtests: pytest.Subtests) -> None:
                 field, limit = schema_of(route)[theirs], limit_of(model, route, ours)
                 if "min" in field or "max" in field:
                     assert limit and (limit.min, limit.max) == (field.get("min"), field.get("max")), ours
-                elif limit and limit.one_of is None and limit.min_side is None and not route.equivalence:
+                elif limit and (limit.min, limit.max) != (None, None) and not route.equivalence:
                     assert (model.name, ours) in RANGES_FROM_ELSEWHERE
 
 

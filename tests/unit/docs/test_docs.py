@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from config.catalogue import load_catalogue
 from config.settings import GROUPS, variable
-from tasks import generation, language, training, video
+from tasks import editing, generation, language, training, video
 from worker.cli.main import app as cli
 from worker.edge.app import celery_config
 from worker.errors import KilnhandError, _tree
@@ -22,11 +22,23 @@ ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 README, OPERATIONS, TASKS = TEXT["README.md"], TEXT["docs/operations.md"], TEXT["docs/tasks.md"]
-EXAMPLES = {"tasks/editing.py", "tasks/pipelines/poster.py", "worker/providers/swatch.py"}  # docs/adding.md makes them
+EXAMPLES = {  # docs/adding.md makes them
+    "tasks/editing/dressing.py",
+    "tasks/pipelines/poster.py",
+    "worker/providers/swatch.py",
+}
 
+EDITS = (
+    *(editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase),
+    *(editing.expand, editing.try_on),
+)
+OTHERS = (
+    *(generation.text_to_image, generation.image_to_image, training.lora, video.image_to_video),
+    *(language.caption, language.style, language.analyse),
+)
 every_task = pytest.mark.parametrize(
-    "task",
-    [generation.text_to_image, training.lora, video.image_to_video, language.caption, language.style, language.analyse],
+    ("task", "page"),
+    [*((task, "docs/tasks.md") for task in OTHERS), *((task, "docs/tasks/editing.md") for task in EDITS)],
 )
 
 
@@ -136,8 +148,8 @@ def test_the_readme_stays_short() -> None:
 
 
 @every_task
-def test_the_page_names_every_parameter(task: Any) -> None:
-    (row,) = [row for row in rows(TASKS, "Tasks") if task.name in row[0]]
+def test_the_page_names_every_parameter(task: Any, page: str) -> None:
+    (row,) = [row for row in rows(TEXT[page], "Tasks") if f"`{task.name}`" in row[0]]
 
     assert [name for name in task.asks.model_fields if f"`{name}`" not in row[1] and name != "extra"] == []
     assert task.asks.model_fields["model"].default in row[1]
@@ -177,16 +189,14 @@ def test_operations_has_every_setting_with_its_default() -> None:
 
 
 def test_the_worked_examples_serve_and_route_every_queue() -> None:
-    queues = {
-        task.job_queue for task in (generation.text_to_image, training.lora, video.image_to_video, language.style)
-    }
+    queues = {task.job_queue for task in (*OTHERS, *EDITS)}
     others = {"__init__", "__pycache__", "pipelines"}  # a pipeline is in the queue of what it makes
     assert queues == {path.stem for path in (ROOT / "tasks").iterdir()} - others
     served = ",".join(re.findall(r"^kilnhand worker -Q (\S+)$", OPERATIONS, re.MULTILINE)).split(",")
     assert sorted(served) == sorted(queues)
     (alone,) = re.findall(r"^kilnhand worker -I \S+ -Q (\S+)$", TEXT["docs/celery.md"], re.MULTILINE)
     assert set(alone.split(",")) == queues | {"shop"}
-    (routed,) = re.findall(r"for queue in \((.*?)\)}", TEXT["docs/celery.md"])
+    (routed,) = re.findall(r"for queue in \((.*?)\)\s*}", TEXT["docs/celery.md"])
     assert {name.strip(' "') for name in routed.split(",")} == queues
 
 

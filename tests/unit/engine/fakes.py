@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from worker.errors import ExternalServiceError, ServiceUnavailableError
+from worker.files.fetch import Fetched
 from worker.files.media import Media
 from worker.health.base import Change, Permit, Policy, Wait
 from worker.health.memory import MemoryHealth
@@ -159,7 +160,13 @@ class FakeInputs:
         return await upload(Path(ref))
 
     async def bring(
-        self, refs: Sequence[str], *, most_bytes: int, labels: Sequence[str], tenant: str | None = None
+        self,
+        refs: Sequence[str],
+        *,
+        most_bytes: int,
+        labels: Sequence[str],
+        fit: object = None,
+        tenant: str | None = None,
     ) -> tuple[Media, ...]:
         self.asked.append(tuple(refs))
         if self.errors:
@@ -206,6 +213,8 @@ class FakeFetcher:
     def __init__(self) -> None:
         self.errors: list[ExternalServiceError] = []
         self.keep_errors: list[Exception] = []
+        self.failed_with: ExternalServiceError = ServiceUnavailableError("nothing failed yet")
+        self.whole: tuple[int, ...] = ()  # the numbers of the files that are whole when others are finally bad
         self.kept: list[tuple[bytes, ...]] = []
         self.before_keep: Callable[[], None] = lambda: None
         self.upload_s: float | None = None
@@ -222,13 +231,29 @@ class FakeFetcher:
             await asyncio.sleep(self.upload_s)
             self.uploading.remove(job_id)
         if self.errors:
-            raise self.errors.pop(0)
+            self.failed_with = self.errors.pop(0)
+            raise self.failed_with
         return (_artefact(job_id, 0),) if pieces else ()
+
+    async def fetch_rest(
+        self, job_id: str, answer: Mapping[str, Any], pieces: Sequence[Piece], *, tenant: str | None = None
+    ) -> Fetched:
+        return self._rest(job_id)
+
+    async def keep_rest(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> Fetched:
+        return self._rest(job_id)
+
+    def _rest(self, job_id: str) -> Fetched:
+        if not self.whole:
+            raise self.failed_with
+        return Fetched(tuple(_artefact(job_id, n) for n in self.whole), (self.failed_with,))
 
     async def keep_all(self, job_id: str, files: Sequence[bytes], pieces: Sequence[Piece]) -> tuple[Artefact, ...]:
         self.before_keep()
         if self.keep_errors:
-            raise self.keep_errors.pop(0)
+            error = self.keep_errors.pop(0)
+            self.failed_with = error if isinstance(error, ExternalServiceError) else self.failed_with
+            raise error
         self.kept.append(tuple(files))
         return tuple(_artefact(job_id, n) for n in range(len(files)))
 

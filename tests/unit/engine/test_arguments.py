@@ -117,7 +117,7 @@ async def test_a_repair_round_outlasts_a_passing_failure(world: World) -> None:
 
 
 async def test_an_answer_in_plain_words_is_checked_too() -> None:
-    faults = caption.check.check(ASKED.model_dump(mode="json"), {"text": "here you are"})
+    faults = caption.check.check(ASKED.model_dump(mode="json"), {"text": "here you are"}, {})
 
     assert faults == AnswerFaults(("it is not JSON",), "here you are")
     assert faults.dump() == {"answer": "here you are", "complaint": ["it is not JSON"]}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.engine.fakes import PICTURE, FakeAtOnce
 from tests.unit.engine.world import IMAGES, World, world_of_two
-from worker.errors import AuthenticationError, ContentRefusedError, ServiceUnavailableError
+from worker.errors import AuthenticationError, BrokenPieceError, ContentRefusedError, ServiceUnavailableError
 from worker.jobs.job import Piece, Stage, Step
 from worker.providers.base import Reply
 
@@ -150,3 +150,38 @@ async def test_a_prompt_that_the_provider_rewrote_is_told(world: World, output: 
     provenance = (await result(world))["provenance"]
 
     assert (provenance["prompt"], provenance["rewritten_prompt"]) == ("x", told)
+
+
+async def test_three_paid_pictures_are_not_lost_with_the_fourth(world: World) -> None:
+    world.fetcher.errors = [BrokenPieceError("images.1: entirely black")] * 3
+    world.fetcher.whole = (0, 2, 3)
+    await world.accept()
+    found = await result(world)
+    assert [file["key"][-5:] for file in found["images"]] == ["0.png", "2.png", "3.png"]
+    assert found["provenance"]["missing"] == ["images.1: entirely black"]
+    assert found["cost"]["usd"] == 0.006, "the bill is what fal says"
+
+
+async def test_a_flagged_picture_among_others_is_named_and_the_others_come(world: World) -> None:
+    world.fal.results = [
+        Reply({"images": [{"url": "https://x/0.png"}, {"url": "https://x/1.png"}], "has_nsfw_concepts": [True, False]})
+    ]
+    await world.accept()
+    missing = (await result(world))["provenance"]["missing"]
+    assert missing == ["images.0: blackened by the provider's content filter (has_nsfw_concepts)"]
+
+
+async def test_a_refusal_while_the_files_are_fetched_loses_no_other(world: World) -> None:
+    world.fetcher.errors = [ContentRefusedError("images.0: entirely black (has_nsfw_concepts)")]
+    world.fetcher.whole = (1,)
+    await world.accept()
+    assert (await result(world))["provenance"]["missing"] == ["images.0: entirely black (has_nsfw_concepts)"]
+    assert world.fal.calls.count("submit") == 1
+
+
+async def test_a_bad_picture_inside_an_answer_loses_no_other(world: World) -> None:
+    world.fetcher.keep_errors = [BrokenPieceError("images.1: black")]
+    world.fetcher.whole = (0,)
+    await world.accept(providers=("vertex",))
+    found = await result(world)
+    assert (len(found["images"]), found["provenance"]["missing"]) == (1, ["images.1: black"])

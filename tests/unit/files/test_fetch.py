@@ -261,6 +261,40 @@ async def test_one_broken_picture_ends_them_all(bench: Make) -> None:
         await one.fetcher.fetch_all("j1", answer, [Piece("images", "image", "images.*", count=4)])
 
 
+async def test_one_bad_picture_loses_no_other(bench: Make) -> None:
+    def answering(request: httpx.Request) -> httpx.Response:
+        black = picture(colour=(0, 0, 0))
+        return {"/1": httpx.Response(403), "/2": httpx.Response(200, content=black)}.get(
+            request.url.path, httpx.Response(200, content=picture())
+        )
+
+    one, piece = bench(answering), Piece("images", "image", "images.*", count=4)
+    answer = {"images": [{"url": f"https://cdn/{n}"} for n in range(4)], "has_nsfw_concepts": True}
+    rest = await one.fetcher.fetch_rest("j1", answer, [piece])
+    assert [artefact.key for artefact in rest.artefacts] == ["jobs/j1/images-0.png", "jobs/j1/images-3.png"]
+    assert [type(error) for error in rest.missing] == [BrokenPieceError, ContentRefusedError]
+    assert rest.missing[0].message.startswith("images.1: https://cdn/1 answered HTTP 403")
+    assert rest.missing[1].message.startswith("images.2: entirely black")
+
+
+async def test_nothing_is_left_of_a_list_that_is_bad_and_of_a_single_file(bench: Make) -> None:
+    one = bench(lambda r: httpx.Response(200, content=picture()) if r.url.path == "/good" else httpx.Response(403))
+    bad = {"images": [{"url": "https://cdn/1"}, {"url": "https://cdn/2"}]}
+    with pytest.raises(BrokenPieceError, match=r"images\.0: .* answered HTTP 403"):
+        await one.fetcher.fetch_rest("j1", bad, [IMAGE])
+    with pytest.raises(BrokenPieceError, match="no other file"):
+        await one.fetcher.fetch_rest("j1", {"images": [{"url": "https://cdn/1"}]}, [IMAGE])
+    both = {"images": [{"url": "https://cdn/good"}], "video": {"url": "https://cdn/v"}}
+    with pytest.raises(BrokenPieceError, match=r"video: .* answered HTTP 403"):
+        await one.fetcher.fetch_rest("j1", both, [IMAGE, Piece("video", "video", "video")])
+
+
+async def test_one_bad_picture_inside_an_answer_loses_no_other(bench: Make) -> None:
+    rest = await bench(b"").fetcher.keep_rest("j1", [picture(), b"<html>", picture()], [SOME])
+    assert [artefact.key for artefact in rest.artefacts] == ["jobs/j1/images-0.png", "jobs/j1/images-2.png"]
+    assert [error.message for error in rest.missing] == ["images.1: promised an image, got text/html"]
+
+
 async def test_redirects_are_followed_a_few_times(bench: Make) -> None:
     def hop(request: httpx.Request) -> httpx.Response:
         left = int(request.url.path[1:])

@@ -240,3 +240,14 @@ def test_amounts_of_a_bill_that_cannot_be_are_no_amounts(odd: Any) -> None:
 async def test_an_answer_with_too_many_values_is_too_large() -> None:
     outcome = await (await opened(b'{"a": [' + b"[]," * 500_000 + b"0]}")).result(ENDPOINT, TICKET)
     assert isinstance(outcome, RunFailure) and outcome.error.kind == "too_large"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'"https://v3.fal.media/a.png"', b'["https://v3.fal.media/a.png"]', b'[{"url": "https://v3.fal.media/a.png"}]'],
+)
+async def test_an_output_that_is_no_object_but_has_a_file_is_kept(body: bytes) -> None:
+    fal = await opened(body)
+    reply = await fal.result(ENDPOINT, TICKET)
+    assert isinstance(reply, Reply) and reply.output == {"output": json.loads(body)}
+    await fal.aclose()

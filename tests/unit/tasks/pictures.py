@@ -1,5 +1,6 @@
 """Small pictures for tests of tasks."""
 
+import base64
 import io
 
 from PIL import Image
@@ -20,3 +21,8 @@ def photo(width: int = 64, height: int = 48, orientation: int | None = None) -> 
     exif = Image.Exif()
     exif[0x0112] = orientation
     return media(image, "JPEG", exif=exif.tobytes())
+
+
+def data_uri(image: Image.Image) -> str:
+    found = media(image)
+    return f"data:{found.content_type};base64,{base64.b64encode(found.data).decode()}"

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from config.control_signs import escape_line
+from worker.jobs.status import JobResult
 
 
 def files_in(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -20,11 +21,19 @@ def files_in(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
             yield from ((f"{name}.{number}", item) for number, item in enumerate(found))
 
 
+def values_in(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task's result has beside its files and the fields that every result has."""
+    files = {name.partition(".")[0] for name, _ in files_in(result)}
+    names = result.keys() - JobResult.model_fields.keys() - files
+    return {name: value for name, value in result.items() if name in names and value not in (None, [])}
+
+
 def show_result(console: Console, result: Mapping[str, Any]) -> None:
-    """Print its files, or its answer as JSON for a task without files."""
+    """Print its files, and its answer or other values as JSON."""
     show_files(console, result)
-    if isinstance(result.get("answer"), Mapping):
-        console.print(Text(json.dumps(result["answer"], ensure_ascii=False, indent=2)), soft_wrap=True)
+    if values := values_in(result):
+        shown = values["answer"] if [*values] == ["answer"] else values
+        console.print(Text(json.dumps(shown, ensure_ascii=False, indent=2)), soft_wrap=True)
 
 
 def show_files(console: Console, result: Mapping[str, Any], indent: str = "") -> None:

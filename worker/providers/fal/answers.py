@@ -1,11 +1,13 @@
 """Reads fal's answers: output, billed units, log lines, durations, and the error that a run ended with. Pure."""
 
 import json
+from typing import Any
 
 import httpx
 from fal_client import FalClientHTTPError
 
 from worker.errors import ExternalServiceError, RequestRefusedError, ServiceUnavailableError
+from worker.files.answer_files import file_of
 from worker.providers.fal.errors import fal_error
 from worker.providers.fal.guard import is_from_fal
 
@@ -55,6 +57,14 @@ def json_of(response: httpx.Response) -> object:
         return found
     except (ValueError, RecursionError):
         return response.text[:500]
+
+
+def as_object(output: object) -> dict[str, Any] | None:
+    """A run's output as an object: a bare URL, or a list with files, is its `output`. None if it holds no file."""
+    if isinstance(output, dict):
+        return output
+    items = output if isinstance(output, list) else [output]
+    return {"output": output} if any(file_of(item) for item in items) else None
 
 
 def log_lines(logs: object) -> tuple[str, ...]:

@@ -45,7 +45,16 @@ from worker.providers.base import (
     RunStatus,
     SearchResult,
 )
-from worker.providers.fal.answers import json_of, log_lines, poll_error, run_error, sdk_error, seconds_of, units_of
+from worker.providers.fal.answers import (
+    as_object,
+    json_of,
+    log_lines,
+    poll_error,
+    run_error,
+    sdk_error,
+    seconds_of,
+    units_of,
+)
 from worker.providers.fal.billing_events import billing_events
 from worker.providers.fal.errors import fal_error
 from worker.providers.fal.guard import FalGuard, Sending, current_sending, is_from_fal
@@ -228,7 +237,8 @@ class Fal:
         if response.status_code >= 400:
             is_free = not billed and response.status_code >= 500  # fal does not bill 5xx (docs.fal.ai, pricing)
             return RunFailure(run_error(response, output), units, is_free=is_free)
-        if not isinstance(output, dict):
+        output = as_object(output)
+        if output is None:
             if not is_from_fal("GET", response):  # a proxy's page instead of the result
                 raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
             return RunFailure(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from config.catalogue import Model
+from tasks.generation.results import Pictures
 from worker.edge.task import job_task
 from worker.jobs.file_refs import Weights
 from worker.jobs.job import Piece, Step
@@ -22,12 +23,12 @@ from worker.jobs.picture_fields import (
     Size,
     Weight,
     check_loras,
+    is_count_sent,
     joined_loras,
     lora_arguments,
     pixels,
 )
 from worker.jobs.request import BaseRequest
-from worker.jobs.status import FileOut, JobResult
 
 MOST_PICTURES = 64  # of one answer
 
@@ -69,12 +70,6 @@ class TextToImage(BaseRequest):
         return joined_loras(self.loras, self.lora_url, self.lora_scale)
 
 
-class Pictures(JobResult):
-    """The result of a generation."""
-
-    images: list[FileOut]
-
-
 @job_task("generation.text_to_image", queue="generation", asks=TextToImage, gives=Pictures)
 def text_to_image(request: TextToImage, model: Model) -> Step:
     """Make one to four pictures from a prompt, with up to four LoRAs."""
@@ -83,8 +78,7 @@ def text_to_image(request: TextToImage, model: Model) -> Step:
     )
     if loras := request.all_loras():
         arguments["loras"] = lora_arguments(loras)
-    is_count_sent = "num_images" in request.model_fields_set if model.passthrough else model.takes("num_images")
-    if is_count_sent or request.num_images > 1:
+    if is_count_sent(model, request.model_fields_set, request.num_images):
         arguments["num_images"] = request.num_images
     width, height = pixels(request.image_size)
     most = None if model.passthrough or width else MOST_MEGAPIXELS
