@@ -69,7 +69,7 @@ class RedisServer:
                 return False
 
 
-def wait_until(met, what: str, timeout_s: float = 120.0, every_s: float = 0.02):  # type: ignore[no-untyped-def]
+def wait_until(met, what: str, timeout_s: float = 120.0, every_s: float = 0.05):  # type: ignore[no-untyped-def]
     """Wait for a condition; returns what it returned. The deadline is for a machine with ten times too much to do."""
     deadline = time.monotonic() + timeout_s
     while not (found := met()):

@@ -110,5 +110,5 @@ def states_of(result: Any, timeout_s: float = 120.0) -> list[str]:
             seen.append(state)
         return state in {"SUCCESS", "FAILURE", "REVOKED"}
 
-    wait_until(ready, f"{result.id} is ready; seen {seen}", timeout_s)
+    wait_until(ready, f"{result.id} is ready; seen {seen}", timeout_s, every_s=0.02)
     return seen

@@ -2,32 +2,63 @@
 
 import gc
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import pytest
+import redis
 from celery import Celery
 from celery.result import ResultSet
 
 from tasks.generation import text_to_image
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import BARE_ROUTES, wait_until
-from worker.cli.processes.stack import Stack, run_stack
+from worker.cli.processes.stack import Child, Stack, run_stack
 from worker.jobs.job import Stage, load_job
 
 
-@pytest.fixture
-def fresh(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    """A stack of its own, since its workers are killed."""
-    with run_stack(tmp_path, processes=("redis", "twin", "worker"), persist=True) as stack:
-        point_producer_at(stack, _patch)
+@pytest.fixture(scope="module")
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with run_stack(tmp_path_factory.mktemp("crash"), processes=("redis", "twin"), persist=True) as stack:
         yield stack
         gc.collect()  # results that are collected later would look for their Redis in vain
 
 
-def stages(stack: Stack) -> list[Stage]:
-    import redis
+@pytest.fixture
+def home(_home: Stack, _patch: pytest.MonkeyPatch) -> Stack:
+    """A stack of the module's own, since its workers are killed. No job is in it, and no worker runs."""
+    stop_workers(_home)
+    return emptied(_home, _patch)
 
+
+@pytest.fixture
+def fresh(_home: Stack, _patch: pytest.MonkeyPatch) -> Stack:
+    """The same with a worker: the one that the test before has left, or a new one."""
+    left = [child for name, child in _home.children.items() if name in {"worker", "worker-2"} and child.is_alive]
+    stop_workers(_home, but=left[:1])
+    if left:
+        _home.children["worker"] = left[0]
+    else:
+        _home.start_worker("worker")
+    return emptied(_home, _patch)
+
+
+def stop_workers(stack: Stack, but: Sequence[Child] = ()) -> None:
+    for name in [name for name in stack.children if name.startswith("worker")]:
+        child = stack.children.pop(name)
+        if child not in but:
+            child.stop(grace_s=60)
+
+
+def emptied(stack: Stack, patch: pytest.MonkeyPatch) -> Stack:
+    point_producer_at(stack, patch)
+    Twin(stack.twin_url).reset()
+    with redis.Redis.from_url(stack.redis_url) as client:
+        for key in client.scan_iter("kilnhand:*"):
+            client.delete(key)
+    return stack
+
+
+def stages(stack: Stack) -> list[Stage]:
     with redis.Redis.from_url(stack.redis_url) as client:
         return [load_job(client.hget(key, "doc")).stage for key in client.scan_iter("kilnhand:job:*")]
 
@@ -59,14 +90,13 @@ def test_a_worker_that_is_asked_to_stop_goes_at_once_and_its_jobs_go_on(fresh: S
     assert twin.count == 30
 
 
-def test_a_worker_minds_only_the_queues_it_consumes(fresh: Stack) -> None:
-    fresh["worker"].stop()
-    fresh.start_worker("worker-video", queues="video")
+def test_a_worker_minds_only_the_queues_it_consumes(home: Stack) -> None:
+    home.start_worker("worker-video", queues="video")
     job = text_to_image.delay(prompt="x")
-    other = fresh.start_worker("worker-pictures", queues="generation")
+    other = home.start_worker("worker-pictures", queues="generation")
     assert job.get(timeout=120)["images"]
     assert job.id in other.log_text()
-    assert job.id not in fresh["worker-video"].log_text()
+    assert job.id not in home["worker-video"].log_text()
 
 
 def test_a_redis_that_restarts_loses_no_job_and_no_worker(fresh: Stack) -> None:
@@ -98,19 +128,18 @@ def test_a_worker_that_is_stopped_in_the_middle_of_a_submission_writes_its_ticke
     assert twin.count == 3
 
 
-def test_a_redis_that_is_away_for_longer_than_a_lease_loses_no_ticket(fresh: Stack) -> None:
-    twin = Twin(fresh.twin_url)
-    fresh["worker"].stop()
-    fresh.start_worker("worker-2", env={"KILNHAND_LEASE_S": "1"})
-    twin.script(endpoint="*", call="submit", what="slow", seconds=3, times=10, accepted=True)
+def test_a_redis_that_is_away_for_longer_than_a_lease_loses_no_ticket(home: Stack) -> None:
+    twin = Twin(home.twin_url)
+    home.start_worker("worker-1s", env={"KILNHAND_LEASE_S": "1"})
+    twin.script(endpoint="*", call="submit", what="slow", seconds=5, times=10, accepted=True)
     jobs = [text_to_image.delay(prompt=f"job {n}", image_size="square") for n in range(10)]
-    wait_until(lambda: stages(fresh) == [Stage.SUBMITTING] * 10, "all POSTs are out")
-    fresh["redis"].stop()
+    wait_until(lambda: stages(home) == [Stage.SUBMITTING] * 10, "all POSTs are out")
+    home["redis"].stop()
     wait_until(lambda: twin.count == 10, "all were taken while Redis is away")
-    lease_over = time.monotonic() + 4
+    lease_over = time.monotonic() + 6
     wait_until(lambda: time.monotonic() > lease_over, "the answers came and the leases ended")
-    fresh["redis"].start()
-    fresh["redis"].wait_ready()
+    home["redis"].start()
+    home["redis"].wait_ready()
     wait_until(lambda: all(job.state == "SUCCESS" for job in jobs), "all have ended well")
     assert twin.count == 10
 

@@ -142,7 +142,7 @@ def test_the_jobs_of_a_queue_that_is_added_are_taken_and_advanced(shop: Celery, 
 
 
 def test_a_rate_limit_counts_a_job_once(shop: Celery, twin: Twin) -> None:
-    shop.control.rate_limit(PICTURE, "1/h", reply=True, timeout=60)
+    shop.control.rate_limit(PICTURE, "1/h", reply=True, limit=1, timeout=60)
     try:
         sent = shop.send_task(PICTURE, kwargs={"prompt": "x"})
         assert sent.get(timeout=120)["images"], "a closing message that counted would wait for an hour"

@@ -23,7 +23,7 @@ def pip(*words: str) -> None:
         env=os.environ | {"PIP_CONSTRAINT": os.devnull},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert ended.returncode == 0, f"pip {' '.join(words)}\n{ended.stdout}\n{ended.stderr}"

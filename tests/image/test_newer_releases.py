@@ -20,7 +20,7 @@ from tests.integration.install.index import serve
 from tests.integration.install.packages import LOCKED, write_packages
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_setup_takes_the_lock_when_everything_has_a_newer_release(
     newer: dict[str, str], old_pip: str, tmp_path: Path
 ) -> None:

@@ -53,7 +53,7 @@ def machine(index: str, **variables: str) -> dict[str, str]:
 def run_setup(project: Path, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     """What `make setup` runs."""
     shutil.copytree(ROOT / ".ci", project / ".ci", dirs_exist_ok=True)
-    return subprocess.run([project / ".ci/venv"], env=env, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run([project / ".ci/venv"], env=env, capture_output=True, text=True, timeout=590, check=False)
 
 
 def build_stage() -> list[tuple[str, str]]:
@@ -68,7 +68,7 @@ def run_in_image(command: str, image: Path, env: dict[str, str], python: str) ->
     here = re.sub(r"(^|&& )python\b", rf'\1"{python}"', command.replace("/opt/", f"{image}/opt/"))
     own = dict(pair.split("=", 1) for word, rest in build_stage() if word == "ENV" for pair in rest.split())
     ended = subprocess.run(
-        ["sh", "-euc", here], cwd=image / "src", env=env | own, capture_output=True, text=True, timeout=300, check=False
+        ["sh", "-euc", here], cwd=image / "src", env=env | own, capture_output=True, text=True, timeout=590, check=False
     )
     assert ended.returncode == 0, f"RUN {command}\n{ended.stdout}\n{ended.stderr}"
 
