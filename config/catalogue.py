@@ -68,6 +68,13 @@ class Catalogue(BaseModel):
             return _passthrough(wanted)
         raise UnknownModelError(self._unknown(name))
 
+    def find_for(self, task: str, name: str) -> Model:
+        """As `find`. An endpoint id that belongs to a model of other tasks is passed through, like an unknown one."""
+        model = self.find(name)
+        if model.serves(task) or not _ENDPOINT.fullmatch(name.strip()):
+            return model
+        return _passthrough(name.strip())
+
     def for_task(self, task: str) -> tuple[Model, ...]:
         """The models that serve this task."""
         return tuple(model for model in self.models if task in model.task)
