@@ -12,7 +12,7 @@ FILE, MASK = "https://example.com/file.png", "https://example.com/mask.png"
 NEEDED: dict[str, dict[str, Any]] = {
     "editing.blend": {"base": FILE, "over": FILE, "mask": MASK},
     "editing.contact_sheet": {"images": [FILE]},
-    "editing.cut": {"image": FILE, "box": {"x": 0, "y": 0, "width": 1, "height": 1}},
+    "editing.cut": {"image": FILE, "box": {"x_min": 0, "y_min": 0, "x_max": 1, "y_max": 1}},
     "editing.erase": {"image": FILE, "mask": MASK},
     "editing.expand": {"image": FILE, "ratio": "16:9"},
     "editing.grow_mask": {"mask": FILE},
