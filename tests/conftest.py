@@ -118,6 +118,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Hypothesis, which its plugin imports for the summary, looks for referrers, and would find none."""
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def _pillow_as_it_was() -> Iterator[None]:
     """A verifier tells Pillow, for its whole process, how large pictures may be."""
