@@ -1,6 +1,5 @@
 """A real Redis that the tests start themselves (Valkey, as its package ships it), and nothing reached but loopback."""
 
-import gc
 import os
 import signal
 import socket
@@ -110,18 +109,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The modules that take longest begin first, so that the lanes of pytest-xdist end at about the same time."""
     places = {TESTS / name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
-
-
-def pytest_collection_finish() -> None:
-    """Collect no garbage among modules and tests, which stay to the end: that took a tenth of the unit tests' time."""
-    gc.collect()
-    gc.freeze()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish() -> None:
-    """Hypothesis, which its plugin imports for the summary, looks for referrers, and would find none."""
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

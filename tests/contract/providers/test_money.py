@@ -16,7 +16,9 @@ from PIL import Image
 
 from config.catalogue import Model, Route
 from config.settings import AnthropicSettings
-from tasks import generation, language, training, video
+from tasks import editing, generation, language, training, video
+from tasks.vision import detection, segmentation
+from tasks.vision import words as vision_words
 from tests.contract.providers.conftest import Twin
 from tests.contract.providers.conftest import opened as opened_fal
 from tests.contract.providers.google import opened as opened_google
@@ -24,6 +26,7 @@ from tests.unit.engine.fakes import FakeFetcher, FakeInputs
 from tests.unit.engine.world import CATALOGUE, World
 from worker.files.media import Media
 from worker.jobs.cost import Cost
+from worker.jobs.file_arguments import recorded_files
 from worker.jobs.job import Artefact, Job, Options, Piece, Stage
 from worker.jobs.request import read
 from worker.jobs.signals import CANCEL
@@ -44,22 +47,51 @@ def _png() -> bytes:
 
 PNG = _png()
 URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+MASK = "https://example.com/mask.png"
 TASKS = {
     task.name: task._get_current_object()
     for task in (
-        generation.text_to_image, training.lora, video.image_to_video,
+        generation.text_to_image, generation.image_to_image, training.lora, video.image_to_video,
         language.caption, language.style, language.analyse,
+        editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase,
+        editing.expand, editing.try_on,
+        detection.detect, detection.detect_faces, detection.point, segmentation.segment, vision_words.ask,
+        vision_words.describe,
     )
 }  # fmt: skip
 GIVEN: dict[str, dict[str, Any]] = {
     "generation.text_to_image": {"prompt": "a kiln at night"},
+    "generation.image_to_image": {"images": [URI], "prompt": "at night"},
+    "editing.remove_background": {"image": URI},
+    "editing.replace_background": {"image": URI, "prompt": "a beach"},
+    "editing.upscale": {"image": URI},
+    "editing.inpaint": {"image": URI, "mask": MASK, "prompt": "a pocket"},
+    "editing.erase": {"image": URI, "mask": MASK},
+    "editing.expand": {"image": URI, "canvas": {"width": 640, "height": 640}},
+    "editing.try_on": {"person": URI, "garment": MASK},
+    "vision.detect": {"image": URI, "prompt": "cup"},
+    "vision.detect_faces": {"image": URI},
+    "vision.point": {"image": URI, "prompt": "cup"},
+    "vision.segment": {"image": URI, "prompt": "cup"},
+    "vision.ask": {"image": URI, "question": "Which colour?"},
+    "vision.describe": {"image": URI},
     "training.lora": {"images_data_url": "https://example.com/mugs.zip"},
     "video.image_to_video": {"image": URI, "prompt": "it turns"},
     "language.caption": {"images": [URI, URI]},
     "language.style": {"wardrobe": [{"name": "coat", "image": URI}], "outfits": 1},
     "language.analyse": {"images": [URI], "questions": ["Which is red?"]},
 }
-ROUTES = [(task, model, route) for model in CATALOGUE.models for task in model.task for route in model.routes]
+OF_MODEL: dict[str, dict[str, Any]] = {  # what these models need beside that
+    "flux-kontext-inpainting": {"reference": URI},
+    "leffa-try-on": {"category": "tops"},
+}
+ROUTES = [
+    (task, model, route)
+    for model in CATALOGUE.models
+    for task in model.task
+    for route in model.routes
+    if route.provider != "local"  # it bills nothing, and nobody could say what it billed
+]
 
 
 class Pictures(FakeInputs):
@@ -109,6 +141,8 @@ class Bench:
         self.twin.http.post("/_twin/reset").raise_for_status() if not given.pop("scripted", False) else None
         self.twin.pace(seconds=0.0, queue_seconds=0.0)
         world = World(fal=self.providers["fal"], providers=dict(self.providers), inputs=Pictures(), fetcher=Files())
+        if task == "editing.expand":  # its canvas follows from the picture
+            world.dispatcher = world.another(file_checks={task: TASKS[task].file_check})
         row = await self.until_end(world, _job(task, model, route, options or Options(), given))
         return row, self.billed()
 
@@ -141,8 +175,10 @@ class Bench:
 
 def _job(task: str, model: Model, route: Route, options: Options, given: dict[str, Any]) -> Job:
     """A job that may use this route alone."""
-    request, _ = read(task, TASKS[task].asks, {**GIVEN[task], **given, "model": model.name})
+    asked_of_model = OF_MODEL.get(model.name, {})
+    request, _ = read(task, TASKS[task].asks, {**GIVEN[task], **asked_of_model, **given, "model": model.name})
     step = type(TASKS[task]).order(request, model)
+    step = replace(step, files=recorded_files(request, step.arguments))
     others = tuple(name_of(each) for each in model.routes if each is not route)
     asked = request.model_dump(mode="json", exclude_unset=True)
     return Job("a", task, "generation", asked, step, options, 0.0, given_up=others)
