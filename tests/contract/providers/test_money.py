@@ -16,14 +16,12 @@ from PIL import Image
 
 from config.catalogue import Model, Route
 from config.settings import AnthropicSettings
-from tasks import editing, generation, language, training, video
-from tasks.vision import detection, segmentation
-from tasks.vision import words as vision_words
 from tests.contract.providers.conftest import Twin
 from tests.contract.providers.conftest import opened as opened_fal
 from tests.contract.providers.google import opened as opened_google
 from tests.unit.engine.fakes import FakeFetcher, FakeInputs
 from tests.unit.engine.world import CATALOGUE, World
+from worker.cli.job_arguments import all_tasks
 from worker.files.media import Media
 from worker.jobs.cost import Cost
 from worker.jobs.file_arguments import recorded_files
@@ -39,49 +37,48 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROUNDING_USD = 1e-6
 
 
-def _png() -> bytes:
+def _png(image: Image.Image) -> bytes:
     spool = io.BytesIO()
-    Image.new("RGB", (320, 300), "teal").save(spool, "PNG")
+    image.save(spool, "PNG")
     return spool.getvalue()
 
 
-PNG = _png()
-URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
-MASK = "https://example.com/mask.png"
-TASKS = {
-    task.name: task._get_current_object()
-    for task in (
-        generation.text_to_image, generation.image_to_image, training.lora, video.image_to_video,
-        language.caption, language.style, language.analyse,
-        editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase,
-        editing.expand, editing.try_on,
-        detection.detect, detection.detect_faces, detection.point, segmentation.segment, vision_words.ask,
-        vision_words.describe,
-    )
-}  # fmt: skip
+def _mask() -> Image.Image:
+    image = Image.new("L", (320, 300))
+    image.paste(255, (100, 100, 200, 200))
+    return image
+
+
+def _uri(data: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+
+
+PNG, MASK_PNG = _png(Image.new("RGB", (320, 300), "teal")), _png(_mask())
+URI, MASK = _uri(PNG), _uri(MASK_PNG)
+TASKS = all_tasks()
 GIVEN: dict[str, dict[str, Any]] = {
-    "generation.text_to_image": {"prompt": "a kiln at night"},
-    "generation.image_to_image": {"images": [URI], "prompt": "at night"},
+    "editing.erase": {"image": URI, "mask": MASK},
+    "editing.expand": {"image": URI, "ratio": "16:9"},
+    "editing.inpaint": {"image": URI, "mask": MASK, "prompt": "a kiln"},
     "editing.remove_background": {"image": URI},
     "editing.replace_background": {"image": URI, "prompt": "a beach"},
-    "editing.upscale": {"image": URI},
-    "editing.inpaint": {"image": URI, "mask": MASK, "prompt": "a pocket"},
-    "editing.erase": {"image": URI, "mask": MASK},
-    "editing.expand": {"image": URI, "canvas": {"width": 640, "height": 640}},
     "editing.try_on": {"person": URI, "garment": MASK},
-    "vision.detect": {"image": URI, "prompt": "cup"},
-    "vision.detect_faces": {"image": URI},
-    "vision.point": {"image": URI, "prompt": "cup"},
-    "vision.segment": {"image": URI, "prompt": "cup"},
-    "vision.ask": {"image": URI, "question": "Which colour?"},
-    "vision.describe": {"image": URI},
+    "editing.upscale": {"image": URI},
+    "generation.image_to_image": {"images": [URI], "prompt": "a kiln at night"},
+    "generation.text_to_image": {"prompt": "a kiln at night"},
     "training.lora": {"images_data_url": "https://example.com/mugs.zip"},
     "video.image_to_video": {"image": URI, "prompt": "it turns"},
     "language.caption": {"images": [URI, URI]},
     "language.style": {"wardrobe": [{"name": "coat", "image": URI}], "outfits": 1},
     "language.analyse": {"images": [URI], "questions": ["Which is red?"]},
+    "vision.ask": {"image": URI, "question": "Which is red?"},
+    "vision.describe": {"image": URI},
+    "vision.detect": {"image": URI, "prompt": "kiln"},
+    "vision.detect_faces": {"image": URI},
+    "vision.point": {"image": URI, "prompt": "kiln"},
+    "vision.segment": {"image": URI, "prompt": "kiln"},
 }
-OF_MODEL: dict[str, dict[str, Any]] = {  # what these models need beside that
+NEEDED: dict[str, dict[str, Any]] = {  # by models, beside what their tasks need
     "flux-kontext-inpainting": {"reference": URI},
     "leffa-try-on": {"category": "tops"},
 }
@@ -90,12 +87,12 @@ ROUTES = [
     for model in CATALOGUE.models
     for task in model.task
     for route in model.routes
-    if route.provider != "local"  # it bills nothing, and nobody could say what it billed
+    if route.provider != "local"  # our own work, which nobody bills
 ]
 
 
 class Pictures(FakeInputs):
-    """Every file of a call is the same small picture."""
+    """Every file of a call is the same small picture, or its mask."""
 
     async def bring(
         self,
@@ -106,7 +103,7 @@ class Pictures(FakeInputs):
         fit: object = None,
         tenant: str | None = None,
     ) -> tuple[Media, ...]:
-        return tuple(Media(PNG, "image/png") for _ in refs)
+        return tuple(Media(MASK_PNG if ref == MASK else PNG, "image/png") for ref in refs)
 
 
 class Files(FakeFetcher):
@@ -141,8 +138,6 @@ class Bench:
         self.twin.http.post("/_twin/reset").raise_for_status() if not given.pop("scripted", False) else None
         self.twin.pace(seconds=0.0, queue_seconds=0.0)
         world = World(fal=self.providers["fal"], providers=dict(self.providers), inputs=Pictures(), fetcher=Files())
-        if task == "editing.expand":  # its canvas follows from the picture
-            world.dispatcher = world.another(file_checks={task: TASKS[task].file_check})
         row = await self.until_end(world, _job(task, model, route, options or Options(), given))
         return row, self.billed()
 
@@ -175,8 +170,9 @@ class Bench:
 
 def _job(task: str, model: Model, route: Route, options: Options, given: dict[str, Any]) -> Job:
     """A job that may use this route alone."""
-    asked_of_model = OF_MODEL.get(model.name, {})
-    request, _ = read(task, TASKS[task].asks, {**GIVEN[task], **asked_of_model, **given, "model": model.name})
+    request, _ = read(
+        task, TASKS[task].asks, {**GIVEN[task], **NEEDED.get(model.name, {}), **given, "model": model.name}
+    )
     step = type(TASKS[task]).order(request, model)
     step = replace(step, files=recorded_files(request, step.arguments))
     others = tuple(name_of(each) for each in model.routes if each is not route)
@@ -239,6 +235,12 @@ SIZES = [
     ("nano-banana-2", 1, {"image_size": {"width": 2048, "height": 2048}}),
     ("nano-banana-pro", 0, {"image_size": {"width": 4096, "height": 4096}}),
     ("nano-banana-pro", 1, {"num_images": 2, "image_size": {"width": 4096, "height": 4096}}),
+    ("seedvr-upscale", 0, {"factor": 9}),
+    ("fashn-v1.6", 0, {"num_images": 3}),
+    ("fashn-v1.6", 1, {"num_images": 2}),
+    ("bria-replace-background", 1, {"num_images": 2}),
+    ("nano-banana-2-edit", 0, {"num_images": 2, "image_size": {"width": 2048, "height": 2048}}),
+    ("nano-banana-2-edit", 1, {"image_size": {"width": 2048, "height": 2048}}),
     ("veo-3.1-fast", 0, {"duration_s": 4}),
     ("veo-3.1-fast", 0, {"duration_s": 6, "extra": {"resolution": "4k"}}),
     ("veo-3.1-fast", 1, {"duration_s": 6}),
