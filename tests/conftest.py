@@ -56,7 +56,7 @@ class RedisServer:
     def stop(self) -> None:
         if self.process:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
     def _answers(self) -> bool:
@@ -69,8 +69,8 @@ class RedisServer:
                 return False
 
 
-def wait_until(met, what: str, timeout_s: float = 20.0, every_s: float = 0.02):  # type: ignore[no-untyped-def]
-    """Wait for a condition with a deadline; returns what it returned."""
+def wait_until(met, what: str, timeout_s: float = 120.0, every_s: float = 0.02):  # type: ignore[no-untyped-def]
+    """Wait for a condition; returns what it returned. The deadline is for a machine with ten times too much to do."""
     deadline = time.monotonic() + timeout_s
     while not (found := met()):
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"

@@ -20,6 +20,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
+# A client of its own for each call would read a CA bundle, 30 ms, and tests poll.
+HTTP = httpx.Client(verify=False, trust_env=False, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+
+
 class Twin:
     """The twin's control calls."""
 
@@ -28,30 +32,26 @@ class Twin:
 
     def requests(self, endpoint: str | None = None) -> list[dict[str, Any]]:
         query = {"endpoint": endpoint} if endpoint else {}
-        answer = httpx.get(f"{self.url}/_twin/requests", params=query)
-        return list(answer.json()["requests"])
+        return list(HTTP.get(f"{self.url}/_twin/requests", params=query).json()["requests"])
 
     @property
     def count(self) -> int:
-        return int(httpx.get(f"{self.url}/_twin/requests", params={"count": 1}).json()["count"])
+        return int(HTTP.get(f"{self.url}/_twin/requests", params={"count": 1}).json()["count"])
 
     def script(self, **fault: Any) -> None:
-        answer = httpx.post(f"{self.url}/_twin/script", json=fault)
+        answer = HTTP.post(f"{self.url}/_twin/script", json=fault)
         assert answer.status_code == 200, answer.text
 
     def pace(self, **pace: Any) -> None:
-        answer = httpx.post(f"{self.url}/_twin/pace", json=pace)
+        answer = HTTP.post(f"{self.url}/_twin/pace", json=pace)
         assert answer.status_code == 200, answer.text
-
-    def platform(self, **settings: Any) -> None:
-        httpx.post(f"{self.url}/_twin/platform", json=settings).raise_for_status()
 
     def finish(self) -> None:
         """End every run under way now."""
-        httpx.post(f"{self.url}/_twin/finish").raise_for_status()
+        HTTP.post(f"{self.url}/_twin/finish").raise_for_status()
 
     def reset(self) -> None:
-        httpx.post(f"{self.url}/_twin/reset")
+        HTTP.post(f"{self.url}/_twin/reset")
 
 
 def point_producer_at(stack: Stack, patch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def bare(stack: Stack) -> Celery:
     return client
 
 
-def states_of(result: Any, timeout_s: float = 30.0) -> list[str]:
+def states_of(result: Any, timeout_s: float = 120.0) -> list[str]:
     """Every state that a poller of this result sees, in order, until it is ready."""
     seen: list[str] = []
 

@@ -36,7 +36,7 @@ def two(tmp_path: Path, _patch: pytest.MonkeyPatch) -> Iterator[Stack]:
 
 def make(count: int) -> list[dict[str, Any]]:
     jobs = [text_to_image.delay(prompt=f"job {n}") for n in range(count)]
-    return list(ResultSet(jobs).get(timeout=60))
+    return list(ResultSet(jobs).get(timeout=120))
 
 
 def served_by(results: list[dict[str, Any]]) -> dict[str, int]:

@@ -88,7 +88,7 @@ def test_the_task_of_the_page_goes_on_in_a_chain(stack: Stack, tmp_path: Path) -
     (snippet,) = re.findall(r"```python\n(from celery import chain\n.*?)```", PAGE, re.S)
     garment = "data:image/png;base64," + PIXELS
     program = snippet.replace("https://example.com/coat.png", garment)
-    program += '\nprint(worn.get(timeout=60)["images"][0]["url"])\n'
+    program += '\nprint(worn.get(timeout=120)["images"][0]["url"])\n'
 
     done = run(stack, sys.executable, "-P", "-c", program, cwd=tmp_path)
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import redis
 from celery import chain
@@ -13,7 +12,7 @@ from celery.result import AsyncResult
 
 from tasks.generation import text_to_image
 from tasks.video import image_to_video
-from tests.acceptance.conftest import Twin, point_producer_at
+from tests.acceptance.conftest import HTTP, Twin, point_producer_at
 from tests.conftest import wait_until
 from worker import client
 from worker.cli.processes.stack import Stack, run_stack
@@ -37,7 +36,7 @@ both = pytest.mark.parametrize("cancel", [by_function, by_revoke])
 def ended(sent: AsyncResult) -> JobStatus:
     """The status of a job that has ended, with the same ending in the result backend."""
     states = {"SUCCESS", "FAILURE", "REVOKED"}
-    wait_until(lambda: sent.state in states, f"{sent.id} has ended", timeout_s=40)
+    wait_until(lambda: sent.state in states, f"{sent.id} has ended")
     seen = wait_until(lambda: (s := client.status(sent.id)) and s.state in states and s, "its row has ended")
     assert isinstance(seen, JobStatus)
     assert seen.state == sent.state
@@ -102,7 +101,7 @@ def test_a_cancel_that_comes_too_late_keeps_the_file_and_says_what_it_cost(cance
     assert (seen.state, seen.receipt and seen.receipt.in_time) == ("REVOKED", False)
     assert paid(seen) == billed(twin) > 0
     result = client.result(sent.id)
-    assert result and [httpx.get(file["url"]).status_code for file in result["images"]] == [200, 200]
+    assert result and [HTTP.get(file["url"]).status_code for file in result["images"]] == [200, 200]
     assert receipt_text(seen.receipt) in str(sent.result)  # type: ignore[arg-type]
 
 
@@ -119,7 +118,7 @@ def test_a_cancel_that_the_provider_ignores_ends_as_cancelled_with_its_file(canc
     assert (seen.state, seen.receipt and seen.receipt.in_time) == ("REVOKED", False)
     assert paid(seen) == billed(twin) > 0
     result = client.result(sent.id)
-    assert result and httpx.get(result["images"][0]["url"]).status_code == 200
+    assert result and HTTP.get(result["images"][0]["url"]).status_code == 200
 
 
 def test_waiting_for_a_cancel_gives_the_receipt(twin: Twin) -> None:
@@ -137,7 +136,7 @@ def test_waiting_for_a_cancel_gives_the_receipt(twin: Twin) -> None:
 def test_a_job_that_ended_stays_as_it_ended(twin: Twin) -> None:
     twin.pace(seconds=0.1)
     sent = text_to_image.delay(prompt="x")
-    result = sent.get(timeout=30)
+    result = sent.get(timeout=120)
     seen = client.cancel(sent.id, wait_s=20)
     assert seen and (seen.state, seen.receipt, seen.error) == ("SUCCESS", None, None)
     assert (sent.state, sent.result, client.result(sent.id)) == ("SUCCESS", result, result)
@@ -194,5 +193,5 @@ def test_a_job_that_no_worker_has_accepted_is_never_submitted(idle: Stack, is_me
     idle.start_worker("worker")
     last = ended(sent)
     assert (last.state, last.receipt and last.receipt.in_time) == ("REVOKED", True)
-    assert text_to_image.delay(prompt="after").get(timeout=30)["images"]
+    assert text_to_image.delay(prompt="after").get(timeout=120)["images"]
     assert Twin(idle.twin_url).count == 1, "only the one after it"

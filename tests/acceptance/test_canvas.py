@@ -4,14 +4,13 @@ import sys
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from celery import Celery, chain, chord, group
 from celery.result import AsyncResult
 
 from tasks.generation import text_to_image
 from tasks.video import image_to_video
-from tests.acceptance.conftest import Twin
+from tests.acceptance.conftest import HTTP, Twin
 from tests.conftest import wait_until
 from worker import client
 from worker.cli.processes.stack import Child, Stack
@@ -56,42 +55,42 @@ def test_a_chain_hands_the_picture_to_the_video(twin: Twin) -> None:
     twin.pace(seconds=0.3)
     video = image_to_video.s(prompt="it moves", duration_s=4)
     sent = chain(text_to_image.s(prompt="a kiln", image_size="landscape_16_9"), video).apply_async()
-    result = sent.get(timeout=60)
+    result = sent.get(timeout=120)
     assert sent.parent.state == "SUCCESS"
     assert result["video"]["content_type"] == "video/mp4"
     told = twin.requests("fal-ai/veo3.1/fast/image-to-video")[0]["input"]["image_url"]
     assert told.startswith(f"{twin.url}/cdn/"), (
         "our gateway is not public, so the picture was put where fal can fetch it"
     )
-    assert httpx.get(told).content == httpx.get(sent.parent.result["images"][0]["url"]).content
+    assert HTTP.get(told).content == HTTP.get(sent.parent.result["images"][0]["url"]).content
 
 
 def test_a_link_runs_once_with_the_result(twin: Twin, backend: Celery) -> None:
     twin.pace(seconds=0.2)
     sent = text_to_image.apply_async(kwargs={"prompt": "x"}, link=urls(backend))
-    result = sent.get(timeout=30)
+    result = sent.get(timeout=120)
     (linked,) = wait_until(lambda: sent.children, "the link was sent")
-    assert AsyncResult(linked.id, app=backend).get(timeout=10) == [result["images"][0]["url"]]
+    assert AsyncResult(linked.id, app=backend).get(timeout=120) == [result["images"][0]["url"]]
 
 
 def test_a_group_gathers_every_result(twin: Twin) -> None:
     twin.pace(seconds=0.2)
     sent = group(wanted(seed=n) for n in range(4)).apply_async()
-    assert [result["seed"] for result in sent.get(timeout=30)] == [0, 1, 2, 3]
+    assert [result["seed"] for result in sent.get(timeout=120)] == [0, 1, 2, 3]
     assert twin.count == 4
 
 
 def test_a_chords_body_gets_every_result(twin: Twin, backend: Celery) -> None:
     twin.pace(seconds=0.2)
-    made = chord([wanted(seed=n) for n in range(3)])(urls(backend)).get(timeout=30)
+    made = chord([wanted(seed=n) for n in range(3)])(urls(backend)).get(timeout=120)
     assert len(set(made)) == 3
-    assert all(httpx.get(url).status_code == 200 for url in made)
+    assert all(HTTP.get(url).status_code == 200 for url in made)
 
 
 def test_a_group_then_a_task_as_one_chain(twin: Twin, backend: Celery) -> None:
     twin.pace(seconds=0.2)
     sent = chain(group(wanted(seed=1), wanted(seed=2)), urls(backend)).apply_async()
-    assert len(sent.get(timeout=30)) == 2
+    assert len(sent.get(timeout=120)) == 2
 
 
 def test_a_failure_reaches_get_as_itself_and_the_errback(twin: Twin, backend: Celery) -> None:
@@ -99,7 +98,7 @@ def test_a_failure_reaches_get_as_itself_and_the_errback(twin: Twin, backend: Ce
     errback = backend.signature("backend.note_failure", queue="backend")
     sent = text_to_image.apply_async(kwargs={"prompt": "x"}, link_error=errback)
     with pytest.raises(ContentRefusedError, match="has_nsfw_concepts"):
-        sent.get(timeout=30)
+        sent.get(timeout=120)
     assert sent.state == "FAILURE"
     (noted,) = wait_until(lambda: backend.backend.client.lrange("noted", 0, -1), "the errback ran")
     assert noted.decode() == sent.id
@@ -109,7 +108,7 @@ def test_a_failure_ends_the_rest_of_a_chain_without_submitting_it(twin: Twin) ->
     twin.script(**BLACK, times=1)
     sent = chain(text_to_image.s(prompt="x"), image_to_video.s(prompt="y")).apply_async()
     with pytest.raises(KilnhandError):
-        sent.get(timeout=30)
+        sent.get(timeout=120)
     assert sent.parent.state == sent.state == "FAILURE"
     assert twin.count == 1
 
@@ -118,7 +117,7 @@ def test_a_chain_whose_second_task_cannot_take_the_first_ones_result_says_so_the
     twin.pace(seconds=0.1)
     sent = chain(text_to_image.s(prompt="x"), text_to_image.s(prompt="y")).apply_async()
     with pytest.raises(InvalidRequestError, match=r"use .si\(…\)"):
-        sent.get(timeout=30)
+        sent.get(timeout=120)
     assert sent.parent.state == "SUCCESS"
     assert twin.count == 1
 
@@ -156,9 +155,9 @@ def test_revoking_one_of_a_chord_fails_its_body(twin: Twin, backend: Celery) -> 
 def test_a_job_that_ended_stays_as_it_ended(twin: Twin) -> None:
     twin.pace(seconds=0.1)
     sent = text_to_image.delay(prompt="x")
-    result = sent.get(timeout=30)
+    result = sent.get(timeout=120)
     sent.revoke()
-    assert text_to_image.delay(prompt="y").get(timeout=30)  # the revoke was heard before this was done
+    assert text_to_image.delay(prompt="y").get(timeout=120)  # the revoke was heard before this was done
     assert (sent.state, sent.result) == ("SUCCESS", result)
 
 
@@ -170,7 +169,7 @@ def test_revoking_the_next_of_a_chain_while_the_first_runs_ends_it_before_it_is_
     second.revoke()
     wait_until(lambda: client.cancel(second.id).stage == "cancel_noted", "the cancel is noted")
     twin.finish()
-    assert first.get(timeout=30)
+    assert first.get(timeout=120)
     wait_until(lambda: ended(second.id) == "REVOKED", "the next has ended")  # Celery says REVOKED from the revoke on
     wait_until(lambda: sent.state == "REVOKED", "the rest of the chain has ended with it")
     assert twin.count == 1

@@ -40,7 +40,7 @@ def test_fifty_jobs_that_wait_when_their_worker_is_killed_are_ended_by_another(f
     fresh["worker"].kill()
     fresh.start_worker("worker-2")
     twin.finish()
-    results = ResultSet(jobs).get(timeout=60)
+    results = ResultSet(jobs).get(timeout=120)
     assert len({result["request_id"] for result in results}) == 50
     assert twin.count == 50
 
@@ -55,7 +55,7 @@ def test_a_worker_that_is_asked_to_stop_goes_at_once_and_its_jobs_go_on(fresh: S
     assert stages(fresh) == [Stage.WAITING] * 30
     fresh.start_worker("worker-2")
     twin.finish()
-    assert len(ResultSet(jobs).get(timeout=60)) == 30
+    assert len(ResultSet(jobs).get(timeout=120)) == 30
     assert twin.count == 30
 
 
@@ -64,7 +64,7 @@ def test_a_worker_minds_only_the_queues_it_consumes(fresh: Stack) -> None:
     fresh.start_worker("worker-video", queues="video")
     job = text_to_image.delay(prompt="x")
     other = fresh.start_worker("worker-pictures", queues="generation")
-    assert job.get(timeout=30)["images"]
+    assert job.get(timeout=120)["images"]
     assert job.id in other.log_text()
     assert job.id not in fresh["worker-video"].log_text()
 
@@ -78,11 +78,11 @@ def test_a_redis_that_restarts_loses_no_job_and_no_worker(fresh: Stack) -> None:
     fresh["redis"].start()
     fresh["redis"].wait_ready()
     twin.finish()
-    wait_until(lambda: all(job.state == "SUCCESS" for job in jobs), "all have ended", timeout_s=60)
+    wait_until(lambda: all(job.state == "SUCCESS" for job in jobs), "all have ended")
     assert fresh["worker"].is_alive
     assert twin.count == 20
     twin.pace(seconds=0.1)
-    assert text_to_image.delay(prompt="after").get(timeout=60)["images"]
+    assert text_to_image.delay(prompt="after").get(timeout=120)["images"]
 
 
 def test_a_worker_that_is_stopped_in_the_middle_of_a_submission_writes_its_ticket_first(fresh: Stack) -> None:
@@ -94,7 +94,7 @@ def test_a_worker_that_is_stopped_in_the_middle_of_a_submission_writes_its_ticke
     assert fresh["worker"].returncode == 0
     assert stages(fresh) == [Stage.WAITING] * 3
     fresh.start_worker("worker-2")
-    assert len(ResultSet(jobs).get(timeout=60)) == 3
+    assert len(ResultSet(jobs).get(timeout=120)) == 3
     assert twin.count == 3
 
 
@@ -111,7 +111,7 @@ def test_a_redis_that_is_away_for_longer_than_a_lease_loses_no_ticket(fresh: Sta
     wait_until(lambda: time.monotonic() > lease_over, "the answers came and the leases ended")
     fresh["redis"].start()
     fresh["redis"].wait_ready()
-    wait_until(lambda: all(job.state == "SUCCESS" for job in jobs), "all have ended well", timeout_s=60)
+    wait_until(lambda: all(job.state == "SUCCESS" for job in jobs), "all have ended well")
     assert twin.count == 10
 
 
@@ -122,5 +122,5 @@ def test_a_message_that_cannot_become_a_row_does_not_hold_up_the_worker(fresh: S
     client = Celery("backend", broker=fresh.redis_url, backend=fresh.redis_url, set_as_current=False)
     client.conf.task_routes = BARE_ROUTES
     broken = [client.send_task("generation.text_to_image", args=[deep], kwargs={"prompt": "x"}) for _ in range(12)]
-    assert text_to_image.delay(prompt="after").get(timeout=30)["images"]
+    assert text_to_image.delay(prompt="after").get(timeout=120)["images"]
     wait_until(lambda: all(each.state == "FAILURE" for each in broken), "they have failed")

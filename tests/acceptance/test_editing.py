@@ -5,7 +5,6 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from celery import chain
 from PIL import Image, ImageDraw
@@ -18,7 +17,7 @@ from tasks.editing.trying_on import try_on
 from tasks.editing.upscaling import upscale
 from tasks.generation import text_to_image
 from tasks.vision.segmentation import segment
-from tests.acceptance.conftest import Twin
+from tests.acceptance.conftest import HTTP, Twin
 from tests.unit.tasks.pictures import data_uri
 from worker.cli.processes.stack import Stack, run_stack
 from worker.errors import RequestRefusedError
@@ -51,14 +50,14 @@ PHOTO, GARMENT = data_uri(photo()), data_uri(photo(90, 120))
 def fetched(result: dict[str, Any]) -> Image.Image:
     """The first picture of a result, decoded."""
     (file,) = result["images"]
-    image = Image.open(io.BytesIO(httpx.get(file["url"]).raise_for_status().content))
+    image = Image.open(io.BytesIO(HTTP.get(file["url"]).raise_for_status().content))
     image.load()
     assert image.size == (file["width"], file["height"])
     return image
 
 
 def run(task: Any, **fields: Any) -> dict[str, Any]:
-    result = task.delay(**fields).get(timeout=60)
+    result = task.delay(**fields).get(timeout=120)
     assert isinstance(result, dict)
     return result
 
@@ -83,7 +82,7 @@ def test_a_generation_a_cutout_and_an_enlargement_make_a_chain(stack: Stack) -> 
     drawn = text_to_image.s(prompt="a coat", image_size={"width": 128, "height": 96})
 
     last = chain(drawn, remove_background.s(), upscale.s(factor=2)).apply_async()
-    image = fetched(last.get(timeout=60))
+    image = fetched(last.get(timeout=120))
 
     assert image.size == (256, 192)
     assert last.parent.get()["images"][0]["content_type"] == "image/png"

@@ -53,9 +53,9 @@ def test_jobs_in_flight_go_on_with_the_replica_and_are_paid_for_once(
         address.leads_to(replica.port)
         later = text_to_image.delay(prompt="after the failover", image_size="square")
         # Celery pauses for 2, 4, 6 … seconds between its tries to connect, and a message that it took meanwhile comes again.
-        wait_until(lambda: twin.count == 21, "the one after the failover was submitted", timeout_s=60)
+        wait_until(lambda: twin.count == 21, "the one after the failover was submitted")
         twin.finish()
-        results = ResultSet([*jobs, later]).get(timeout=60)
+        results = ResultSet([*jobs, later]).get(timeout=120)
         assert len({result["request_id"] for result in results}) == twin.count == 21
         assert stack["worker"].is_alive, "the worker that began them ended them"
 
@@ -64,7 +64,7 @@ def hand_over(primary: RedisServer, replica: RedisServer, dies: bool) -> None:
     if dies:
         assert primary.process
         primary.process.kill()
-        primary.process.wait(10)
+        primary.process.wait(120)
         primary.process = None
     with redis.Redis(port=replica.port) as second:
         second.replicaof("NO", "ONE")

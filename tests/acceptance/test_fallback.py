@@ -126,7 +126,7 @@ def test_a_job_is_served_by_whom_its_row_says_with_provenance_and_is_paid_once(s
     for fault in row.faults:
         scene.twin.script(**fault)
     sent = scene.send(row.asked, row.queue, row.task)
-    result = sent.get(timeout=60)
+    result = sent.get(timeout=120)
     assert sent.state == "SUCCESS"
     told = result["provenance"]
     assert (told["provider"], told["equivalence"]) == (row.by, row.equivalence)
@@ -149,7 +149,7 @@ def test_a_job_that_nobody_may_serve_fails_with_the_first_error(scene: Scene, ro
         scene.twin.script(**fault)
     sent = scene.send(row.asked, row.queue, row.task)
     with pytest.raises(ExternalServiceError) as failed:
-        sent.get(timeout=60)
+        sent.get(timeout=120)
     assert sent.state == "FAILURE"
     assert type(failed.value) is row.error, failed.value
     assert [words for words in row.says if words not in str(failed.value)] == []
@@ -165,7 +165,7 @@ def test_a_submission_whose_answer_is_lost_is_found_before_anybody_else_is_asked
     sent = scene.send({"image_size": "square"})
     wait_until(lambda: scene.stage(sent.id) == Stage.UNKNOWN, "its fate is unknown")
     assert scene.paid() == {"fal": 1}
-    result = sent.get(timeout=60)
+    result = sent.get(timeout=120)
     assert (result["provenance"]["provider"], result["attempts"], result["possible_duplicate"]) == ("fal", 1, False)
     assert scene.paid() == {"fal": 1}
 

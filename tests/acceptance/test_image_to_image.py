@@ -28,7 +28,7 @@ ONE, TWO = (data_uri(Image.new("RGB", (160, 120), colour)) for colour in ("teal"
 def test_a_picture_is_made_from_pictures(
     stack: Stack, model: str, fields: dict[str, Any], size: tuple[int, int]
 ) -> None:
-    result = image_to_image.delay(**{"images": ONE, "prompt": "in linen", "model": model, **fields}).get(timeout=60)
+    result = image_to_image.delay(**{"images": ONE, "prompt": "in linen", "model": model, **fields}).get(timeout=120)
 
     assert [(file["width"], file["height"]) for file in result["images"]] == [size] * fields.get("num_images", 1)
     assert result["provenance"]["equivalence"] == "exact"
@@ -37,7 +37,7 @@ def test_a_picture_is_made_from_pictures(
 def test_it_takes_the_first_picture_of_the_generation_before_it(stack: Stack, twin: Twin) -> None:
     drawn = text_to_image.s(prompt="a coat", image_size={"width": 128, "height": 96})
 
-    result = chain(drawn, image_to_image.s(prompt="in linen")).apply_async().get(timeout=60)
+    result = chain(drawn, image_to_image.s(prompt="in linen")).apply_async().get(timeout=120)
 
     assert (result["images"][0]["width"], result["images"][0]["height"]) == (128, 96)
     assert {request["endpoint"] for request in twin.requests()} == {

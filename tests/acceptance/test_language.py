@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import redis
 from celery import Celery, chain
 
 from tasks import language
 from tasks.generation import text_to_image
-from tests.acceptance.conftest import Twin, point_producer_at
+from tests.acceptance.conftest import HTTP, Twin, point_producer_at
 from tests.conftest import BARE_ROUTES
 from tests.unit.files.files import picture
 from worker.cli.processes.stack import Stack, run_stack
@@ -77,7 +76,7 @@ def asked(twin: Twin, vendor: str) -> list[dict[str, Any]]:
 
 def still_to_come(twin: Twin) -> int:
     """How often the one fault that is left would strike: what it struck is in no list of requests."""
-    (fault,) = httpx.get(f"{twin.url}/_twin/script").json()["script"]
+    (fault,) = HTTP.get(f"{twin.url}/_twin/script").json()["script"]
     return int(fault["times"])
 
 
@@ -105,7 +104,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_each_task_is_answered_by_the_vendor_of_the_table(stack: Stack, twin: Twin, name: str) -> None:
     task, request, provider, model = CASES[name]
-    result = task.delay(**request).get(timeout=60)
+    result = task.delay(**request).get(timeout=120)
 
     read = task.gives.model_validate(result)
     origin = read.provenance
@@ -121,7 +120,7 @@ def test_each_task_is_answered_by_the_vendor_of_the_table(stack: Stack, twin: Tw
 def test_a_bare_celery_gets_the_same(stack: Stack, twin: Twin) -> None:
     bare = Celery("backend", broker=stack.redis_url, backend=stack.redis_url, set_as_current=False)
     bare.conf.task_routes = BARE_ROUTES
-    result = bare.send_task("language.caption", kwargs={"images": [uri(RED)], "trigger_word": "ohwx"}).get(timeout=60)
+    result = bare.send_task("language.caption", kwargs={"images": [uri(RED)], "trigger_word": "ohwx"}).get(timeout=120)
 
     (caption,) = result["answer"]["captions"]
     assert caption["image"] == 1 and caption["text"].startswith("ohwx, ") and digest(RED) in caption["text"]
@@ -130,27 +129,27 @@ def test_a_bare_celery_gets_the_same(stack: Stack, twin: Twin) -> None:
 def test_a_caption_follows_a_generation_and_sees_every_picture_of_it(stack: Stack, twin: Twin) -> None:
     pictures = text_to_image.s(prompt="two mugs", image_size="square", num_images=2)
     last = chain(pictures, language.caption.s(trigger_word="KILNMUG")).apply_async()
-    captions = last.get(timeout=60)["answer"]["captions"]
+    captions = last.get(timeout=120)["answer"]["captions"]
 
-    shown = last.parent.get(timeout=5)["images"]
+    shown = last.parent.get(timeout=120)["images"]
     assert [caption["image"] for caption in captions] == [1, 2]
     assert all(file["sha256"][:8] in captions[0]["text"] for file in shown), "our own files, byte for byte"
 
 
 def test_our_own_files_go_by_url_and_by_key(stack: Stack, twin: Twin) -> None:
-    file = text_to_image.delay(prompt="a mug", image_size="square").get(timeout=60)["images"][0]
-    result = language.caption.delay(images=[file["url"], file["key"]]).get(timeout=60)
+    file = text_to_image.delay(prompt="a mug", image_size="square").get(timeout=120)["images"][0]
+    result = language.caption.delay(images=[file["url"], file["key"]]).get(timeout=120)
 
     assert result["answer"]["captions"][0]["text"].count(file["sha256"][:8]) == 2
     forged = language.caption.delay(images=[file["url"][:-4] + "AAAA"])
     with pytest.raises(RequestRefusedError, match="image"):
-        forged.get(timeout=60)
+        forged.get(timeout=120)
     assert len(asked(twin, CLAUDE)) == 1
 
 
 def test_when_claude_is_overloaded_gemini_answers_and_the_result_says_so(stack: Stack, twin: Twin) -> None:
     twin.script(provider=CLAUDE, call="submit", what="http", status=529, times=4)
-    result = language.caption.delay(images=[uri(RED)]).get(timeout=60)
+    result = language.caption.delay(images=[uri(RED)]).get(timeout=120)
 
     origin = result["provenance"]
     assert (origin["asked_for"], origin["provider"]) == ("claude-haiku-5-5", "gemini")
@@ -162,7 +161,7 @@ def test_when_claude_is_overloaded_gemini_answers_and_the_result_says_so(stack: 
 
 def test_an_answer_that_breaks_its_schema_is_mended_by_the_same_vendor(stack: Stack, twin: Twin) -> None:
     twin.script(provider=CLAUDE, what="bad_schema")
-    result = language.caption.delay(images=[uri(RED)]).get(timeout=60)
+    result = language.caption.delay(images=[uri(RED)]).get(timeout=120)
 
     first, second = (json.dumps(request["input"]) for request in asked(twin, CLAUDE))
     assert "It cannot be used" not in first
@@ -173,7 +172,7 @@ def test_an_answer_that_breaks_its_schema_is_mended_by_the_same_vendor(stack: St
 
 def test_an_answer_that_is_bad_twice_is_left_to_the_other_vendor(stack: Stack, twin: Twin) -> None:
     twin.script(provider=CLAUDE, what="bad_schema", times=-1)
-    result = language.analyse.delay(images=[uri(RED)], questions=["Is it red?"]).get(timeout=60)
+    result = language.analyse.delay(images=[uri(RED)], questions=["Is it red?"]).get(timeout=120)
 
     assert tried(result) == [("anthropic", "broken_piece")] * 2 + [("gemini", None)]
     (question,) = asked(twin, GEMINI)
@@ -185,10 +184,10 @@ def test_an_answer_that_is_bad_twice_is_left_to_the_other_vendor(stack: Stack, t
 def test_a_refusal_for_content_is_final_unless_the_caller_says_otherwise(stack: Stack, twin: Twin) -> None:
     twin.script(provider=CLAUDE, what="blocked", times=-1)
     with pytest.raises(ContentRefusedError, match="anthropic: refused for its content"):
-        language.caption.delay(images=[uri(RED)]).get(timeout=60)
+        language.caption.delay(images=[uri(RED)]).get(timeout=120)
     assert len(twin.requests()) == 1
 
-    result = language.caption.delay(images=[uri(RED)], fallback_on_policy=True).get(timeout=60)
+    result = language.caption.delay(images=[uri(RED)], fallback_on_policy=True).get(timeout=120)
     assert tried(result) == [("anthropic", "content_refused"), ("gemini", None)]
 
 
@@ -207,7 +206,7 @@ def row_of(stack: Stack, job_id: str) -> Job:
 def test_a_refused_answer_is_on_the_bill_as_the_vendor_counted_it(stack: Stack, twin: Twin, vendor: str) -> None:
     task, request, provider, _ = VENDORS[vendor]
     twin.script(provider=vendor, what="blocked", times=1)
-    result = task.delay(**request, fallback_on_policy=True).get(timeout=60)
+    result = task.delay(**request, fallback_on_policy=True).get(timeout=120)
 
     refused = Tried.model_validate(result["provenance"]["tried"][0])
     assert (refused.provider, refused.error) == (provider, "content_refused")
@@ -221,7 +220,7 @@ def test_a_cut_answer_is_on_the_bill_of_the_job_that_it_ends(stack: Stack, twin:
     twin.script(provider=vendor, what="max_tokens", times=1)
     sent = task.delay(**request)
     with pytest.raises(RequestRefusedError, match="cut short"):
-        sent.get(timeout=60)
+        sent.get(timeout=120)
 
     (attempt,) = row_of(stack, sent.id).attempts
     (record,) = twin.requests()
@@ -236,7 +235,7 @@ def test_a_call_that_hangs_is_on_the_bill_with_the_most_that_it_may_have_cost(
     task, request, provider, model = VENDORS[vendor]
     twin.pace(seconds=0.1)
     twin.script(provider=vendor, call="submit", what="hang", seconds=8, times=1)
-    result = task.apply_async(kwargs={**request, "duplicates": "allow"}, queue=IMPATIENT).get(timeout=60)
+    result = task.apply_async(kwargs={**request, "duplicates": "allow"}, queue=IMPATIENT).get(timeout=120)
 
     lost, made = map(Tried.model_validate, result["provenance"]["tried"])
     assert [(each.provider, each.model, each.error) for each in (lost, made)] == [
@@ -258,7 +257,7 @@ def test_a_call_that_hangs_twice_ends_the_job_with_both_on_the_bill_and_nobody_e
     twin.script(provider=CLAUDE, call="submit", what="hang", seconds=8, times=3)
     sent = task.apply_async(kwargs={**request, "duplicates": "allow"}, queue=IMPATIENT)
     with pytest.raises(SubmitUnknownError):
-        sent.get(timeout=60)
+        sent.get(timeout=120)
 
     attempts = row_of(stack, sent.id).attempts
     assert [attempt.error and attempt.error.code for attempt in attempts] == ["submit_unknown"] * 2
@@ -273,7 +272,7 @@ def test_an_image_inside_our_network_is_refused_and_nothing_is_sent(stack: Stack
         inside.setblocking(False)
         url = f"http://127.0.0.1:{inside.getsockname()[1]}/admin.png"
         with pytest.raises(RequestRefusedError, match=r"images\.1: .* is not public"):
-            language.caption.delay(images=[uri(RED), url]).get(timeout=60)
+            language.caption.delay(images=[uri(RED), url]).get(timeout=120)
         with pytest.raises(BlockingIOError):
             inside.accept()
     assert twin.count == 0
@@ -287,7 +286,7 @@ def test_errors_reach_the_backend_as_themselves(
 ) -> None:
     twin.script(provider=CLAUDE, call="submit", what="http", times=5, **fault)
     with pytest.raises(ExternalServiceError, match="anthropic: ") as raised:
-        language.caption.delay(images=[uri(RED)], fallback=False).get(timeout=60)
+        language.caption.delay(images=[uri(RED)], fallback=False).get(timeout=120)
 
     assert type(raised.value) is error
     assert "fallback refused: fallback=false" in raised.value.message

@@ -7,7 +7,6 @@ import random
 import zipfile
 from typing import Any
 
-import httpx
 import pytest
 import redis
 from celery import chain
@@ -15,7 +14,7 @@ from PIL import Image
 
 from tasks.generation import text_to_image
 from tasks.training import lora
-from tests.acceptance.conftest import Twin, point_producer_at
+from tests.acceptance.conftest import HTTP, Twin, point_producer_at
 from tests.conftest import wait_until
 from worker.cli.processes.stack import Stack
 from worker.client import cancel
@@ -41,7 +40,7 @@ class Uploads:
 
     @property
     def count(self) -> int:
-        faults = httpx.get(f"{self._url}/_twin/script").json()["script"]
+        faults = HTTP.get(f"{self._url}/_twin/script").json()["script"]
         return int(MANY - sum(fault["times"] for fault in faults if fault["call"] == "upload"))
 
 
@@ -51,7 +50,7 @@ def trained(_stack: Stack, _patch: pytest.MonkeyPatch) -> dict[str, Any]:
     point_producer_at(_stack, _patch)
     Twin(_stack.twin_url).pace(seconds=0.2)
     training = lora.delay(images_data_url=_data_uri(zipped(48)), trigger_word="HAT7", steps=100)
-    return dict(training.get(timeout=60)["weights"])
+    return dict(training.get(timeout=120)["weights"])
 
 
 def zipped(side: int, pictures: int = 4) -> bytes:
@@ -76,7 +75,7 @@ def row(stack: Stack, job_id: str) -> Job:
 
 def is_theirs(url: str, twin: Twin, file: dict[str, Any]) -> bool:
     """Whether the URL is one of the twin's own storage, and holds the whole file."""
-    return url.startswith(f"{twin.url}/cdn/") and hashlib.sha256(httpx.get(url).content).hexdigest() == file["sha256"]
+    return url.startswith(f"{twin.url}/cdn/") and hashlib.sha256(HTTP.get(url).content).hexdigest() == file["sha256"]
 
 
 def test_weights_of_ours_are_uploaded_once_whatever_becomes_of_the_first_attempts(
@@ -87,7 +86,7 @@ def test_weights_of_ours_are_uploaded_once_whatever_becomes_of_the_first_attempt
     twin.script(endpoint=GENERATION, call="submit", what="http", status=429, times=2)
     twin.script(endpoint=GENERATION, what="error")
     sent = text_to_image.delay(prompt="a person with HAT7", loras=[{"url": trained["key"], "weight": 0.7}])
-    result = sent.get(timeout=60)
+    result = sent.get(timeout=120)
     assert result["endpoint"] == GENERATION
     used = [request["input"]["loras"] for request in twin.requests(GENERATION)]
     assert len(used) == 2 and used[0] == used[1], "a run that failed, and the one after it"
@@ -108,7 +107,7 @@ def test_a_job_that_is_cancelled_while_its_weights_are_uploaded_is_never_submitt
 
 
 def script_of(twin: Twin) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = httpx.get(f"{twin.url}/_twin/script").json()["script"]
+    found: list[dict[str, Any]] = HTTP.get(f"{twin.url}/_twin/script").json()["script"]
     return found or [{"times": 0}]  # all used up
 
 
@@ -122,7 +121,7 @@ def test_weights_of_ours_may_be_named_in_any_way(
         "twice in a list": {"loras": [{"url": trained["key"]}, {"url": trained["key"], "weight": 0.1}]},
     }[how]
     twin.pace(seconds=0.2)
-    text_to_image.delay(prompt="HAT7", **named).get(timeout=60)
+    text_to_image.delay(prompt="HAT7", **named).get(timeout=120)
     (request,) = twin.requests(GENERATION)
     assert all(is_theirs(each["path"], twin, trained) for each in request["input"]["loras"])
     assert uploads.count in ONE
@@ -132,16 +131,16 @@ def test_a_chain_hands_its_weights_over(stack: Stack, twin: Twin, uploads: Uploa
     twin.pace(seconds=0.2)
     training = lora.s(images_data_url=_data_uri(zipped(48)), trigger_word="MUG")
     last = chain(training, text_to_image.s(prompt="MUG on a table")).apply_async()
-    last.get(timeout=60)
+    last.get(timeout=120)
     (request,) = twin.requests(GENERATION)
-    assert is_theirs(request["input"]["loras"][0]["path"], twin, last.parent.get(timeout=5)["weights"])
+    assert is_theirs(request["input"]["loras"][0]["path"], twin, last.parent.get(timeout=120)["weights"])
     assert uploads.count in TWO, "the archive and the weights"
 
 
 def test_a_public_url_goes_as_it_is(stack: Stack, twin: Twin, uploads: Uploads) -> None:
     twin.pace(seconds=0.1)
     url = "https://example.com/mug.safetensors"
-    text_to_image.delay(prompt="a mug", lora_url=url).get(timeout=30)
+    text_to_image.delay(prompt="a mug", lora_url=url).get(timeout=120)
     assert twin.requests(GENERATION)[0]["input"]["loras"][0]["path"] == url
     assert uploads.count == 0
 

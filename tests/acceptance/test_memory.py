@@ -51,7 +51,7 @@ def test_while_the_store_is_away_large_pictures_wait_for_memory_and_all_end_well
     assert len(calls()) == AT_ONCE, "what came has to be stored before there is room for more"
     store.unlink()
     aside.rename(store)
-    results = [job.get(timeout=60) for job in jobs]
+    results = [job.get(timeout=120) for job in jobs]
     assert [result["provider"] for result in results] == ["vertex"] * PICTURES + ["fal"]
     assert all((store / file["key"]).is_file() for result in results for file in result["images"])
     assert len(calls()) == PICTURES and most_at_once(calls()) == AT_ONCE

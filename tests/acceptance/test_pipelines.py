@@ -69,7 +69,7 @@ def ask(shop: Celery, **given: Any) -> Any:
 @pytest.mark.usefixtures("worker")
 def test_a_pipeline_ends_with_the_files_and_the_cost_of_its_steps(shop: Celery, twin: Twin) -> None:
     job = ask(shop, tenant="acme")
-    result = job.get(timeout=30)
+    result = job.get(timeout=120)
     assert twin.count == 3
     assert result["seeds"] == [1, 2] and len(result["sides"]) == 2
     steps = [status(step_id(job.id, name), tenant="acme") for name in ("left", "right", "middle")]
@@ -89,7 +89,7 @@ def test_a_step_that_fails_ends_the_pipeline_and_stops_the_others(shop: Celery, 
     wait_until(lambda: twin.count == 2, "both steps are at fal")
     cancel(step_id(job.id, "left"))
     with pytest.raises(Exception, match="step left was cancelled"):
-        job.get(timeout=30)
+        job.get(timeout=120)
     right = status(step_id(job.id, "right"))
     assert right is not None and right.state == "REVOKED" and twin.count == 2
 
@@ -101,7 +101,7 @@ def test_a_cancel_reaches_the_steps(shop: Celery, twin: Twin) -> None:
     wait_until(lambda: twin.count == 2, "both steps are at fal")
     cancel(job.id)
     with pytest.raises(TaskRevokedError):
-        job.get(timeout=30)
+        job.get(timeout=120)
     steps = [status(step_id(job.id, name)) for name in ("left", "right")]
     assert [step.state for step in steps if step] == ["REVOKED", "REVOKED"] and twin.count == 2
 
@@ -110,14 +110,14 @@ def test_a_cancel_reaches_the_steps(shop: Celery, twin: Twin) -> None:
 def test_a_budget_holds_for_all_steps_together(shop: Celery, twin: Twin) -> None:
     job = ask(shop, max_usd=0.004)  # a picture of flux-schnell costs 0.003
     with pytest.raises(Exception, match="max_usd"):
-        job.get(timeout=30)
+        job.get(timeout=120)
     assert twin.count == 1
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_step_that_its_task_refuses_names_the_field(shop: Celery, twin: Twin) -> None:
     with pytest.raises(Exception, match=r"step (left|right) was refused.*(?s:.)*model"):
-        ask(shop, model="no such model").get(timeout=30)
+        ask(shop, model="no such model").get(timeout=120)
     assert twin.count == 0
 
 
@@ -130,7 +130,7 @@ def test_a_worker_that_dies_between_the_steps_pays_for_none_twice(
     job = ask(shop)
     wait_until(lambda: not dying.is_alive, f"it dies {point}")
     worker.start()
-    result = job.get(timeout=60)
+    result = job.get(timeout=120)
     assert len(result["sides"]) == 2 and twin.count == 3
 
 

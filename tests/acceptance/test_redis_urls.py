@@ -26,7 +26,7 @@ def test_a_job_runs_over_a_socket_and_tls(tmp_path: Path, _patch: pytest.MonkeyP
         with run_stack(tmp_path / "stack", processes=("twin", "worker", "gateway"), env=urls) as stack:
             point_producer_at(stack, _patch)
             result = text_to_image.delay(prompt="a red fox", image_size="square")
-            assert result.get(timeout=60)["request_id"]
+            assert result.get(timeout=120)["request_id"]
             logs = stack["worker"].log_text() + stack["gateway"].log_text()
     server.stop()
     assert "p@ss" not in logs and "p%40ss" not in logs

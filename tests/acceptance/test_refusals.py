@@ -23,7 +23,7 @@ def test_every_wrong_input_by_a_bare_send_task_fails_with_its_lines_and_nothing_
     sent = [(bare.send_task(name, kwargs=given), name, said) for name, given, said in SENDABLE]
     for result, name, said in sent:
         with pytest.raises(InvalidRequestError) as refused:
-            result.get(timeout=60)
+            result.get(timeout=120)
         assert result.state == "FAILURE"
         first, *lines = str(refused.value).splitlines()
         assert first == f"{name}: the request was refused"
@@ -48,7 +48,7 @@ def test_a_fault_ends_the_job_with_its_own_error_and_is_paid_for_at_most_once(
     twin.script(endpoint="*", **{"times": 1, **fault})
     result = bare.send_task("generation.text_to_image", kwargs={"prompt": "x"})
     with pytest.raises(KilnhandError) as failed:
-        result.get(timeout=60)
+        result.get(timeout=120)
     assert failed.value.code == code
     assert twin.count == submissions
 
@@ -74,7 +74,7 @@ def test_other_messages_under_a_running_jobs_id_change_nothing(bare: Celery, twi
     time.sleep(0.3)
     assert bare.AsyncResult(sent.id).state in {"QUEUED", "IN_PROGRESS"}
     twin.finish()
-    assert len(bare.AsyncResult(sent.id).get(timeout=60)["images"]) == 1
+    assert len(bare.AsyncResult(sent.id).get(timeout=120)["images"]) == 1
     assert twin.count == 1
 
 
@@ -84,7 +84,7 @@ def test_a_submission_whose_answer_is_lost_is_found_again_and_paid_for_once(
 ) -> None:
     twin.pace(seconds=0.2)
     twin.script(endpoint="*", call="submit", what=what, times=1)
-    result = bare.send_task("generation.text_to_image", kwargs={"prompt": "x"}).get(timeout=60)
+    result = bare.send_task("generation.text_to_image", kwargs={"prompt": "x"}).get(timeout=120)
     assert (len(result["images"]), result["possible_duplicate"]) == (1, False)
     assert twin.count == 1
 
@@ -92,7 +92,7 @@ def test_a_submission_whose_answer_is_lost_is_found_again_and_paid_for_once(
 def test_what_was_refused_for_now_is_tried_again(bare: Celery, twin: Twin) -> None:
     twin.pace(seconds=0.2)
     twin.script(endpoint="*", call="submit", what="http", status=429, times=1, headers={"Retry-After": "1"}, body={})
-    result = bare.send_task("generation.text_to_image", kwargs={"prompt": "x"}).get(timeout=60)
+    result = bare.send_task("generation.text_to_image", kwargs={"prompt": "x"}).get(timeout=120)
     assert result["attempts"] == 2
     assert twin.count == 1
 
@@ -102,7 +102,7 @@ def test_answers_that_get_lost_on_the_way_back_cost_nothing_but_time(bare: Celer
     twin.pace(seconds=0.2)
     twin.script(endpoint="*", call=call, what="nginx", status=502, times=2)
     twin.script(endpoint="*", call=call, what="truncated", times=1)
-    assert bare.send_task("generation.text_to_image", kwargs={"prompt": "x"}).get(timeout=60)["images"]
+    assert bare.send_task("generation.text_to_image", kwargs={"prompt": "x"}).get(timeout=120)["images"]
     assert twin.count == 1
 
 
@@ -110,4 +110,4 @@ def test_a_deadline_ends_a_job_that_is_stuck(bare: Celery, twin: Twin) -> None:
     twin.script(endpoint="*", call="status", what="stuck", times=1)
     result = bare.send_task("generation.text_to_image", kwargs={"prompt": "x", "deadline_s": 3})
     with pytest.raises(KilnhandError, match="deadline of 3 s"):
-        result.get(timeout=60)
+        result.get(timeout=120)

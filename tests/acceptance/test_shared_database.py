@@ -35,14 +35,14 @@ def test_their_rows_results_and_queues_are_apart(
         monkeypatch.setenv("KILNHAND_PREFIX", PREFIX)
         point_producer_at(second, monkeypatch)
         first = text_to_image.delay(prompt="x", idempotency_key="k")
-        assert first.get(timeout=30)["images"]
+        assert first.get(timeout=120)["images"]
         bare = Celery("bare", broker=second.redis_url, backend=second.redis_url, set_as_current=False)
         options = {"global_keyprefix": PREFIX}
         bare.conf.update(
             task_routes=BARE_ROUTES, broker_transport_options=options, result_backend_transport_options=options
         )
         sent = bare.send_task("generation.text_to_image", kwargs={"prompt": "y"}, link=bare.signature("their.task"))
-        assert sent.get(timeout=30)["images"]
+        assert sent.get(timeout=120)["images"]
         after = set(client.scan_iter("*"))
         assert {key for key in after - before if not key.startswith(PREFIX)} == set()
         assert client.llen(f"{PREFIX}celery") == 1, "the link waits for the backend"
@@ -53,7 +53,7 @@ def test_their_rows_results_and_queues_are_apart(
         monkeypatch.delenv("KILNHAND_PREFIX")
         point_producer_at(second, monkeypatch)
         other = text_to_image.delay(prompt="z", idempotency_key="k")
-        assert other.get(timeout=30)["images"] and other.id != first.id, "the key of the other installation"
+        assert other.get(timeout=120)["images"] and other.id != first.id, "the key of the other installation"
         assert text_to_image.AsyncResult(first.id).state == "PENDING"
 
     command = [sys.executable, "-m", "worker.cli", "audit", "--json"]

@@ -3,14 +3,13 @@
 import base64
 import io
 
-import httpx
 from celery import chain
 from PIL import Image
 
 from tasks.vision.detection import detect, detect_faces, point
 from tasks.vision.segmentation import segment
 from tasks.vision.words import ask, describe
-from tests.acceptance.conftest import Twin
+from tests.acceptance.conftest import HTTP, Twin
 from tests.unit.tasks.pictures import photo
 from worker.cli.processes.stack import Stack
 
@@ -19,11 +18,11 @@ SIZE = (120, 160)
 
 
 def test_a_garment_is_segmented_by_words(stack: Stack, twin: Twin) -> None:
-    result = segment.delay(image=TURNED, prompt="coat", max_masks=3).get(timeout=60)
+    result = segment.delay(image=TURNED, prompt="coat", max_masks=3).get(timeout=120)
 
     assert len(result["masks"]) == len(result["objects"]) == 3
     for file in result["masks"]:
-        mask = Image.open(io.BytesIO(httpx.get(file["url"]).raise_for_status().content))
+        mask = Image.open(io.BytesIO(HTTP.get(file["url"]).raise_for_status().content))
         assert (mask.size, mask.format) == (SIZE, "PNG")
         assert mask.convert("L").getextrema() == (0, 255)
     assert result["objects"][0]["box"] == {"x_min": 36, "y_min": 48, "x_max": 84, "y_max": 112}
@@ -35,7 +34,7 @@ def test_the_boxes_of_a_detection_become_masks_in_a_chain(stack: Stack, twin: Tw
     found = detect.s(image=TURNED, prompt="coat", overlay=True)
     last = chain(found, segment.s(image=TURNED)).apply_async()
 
-    masks, seen = last.get(timeout=60), last.parent.get()
+    masks, seen = last.get(timeout=120), last.parent.get()
 
     assert (seen["width"], seen["height"]) == SIZE
     assert seen["overlay"]["content_type"].startswith("image/")
@@ -53,7 +52,7 @@ def test_faces_points_and_words(stack: Stack) -> None:
         ask.delay(image=TURNED, question="Which colour?"),
         describe.delay(image=TURNED, length="short"),
     ]
-    faces, points, answered, described = (job.get(timeout=60) for job in jobs)
+    faces, points, answered, described = (job.get(timeout=120) for job in jobs)
 
     assert faces["objects"] and "overlay" not in faces
     assert points["points"][0]["point"].keys() == {"x", "y"}
@@ -64,7 +63,7 @@ def test_faces_points_and_words(stack: Stack) -> None:
 def test_a_detection_falls_back_on_sam_and_says_so(stack: Stack, twin: Twin) -> None:
     twin.script(endpoint="fal-ai/moondream3-preview/detect", what="error", status=500, times=-1)
 
-    result = detect_faces.delay(image=TURNED).get(timeout=90)
+    result = detect_faces.delay(image=TURNED).get(timeout=120)
 
     assert result["provenance"]["model"] == "fal-ai/sam-3/image"
     assert result["provenance"]["equivalence"] == "close"
@@ -74,7 +73,7 @@ def test_a_detection_falls_back_on_sam_and_says_so(stack: Stack, twin: Twin) -> 
 def test_a_place_outside_the_picture_is_refused_and_nothing_is_sent(stack: Stack, twin: Twin) -> None:
     job = segment.delay(image=TURNED, points=[{"x": 130, "y": 5}])
 
-    error = job.get(timeout=60, propagate=False)
+    error = job.get(timeout=120, propagate=False)
 
     assert "points.0.x: is 130; the upright picture has 120x160 pixels" in str(error)
     assert twin.requests() == []

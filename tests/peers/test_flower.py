@@ -103,9 +103,9 @@ def test_a_jobs_states_show_in_the_list_and_on_its_page(stack: Stack, page: Any,
     job = text_to_image.delay(prompt="a kiln in a browser")
     wait_until(lambda: "QUEUED" in row(page, job.id), "the list shows QUEUED")
     assert facts(job.id)["Status"] == "QUEUED"
-    wait_until(lambda: "IN_PROGRESS" in row(page, job.id), "the list shows IN_PROGRESS", timeout_s=30)
+    wait_until(lambda: "IN_PROGRESS" in row(page, job.id), "the list shows IN_PROGRESS")
     assert facts(job.id, "in-progress")["Status"] == "IN_PROGRESS"
-    job.get(timeout=60)
+    job.get(timeout=120)
     line = wait_until(lambda: found if "SUCCESS" in (found := row(page, job.id)) else "", "the list shows SUCCESS")
     assert "generation.text_to_image" in line
     shown = facts(job.id, "success")
@@ -124,7 +124,7 @@ def test_a_failed_job_shows_why_and_for_how_long(stack: Stack, page: Any, facts:
     twin.script(endpoint="*", call="result", what="black", times=1)
     job = text_to_image.delay(prompt="x")
     with pytest.raises(Exception, match="has_nsfw_concepts"):
-        job.get(timeout=60)
+        job.get(timeout=120)
     wait_until(lambda: "FAILURE" in row(page, job.id), "the list shows FAILURE")
     shown = facts(job.id, "failure")
     assert shown["Status"] == "FAILURE"

@@ -40,7 +40,12 @@ def kilnhand(tmp_path: Path) -> Callable[..., Finished]:
 
     def run(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = tmp_path) -> Finished:
         done = subprocess.run(
-            [*KILNHAND, *arguments], env=environment(tmp_path, env), cwd=cwd, capture_output=True, text=True, timeout=90
+            [*KILNHAND, *arguments],
+            env=environment(tmp_path, env),
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
         return Finished(done.returncode, done.stdout, done.stderr)
 
@@ -67,7 +72,7 @@ class RunningCommand:
     def text(self) -> str:
         return self.log.read_text()
 
-    def says(self, words: str, timeout_s: float = 60.0) -> None:
+    def says(self, words: str, timeout_s: float = 120.0) -> None:
         """Wait until its output contains these words."""
         wait_until(lambda: words in self.text() or self.ended(), f"it says {words!r}", timeout_s)
         assert words in self.text(), self.text()
@@ -90,7 +95,7 @@ class RunningCommand:
         self.children()
         return self.process.poll() is not None
 
-    def end(self, number: int = signal.SIGINT, timeout_s: float = 30.0) -> int:
+    def end(self, number: int = signal.SIGINT, timeout_s: float = 120.0) -> int:
         """Send a signal and wait for the exit status."""
         self.children()
         self.process.send_signal(number)

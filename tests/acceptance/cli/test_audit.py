@@ -5,12 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 
 from tasks.generation import text_to_image
 from tests.acceptance.cli.conftest import Finished, RunningCommand
-from tests.acceptance.conftest import Twin
+from tests.acceptance.conftest import HTTP, Twin
 from tests.conftest import wait_until
 from worker import client
 from worker.cli.processes.stack import Stack
@@ -33,7 +32,7 @@ def audit(stack: Stack, twin: Twin, kilnhand: Callable[..., Finished]) -> Audit:
 
 def completed(**request: Any) -> str:
     sent = text_to_image.delay(prompt="a kiln", **request)
-    sent.get(timeout=30)
+    sent.get(timeout=120)
     wait_until(lambda: client.status(sent.id).stage == "completed", "its row has ended")  # type: ignore[union-attr]
     return str(sent.id)
 
@@ -42,7 +41,7 @@ def paid_for(twin: Twin, tags: str) -> None:
     """A run that was paid for, and that no row knows."""
     headers = KEY | {"X-Fal-Tags": tags}
     body = {"prompt": "a fox", "image_size": "square"}
-    httpx.post(f"{twin.url}/run/fal-ai/flux/schnell", json=body, headers=headers, timeout=20).raise_for_status()
+    HTTP.post(f"{twin.url}/run/fal-ai/flux/schnell", json=body, headers=headers, timeout=20).raise_for_status()
 
 
 def test_jobs_that_are_booked_as_billed_have_no_drift(audit: Audit) -> None:
@@ -88,14 +87,14 @@ def test_a_booked_request_that_was_never_billed_is_drift(audit: Audit, twin: Twi
 def test_without_tags_only_known_requests_are_judged(audit: Audit, twin: Twin) -> None:
     completed()
     paid_for(twin, "job=gone,attempt=1")
-    httpx.post(f"{twin.url}/_twin/platform", json={"tagged_reporting": False}).raise_for_status()
+    HTTP.post(f"{twin.url}/_twin/platform", json={"tagged_reporting": False}).raise_for_status()
     told = json.loads(audit("--json").out)
     assert (told["counts"]["agrees"], told["counts"]["not_checkable"]) == (1, 1)
     assert "tagged reporting" in told["notes"][0]
 
 
 def test_bills_that_cannot_be_read_are_no_agreement(audit: Audit, twin: Twin, kilnhand: Any, stack: Stack) -> None:
-    httpx.post(f"{twin.url}/_twin/platform", json={"billing_allowed": False}).raise_for_status()
+    HTTP.post(f"{twin.url}/_twin/platform", json={"billing_allowed": False}).raise_for_status()
     ran = audit()
     assert ran.status == 2 and "billing:usage:read" in ran.err and "Traceback" not in ran.err
     twin.reset()
@@ -111,9 +110,9 @@ def test_bills_that_cannot_be_read_are_no_agreement(audit: Audit, twin: Twin, ki
 
 def test_an_audit_can_be_interrupted(twin: Twin, stack: Stack, running: Callable[..., RunningCommand]) -> None:
     twin.script(call="billing", what="hang", seconds=60)
-    before = len(httpx.get(f"{twin.url}/_twin/script").json()["script"])
+    before = len(HTTP.get(f"{twin.url}/_twin/script").json()["script"])
     command = running("audit", env=stack.environment)
-    wait_until(lambda: len(httpx.get(f"{twin.url}/_twin/script").json()["script"]) < before, "it reads the bills")
+    wait_until(lambda: len(HTTP.get(f"{twin.url}/_twin/script").json()["script"]) < before, "it reads the bills")
     assert command.end() == 130
     assert "nothing was changed" in command.text() and "Traceback" not in command.text()
 

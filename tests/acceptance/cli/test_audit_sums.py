@@ -35,7 +35,7 @@ def test_calls_that_are_answered_at_once_are_checked_in_sum_with_the_twin(
     point_producer_at(stack, _patch)
     for provider in ("anthropic", "gemini"):
         sent = language.caption.delay(images=[RED], provider=provider)
-        sent.get(timeout=30)
+        sent.get(timeout=120)
         wait_until(lambda job_id=sent.id: client.status(job_id).stage == "completed", "its row has ended")  # type: ignore
 
     ran = kilnhand("audit", "--lag", "0", "--json", env=environment)

@@ -9,7 +9,7 @@ from tests.conftest import wait_until
 
 def test_the_demo_makes_every_kind_of_file_and_leaves_no_process(running: Callable[..., RunningCommand]) -> None:
     demo = running("up", "--demo", "--once")
-    wait_until(demo.ended, "the demo ends", timeout_s=90, every_s=0.2)
+    wait_until(demo.ended, "the demo ends", every_s=0.2)
     output = demo.text()
     assert demo.process.returncode == 0, output
     urls = re.findall(r"^ *(http://127\.0\.0\.1:\d+/files/\S+)$", output, re.MULTILINE)

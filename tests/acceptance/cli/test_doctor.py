@@ -3,11 +3,10 @@
 import json
 from collections.abc import Callable
 
-import httpx
 from celery import Celery
 
 from tests.acceptance.cli.conftest import Finished
-from tests.acceptance.conftest import Twin
+from tests.acceptance.conftest import HTTP, Twin
 from worker.cli.processes.stack import Stack
 
 
@@ -72,7 +71,7 @@ def test_a_missing_permission_is_named_with_what_follows(
     kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
 ) -> None:
     def told(**platform: bool) -> dict[str, str]:
-        httpx.post(f"{twin.url}/_twin/platform", json=platform).raise_for_status()
+        HTTP.post(f"{twin.url}/_twin/platform", json=platform).raise_for_status()
         ran = kilnhand("doctor", "--json", env=stack.environment)
         assert ran.status == 0, "jobs run all the same"
         checks = [check for check in json.loads(ran.out)["checks"] if check["name"].startswith("fal ")]
@@ -88,6 +87,6 @@ def test_a_missing_permission_is_named_with_what_follows(
     twin.pace(seconds=0)
     key = {"Authorization": "Key twin:twin"}
     body = {"prompt": "a fox", "image_size": "square"}
-    httpx.post(f"{twin.url}/run/fal-ai/flux/schnell", json=body, headers=key, timeout=20).raise_for_status()
+    HTTP.post(f"{twin.url}/run/fal-ai/flux/schnell", json=body, headers=key, timeout=20).raise_for_status()
     assert "none of 1 requests has its input" in told(stores_payloads=False)["fal list"]
     assert "and has inputs" in told(stores_payloads=True)["fal list"]

@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import httpx
 import pytest
 import redis
 
 from tests.acceptance.cli.conftest import Finished
-from tests.acceptance.conftest import Twin
+from tests.acceptance.conftest import HTTP, Twin
 from worker.cli.processes.stack import Stack
 from worker.jobs.job import Attempt, ErrorRecord, Job, Options, Stage, Step, Ticket, dump_job
 
@@ -46,7 +45,7 @@ def rows(stack: Stack) -> Iterator[Callable[[Job], None]]:
 def pay(twin: Twin, tags: str, **more: int) -> None:
     headers = {"Authorization": "Key twin:twin", "X-Fal-Tags": tags}
     body = {"prompt": "a fox", "image_size": "square", **more}
-    httpx.post(f"{twin.url}/run/{ENDPOINT}", json=body, headers=headers, timeout=20).raise_for_status()
+    HTTP.post(f"{twin.url}/run/{ENDPOINT}", json=body, headers=headers, timeout=20).raise_for_status()
 
 
 def test_the_bills_say_which_jobs_were_paid_twice(
@@ -73,7 +72,7 @@ def test_without_tags_the_list_is_searched_for_our_seed(
     rows(lost_job("listed", seed=77))
     rows(lost_job("absent", seed=78))
     pay(twin, "team=design", seed=77)
-    httpx.post(f"{twin.url}/_twin/platform", json={"tagged_reporting": False}).raise_for_status()
+    HTTP.post(f"{twin.url}/_twin/platform", json={"tagged_reporting": False}).raise_for_status()
     told = json.loads(kilnhand("duplicates", "--since", "5m", "--lag", "0", "--json", env=stack.environment).out)
     found = {one["job_id"]: (one["was_paid_twice"], one["why"]) for one in told["duplicates"]}
     assert found["listed"] == (True, "fal's list of requests has it")
@@ -84,7 +83,7 @@ def test_without_the_permission_nothing_is_claimed(
     kilnhand: Kilnhand, stack: Stack, twin: Twin, rows: Callable[[Job], None]
 ) -> None:
     rows(lost_job("a"))
-    httpx.post(f"{twin.url}/_twin/platform", json={"tagged_reporting": False}).raise_for_status()
+    HTTP.post(f"{twin.url}/_twin/platform", json={"tagged_reporting": False}).raise_for_status()
     told = json.loads(kilnhand("duplicates", "--since", "5m", "--lag", "0", "--json", env=stack.environment).out)
     (one,) = told["duplicates"]
     assert one["was_paid"] is None and "tagged reporting" in one["why"]

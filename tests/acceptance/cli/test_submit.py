@@ -7,12 +7,11 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image
 
 from tests.acceptance.cli.conftest import Finished, RunningCommand
-from tests.acceptance.conftest import Twin
+from tests.acceptance.conftest import HTTP, Twin
 from tests.acceptance.test_large_inputs import zipped
 from tests.conftest import wait_until
 from twin.safetensors import write_lora
@@ -50,7 +49,7 @@ def test_a_large_local_picture_reaches_the_provider(
     ran = kilnhand("submit", "video.image_to_video", *given, "--json", env=stack.environment)
     assert ran.status == 0, ran.err
     (sent,) = twin.requests("fal-ai/veo3.1/fast/image-to-video")
-    assert httpx.get(sent["input"]["image_url"]).content == photo.read_bytes()
+    assert HTTP.get(sent["input"]["image_url"]).content == photo.read_bytes()
 
 
 @pytest.mark.parametrize("side", [48, 320], ids=["inside the request", "through the store"])
@@ -65,7 +64,7 @@ def test_a_local_archive_is_used_for_a_training(
     ran = kilnhand("submit", "training.lora", *given, "--json", env=stack.environment)
     assert ran.status == 0, ran.err
     (request,) = twin.requests("fal-ai/flux-lora-fast-training")
-    assert httpx.get(url := request["input"]["images_data_url"]).content == archive.read_bytes()
+    assert HTTP.get(url := request["input"]["images_data_url"]).content == archive.read_bytes()
     assert url.startswith(f"{twin.url}/cdn/") and url.endswith("_file.zip")
 
 
@@ -79,7 +78,7 @@ def test_local_weights_in_a_list_are_used(
     ran = kilnhand("submit", "generation.text_to_image", *given, "--json", env=stack.environment)
     assert ran.status == 0, ran.err
     (request,) = twin.requests("fal-ai/flux-lora")
-    assert httpx.get(request["input"]["loras"][0]["path"]).content == weights.read_bytes()
+    assert HTTP.get(request["input"]["loras"][0]["path"]).content == weights.read_bytes()
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])

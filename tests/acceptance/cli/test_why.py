@@ -16,7 +16,7 @@ def test_the_story_of_a_job_with_two_attempts(kilnhand: Callable[..., Finished],
     twin.pace(seconds=0.1)
     twin.script(endpoint="*", call="submit", what="http", status=429, body={"detail": "slow down"})
     sent = text_to_image.delay(prompt="x", image_size="square")
-    result = sent.get(timeout=30)
+    result = sent.get(timeout=120)
     wait_until(lambda: client.status(sent.id).stage == "completed", "its row has ended")  # type: ignore[union-attr]
     ran = kilnhand("why", sent.id, env=stack.environment)
     assert ran.status == 0, ran.err

@@ -1,12 +1,12 @@
-"""The implementations under test, each with a way to let time pass. Times are short, since for Redis they are real."""
+"""The implementations under test, each with a way to let time pass. Times are short, since Redis expires keys by its own clock."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from tests.contract.redis_clock import RedisClock
 from worker.health.base import Change, Health, Permit, Policy
 from worker.health.memory import MemoryHealth
 from worker.health.redis import open_redis_health
@@ -56,7 +56,10 @@ class Bench:
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def bench(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Bench]:
+async def bench(
+    request: pytest.FixtureRequest, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Bench]:
+    redis_clock = RedisClock(redis_url, monkeypatch) if request.param == "redis" else None
     opened: list[Health] = []
     clock = [1000.0]
 
@@ -70,9 +73,11 @@ async def bench(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator
             opened.append(MemoryHealth(lambda: clock[0], policy))
         return opened[-1]
 
-    yield Bench(open_(POLICY), advance if request.param == "memory" else asyncio.sleep, open_)
+    yield Bench(open_(POLICY), redis_clock.passes if redis_clock else advance, open_)
     for health in opened:
         await health.aclose()
+    if redis_clock:
+        redis_clock.close()
 
 
 def limited(**limits: dict[str, float]) -> Policy:

@@ -1,6 +1,6 @@
 """The health in Redis, beyond the contract: keys expire, one round trip per call, permits while Redis is away."""
 
-import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from redis.asyncio.connection import Connection
 from structlog.testing import capture_logs
 
 from tests.contract.health.conftest import BAD, LEASE_S, LOCKED, POLICY
+from tests.contract.redis_clock import CLOCK, RedisClock
 from worker.cli.processes.ports import free_port
 from worker.health.base import Permit, Policy, Wait
 from worker.health.redis import RedisHealth, open_redis_health
@@ -19,7 +20,14 @@ ALL = ["good", "bad", "limited", "locked", "forbidden", "retired", "ignored"]
 
 
 @pytest.fixture
-async def health(redis_url: str):  # type: ignore[no-untyped-def]
+def clock(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisClock]:
+    clock = RedisClock(redis_url, monkeypatch)
+    yield clock
+    clock.close()
+
+
+@pytest.fixture
+async def health(redis_url: str, clock: RedisClock):  # type: ignore[no-untyped-def]
     opened = open_redis_health(redis_url, POLICY)
     yield opened
     await opened.aclose()
@@ -76,22 +84,24 @@ async def test_scripts_that_redis_has_forgotten_are_loaded_again(health: RedisHe
     await health.record("fal", "m", GOOD, await _permit(health))
 
 
-async def test_the_workers_clock_is_not_used(health: RedisHealth, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_workers_clock_is_not_used(
+    health: RedisHealth, clock: RedisClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("time.time", lambda: 12345.0)
     for _ in range(POLICY.failures):
         await health.record("fal", "m", BAD, await _permit(health))
     assert isinstance(await health.acquire("fal", "m", LEASE_S), Wait)
-    await asyncio.sleep(POLICY.open_s + 0.02)
+    await clock.passes(POLICY.open_s + 0.02)
     assert (await _permit(health)).probe
 
 
 async def test_a_repeated_call_gets_the_same_probe_or_alert_again(
-    health: RedisHealth, monkeypatch: pytest.MonkeyPatch
+    health: RedisHealth, clock: RedisClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda _: "same")
     await health.record("fal", "m", LOCKED, None)
     assert [change.kind for change in await health.record("fal", "m", LOCKED, None)] == ["alert"]
-    await asyncio.sleep(POLICY.lock_s + 0.02)
+    await clock.passes(POLICY.lock_s + 0.02)
     assert (await _permit(health)).probe and (await _permit(health)).probe
 
 
@@ -115,7 +125,7 @@ async def test_without_redis_every_call_gets_a_permit_and_a_warning_is_logged_on
 def _assert_all_expire(url: str) -> None:
     longest_ms = 1000 * (2 * POLICY.keep_s + POLICY.retired_s)
     with redis.Redis.from_url(url) as client:
-        ends = {key.decode(): client.pttl(key) for key in client.keys("*")}
+        ends = {key.decode(): client.pttl(key) for key in client.keys("*") if key.decode() != CLOCK}
     assert ends and {key: ms for key, ms in ends.items() if not 0 < ms <= longest_ms} == {}
     assert all(key.startswith("kilnhand:health:") for key in ends)
 

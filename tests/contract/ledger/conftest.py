@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.redis_clock import RedisClock
 from worker.jobs.job import Job, Options, Step
 from worker.ledger.base import Ledger
 from worker.ledger.memory import MemoryLedger
@@ -24,7 +25,9 @@ class Bench:
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def bench(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Bench]:
+async def bench(
+    request: pytest.FixtureRequest, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Bench]:
     if request.param == "memory":
         clock = [1000.0]
 
@@ -34,12 +37,14 @@ async def bench(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator
         memory = MemoryLedger(lambda: clock[0])
         yield Bench(memory, advance, memory.send)
     else:
+        redis_clock = RedisClock(redis_url, monkeypatch)
         ledger, producer = open_redis_ledger(redis_url), open_redis_producer(redis_url)
 
         async def send(row: Job, wait_s: float) -> None:
             await asyncio.to_thread(producer.send, row, wait_s)
 
-        yield Bench(ledger, asyncio.sleep, send)
+        yield Bench(ledger, redis_clock.passes, send)
+        redis_clock.close()
         await ledger.aclose()
         producer.close()
 

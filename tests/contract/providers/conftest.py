@@ -60,7 +60,7 @@ def twin(_twin: Twin) -> Twin:
     return _twin
 
 
-async def opened(twin: Twin, key: str = "id:secret", timeout_s: float = 1.0, *, low_priority: bool = False) -> Fal:
+async def opened(twin: Twin, key: str = "id:secret", timeout_s: float = 30.0, *, low_priority: bool = False) -> Fal:
     settings = FalSettings(fal_base_url=twin.url, fal_timeout_s=timeout_s, fal_low_priority=low_priority)
     return await open_fal(settings, FalKey("FAL_KEY", SecretStr(key)), open_transport(10))
 

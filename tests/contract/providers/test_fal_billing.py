@@ -25,10 +25,11 @@ ENDPOINT = "fal-ai/flux/schnell"
 CALL = Call("job-1", ENDPOINT, {"prompt": "a kiln", "image_size": "square"})
 
 
-@pytest.fixture
-async def platform(twin: Twin) -> AsyncIterator[FalPlatform]:
+@pytest.fixture(params=[30])
+async def platform(twin: Twin, request: pytest.FixtureRequest) -> AsyncIterator[FalPlatform]:
+    """fal's platform calls, with so many seconds for an answer."""
     twin.pace(seconds=0, queue_seconds=0)
-    settings = FalSettings(fal_base_url=twin.url, fal_timeout_s=1)
+    settings = FalSettings(fal_base_url=twin.url, fal_timeout_s=request.param)
     async with open_platform(settings, FalKey("FAL_KEY", SecretStr("id:secret")), open_transport(4)) as opened:
         yield opened
 
@@ -109,7 +110,6 @@ FAULTS: list[tuple[dict[str, Any], type[Exception]]] = [
     ({"what": "http", "status": 200, "body": {"billing_events": [{"request_id": "1"}]}}, ServiceUnavailableError),
     ({"what": "http", "status": 200, "body": {"items": []}}, ServiceUnavailableError),
     ({"what": "drop", "times": 2}, ServiceUnavailableError),  # aiohttp repeats a GET once
-    ({"what": "hang", "seconds": 3}, ServiceUnavailableError),
 ]
 
 
@@ -123,6 +123,13 @@ async def test_an_answer_that_is_no_list_is_an_error(
     with pytest.raises(cls) as failed:
         await read(platform)
     assert type(failed.value) is cls
+
+
+@pytest.mark.parametrize("platform", [0.5], indirect=True)
+async def test_a_list_that_does_not_come_is_an_error(platform: FalPlatform, twin: Twin) -> None:
+    twin.script(call="billing", what="hang", seconds=60)
+    with pytest.raises(ServiceUnavailableError):
+        await read(platform)
 
 
 async def test_an_endless_list_is_an_error(platform: FalPlatform, twin: Twin) -> None:

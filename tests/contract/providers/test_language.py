@@ -40,7 +40,7 @@ ASKED: dict[str, dict[str, Any]] = {
 async def claude(twin: Twin) -> AsyncIterator[Anthropic]:
     twin.pace(seconds=0.01)
     provider = await open_anthropic(
-        AnthropicSettings(anthropic_base_url=f"{twin.url}/anthropic", anthropic_timeout_s=5)
+        AnthropicSettings(anthropic_base_url=f"{twin.url}/anthropic", anthropic_timeout_s=30)
     )
     yield provider
     await provider.aclose()

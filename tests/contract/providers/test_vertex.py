@@ -72,7 +72,7 @@ def vertex(_vertex: Vertex, twin: Twin) -> Vertex:
 
 
 async def ended(vertex: Vertex, ticket: Ticket) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not isinstance(await vertex.poll(VEO, ticket), Ended):
             await asyncio.sleep(0.01)
 

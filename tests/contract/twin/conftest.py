@@ -27,7 +27,7 @@ class Handle:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.http = httpx.Client(base_url=url, headers=KEY, timeout=20, verify=False, trust_env=False)
+        self.http = httpx.Client(base_url=url, headers=KEY, timeout=60, verify=False, trust_env=False)
 
     def submit(self, endpoint: str = SCHNELL, body: Any = None, **options: Any) -> dict[str, Any]:
         """Submit and return the answer, which must be a 200."""
@@ -39,7 +39,7 @@ class Handle:
     def status(self, ticket: dict[str, Any], *, logs: bool = False) -> httpx.Response:
         return self.http.get(ticket["status_url"], params={"logs": "1" if logs else "0"})
 
-    def wait(self, ticket: dict[str, Any], timeout_s: float = 15.0) -> httpx.Response:
+    def wait(self, ticket: dict[str, Any], timeout_s: float = 120.0) -> httpx.Response:
         """Wait until a request has ended and return the answer of the result call."""
         until(lambda: self.status(ticket).json()["status"] == "COMPLETED", "the request ends", timeout_s)
         return self.http.get(ticket["response_url"])
@@ -82,7 +82,7 @@ class Handle:
         return str(response.json()["access_url"])
 
 
-def until(met: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
+def until(met: Callable[[], Any], what: str, timeout_s: float = 120.0) -> Any:
     """Wait for a condition with a deadline and return its value."""
     deadline = time.monotonic() + timeout_s
     while not (found := met()):
@@ -137,7 +137,7 @@ def google_options(url: str, **more: Any) -> "types.HttpOptions":
     from google.genai import types
 
     retry = types.HttpRetryOptions(attempts=1)
-    return types.HttpOptions(base_url=f"{url}/google", timeout=20_000, retry_options=retry, **more)
+    return types.HttpOptions(base_url=f"{url}/google", timeout=60_000, retry_options=retry, **more)
 
 
 def google_sdk(client: "genai.Client", kind: str) -> Iterator[Sdk]:
@@ -183,7 +183,7 @@ def gemini(twin: Handle, gemini_client: Sdk) -> Sdk:
 def claude_client(twin_server: TwinServer, request: pytest.FixtureRequest) -> Iterator[Sdk]:
     import anthropic
 
-    options: dict[str, Any] = {"api_key": "local", "max_retries": 0, "timeout": 20}
+    options: dict[str, Any] = {"api_key": "local", "max_retries": 0, "timeout": 60}
     options["base_url"] = f"{twin_server.url}/anthropic"
     if request.param == "sync":
         with anthropic.Anthropic(**options) as client:

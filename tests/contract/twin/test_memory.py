@@ -161,7 +161,7 @@ async def test_a_run_draws_its_files_before_it_ends_and_leaves_none_when_it_is_c
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.01)
 

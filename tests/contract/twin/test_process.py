@@ -22,7 +22,7 @@ def process() -> Iterator[tuple["subprocess.Popen[str]", str]]:
     yield child, line.split()[-1]
     if child.poll() is None:
         child.kill()
-    child.wait(10)
+    child.wait(60)
     child.stdout.close()
     child.stderr.close()
 
@@ -40,8 +40,8 @@ def test_it_starts_on_a_free_port_and_leaves_quickly_and_quietly(
             next(stream.iter_lines())
             asked_at = time.monotonic()
             child.send_signal(number)
-            assert child.wait(10) == 0
-    assert time.monotonic() - asked_at < 5
+            assert child.wait(60) == 0
+    assert time.monotonic() - asked_at < 30
     assert child.stderr and child.stdout
     assert (child.stdout.read(), child.stderr.read()) == ("", "")
 

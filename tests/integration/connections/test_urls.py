@@ -87,7 +87,7 @@ def test_it_works_in_all_of_them(url: str) -> None:
     send_and_receive("by this URL")
     job_id = str(uuid4())
     app.backend.store_result(job_id, {"by": url}, "SUCCESS")
-    assert app.AsyncResult(job_id).get(timeout=10) == {"by": url}
+    assert app.AsyncResult(job_id).get(timeout=120) == {"by": url}
     assert producer().now() > 0
     asyncio.run(use_all_clients(url))
     assert {check.verdict for check in check_redis(RedisSettings())} == {"ok"}
@@ -115,7 +115,7 @@ def send_and_receive(text: str) -> None:
         connection.ensure_connection(max_retries=1, timeout=3)
         queue = connection.SimpleQueue("a-queue", serializer="json")
         queue.producer.publish(text, routing_key="a-queue", retry=False, retry_policy=policy)
-        message = queue.get(timeout=5)
+        message = queue.get(timeout=120)
         assert message.payload == text
         message.ack()
         queue.close()

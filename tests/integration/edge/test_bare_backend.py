@@ -31,4 +31,4 @@ def test_it_does_not_hang_while_redis_is_away() -> None:
     began = time.monotonic()
     with pytest.raises(RuntimeError, match="reconnect"):
         exec(example(f"redis://127.0.0.1:{free_port()}/0"), {})
-    assert time.monotonic() - began < 10, "Celery's defaults take 20 s"
+    assert time.monotonic() - began < 18, "Celery's defaults take 20 s"

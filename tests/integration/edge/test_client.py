@@ -54,7 +54,7 @@ def test_a_wait_without_an_end_returns_the_current_status(job_id: str) -> None:
     began = time.monotonic()
     seen = client.cancel(job_id, wait_s=0.4)
     assert seen and (seen.state, seen.receipt) == ("QUEUED", None)
-    assert 0.4 <= time.monotonic() - began < 3
+    assert 0.4 <= time.monotonic() - began < 30
 
 
 async def test_after_the_end_a_cancel_changes_nothing_and_returns_the_state(job_id: str, redis_url: str) -> None:

@@ -98,7 +98,7 @@ def aftermath(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactor
             log=(folder / "worker.log").read_text(errors="replace"),
         )
         process.terminate()
-        process.wait(20)
+        process.wait(120)
         dead.close()
     yield found
 

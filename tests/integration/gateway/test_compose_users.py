@@ -159,6 +159,6 @@ def test_a_worker_does_its_work_with_its_user(server: RedisServer, clients: dict
         with run_stack(tmp_path, processes=("twin", "worker"), env=env) as stack:
             point_producer_at(stack.environment, patch)
             job = text_to_image.delay(prompt="x", model="flux-schnell", image_size="square")
-            assert job.get(timeout=30)["images"]
+            assert job.get(timeout=120)["images"]
             assert app.control.ping(timeout=2)
             assert "NOPERM" not in stack["worker"].log_text()

@@ -493,7 +493,7 @@ async def fetching(world: World) -> AsyncIterator[list[str]]:
     await world.turn()
     world.now += 5
     await world.dispatcher.run_once()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not became:
             await asyncio.sleep(0)
     yield became
@@ -503,7 +503,7 @@ async def fetching(world: World) -> AsyncIterator[list[str]]:
 async def test_other_work_whose_claim_was_lost_is_dropped(world: World, fetching: list[str]) -> None:
     world.ledger.rows["a"].fence += 1
     await world.dispatcher.renew_once()
-    await world.dispatcher.idle(timeout_s=5)
+    await world.dispatcher.idle(timeout_s=60)
     assert (fetching, world.dispatcher.jobs) == (["begun", "cancelled"], {})
 
 

@@ -61,7 +61,7 @@ async def row_of(world: World, job_id: str) -> Job:
 
 async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]], world: World | None = None) -> None:
     """Let tasks run, and rounds where a world is given, until it holds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             holds = condition()
             if holds if isinstance(holds, bool) else await holds:
