@@ -242,7 +242,7 @@ SIZES = [
     ("nano-banana-2-edit", 0, {"num_images": 2, "image_size": {"width": 2048, "height": 2048}}),
     ("nano-banana-2-edit", 1, {"image_size": {"width": 2048, "height": 2048}}),
     ("veo-3.1-fast", 0, {"duration_s": 4}),
-    ("veo-3.1-fast", 0, {"duration_s": 6, "extra": {"resolution": "4k"}}),
+    ("veo-3.1-fast", 0, {"duration_s": 6, "resolution": "4k"}),
     ("veo-3.1-fast", 1, {"duration_s": 6}),
     ("veo-3.1-fast-audio", 0, {"duration_s": 8}),
     ("veo-3.1-lite", 1, {"duration_s": 4}),
