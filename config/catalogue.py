@@ -33,6 +33,8 @@ _FAL_NAMES: Mapping[str, Spelling] = {
     "image": Spelling(to="image_url"),
     "images": Spelling(to="image_urls"),
     "mask": Spelling(to="mask_url"),
+    "end_image": Spelling(to="end_image_url"),
+    "sound": Spelling(to="generate_audio"),
     "system": Spelling(to="system_prompt"),
     "video": Spelling(to="video_url"),
 }
@@ -67,6 +69,23 @@ class Catalogue(BaseModel):
         if len(wanted) <= 200 and _ENDPOINT.fullmatch(wanted):
             return _passthrough(wanted)
         raise UnknownModelError(self._unknown(name))
+
+    def find_for(self, task: str, name: str) -> Model:
+        """As `find`. An endpoint id that belongs to a model of other tasks is passed through, like an unknown one."""
+        model = self.find(name)
+        if model.serves(task) or not _ENDPOINT.fullmatch(name.strip()):
+            return model
+        return _passthrough(name.strip())
+
+    def member(self, task: str, family: str) -> Model | None:
+        """The model that serves this task under the name of its family. An endpoint id names one endpoint alone."""
+        wanted = family.strip().casefold()
+        if "/" in wanted:
+            return None
+        own = self._names.get(wanted)
+        names = {wanted, *((name.casefold() for name in own.names) if own else ())}
+        found = (model for model in self.for_task(task) if model.family and model.family.casefold() in names)
+        return next(found, None)
 
     def for_task(self, task: str) -> tuple[Model, ...]:
         """The models that serve this task."""

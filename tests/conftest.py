@@ -79,7 +79,9 @@ def wait_until(met, what: str, timeout_s: float = 120.0, every_s: float = 0.05):
 
 
 # the queues of a backend that has only Celery, as docs/celery.md shows them
-BARE_ROUTES = {f"{name}.*": {"queue": name} for name in ("editing", "generation", "language", "training", "video")}
+BARE_ROUTES = {
+    f"{name}.*": {"queue": name} for name in ("editing", "generation", "language", "training", "video", "vision")
+}
 TESTS = Path(__file__).parent
 LONGEST_FIRST = [
     "acceptance/test_fallback.py",

@@ -22,14 +22,20 @@ _PICTURE = Piece("images", "image", "images.*", most_megapixels=MOST_MEGAPIXELS)
 
 
 class Box(BaseModel):
-    """A part of an upright picture, in pixels from its upper left corner."""
+    """A part of an upright picture, in pixels, as detections have it; the last column and row are outside."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    x: int = Field(ge=0)
-    y: int = Field(ge=0)
-    width: int = Field(ge=1)
-    height: int = Field(ge=1)
+    x_min: int = Field(ge=0)
+    y_min: int = Field(ge=0)
+    x_max: int = Field(ge=1)
+    y_max: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> "Box":
+        if self.x_min >= self.x_max or self.y_min >= self.y_max:
+            raise ValueError("x_min must be less than x_max, and y_min less than y_max")
+        return self
 
 
 class GrowMask(BaseRequest):
@@ -54,13 +60,17 @@ class Cut(BaseRequest):
 
 
 class Blend(BaseRequest):
-    """`over` put onto `base` where the mask is white, or into the box, or both. Elsewhere `base` stays as it is."""
+    """`over` put onto `base` where the mask is white, or into the box, or both. Elsewhere `base` stays as it is.
+
+    Without a mask, the edge of the box fades inwards over `feather` pixels.
+    """
 
     model: ModelName = "blend"
     base: Image
     over: Image
     mask: Mask | None = None
     box: Box | None = None
+    feather: int | None = Field(None, ge=0, le=1024)
 
     follows: ClassVar[Mapping[str, str]] = {"over": "images.0.url"}
 

@@ -16,6 +16,7 @@ from tasks.editing.inpainting import inpaint
 from tasks.editing.trying_on import try_on
 from tasks.editing.upscaling import upscale
 from tasks.generation import text_to_image
+from tasks.vision.segmentation import segment
 from tests.acceptance.conftest import HTTP, Twin
 from tests.unit.tasks.pictures import data_uri
 from worker.cli.processes.stack import Stack, run_stack
@@ -187,3 +188,9 @@ def test_google_tries_on_if_fal_cannot_and_says_so(stack: Stack, twin: Twin) -> 
     assert (result["provider"], result["provenance"]["equivalence"]) == ("vertex", "close")
     assert result["cost"]["usd"] == 0.06
     fetched(result)
+
+
+def test_the_mask_of_a_segmentation_goes_into_an_inpaint(stack: Stack) -> None:
+    last = chain(segment.s(image=PHOTO, prompt="coat"), inpaint.s(image=PHOTO, prompt="a pocket")).apply_async()
+
+    assert fetched(last.get(timeout=60)).size == (160, 120)

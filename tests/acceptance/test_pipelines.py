@@ -1,7 +1,10 @@
 """A task made of steps: real worker, real jobs for its steps, and workers that die between them."""
 
+import base64
 import gc
+import io
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.exceptions import TaskRevokedError
+from PIL import Image
 
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
@@ -35,7 +39,7 @@ def worker(home: Stack) -> Child:
 def start_worker(home: Stack, name: str, **env: str) -> Child:
     beat = heartbeat_file(home.folder, name)
     command = [sys.executable, "-m", "celery", "-A", "tests.acceptance.pipeline_app", "worker", "--without-mingle",
-               "--without-gossip", "--queues", "generation,own"]  # fmt: skip
+               "--without-gossip", "--queues", "editing,generation,own,training,vision"]  # fmt: skip
     env = {"PYTHONPATH": str(Path(__file__).parents[2]), **env}
     child = home.add(name, command, lambda since: beat.exists() and beat.stat().st_mtime > since, env)
     child.wait_ready()
@@ -128,3 +132,53 @@ def test_a_worker_that_dies_between_the_steps_pays_for_none_twice(
     worker.start()
     result = job.get(timeout=120)
     assert len(result["sides"]) == 2 and twin.count == 3
+
+
+def picture(size: tuple[int, int] = (640, 480)) -> str:
+    spool = io.BytesIO()
+    Image.radial_gradient("L").resize(size).convert("RGB").save(spool, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(spool.getvalue()).decode()}"
+
+
+@pytest.mark.usefixtures("worker", "twin")
+def test_a_garment_is_painted_and_nothing_else_changes(shop: Celery) -> None:
+    given = {"image": picture(), "garment": "the coat", "prompt": "a red coat"}
+    result = shop.send_task("editing.fix_garment", kwargs=given, queue="editing").get(timeout=60)
+    assert result["outside_mask"]["of_result"] == {"mean": 0.0, "most": 0.0}
+    assert result["outside_mask"]["of_edit"]["mean"] > 0
+    assert (result["images"][0]["width"], result["images"][0]["height"]) == (640, 480)
+    assert result["masks"] and result["total_cost"]["usd"] > 0
+
+
+@pytest.mark.usefixtures("worker", "twin")
+def test_a_face_is_refined_and_put_back(shop: Celery) -> None:
+    result = shop.send_task("editing.fix_face", kwargs={"image": picture()}, queue="editing").get(timeout=60)
+    assert (result["images"][0]["width"], result["images"][0]["height"]) == (640, 480)
+    assert len(result["faces"]) == 1 and result["faces"][0]["x_max"] > result["faces"][0]["x_min"]
+
+
+@pytest.mark.usefixtures("worker", "twin")
+def test_a_sticker_is_drawn_and_cut_out(shop: Celery) -> None:
+    result = shop.send_task("editing.sticker", kwargs={"prompt": "a cat"}, queue="editing").get(timeout=60)
+    assert result["images"][0]["content_type"] == "image/png" and len(result["drafts"]) == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_training_shows_samples(shop: Celery, twin: Twin) -> None:
+    twin.pace(seconds=0.2)
+    given = {
+        "images_data_url": data_set(),
+        "trigger_word": "mug",
+        "sample_prompts": ["a mug", "two mugs", "a blue mug"],
+    }
+    result = shop.send_task("training.lora_with_samples", kwargs=given, queue="training").get(timeout=90)
+    assert len(result["images"]) == 3 and result["weights"]["key"].endswith(".safetensors")
+    assert (result["sheet"]["width"], result["sheet"]["height"]) == (1536, 512)
+
+
+def data_set() -> str:
+    spool = io.BytesIO()
+    with zipfile.ZipFile(spool, "w") as archive:
+        for n in range(5):
+            archive.writestr(f"{n}.png", base64.b64decode(picture((64 + n, 64)).partition(",")[2]))
+    return f"data:application/zip;base64,{base64.b64encode(spool.getvalue()).decode()}"

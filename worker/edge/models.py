@@ -9,10 +9,12 @@ from config.settings import RequestSettings
 
 def find_model(catalogue: Catalogue, task: str, name: str) -> Model:
     """The model. Raises `UnknownModelError`, whose text is for the caller."""
-    model = catalogue.find(name)
+    if member := catalogue.member(task, name):
+        return member
+    model = catalogue.find_for(task, name)
     if not model.serves(task):
         names = ", ".join(other.name for other in catalogue.for_task(task))
-        raise UnknownModelError(f"{model.name} does not serve this task; these do: {names}")
+        raise UnknownModelError(f"{model.name} serves {', '.join(model.task)}; models of this task: {names}")
     if model.passthrough and not _settings().may_pass(model.name):
         raise UnknownModelError(f"{model.name} is not in the catalogue, and KILNHAND_PASSTHROUGH does not allow it")
     return model

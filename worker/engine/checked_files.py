@@ -30,7 +30,7 @@ async def check_files(context: Context, job: Job, most_bytes: int) -> tuple[Job,
     brought = await inputs.bring(refs, most_bytes=most_bytes, labels=labels, tenant=job.options.tenant)
     media = {file.path: each for file, each in zip(files, brought, strict=True)}
     prepared = await inputs.in_turn(partial(check.prepare, job.request, job.step, media))
-    model = context.catalogue.find(job.step.model)
+    model = context.catalogue.find_for(job.task, job.step.model)
     if problems := context.catalogue.problems(model, prepared.step.arguments):
         raise RequestRefusedError("; ".join(f"{field}: {problem}" for field, problem in problems), kind="arguments")
     return replace(job, step=prepared.step), {**media, **prepared.changed}

@@ -28,10 +28,10 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
     "fal": ProviderEntry("worker.providers.fal.provider", lambda settings: fal_disabled_why(settings.fal)),
     "vertex": ProviderEntry("worker.providers.google.vertex", lambda settings: vertex_disabled_why(settings.google)),
     "gemini": ProviderEntry("worker.providers.google.gemini", lambda settings: gemini_disabled_why(settings.google)),
-    "local": ProviderEntry("worker.providers.local.provider", lambda settings: None),
     "anthropic": ProviderEntry(
         "worker.providers.anthropic.provider", lambda settings: anthropic_disabled_why(settings.anthropic)
     ),
+    "local": ProviderEntry("worker.providers.local.provider", lambda settings: None),
 }
 
 

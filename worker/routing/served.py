@@ -26,7 +26,7 @@ class Served:
     def model(self) -> Model:
         """The job's model. If it has left the catalogue, the attempt's endpoint is passed through."""
         try:
-            return self.catalogue.find(self.job.step.model)
+            return self.catalogue.find_for(self.job.task, self.job.step.model)
         except UnknownModelError:
             if self.job.attempt is None:
                 raise

@@ -8,7 +8,7 @@ import pytest
 from celery import canvas
 
 from worker.edge.canvas import judge_parts
-from worker.edge.task import JobTask
+from worker.edge.job_task import JobTask
 
 PAGES = sorted((Path(__file__).parents[3] / "docs/tasks").glob("*.md"))
 

@@ -31,10 +31,10 @@ print(*sorted({"google.genai", "anthropic", "fal_client"} & set(sys.modules)))
 @pytest.mark.parametrize(
     ("environment", "providers", "sdks"),
     [
-        ({"KILNHAND_FAL_BASE_URL": "http://127.0.0.1:1"}, "fal", "fal_client"),
-        ({"FAL_KEY": "id:secret", "GEMINI_API_KEY": "k"}, "fal gemini", "fal_client google.genai"),
-        ({"ANTHROPIC_API_KEY": "k"}, "anthropic", "anthropic"),
-        ({"KILNHAND_GOOGLE_BASE_URL": "http://127.0.0.1:1"}, "vertex gemini", "google.genai"),
+        ({"KILNHAND_FAL_BASE_URL": "http://127.0.0.1:1"}, "fal local", "fal_client"),
+        ({"FAL_KEY": "id:secret", "GEMINI_API_KEY": "k"}, "fal gemini local", "fal_client google.genai"),
+        ({"ANTHROPIC_API_KEY": "k"}, "anthropic local", "anthropic"),
+        ({"KILNHAND_GOOGLE_BASE_URL": "http://127.0.0.1:1"}, "vertex gemini local", "google.genai"),
     ],
 )
 def test_a_provider_that_is_disabled_is_not_imported(

@@ -16,7 +16,7 @@ from tests.unit.engine.fakes import (
     WatchedHealth,
 )
 from worker.edge.app import app
-from worker.edge.task import answer_checks
+from worker.edge.task import answer_checks, file_checks
 from worker.engine.context import Context
 from worker.engine.dispatcher import Dispatcher, DispatcherOptions
 from worker.files.memory_budget import MemoryBudget
@@ -70,7 +70,7 @@ class World:
             memory=self.memory,
             signals=self._signals,
             checks=answer_checks(app),
-            **more,
+            **{"file_checks": file_checks(app), **more},
         )
         pace = DispatcherOptions(["generation"], LEASE_S, 10, monotonic=lambda: self.now, idle_s=0.0)
         return Dispatcher(ledger or self.ledger, context, self.publisher, pace)

@@ -11,6 +11,7 @@ from worker.errors import (
     RateLimitError,
     RequestRefusedError,
     ServiceUnavailableError,
+    StepFailedError,
     SubmitUnknownError,
     _tree,
 )
@@ -38,6 +39,7 @@ from worker.health.verdict import GOOD, IGNORED, MODEL_RETIRED, Verdict, verdict
         (ContentRefusedError(), IGNORED),
         (ContentRefusedError(kind=MODEL_RETIRED), Verdict("retired")),
         (BrokenPieceError(), IGNORED),
+        (StepFailedError(), IGNORED),
         (ExternalServiceError(), IGNORED),
     ],
 )

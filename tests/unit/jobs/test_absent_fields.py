@@ -8,20 +8,41 @@ from worker.cli.job_arguments import all_tasks, find_task
 from worker.errors import InvalidRequestError
 from worker.jobs.request import JobOptions, check_known_fields, read
 
-FILE = "https://example.com/file.png"
+FILE, MASK = "https://example.com/file.png", "https://example.com/mask.png"
 NEEDED: dict[str, dict[str, Any]] = {
+    "editing.blend": {"base": FILE, "over": FILE, "mask": MASK},
+    "editing.contact_sheet": {"images": [FILE]},
+    "editing.cut": {"image": FILE, "box": {"x_min": 0, "y_min": 0, "x_max": 1, "y_max": 1}},
+    "editing.erase": {"image": FILE, "mask": MASK},
+    "editing.expand": {"image": FILE, "ratio": "16:9"},
+    "editing.grow_mask": {"mask": FILE},
+    "editing.inpaint": {"image": FILE, "mask": MASK, "prompt": "a"},
+    "editing.remove_background": {"image": FILE},
+    "editing.replace_background": {"image": FILE, "prompt": "a"},
+    "editing.try_on": {"person": FILE, "garment": MASK},
+    "editing.upscale": {"image": FILE},
+    "generation.image_to_image": {"images": [FILE], "prompt": "a"},
     "generation.text_to_image": {"prompt": "a"},
     "language.analyse": {"images": [FILE], "questions": ["what?"]},
     "language.caption": {"images": [FILE]},
     "language.style": {"wardrobe": [{"name": "hat"}]},
     "training.lora": {"images_data_url": FILE},
+    "video.extend": {"video": FILE, "prompt": "a"},
     "video.image_to_video": {"image": FILE, "prompt": "it moves"},
+    "video.reference_to_video": {"images": [FILE], "prompt": "a"},
+    "video.text_to_video": {"prompt": "a"},
+    "vision.ask": {"image": FILE, "question": "what?"},
+    "vision.describe": {"image": FILE},
+    "vision.detect": {"image": FILE, "prompt": "a"},
+    "vision.detect_faces": {"image": FILE},
+    "vision.point": {"image": FILE, "prompt": "a"},
+    "vision.segment": {"image": FILE, "prompt": "a"},
 }
 OPTIONAL = [
     (task.name, name)
     for task in all_tasks().values()
     for name, field in {**task.asks.model_fields, **JobOptions.model_fields}.items()
-    if not field.is_required()
+    if not field.is_required() and name not in NEEDED.get(task.name, {})
 ]
 
 

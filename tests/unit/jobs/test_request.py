@@ -65,7 +65,7 @@ WRONG: list[tuple[JobTask, dict[str, Any], str]] = [
     (text_to_image, {"prompt": "a", "model": "fluks-schnel"}, "did you mean flux-schnell"),
     (text_to_image, {"prompt": "a", "model": ""}, "model: string should have at least 1 character"),
     (text_to_image, {"prompt": "a", "model": "fal-ai/../x"}, "model: no model"),
-    (text_to_image, {"prompt": "a", "model": "veo-3.1-fast"}, "model: veo-3.1-fast does not serve this task"),
+    (text_to_image, {"prompt": "a", "model": "veo-3.1-fast"}, "model: veo-3.1-fast serves video.image_to_video; models of this task: flux-schnell"),
     (text_to_image, {"prompt": "a", "negativ_prompt": "b"}, "negativ_prompt: is not a parameter of this task"),
     (text_to_image, {"prompt": "a", "extra": nested(9)}, "extra: is nested more than 8 levels deep"),
     (text_to_image, {"prompt": "a", "extra": [1]}, "extra: input should be an object"),

@@ -8,7 +8,7 @@ from config.mapping import arguments_for
 from tasks.generation import text_to_image
 from tasks.training import lora
 from tasks.video import image_to_video
-from worker.edge.task import JobTask, catalogue
+from worker.edge.job_task import JobTask, catalogue
 from worker.errors import InvalidRequestError
 
 PICTURE = "https://example.com/a.png"
@@ -18,7 +18,7 @@ KLING = "fal-ai/kling-video/v2.1/master/image-to-video"
 def sent(task: JobTask, **given: Any) -> dict[str, Any]:
     """What the first endpoint gets."""
     step = task._read(given)[2]
-    return arguments_for(catalogue().find(step.model).first_route, step.arguments, step.extra)
+    return arguments_for(catalogue().find_for(task.name, step.model).first_route, step.arguments, step.extra)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_duration_in_extra_goes_out_as_it_is(duration: Any) -> None:
 
 
 def test_the_first_picture_may_have_another_name() -> None:
-    endpoint = "fal-ai/kling-video/v3/pro/image-to-video"
+    endpoint = "fal-ai/kling-video/v2.6/pro/image-to-video"
     asked = sent(image_to_video, image=PICTURE, prompt="a", model=endpoint, extra={"start_image_url": PICTURE})
 
     assert asked["start_image_url"] == PICTURE

@@ -54,10 +54,10 @@ def test_a_cut_is_the_upright_part() -> None:
     picture.paste("blue", (0, 0, 10, 10))
     exif = Image.Exif()
     exif[0x0112] = 6  # seen upright, the blue corner is at the upper right
-    assert opened(cut(media(picture, exif=exif), Box(38, 0, 10, 10))).getcolors() == [(100, (0, 0, 255))]
+    assert opened(cut(media(picture, exif=exif), Box(38, 0, 48, 10))).getcolors() == [(100, (0, 0, 255))]
 
 
-@pytest.mark.parametrize("box", [Box(60, 0, 5, 5), Box(0, 44, 5, 5), Box(-1, 0, 5, 5), Box(0, 0, 0, 5)])
+@pytest.mark.parametrize("box", [Box(60, 0, 65, 5), Box(0, 44, 5, 49), Box(-1, 0, 4, 5), Box(0, 0, 0, 5)])
 def test_a_box_outside_the_picture_is_refused(box: Box) -> None:
     with pytest.raises(RequestRefusedError, match="is not inside 64x48"):
         cut(plain("red"), box)
@@ -74,9 +74,15 @@ def test_outside_the_mask_a_blend_changes_nothing_and_says_what_the_edit_changed
 
 
 def test_a_blend_into_a_box() -> None:
-    done = opened(blend(plain("red"), plain("blue"), None, Box(10, 10, 20, 20)).data)
+    done = opened(blend(plain("red"), plain("blue"), None, Box(10, 10, 30, 30)).data)
     assert done.getpixel((10, 10)) == done.getpixel((29, 29)) == (0, 0, 255)
     assert done.getpixel((9, 10)) == done.getpixel((30, 29)) == (255, 0, 0)
+
+
+def test_the_edge_of_a_box_fades_inwards() -> None:
+    done = opened(blend(plain("black"), plain("white"), None, Box(10, 10, 50, 40), 8).data)
+    row = [done.getpixel((x, 25))[0] for x in range(8, 24)]
+    assert row == sorted(row) and row[:3] == [0, 0, 0] and row[-1] == 255 and any(0 < value < 255 for value in row)
 
 
 def test_a_blend_keeps_transparency() -> None:
@@ -102,7 +108,7 @@ async def test_the_provider_returns_file_and_values() -> None:
     ("endpoint", "arguments", "words"),
     [
         ("cut", {}, "box: is required"),
-        ("cut", {"box": {"x": 0}}, "box.y: Field required"),
+        ("cut", {"box": {"x_min": 0}}, "box.y_min: Field required"),
         ("grow-mask", {"by": -1}, "by: Input should be greater"),
         ("contact-sheet", {"columns": 0}, "columns: "),
         ("paint", {}, "paint is not known; known: grow-mask"),

@@ -92,6 +92,8 @@ flux-dev            | ip_adapters=c                                 | nano-banan
 flux-dev            | pose_url=p                                    | nano-banana-2.1 | degraded    |                            | pose_url                           | pose_url
 veo-3.1-fast        | image=i seed=7                                | veo-3.1-lite    | degraded    | seed                       |                                    | seed
 veo-3.1-fast        | image=i extra.resolution=4k                   | veo-3.1-lite    | degraded    |                            | extra.resolution                   | extra.resolution
+fashn-v1.6          | person=p garment=g category=tops              | virtual-try-on-001 | degraded |                            | category                           | category
+fashn-v1.6          | person=p garment=g                            | virtual-try-on-001 | close    |                            |                                    | virtual-try-on-001 is another model
 
 the result would not be the piece that was asked for
 flux-dev            | image_size=1000x300                           | nano-banana-2.1 | impossible  |                            | image_size                         | image_size (is drawn only in these ratios …
@@ -123,7 +125,7 @@ def asked_of(written: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments and extra."""
     pairs = {name: value_of(name, value) for name, _, value in (word.partition("=") for word in written.split())}
     extra = {name.removeprefix("extra."): value for name, value in pairs.items() if name.startswith("extra.")}
-    prompt = {} if "images_data_url" in pairs else {"prompt": "a kiln"}
+    prompt = {} if {"images_data_url", "garment"} & pairs.keys() else {"prompt": "a kiln"}
     return prompt | {n: v for n, v in pairs.items() if not n.startswith("extra.")}, extra
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config.mapping import arguments_for
-from worker.edge.task import JobTask, catalogue
+from worker.edge.job_task import JobTask, catalogue
 from worker.errors import InvalidRequestError
 from worker.jobs.job import Step
 

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.generation import image_to_image
 from tests.unit.tasks.sent import refused, sent, step_of
-from worker.edge.task import catalogue
+from worker.edge.job_task import catalogue
 from worker.routing.plan import Equivalence, plan
 from worker.routing.routes import call_files
 

@@ -104,7 +104,7 @@ def estimated_cost_usd(job: Job) -> float | None:
     from worker.edge.job_task import catalogue
 
     try:
-        return estimate_usd(catalogue().find(job.step.model), job.step) if job.request else None
+        return estimate_usd(catalogue().find_for(job.task, job.step.model), job.step) if job.request else None
     except UnknownModelError:
         return None
 

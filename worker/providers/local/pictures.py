@@ -20,17 +20,22 @@ _WHITE = 128  # from here on a mask's pixel counts as white
 
 @dataclass(frozen=True)
 class Box:
-    """A part of a picture, in pixels from its upper left corner."""
+    """A part of a picture, in pixels from its upper left corner; the last column and row are outside."""
 
-    x: int
-    y: int
-    width: int
-    height: int
+    x_min: int
+    y_min: int
+    x_max: int
+    y_max: int
 
     @property
     def edges(self) -> tuple[int, int, int, int]:
         """Left, upper, right and lower, as Pillow takes them."""
-        return self.x, self.y, self.x + self.width, self.y + self.height
+        return self.x_min, self.y_min, self.x_max, self.y_max
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.x_max - self.x_min, self.y_max - self.y_min
 
     def check_inside(self, picture: Image.Image) -> None:
         """Raise `RequestRefusedError` unless the box lies in the picture."""
@@ -70,19 +75,19 @@ class Blended:
     most: float
 
 
-def blend(base: Media, over: Media, mask: Media | None, box: Box | None) -> Blended:
+def blend(base: Media, over: Media, mask: Media | None, box: Box | None, feather: int = 0) -> Blended:
     """`over` put onto `base`: where the mask is white, or into the box, or both. Elsewhere `base` stays as it is.
 
-    `over` is brought to the size of the box, or of the base.
+    `over` is brought to the size of the box, or of the base. Without a mask, its edge fades over `feather` pixels.
     """
     below = _plain(open_upright(base))
     part = box or Box(0, 0, below.width, below.height)
     part.check_inside(below)
-    size = (part.width, part.height)
+    size = part.size
     above = Image.new(below.mode, below.size)
     above.paste(_plain(open_upright(over)).convert(below.mode).resize(size, Image.Resampling.LANCZOS), part.edges)
     opacity = Image.new("L", below.size, 0)
-    opacity.paste(_mask(mask, size) if mask else 255, part.edges)
+    opacity.paste(_mask(mask, size) if mask else _faded(size, feather), part.edges)
     blended = Image.composite(above, below, opacity)
     untouched = opacity.point(lambda value: 255 if value == 0 else 0)
     inside = Image.new("L", below.size, 0)
@@ -118,6 +123,15 @@ def _moved(mask: Image.Image, by: int, *, across: bool) -> Image.Image:
     moved = Image.new("L", mask.size, 0)
     moved.paste(mask, (by, 0) if across else (0, by))
     return moved
+
+
+def _faded(size: tuple[int, int], feather: int) -> Image.Image:
+    """White of this size, with an edge that fades to black."""
+    width, height = size
+    inset = min(feather, (width - 1) // 2, (height - 1) // 2)
+    opacity = Image.new("L", size, 0)
+    opacity.paste(255, (inset, inset, width - inset, height - inset))
+    return opacity.filter(ImageFilter.BoxBlur(inset // 2)) if inset > 1 else opacity
 
 
 def _mask(mask: Media, size: tuple[int, int]) -> Image.Image:

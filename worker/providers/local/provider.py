@@ -49,6 +49,10 @@ class _Box(_Arguments):
     box: Box | None = None
 
 
+class _Blending(_Box):
+    feather: int = Field(0, ge=0, le=1024)
+
+
 class _Columns(_Arguments):
     columns: int = Field(ge=1, le=16)
 
@@ -129,7 +133,8 @@ def _cut(call: Call) -> Reply:
 
 def _blend(call: Call) -> Reply:
     base, over, *masks = call.files
-    done = blend(base, over, masks[0] if masks else None, _Box.model_validate(call.arguments).box)
+    asked = _Blending.model_validate(call.arguments)
+    done = blend(base, over, masks[0] if masks else None, asked.box, asked.feather)
     of_model = {"mean": done.model_difference, "most": done.model_most}
     outside = {"of_edit": of_model, "of_result": {"mean": done.difference, "most": done.most}}
     return Reply({VALUES: {"outside_mask": outside}}, files=(done.data,))

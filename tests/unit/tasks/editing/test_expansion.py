@@ -9,7 +9,7 @@ from config.mapping import arguments_for
 from tasks.editing.expansion import ExpandCheck, expand
 from tests.unit.tasks.pictures import photo
 from tests.unit.tasks.sent import refused, step_of
-from worker.edge.task import catalogue
+from worker.edge.job_task import catalogue
 from worker.errors import RequestRefusedError
 
 PHOTO = "https://example.com/photo.jpg"

@@ -13,7 +13,7 @@ from tasks.editing.inpainting import inpaint
 from tasks.editing.masks import MaskCheck
 from tests.unit.tasks.pictures import media, photo
 from tests.unit.tasks.sent import refused, sent, step_of
-from worker.edge.task import catalogue
+from worker.edge.job_task import catalogue
 from worker.routing.plan import Equivalence, plan
 
 FILES = {"image": "https://example.com/photo.jpg", "mask": "https://example.com/mask.png"}

@@ -8,7 +8,7 @@ import pytest
 from tasks.editing.background import replace_background
 from tasks.editing.trying_on import try_on
 from tests.unit.tasks.sent import refused, sent, step_of
-from worker.edge.task import JobTask, catalogue
+from worker.edge.job_task import JobTask, catalogue
 from worker.routing.plan import Equivalence, plan
 
 PERSON, GARMENT = "https://example.com/person.jpg", "https://example.com/coat.jpg"

@@ -7,7 +7,7 @@ import pytest
 from tasks.editing import erase, inpaint, remove_background, try_on, upscale
 from tasks.generation import image_to_image
 from tests.unit.tasks.sent import sent
-from worker.edge.task import JobTask
+from worker.edge.job_task import JobTask
 
 A, B = "https://example.com/a.png", "https://example.com/b.png"
 
