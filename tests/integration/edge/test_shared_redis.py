@@ -13,12 +13,37 @@ from kombu import Connection
 
 from tasks.generation import text_to_image
 from tests.conftest import point_producer_at
+from worker.edge import renewal
 from worker.edge.app import app, celery_config
 from worker.edge.channel import SafeChannel
 from worker.edge.queues import own_queue, remove_old_bindings
 from worker.edge.renewal import RenewingQoS
 
-COMMON = {"visibility_timeout": 0.3, "unacked_restore_interval": 0.1, "unacked_restore_throttle": 1}
+COMMON = {"visibility_timeout": 60, "unacked_restore_interval": 20, "unacked_restore_throttle": 1}
+
+
+class Clock:
+    """The time that kombu's transport and our renewal get. It moves only by `passes`."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(transport, "time", clock.time)
+    monkeypatch.setattr(renewal, "time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -29,7 +54,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def ours(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Opens a connection with a worker's options, but a visibility timeout that a test can wait for."""
+    """Opens a connection with a worker's options, but a visibility timeout of a minute."""
     point_producer_at({"KILNHAND_REDIS_URL": redis_url}, monkeypatch)
     monkeypatch.setattr(transport.Transport, "Channel", SafeChannel)
     monkeypatch.setattr(SafeChannel, "QoS", RenewingQoS)
@@ -47,33 +72,37 @@ def take(connection: Connection, queue: str) -> Any:
     return channel
 
 
-def test_the_running_task_of_another_application_is_not_redelivered(redis_url: str, client: Any, ours: Any) -> None:
+def test_the_running_task_of_another_application_is_not_redelivered(
+    redis_url: str, client: Any, ours: Any, clock: Clock
+) -> None:
     shop = Celery("shop", broker=redis_url, set_as_current=False)
     shop.send_task("shop.long", queue="shop")
     with Connection(redis_url) as theirs, ours() as mine:
         take(theirs, "shop")
-        time.sleep(0.4)
+        clock.passes(61)
         mine.channel().qos.restore_visible(interval=1)
         assert client.llen("shop") == 0
 
 
-def test_what_a_living_worker_holds_is_not_redelivered_and_what_a_dead_one_held_is(client: Any, ours: Any) -> None:
+def test_what_a_living_worker_holds_is_not_redelivered_and_what_a_dead_one_held_is(
+    client: Any, ours: Any, clock: Clock
+) -> None:
     text_to_image.delay(prompt="x")
     with ours() as living, ours() as other:
         holder, watcher = take(living, "generation"), other.channel()
         for _ in range(3):
-            time.sleep(0.2)
+            clock.passes(40)
             holder.qos.restore_visible(interval=1)
             watcher.qos.restore_visible(interval=1)
         assert client.llen("generation") == 0, "it is renewed while it is held"
-        time.sleep(0.4)
+        clock.passes(61)
         watcher.qos.restore_visible(interval=1)
         assert client.llen("generation") == 1, "it comes again when nobody renews it"
         assert client.zcard("kilnhand:unacked_index") == 0
 
 
 def test_a_job_that_a_version_before_took_is_redelivered_and_no_task_of_others(
-    redis_url: str, client: Any, ours: Any
+    redis_url: str, client: Any, ours: Any, clock: Clock
 ) -> None:
     text_to_image.delay(prompt="x")
     Celery("shop", broker=redis_url, set_as_current=False).send_task("shop.long", queue="shop")
@@ -82,7 +111,7 @@ def test_a_job_that_a_version_before_took_is_redelivered_and_no_task_of_others(
         assert len(before_took) == client.zcard("unacked_index") == 2
         client.hset("unacked", "odd", "not JSON")
         client.zadd("unacked_index", {"odd": 1})
-        time.sleep(0.4)
+        clock.passes(61)
         mine.channel().qos.restore_visible(interval=1)
         (again,) = client.lrange("generation", 0, -1)
         assert json.loads(again)["headers"]["task"] == "generation.text_to_image"

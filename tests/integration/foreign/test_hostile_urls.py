@@ -110,7 +110,7 @@ async def test_a_public_picture_is_fetched_through_five_redirects(
     for _ in range(5):
         url = public_server.redirect(url)
 
-    _, what = await outcome(bring, Case(url, frozenset()))
+    _, what = await outcome(bring, Case(url, frozenset()), asyncio.Semaphore())
 
     assert [(each.content_type, each.data) for each in what] == [("image/png", picture())]  # type: ignore[attr-defined]
 
