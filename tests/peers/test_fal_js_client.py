@@ -25,9 +25,9 @@ def session() -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     assert (FOLDER / "node_modules" / "@fal-ai" / "client").is_dir(), f"@fal-ai/client is not installed: {HOW}"
     with in_thread(create_app()) as server, httpx.Client(base_url=server.url, verify=False) as http:
         http.post("/_twin/platform", json={"any_endpoint": True})
-        http.post("/_twin/pace", json={"seconds": 0.2, "queue_seconds": 0.1, "endpoints": {"slow/model": 60}})
+        http.post("/_twin/pace", json={"seconds": 0.5, "queue_seconds": 0.5, "endpoints": {"slow/model": 60}})
         command = [node, str(FOLDER / "client.mjs"), server.url]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
         yield json.loads(done.stdout), http.get("/_twin/requests").json()["requests"]
 

@@ -49,6 +49,7 @@ async def until_ended(fal: Fal, ticket: Ticket) -> list[RunStatus]:
 
 
 async def test_a_call_is_queued_runs_with_logs_and_ends_with_its_output(fal: Fal, twin: Twin) -> None:
+    twin.pace(seconds=1, queue_seconds=1)
     ticket = await fal.submit(CALL)
     assert set(ticket.urls) == {"status", "response", "cancel"}
     seen = await until_ended(fal, ticket)
@@ -59,12 +60,12 @@ async def test_a_call_is_queued_runs_with_logs_and_ends_with_its_output(fal: Fal
     ]
     assert any(isinstance(s, Running) and s.logs for s in seen)
     last = seen[-1]
-    assert isinstance(last, Ended) and last.inference_s == pytest.approx(0.2, abs=0.1)
+    assert isinstance(last, Ended) and last.inference_s and 1 <= last.inference_s < 60
     reply = await fal.result(ENDPOINT, ticket)
     assert isinstance(reply, Reply)
     assert reply.output["prompt"] == "a kiln"
     assert reply.billed_units == 1
-    assert reply.inference_s == pytest.approx(0.2, abs=0.1), "the result reports it, too, without a poll"
+    assert reply.inference_s == pytest.approx(last.inference_s, abs=0.01), "the result reports it, too, without a poll"
     assert twin.count == 1
 
 

@@ -109,13 +109,13 @@ def test_events_are_bounded_in_time(twin: Any) -> None:
 
 
 def test_events_may_show_late_and_with_tags_even_later(twin: Any, until: Any) -> None:
-    twin.pace(billing_lag_s=0.3, tagged_lag_s=0.6)
+    twin.pace(billing_lag_s=1.5, tagged_lag_s=2)
     request_id = ended(twin)
     assert ids(twin) == []
-    until(lambda: ids(twin) == [request_id], "the events have caught up", 5)
-    until(lambda: ids(twin, **TAGGED) == [request_id], "the tagged events have caught up", 5)
+    until(lambda: ids(twin) == [request_id], "the events have caught up")
+    until(lambda: ids(twin, **TAGGED) == [request_id], "the tagged events have caught up")
     late_s = (datetime.now(UTC) - datetime.fromisoformat(events(twin)[0]["timestamp"])).total_seconds()
-    assert late_s >= 0.59
+    assert late_s >= 1.99
 
 
 def test_pages_join_without_gap_or_overlap(twin: Any) -> None:

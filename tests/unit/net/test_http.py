@@ -14,7 +14,8 @@ from worker.net.http import open_downloads, open_transport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-BRIEF = httpx.Timeout(0.3)
+PATIENT = httpx.Timeout(60)
+BRIEF = httpx.Timeout(60, read=0.3)
 
 
 class Wire:
@@ -114,7 +115,7 @@ async def wire() -> AsyncIterator[Wire]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=open_transport(10), timeout=BRIEF) as client:
+    async with httpx.AsyncClient(transport=open_transport(10), timeout=PATIENT) as client:
         yield client
 
 
@@ -143,7 +144,8 @@ async def test_a_post_that_was_read_is_sent_once_and_never_reported_as_unsent(
 ) -> None:
     if reused:
         await client.get(f"{wire.url}/ok")
-    raised = await failure(client.post(f"{wire.url}/{fault}", json={}))
+    timeout = BRIEF if error is httpx.ReadTimeout else PATIENT
+    raised = await failure(client.post(f"{wire.url}/{fault}", json={}, timeout=timeout))
     assert type(raised) is error
     assert not isinstance(raised, NOTHING_SENT)
     assert wire.seen[f"POST /{fault}"] == 1
@@ -151,7 +153,7 @@ async def test_a_post_that_was_read_is_sent_once_and_never_reported_as_unsent(
 
 
 async def test_a_body_that_the_server_does_not_read_ends_in_a_timeout(wire: Wire, client: httpx.AsyncClient) -> None:
-    raised = await failure(client.post(f"{wire.url}/deaf", content=b"x" * 50_000_000))
+    raised = await failure(client.post(f"{wire.url}/deaf", content=b"x" * 50_000_000, timeout=BRIEF))
     assert type(raised) is httpx.ReadTimeout
 
 
@@ -200,7 +202,7 @@ async def test_a_server_without_tls_is_reported_as_unsent(client: httpx.AsyncCli
 
 
 async def test_a_timeout_for_a_free_connection_is_reported_as_unsent(wire: Wire) -> None:
-    async with httpx.AsyncClient(transport=open_transport(1), timeout=httpx.Timeout(5, pool=0.1)) as client:
+    async with httpx.AsyncClient(transport=open_transport(1), timeout=httpx.Timeout(60, pool=0.1)) as client:
         first = asyncio.create_task(client.post(f"{wire.url}/silent"))
         while not wire.seen:
             await asyncio.sleep(0.001)
@@ -223,7 +225,7 @@ async def test_a_post_after_the_server_hung_up_goes_over_a_new_connection(
 
 
 async def test_no_more_connections_than_the_limit_are_opened(wire: Wire) -> None:
-    async with httpx.AsyncClient(transport=open_transport(3), timeout=httpx.Timeout(5)) as client:
+    async with httpx.AsyncClient(transport=open_transport(3), timeout=PATIENT) as client:
         answers = await asyncio.gather(*(client.get(f"{wire.url}/ok") for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert wire.connections == 3
