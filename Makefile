@@ -67,7 +67,7 @@ chaos: setup ## kill processes, lose answers, steal messages, then check the eig
 chaos-sweep: setup ## check the same promises after a crash at every point of worker/testing/crash.py
 	@$(BIN)/python -m tests.chaos --sweep $(ARGS)
 
-simulate: setup ## whole worlds on a virtual clock, about a minute; WORLDS=100000 for as many, SEED=1 for the first
+simulate: setup ## whole worlds on a virtual clock, half a minute; WORLDS=100000 for as many, SEED=1 for the first
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(WORLDS),--worlds $(WORLDS)) $(ARGS)
 
 format: setup ## format the code and fix what the linter can fix

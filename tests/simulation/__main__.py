@@ -39,7 +39,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--worlds", type=int, help="how many worlds; without it, as many as --seconds allows")
-    parser.add_argument("--seconds", type=float, default=50.0)
+    parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--without", choices=sabotage.NAMES, help="remove one safety")
     parser.add_argument("--no-shrink", action="store_true", help="print violations as they are found")
     parser.add_argument("--lossy", action="store_true", help="Redis may lose its last second; fewer promises hold")

@@ -1,16 +1,16 @@
 """Which providers a worker opens, and which SDKs it imports for them."""
 
+import json
 import subprocess
 import sys
-
-import pytest
+from pathlib import Path
 
 from config.settings import FalSettings, ForeignSettings, Settings
 from worker.files.input_refs import may_be_handed_on
 from worker.services import _download_policy, _hand_on_policy
 
 CODE = """
-import asyncio, sys
+import asyncio, json, os, sys
 from contextlib import AsyncExitStack
 from worker.providers.table import what_to_set
 from config.settings import Settings
@@ -23,26 +23,28 @@ async def opened():
     async with AsyncExitStack() as stack:
         print(*await _providers(stack, settings, MemoryBudget(1), names))
 
-asyncio.run(opened())
-print(*sorted({"google.genai", "anthropic", "fal_client"} & set(sys.modules)))
+for environment in json.loads(sys.argv[1]):
+    if os.fork() == 0:  # what one case imports, the next has not
+        os.environ.update(environment)
+        asyncio.run(opened())
+        print(*sorted({"google.genai", "anthropic", "fal_client"} & set(sys.modules)), flush=True)
+        os._exit(0)
+    os.wait()
 """
+CASES = [
+    ({"KILNHAND_FAL_BASE_URL": "http://127.0.0.1:1"}, "fal local", "fal_client"),
+    ({"FAL_KEY": "id:secret", "GEMINI_API_KEY": "k"}, "fal gemini local", "fal_client google.genai"),
+    ({"ANTHROPIC_API_KEY": "k"}, "anthropic local", "anthropic"),
+    ({"KILNHAND_GOOGLE_BASE_URL": "http://127.0.0.1:1"}, "vertex gemini local", "google.genai"),
+]
 
 
-@pytest.mark.parametrize(
-    ("environment", "providers", "sdks"),
-    [
-        ({"KILNHAND_FAL_BASE_URL": "http://127.0.0.1:1"}, "fal local", "fal_client"),
-        ({"FAL_KEY": "id:secret", "GEMINI_API_KEY": "k"}, "fal gemini local", "fal_client google.genai"),
-        ({"ANTHROPIC_API_KEY": "k"}, "anthropic local", "anthropic"),
-        ({"KILNHAND_GOOGLE_BASE_URL": "http://127.0.0.1:1"}, "vertex gemini local", "google.genai"),
-    ],
-)
-def test_a_provider_that_is_disabled_is_not_imported(
-    environment: dict[str, str], providers: str, sdks: str, tmp_path: object
-) -> None:
-    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **environment}
-    ran = subprocess.run([sys.executable, "-c", CODE], env=bare, cwd=str(tmp_path), capture_output=True, text=True)
-    assert ran.stdout.splitlines() == [providers, sdks], ran.stderr[-2000:]
+def test_a_provider_that_is_disabled_is_not_imported(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CODE, json.dumps([environment for environment, _, _ in CASES])]
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    ran = subprocess.run(command, env=bare, cwd=tmp_path, capture_output=True, text=True)
+    lines = ran.stdout.splitlines()
+    assert list(zip(lines[::2], lines[1::2], strict=True)) == [case[1:] for case in CASES], ran.stderr[-2000:]
 
 
 def test_what_is_opened_to_us_is_not_handed_on_to_a_provider() -> None:
