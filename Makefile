@@ -48,7 +48,7 @@ test-contract: setup ## tests/contract
 	$(BIN)/python -m pytest --numprocesses 2 $(SLOWEST) tests/contract $(ARGS)
 
 test-processes: setup ## tests/integration and tests/acceptance: workers, gateways and Redis as processes
-	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/acceptance $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(SLOWEST) tests/integration tests/acceptance $(ARGS)
 
 test-simulation: setup ## tests/simulation: the simulation itself
 	$(BIN)/python -m pytest --numprocesses 2 $(SLOWEST) tests/simulation $(ARGS)
