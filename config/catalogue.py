@@ -75,6 +75,16 @@ class Catalogue(BaseModel):
             return model
         return _passthrough(name.strip())
 
+    def member(self, task: str, family: str) -> Model | None:
+        """The model that serves this task under the name of its family. An endpoint id names one endpoint alone."""
+        wanted = family.strip().casefold()
+        if "/" in wanted:
+            return None
+        own = self._names.get(wanted)
+        names = {wanted, *((name.casefold() for name in own.names) if own else ())}
+        found = (model for model in self.for_task(task) if model.family and model.family.casefold() in names)
+        return next(found, None)
+
     def for_task(self, task: str) -> tuple[Model, ...]:
         """The models that serve this task."""
         return tuple(model for model in self.models if task in model.task)

@@ -230,7 +230,8 @@ class Model(_Frozen):
     """A model: its names, its tasks, and its routes in the order in which they are tried.
 
     The first route defines the model: its parameters and its picture sizes. The other routes are fallbacks.
-    `requires` are parameters that it needs beside those that its tasks require.
+    `requires` are parameters that it needs beside those that its tasks require. `family` is a name that finds it in its
+    tasks: members of a family are the same model at endpoints for different tasks.
     `usual_s` is its usual duration in seconds. `retired` are former endpoint ids; they still find this model.
     `passthrough`: it is not in the catalogue, only an endpoint id.
     """
@@ -240,6 +241,8 @@ class Model(_Frozen):
     task: tuple[str, ...]
     aliases: tuple[str, ...] = ()
     retired: tuple[str, ...] = ()
+    family: str | None = None
+    requires: tuple[str, ...] = ()
     usual_s: float = Field(gt=0)
     price: Price | None = None
     limits: Mapping[str, Limit] = {}

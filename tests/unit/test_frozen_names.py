@@ -15,7 +15,8 @@ from worker.jobs.status import FileOut, JobResult, JobStatus, State
 
 
 def test_tasks_and_queues() -> None:
-    files = (generation.text_to_image, generation.image_to_image, training.lora, video.image_to_video)
+    videos = (video.text_to_video, video.image_to_video, video.reference_to_video, video.extend)
+    files = (generation.text_to_image, generation.image_to_image, training.lora, *videos)
     edits = (
         *(editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase),
         *(editing.expand, editing.try_on),
@@ -34,7 +35,10 @@ def test_tasks_and_queues() -> None:
         "editing.expand": "editing",
         "editing.try_on": "editing",
         "training.lora": "training",
+        "video.text_to_video": "video",
         "video.image_to_video": "video",
+        "video.reference_to_video": "video",
+        "video.extend": "video",
         "language.caption": "language",
         "language.style": "language",
         "language.analyse": "language",

@@ -9,6 +9,8 @@ from config.settings import RequestSettings
 
 def find_model(catalogue: Catalogue, task: str, name: str) -> Model:
     """The model. Raises `UnknownModelError`, whose text is for the caller."""
+    if member := catalogue.member(task, name):
+        return member
     model = catalogue.find_for(task, name)
     if not model.serves(task):
         names = ", ".join(other.name for other in catalogue.for_task(task))

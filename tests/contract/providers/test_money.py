@@ -240,7 +240,7 @@ SIZES = [
     ("nano-banana-pro", 0, {"image_size": {"width": 4096, "height": 4096}}),
     ("nano-banana-pro", 1, {"num_images": 2, "image_size": {"width": 4096, "height": 4096}}),
     ("veo-3.1-fast", 0, {"duration_s": 4}),
-    ("veo-3.1-fast", 0, {"duration_s": 6, "extra": {"resolution": "4k"}}),
+    ("veo-3.1-fast", 0, {"duration_s": 6, "resolution": "4k"}),
     ("veo-3.1-fast", 1, {"duration_s": 6}),
     ("veo-3.1-fast-audio", 0, {"duration_s": 8}),
     ("veo-3.1-lite", 1, {"duration_s": 4}),

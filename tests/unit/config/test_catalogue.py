@@ -114,7 +114,9 @@ def test_a_parameter_that_a_model_lacks_is_refused_and_not_dropped(catalogue: Ca
         ("flux-dev", {"guidance_scale": float("nan")}, "is nan; allowed: 1 to 20 (flux-dev)"),
         ("flux-dev", {"guidance_scale": "many"}, "is 'many'; allowed: 1 to 20 (flux-dev)"),
         ("flux-dev", {"output_format": "webp"}, "is 'webp'; allowed: jpeg, png (flux-dev)"),
-        ("veo-3.1-fast", {"duration_s": 5}, "is 5; allowed: 4, 6, 8 (veo-3.1-fast)"),
+        ("wan-2.7", {"duration_s": 1}, "is 1; allowed: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 (wan-2.7)"),
+        ("veo-3.1-reference", {"prompt": "a", "images": ["a"] * 4}, "has 4; allowed: 3 (veo-3.1-reference)"),
+        ("veo-3.1-fast", {"prompt": "a", "duration_s": 5}, "is 5; allowed: 4, 6, 8 (veo-3.1-fast)"),
         (
             "nano-banana-pro",
             {"image_size": {"width": 9000, "height": 9000}},
@@ -125,7 +127,7 @@ def test_a_parameter_that_a_model_lacks_is_refused_and_not_dropped(catalogue: Ca
 def test_a_value_out_of_a_models_limits_is_refused(
     catalogue: Catalogue, model: str, arguments: dict[str, object], message: str
 ) -> None:
-    assert catalogue.problems(catalogue.find(model), arguments) == [(*arguments, message)]
+    assert catalogue.problems(catalogue.find(model), arguments) == [([*arguments][-1], message)]
 
 
 def test_a_size_in_no_ratio_of_the_model_is_refused(catalogue: Catalogue) -> None:
@@ -198,3 +200,21 @@ def test_a_file_of_ones_own_can_be_loaded(tmp_path: Path) -> None:
     path.write_text(STANZA, encoding="utf-8")
 
     assert load_catalogue(path).find("kiln").title == "Kiln"
+
+
+def test_a_parameter_that_a_model_requires_is_named(catalogue: Catalogue) -> None:
+    model = catalogue.find("veo-3.1-frames")
+
+    assert catalogue.problems(model, {"image": "x", "prompt": "a"}) == [("end_image", "is required by veo-3.1-frames")]
+
+
+def test_the_name_of_a_family_finds_the_member_that_serves_the_task(catalogue: Catalogue) -> None:
+    tasks = ("video.text_to_video", "video.reference_to_video", "video.extend", "video.image_to_video")
+    members = [catalogue.member(task, " Veo-3.1 ") for task in tasks]
+
+    assert [member and member.name for member in members] == [
+        "veo-3.1-text", "veo-3.1-reference", "veo-3.1-extend", None
+    ]  # fmt: skip
+    aliased = catalogue.member("video.text_to_video", "kling-v3")
+    assert aliased and aliased.name == "kling-v3-pro-text"
+    assert catalogue.member("video.extend", "kling-v3") is None

@@ -20,7 +20,12 @@ SCHEMAS: dict[str, Any] = {
 ROUTES = [(model, route) for model in load_catalogue().models for route in model.routes if route.provider == "fal"]
 
 # The published schema has no range; fal.md's table does.
-RANGES_FROM_ELSEWHERE = {("flux-lora-training", "steps")}
+# The numbers of reference pictures are those of Google's and ByteDance's own documentation.
+RANGES_FROM_ELSEWHERE = {
+    ("flux-lora-training", "steps"),
+    ("veo-3.1-reference", "images"),
+    ("seedance-2.0-reference", "images"),
+}
 
 
 def schema_of(route: Route) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def written_by(route: Route, ours: str, limit: Limit | None) -> list[Any]:
     """The endpoint's words for every choice."""
     spelling = route.write.get(ours, Spelling())
     choices = (limit.one_of if limit else None) or ()
-    return [spelling.values.get(str(value), spelling.text(value)) for value in choices]
+    return [spelling.values.get(str(value), spelling.text(value) if spelling.template else value) for value in choices]
 
 
 def reaching(model: Model, route: Route) -> list[tuple[str, str]]:

@@ -34,17 +34,23 @@ EDITS = (
     *(editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase),
     *(editing.expand, editing.try_on),
 )
+VIDEOS = (video.text_to_video, video.image_to_video, video.reference_to_video, video.extend)
 SEEN = (
     *(detection.detect, detection.detect_faces, detection.point),
     *(segmentation.segment, vision_words.ask, vision_words.describe),
 )
 OTHERS = (
-    *(generation.text_to_image, generation.image_to_image, training.lora, video.image_to_video),
+    *(generation.text_to_image, generation.image_to_image, training.lora),
     *(language.caption, language.style, language.analyse),
 )
 every_task = pytest.mark.parametrize(
     ("task", "page"),
-    [*((task, "docs/tasks.md") for task in (*OTHERS, *SEEN)), *((task, "docs/tasks/editing.md") for task in EDITS)],
+    [
+        *((task, "docs/tasks.md") for task in OTHERS),
+        *((task, "docs/tasks/editing.md") for task in EDITS),
+        *((task, "docs/tasks/video.md") for task in VIDEOS),
+        *((task, "docs/tasks/vision.md") for task in SEEN),
+    ],
 )
 
 
@@ -195,7 +201,7 @@ def test_operations_has_every_setting_with_its_default() -> None:
 
 
 def test_the_worked_examples_serve_and_route_every_queue() -> None:
-    queues = {task.job_queue for task in (*OTHERS, *EDITS, *SEEN)}
+    queues = {task.job_queue for task in (*OTHERS, *EDITS, *VIDEOS, *SEEN)}
     others = {"__init__", "__pycache__", "pipelines"}  # a pipeline is in the queue of what it makes
     assert queues == {path.stem for path in (ROOT / "tasks").iterdir()} - others
     served = ",".join(re.findall(r"^kilnhand worker -Q (\S+)$", OPERATIONS, re.MULTILINE)).split(",")
