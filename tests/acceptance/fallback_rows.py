@@ -271,6 +271,16 @@ SERVED = {
         ratio=9 / 16,
         task=VIDEO,
     ),
+    "a video from a text, and fal answers 503": Row(
+        [fal(503)],
+        {"model": "wan-2.7", "duration_s": 4, "aspect_ratio": "9:16"},
+        by="vertex",
+        equivalence="close",
+        paid={"google": 1},
+        tried=("service_unavailable",) * 3 + (None,),
+        ratio=9 / 16,
+        task="video.text_to_video",
+    ),
     "a video, and fal cannot be connected to": Row(
         [],
         film("veo-3.1-lite"),
