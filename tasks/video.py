@@ -1,6 +1,7 @@
 """Videos: from a text, from pictures, and longer ones from videos."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
@@ -103,10 +104,21 @@ def reference_to_video(request: ReferenceToVideo, model: Model) -> Step:
 @job_task("video.extend", queue="video", asks=Extend, gives=Video)
 def extend(request: Extend, model: Model) -> Step:
     """Make a video go on."""
-    return _step(request, model)
+    return _step(request, model, is_whole=False)
 
 
-def _step(request: _Clip, model: Model) -> Step:
+def _step(request: _Clip, model: Model, *, is_whole: bool = True) -> Step:
+    """`is_whole`: the video has the length that was asked for; an extension has that of the first video, too."""
     arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra"})
     video = Piece("video", "video", "video", most_megapixels=MOST_MEGAPIXELS)
+    if not model.passthrough:
+        length_s = request.duration_s if is_whole else None
+        sound, ratio = request.audio is True, ratio_of(request.aspect_ratio)
+        video = replace(video, duration_s=length_s, sound=sound, ratio=ratio)
     return Step(model.name, arguments, (video,), request.extra)
+
+
+def ratio_of(aspect_ratio: str | None) -> float | None:
+    """Width / height; None if the model chooses."""
+    width, _, height = (aspect_ratio or "").partition(":")
+    return int(width) / int(height) if height and int(width) and int(height) else None

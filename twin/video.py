@@ -3,27 +3,37 @@
 A disc moves over a drawn picture, which has the prompt written on it.
 """
 
+import array
 import io
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
 from twin.picture import Picture, draw, random_source
 
+if TYPE_CHECKING:
+    import av
+
 FPS = 8
 MAX_SECONDS = 15
 LONG_SIDE = 640
+RATE = 44_100
+SAMPLES = 1024
+TONE = 220
 CODECS = ("libx264", "mpeg4")
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A video: its background picture and its duration."""
+    """A video: its background picture, its duration, and whether it has a sound track."""
 
     scene: Picture
     seconds: float
+    has_sound: bool = False
 
     @property
     def content_type(self) -> str:
@@ -49,10 +59,15 @@ class Video:
             stream.thread_count = 1
             if stream.codec.name == "libx264":
                 stream.options = {"preset": "ultrafast", "crf": "28"}
+            sound = container.add_stream("aac", rate=RATE, layout="mono") if self.has_sound else None
             for image in self._images():
                 frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
+            if sound is not None:
+                for frame in _hum(self.frames / FPS):
+                    container.mux(sound.encode(frame))
+                container.mux(sound.encode(None))
         return buffer.getvalue()
 
     def _images(self) -> list[Image.Image]:
@@ -81,3 +96,15 @@ def _codec() -> str:
     import av
 
     return next(name for name in CODECS if name in av.codecs_available)
+
+
+def _hum(seconds: float) -> Iterator["av.AudioFrame"]:
+    """A quiet tone, in the frames that AAC takes."""
+    import av
+
+    wave = array.array("f", (0.1 * math.sin(2 * math.pi * TONE * n / RATE) for n in range(SAMPLES))).tobytes()
+    for number in range(max(1, int(seconds * RATE) // SAMPLES)):
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=SAMPLES)
+        frame.planes[0].update(wave)
+        frame.sample_rate, frame.pts, frame.time_base = RATE, number * SAMPLES, Fraction(1, RATE)
+        yield frame

@@ -174,7 +174,7 @@ class OutputFiles:
             style=self._style("video"),
             backdrop=self.inputs.backdrop,
         )
-        video = Video(scene, self.seconds)
+        video = Video(scene, self.seconds, has_sound=self.values.get("generate_audio") is True)
         facts = {
             "width": size[0],
             "height": size[1],

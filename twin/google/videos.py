@@ -163,4 +163,4 @@ def _video(model: GoogleModel, body: VideoRequest, frames: Frames, call: PaidCal
         style=Style.BLACK if call.has_fault(FaultKind.BLACK) else Style.SCENE,
         backdrop=contact_sheet(frames),
     )
-    return Video(scene, float(parameters.duration_seconds))
+    return Video(scene, float(parameters.duration_seconds), has_sound=bool(parameters.generate_audio))

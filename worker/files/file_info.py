@@ -27,3 +27,4 @@ class FileInfo:
     duration_s: float | None = None
     has_alpha: bool = False  # of a picture: whether it can be transparent
     oddity: str = ""
+    has_sound: bool = False  # of a video: whether it has a sound track

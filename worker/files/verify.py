@@ -32,6 +32,8 @@ from worker.files.weights import see_weights
 from worker.jobs.job import Kind, Piece
 
 _SIZE_SLACK_PX = 32  # models round sizes to multiples of 16 or 32
+_LENGTH_SLACK_S = 1.0
+_LENGTH_SLACK = 0.15
 _SIZE_SLACK = 0.04
 _JSON_LIMIT_BYTES = 4 << 20  # parsed JSON takes up to twenty times its size
 _LARGE_HEADER_BYTES = 1 << 20  # of weights; it is JSON, too
@@ -124,6 +126,7 @@ def verify(found: FoundFile, file: BinaryIO, most_pixels: int, may_be_black: boo
         file.seek(0)
         seen = _see(file, form, _most_of(found.piece, most_pixels), may_be_black)
         _check_size(found.piece, seen)
+        _check_film(found.piece, seen)
         if found.piece.transparent and not seen.has_alpha:
             raise DefectError("promised a transparent picture, got one without an alpha channel")
     return seen
@@ -222,3 +225,13 @@ def _check_size(piece: Piece, seen: FileInfo) -> None:
         ratio = seen.width / seen.height
         if abs(ratio / piece.ratio - 1) > _SIZE_SLACK:
             raise DefectError(f"promised a shape of {piece.ratio:.3g} (width / height), got {ratio:.3g}")
+
+
+def _check_film(piece: Piece, seen: FileInfo) -> None:
+    """A length may differ by a second or 15 %: models round to their own numbers of frames."""
+    if piece.duration_s and seen.duration_s:
+        slack_s = max(_LENGTH_SLACK_S, piece.duration_s * _LENGTH_SLACK)
+        if abs(seen.duration_s - piece.duration_s) > slack_s:
+            raise DefectError(f"promised {piece.duration_s:g} s, got {seen.duration_s:.1f} s")
+    if piece.sound and not seen.has_sound:
+        raise DefectError("promised sound, got a video without a sound track")

@@ -51,7 +51,7 @@ def _seen(container: "InputContainer", stream: "VideoStream", form: Format, most
     else:
         duration_s = _played_s(container, stream)
     width, height = (first.height, first.width) if first.rotation % 180 else (first.width, first.height)
-    return FileInfo(form, width, height, duration_s)
+    return FileInfo(form, width, height, duration_s, has_sound=bool(container.streams.audio))
 
 
 def _check_end(container: "InputContainer", stream: "VideoStream", duration_s: float) -> None:

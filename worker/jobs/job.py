@@ -83,6 +83,9 @@ class Piece:
     width: int | None = None  # pixels
     height: int | None = None
     ratio: float | None = None  # width / height, if only the ratio is promised
+    # The length of a video, and whether it must have sound. A version before drops them; then neither is checked.
+    duration_s: float | None = None
+    sound: bool = False
     # The largest picture that is decoded for it. A version before it drops it; then the worker's own limit counts.
     most_megapixels: int | None = None
     # Whether it must have an alpha channel. A version before it drops it; then an opaque picture passes.

@@ -5,6 +5,7 @@ import io
 import os
 import random
 import struct
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -203,3 +204,24 @@ async def test_the_verifier_checks_in_threads_of_its_own() -> None:
         assert (await verifier.check(found(), io.BytesIO(picture()))).width == 64
     finally:
         verifier.close()
+
+
+@pytest.mark.parametrize(
+    ("promise", "words"),
+    [
+        ({"duration_s": 2}, None),
+        ({"duration_s": 2.9}, None),
+        ({"duration_s": 5}, r"promised 5 s, got 2\.0 s"),
+        ({"sound": True}, "promised sound, got a video without a sound track"),
+        ({"ratio": 4 / 3}, None),
+        ({"ratio": 16 / 9}, "promised a shape"),
+    ],
+)
+def test_a_video_has_the_length_the_shape_and_the_sound_that_were_promised(
+    promise: dict[str, Any], words: str | None
+) -> None:
+    if words is None:
+        assert verify(found("video", **promise), io.BytesIO(video()), 10**7).duration_s == pytest.approx(2, abs=0.1)
+        return
+    with pytest.raises(BrokenPieceError, match=words):
+        verify(found("video", **promise), io.BytesIO(video()), 10**7)

@@ -199,3 +199,16 @@ def test_veo_at_vertex_follows_only_if_it_makes_the_same(task: JobTask, fields: 
     model = catalogue().find(step.model)
 
     assert plan(model, model.routes[1], step).may_follow() is follows
+
+
+def test_length_shape_and_sound_are_promised_as_asked() -> None:
+    asked: dict[str, Any] = {"prompt": "a", "duration_s": 8, "aspect_ratio": "9:16", "audio": True}
+    (clip,) = step_of(text_to_video, model="veo-3.1", **asked).pieces
+    (free,) = step_of(image_to_video, image=PHOTO, prompt="a", aspect_ratio="auto").pieces
+    (longer,) = step_of(extend, video=CLIP, prompt="a", duration_s=7).pieces
+    (unknown,) = step_of(text_to_video, model="someone/a-model", **asked).pieces
+
+    assert (clip.duration_s, clip.ratio, clip.sound) == (8, 9 / 16, True)
+    assert (free.duration_s, free.ratio, free.sound) == (None, None, False)
+    assert longer.duration_s is None
+    assert (unknown.duration_s, unknown.ratio, unknown.sound) == (None, None, False)
