@@ -33,6 +33,8 @@ _FAL_NAMES: Mapping[str, Spelling] = {
     "image": Spelling(to="image_url"),
     "images": Spelling(to="image_urls"),
     "mask": Spelling(to="mask_url"),
+    "end_image": Spelling(to="end_image_url"),
+    "sound": Spelling(to="generate_audio"),
     "system": Spelling(to="system_prompt"),
     "video": Spelling(to="video_url"),
 }

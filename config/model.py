@@ -246,7 +246,6 @@ class Model(_Frozen):
     usual_s: float = Field(gt=0)
     price: Price | None = None
     limits: Mapping[str, Limit] = {}
-    requires: tuple[str, ...] = ()
     routes: tuple[Route, ...] = Field(min_length=1)
     note: str | None = None
     passthrough: bool = False

@@ -25,7 +25,7 @@ Resolution = Literal["480p", "720p", "768p", "1080p", "1440p", "4k"]
 class _Clip(BaseRequest):
     """What all videos have in common. Each model offers some of it; `kilnhand models` shows which.
 
-    `audio`: with or without sound. `fps`: pictures a second.
+    `sound`: with or without it. `fps`: pictures a second.
     """
 
     prompt: Prompt
@@ -34,7 +34,7 @@ class _Clip(BaseRequest):
     aspect_ratio: Ratio | None = None
     resolution: Resolution | None = None
     fps: int | None = Field(None, ge=1, le=120)
-    audio: bool | None = None
+    sound: bool | None = None
     seed: Seed | None = None
 
 
@@ -113,7 +113,7 @@ def _step(request: _Clip, model: Model, *, is_whole: bool = True) -> Step:
     video = Piece("video", "video", "video", most_megapixels=MOST_MEGAPIXELS)
     if not model.passthrough:
         length_s = request.duration_s if is_whole else None
-        sound, ratio = request.audio is True, ratio_of(request.aspect_ratio)
+        sound, ratio = request.sound is True, ratio_of(request.aspect_ratio)
         video = replace(video, duration_s=length_s, sound=sound, ratio=ratio)
     return Step(model.name, arguments, (video,), request.extra)
 

@@ -30,7 +30,7 @@ def duration_s(file: dict[str, Any]) -> float:
 @pytest.mark.parametrize(
     ("model", "fields", "asked_s"),
     [
-        ("kling-v3-pro", {"duration_s": 3, "end_image": PHOTO, "prompt": "it turns", "audio": True}, 3),
+        ("kling-v3-pro", {"duration_s": 3, "end_image": PHOTO, "prompt": "it turns", "sound": True}, 3),
         ("wan-2.7", {"duration_s": 2, "resolution": "720p", "prompt": "it turns"}, 2),
         ("stable-video", {"motion": 60}, None),
     ],

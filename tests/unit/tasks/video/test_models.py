@@ -15,7 +15,7 @@ KLING, HAILUO, WAN = "fal-ai/kling-video/v3/", "fal-ai/minimax/hailuo-2.3", "fal
 FROM_PICTURE: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     (
         "kling-v3-pro",
-        {"duration_s": 7, "end_image": END, "audio": True, "negative_prompt": "blur"},
+        {"duration_s": 7, "end_image": END, "sound": True, "negative_prompt": "blur"},
         KLING + "pro/image-to-video",
         {
             "start_image_url": PHOTO,
@@ -43,7 +43,7 @@ FROM_PICTURE: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     ),
     (
         "seedance-2.0",
-        {"duration_s": 4, "resolution": "480p", "audio": False, "end_image": END},
+        {"duration_s": 4, "resolution": "480p", "sound": False, "end_image": END},
         "bytedance/seedance-2.0/image-to-video",
         {"image_url": PHOTO, "duration": "4", "resolution": "480p", "generate_audio": False, "end_image_url": END},
     ),
@@ -62,7 +62,7 @@ FROM_PICTURE: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
     ),
     (
         "ltx-2.3",
-        {"duration_s": 8, "resolution": "4k", "fps": 50, "audio": True},
+        {"duration_s": 8, "resolution": "4k", "fps": 50, "sound": True},
         "fal-ai/ltx-2.3/image-to-video",
         {"image_url": PHOTO, "duration": 8, "resolution": "2160p", "fps": 50, "generate_audio": True},
     ),
@@ -124,7 +124,7 @@ def test_stable_video_has_no_prompt() -> None:
         ),
         (
             extend,
-            {"video": CLIP, "duration_s": 7, "audio": True},
+            {"video": CLIP, "duration_s": 7, "sound": True},
             "fal-ai/veo3.1/extend-video",
             {"video_url": CLIP, "duration": "7s", "generate_audio": True, "auto_fix": False},
         ),
@@ -188,7 +188,7 @@ def test_what_a_model_cannot_do_is_refused_with_what_it_can(task: JobTask, field
         (text_to_video, {"model": "hailuo-2.3"}, True),
         (text_to_video, {"model": "wan-2.7", "duration_s": 8}, True),
         (text_to_video, {"model": "wan-2.7", "duration_s": 5}, False),
-        (image_to_video, {"image": PHOTO, "model": "kling-v3", "audio": True}, True),
+        (image_to_video, {"image": PHOTO, "model": "kling-v3", "sound": True}, True),
         (image_to_video, {"image": PHOTO, "model": "kling-v3", "end_image": END}, False),
         (image_to_video, {"image": PHOTO, "model": "seedance-2.0", "resolution": "720p"}, True),
         (image_to_video, {"image": PHOTO, "model": "seedance-2.0", "resolution": "480p"}, False),
@@ -202,7 +202,7 @@ def test_veo_at_vertex_follows_only_if_it_makes_the_same(task: JobTask, fields: 
 
 
 def test_length_shape_and_sound_are_promised_as_asked() -> None:
-    asked: dict[str, Any] = {"prompt": "a", "duration_s": 8, "aspect_ratio": "9:16", "audio": True}
+    asked: dict[str, Any] = {"prompt": "a", "duration_s": 8, "aspect_ratio": "9:16", "sound": True}
     (clip,) = step_of(text_to_video, model="veo-3.1", **asked).pieces
     (free,) = step_of(image_to_video, image=PHOTO, prompt="a", aspect_ratio="auto").pieces
     (longer,) = step_of(extend, video=CLIP, prompt="a", duration_s=7).pieces
