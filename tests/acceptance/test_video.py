@@ -14,7 +14,7 @@ from tests.acceptance.conftest import Twin
 from tests.unit.tasks.pictures import photo
 from worker.cli.processes.stack import Stack
 
-PHOTO = "data:image/png;base64," + base64.b64encode(photo(320, 180).data).decode()
+PHOTO = "data:image/png;base64," + base64.b64encode(photo(640, 360).data).decode()
 
 
 def duration_s(file: dict[str, Any]) -> float:
@@ -53,7 +53,7 @@ def test_a_text_a_reference_and_an_extension(stack: Stack, twin: Twin) -> None:
     ]
     tall, shown = (job.get(timeout=90)["video"] for job in jobs)
     more = chain(
-        text_to_image.s(prompt="a coat", image_size={"width": 160, "height": 90}),
+        text_to_image.s(prompt="a coat", image_size={"width": 640, "height": 360}),
         image_to_video.s(prompt="slow", model="kling-v3-standard", duration_s=3),
         extend.s(prompt="and out"),
     ).apply_async()

@@ -13,7 +13,7 @@ from worker.files.media import Media
 from worker.jobs.job import Job, Stage, Step, Ticket
 
 TASK = "video.image_to_video"
-PUBLIC = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAGES)
+PUBLIC = Step("veo-3.1-lite", {"image": "https://x/i.png", "prompt": "it turns", "duration_s": 4}, IMAGES)
 SMALLER = Media(b"smaller", "image/png")
 
 

@@ -67,7 +67,7 @@ def test_a_duration_in_extra_goes_out_as_it_is(duration: Any) -> None:
 
 
 def test_the_first_picture_may_have_another_name() -> None:
-    endpoint = "fal-ai/kling-video/v3/pro/image-to-video"
+    endpoint = "fal-ai/kling-video/v2.6/pro/image-to-video"
     asked = sent(image_to_video, image=PICTURE, prompt="a", model=endpoint, extra={"start_image_url": PICTURE})
 
     assert asked["start_image_url"] == PICTURE

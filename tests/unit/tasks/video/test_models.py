@@ -165,7 +165,7 @@ def test_a_name_serves_each_task_by_its_endpoint(
         (
             text_to_video,
             {"prompt": "a", "model": "stable-video"},
-            "model: stable-video does not serve this task; these do",
+            "model: stable-video serves video.image_to_video; models of",
         ),
         (reference_to_video, {"prompt": "a", "images": [PHOTO] * 4}, "images: has 4; allowed: 3"),
         (reference_to_video, {"prompt": "a", "images": [PHOTO], "seed": 1}, "seed: is not a parameter of veo-3.1-ref"),
