@@ -51,7 +51,8 @@ MASK = "https://example.com/mask.png"
 TASKS = {
     task.name: task._get_current_object()
     for task in (
-        generation.text_to_image, generation.image_to_image, training.lora, video.image_to_video,
+        generation.text_to_image, generation.image_to_image, training.lora,
+        video.text_to_video, video.image_to_video, video.reference_to_video, video.extend,
         language.caption, language.style, language.analyse,
         editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase,
         editing.expand, editing.try_on,
@@ -76,6 +77,9 @@ GIVEN: dict[str, dict[str, Any]] = {
     "vision.ask": {"image": URI, "question": "Which colour?"},
     "vision.describe": {"image": URI},
     "training.lora": {"images_data_url": "https://example.com/mugs.zip"},
+    "video.text_to_video": {"prompt": "a cup turns"},
+    "video.reference_to_video": {"images": [URI], "prompt": "it turns"},
+    "video.extend": {"video": "https://example.com/clip.mp4", "prompt": "it turns"},
     "video.image_to_video": {"image": URI, "prompt": "it turns"},
     "language.caption": {"images": [URI, URI]},
     "language.style": {"wardrobe": [{"name": "coat", "image": URI}], "outfits": 1},
@@ -83,6 +87,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 }
 OF_MODEL: dict[str, dict[str, Any]] = {  # what these models need beside that
     "flux-kontext-inpainting": {"reference": URI},
+    "veo-3.1-frames": {"end_image": URI},
     "leffa-try-on": {"category": "tops"},
 }
 ROUTES = [
