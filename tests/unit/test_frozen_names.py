@@ -78,7 +78,10 @@ def test_status_and_result() -> None:
         "job_id task provider model endpoint request_id seed cost total_cost timings attempts possible_duplicate "
         "provenance tenant labels"
     )
-    assert " ".join(FileOut.model_fields) == "url content_type bytes sha256 width height duration_s key"
+    assert (
+        " ".join(FileOut.model_fields)
+        == "url content_type bytes sha256 width height duration_s key has_sound poster_url poster_key"
+    )
     for pictures in (generation.Pictures, editing.Edited):
         assert {"images"} == set(pictures.model_fields) - set(JobResult.model_fields)
     assert {"audio"} == set(audio.Spoken.model_fields) - set(JobResult.model_fields)
