@@ -10,6 +10,8 @@ from worker.jobs.request import JobOptions, check_known_fields, read
 
 FILE, MASK = "https://example.com/file.png", "https://example.com/mask.png"
 NEEDED: dict[str, dict[str, Any]] = {
+    "audio.speak": {"text": "a"},
+    "audio.transcribe": {"audio": FILE},
     "editing.blend": {"base": FILE, "over": FILE, "mask": MASK},
     "editing.contact_sheet": {"images": [FILE]},
     "editing.cut": {"image": FILE, "box": {"x_min": 0, "y_min": 0, "x_max": 1, "y_max": 1}},
