@@ -62,9 +62,8 @@ def own_parameter_problems(model: Model, own: Iterable[str], extra: Mapping[str,
     """
     if model.passthrough:
         return
-    ours = {
-        (spelling and spelling.to) or name: name for name in own for spelling in [model.first_route.write.get(name)]
-    }
+    spellings = {name: model.first_route.write.get(name) for name in own}
+    ours = {((spelling and spelling.to) or name).partition(".")[0]: name for name, spelling in spellings.items()}
     ours |= {name: name for name in own}
     for name in (name for name in extra if name in ours):
         also = "" if ours[name] == name else f", {ours[name]}"

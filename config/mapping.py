@@ -18,7 +18,7 @@ def arguments_for(route: Route, arguments: Mapping[str, Any], extra: Mapping[str
     ours: dict[str, Any] = {}
     for name, value in accepted.items():
         if name not in route.files and not appended_to(route, name):
-            ours |= _written(route, name, value)
+            ours = _merged(ours, _written(route, name, value))
     for name, value in accepted.items():
         if into := appended_to(route, name):
             ours[into] = "\n\n".join(filter(None, [ours.get(into), appended_text(route, name, value)]))
@@ -54,7 +54,23 @@ def _written(route: Route, name: str, value: Any) -> dict[str, Any]:
         return canvas_arguments(route.canvas, value)
     spelling = route.write.get(name, Spelling())
     word = _spelt(spelling, value)
-    return {} if word == "" and "" in spelling.values.values() else {spelling.to or name: word}
+    return {} if word == "" and "" in spelling.values.values() else _nested(spelling.to or name, word)
+
+
+def _nested(name: str, value: Any) -> dict[str, Any]:
+    """The value under a name like `voice_setting.speed`: an object in an object."""
+    head, _, rest = name.partition(".")
+    return {head: _nested(rest, value) if rest else value}
+
+
+def _merged(ours: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Both together; objects of the same name, too."""
+    both = {
+        name: _merged(ours[name], value)
+        for name, value in more.items()
+        if isinstance(value, Mapping) and isinstance(ours.get(name), Mapping)
+    }
+    return {**ours, **more, **both}
 
 
 def _shaped(route: Route, size: Any) -> dict[str, str]:

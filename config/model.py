@@ -137,10 +137,11 @@ class Limit(_Frozen):
 class Spelling(_Frozen):
     """How one of our parameters is written for an endpoint.
 
-    `to`: the endpoint's name for it. `template`: the text around the value. `values`: the endpoint's words for ours;
-    an empty word omits the parameter, because it is the endpoint's default. `into`: the endpoint has no such
-    parameter, so the value becomes a paragraph at the end of this other parameter. `single`: the endpoint takes the
-    first item of our list. `changed`: what the endpoint makes of the value, if that is less than was asked for.
+    `to`: the endpoint's name for it; `voice_setting.speed` is an entry of an object. `template`: the text around
+    the value. `values`: the endpoint's words for ours; an empty word omits the parameter, because it is the
+    endpoint's default. `into`: the endpoint has no such parameter, so the value becomes a paragraph at the end of
+    this other parameter. `single`: the endpoint takes the first item of our list. `changed`: what the endpoint
+    makes of the value, if that is less than was asked for.
     """
 
     to: str | None = None

@@ -98,9 +98,9 @@ def _crash_point(name: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _open_services(settings: Any, checks: Any = None) -> Any:
+async def _open_services(settings: Any, checks: Any = None, file_checks: Any = None) -> Any:
     process = current_process()
-    yield process.worker.services(checks)  # type: ignore[union-attr]
+    yield process.worker.services(checks)  # type: ignore[union-attr]  # worlds have no tasks that check files
 
 
 async def _open_fal() -> Fal:

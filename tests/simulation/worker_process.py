@@ -27,6 +27,7 @@ from worker.edge.dispatcher_thread import DispatcherThread
 from worker.edge.message import endings_queue
 from worker.edge.revoke import revoke
 from worker.engine.context import Context
+from worker.providers.fal.price_list import PriceList
 from worker.providers.fal.provider import SEARCHES
 from worker.services import Services, _signals
 
@@ -108,6 +109,7 @@ class Worker:
         files: Any = Files(world.stored, world.objects, process, world.decisions)
         fal: Any = copy.copy(world.seams.fal)
         fal._searching = asyncio.Semaphore(SEARCHES)  # of this process, and bound to this world's loop
+        fal._prices = PriceList(fal._http, "https://api.fal.ai", world.loop.time)
         at_once: Any = AtOnce("vertex", process, world.decisions, world.payments, world.before_take)
         health: Any = _Health(world.health, process)
         context = Context(

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from tasks import editing, generation, language, training, video
+from tasks import audio, editing, generation, language, training, video
 from tasks.language.answers import Analysis, Caption, Captions, Finding, Outfit, Outfits
 from tasks.vision import detection, segmentation
 from tasks.vision import words as vision_words
@@ -23,7 +23,7 @@ def test_tasks_and_queues() -> None:
     )
     words = (language.caption, language.style, language.analyse)
     seen = (detection.detect, detection.detect_faces, detection.point, vision_words.ask, vision_words.describe)
-    everything = (*files, *edits, *words, *seen, segmentation.segment)
+    everything = (*files, *edits, *words, *seen, segmentation.segment, audio.speak, audio.transcribe)
     assert {task.name: task.job_queue for task in everything} == {
         "generation.text_to_image": "generation",
         "generation.image_to_image": "generation",
@@ -48,6 +48,8 @@ def test_tasks_and_queues() -> None:
         "vision.ask": "vision",
         "vision.describe": "vision",
         "vision.segment": "vision",
+        "audio.speak": "audio",
+        "audio.transcribe": "audio",
     }
     assert DEFAULT_QUEUE == "celery"
 
@@ -76,9 +78,14 @@ def test_status_and_result() -> None:
         "job_id task provider model endpoint request_id seed cost total_cost timings attempts possible_duplicate "
         "provenance tenant labels"
     )
-    assert " ".join(FileOut.model_fields) == "url content_type bytes sha256 width height duration_s key"
+    assert (
+        " ".join(FileOut.model_fields)
+        == "url content_type bytes sha256 width height duration_s key has_sound poster_url poster_key"
+    )
     for pictures in (generation.Pictures, editing.Edited):
         assert {"images"} == set(pictures.model_fields) - set(JobResult.model_fields)
+    assert {"audio"} == set(audio.Spoken.model_fields) - set(JobResult.model_fields)
+    assert {"text", "segments", "language"} == set(audio.Transcribed.model_fields) - set(JobResult.model_fields)
     assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)
     assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)
     for result in (language.Captioned, language.Styled, language.Analysed):

@@ -258,7 +258,8 @@ def _rest(context: Context, job: Job, step_input: StepInput) -> Callable[[], Awa
 async def _complete(context: Context, job: Job, step_input: StepInput) -> Transition:
     """Decide the ending, with the result as the caller reads it."""
     job = await with_refused_searched(context, job, step_input)
-    urls = {artefact.key: await context.store.url(artefact.key, context.url_s) for artefact in job.artefacts}
+    keys = [key for artefact in job.artefacts for key in (artefact.key, artefact.poster_key) if key]
+    urls = {key: await context.store.url(key, context.url_s) for key in keys}
     served = step_input.served
     sent = call_arguments(job, served.route, context.checks.get(job.task))
     job = replace(job, result=result_of(job, provenance_of(served, job, sent), urls, step_input.now))

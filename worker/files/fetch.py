@@ -5,6 +5,7 @@ engine decides about later tries.
 """
 
 import asyncio
+import base64
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import httpx
 from worker.errors import BrokenPieceError, ContentRefusedError, ExternalServiceError, ServiceUnavailableError
 from worker.files.base import Store
 from worker.files.download import download
+from worker.files.file_info import FileInfo
 from worker.files.limits import FetchLimits
 from worker.files.picture import BLACK
 from worker.files.pieces import FLAGS, FoundFile, is_list, pieces_of
@@ -132,6 +134,7 @@ class Fetcher:
         crash.point("before_put")
         async with self._put_slots:
             await self._put(folder, key, spool, seen.form.content_type)
+            poster_key = await self._put_poster(folder, found, seen)
         crash.point("after_put")
         return Artefact(
             name=found.piece.name,
@@ -143,7 +146,19 @@ class Fetcher:
             width=seen.width,
             height=seen.height,
             duration_s=seen.duration_s,
+            has_sound=seen.has_sound if found.piece.kind == "video" else None,
+            poster_key=poster_key,
         )
+
+    async def _put_poster(self, folder: str, found: FoundFile, seen: FileInfo) -> str | None:
+        """The key of a frame of a video, stored beside it."""
+        if not seen.poster:
+            return None
+        key = key_of(folder, f"{found.piece.name}-poster", found.n, "jpg")
+        with self._spool(found) as spool:
+            await spool.write(base64.b64decode(seen.poster))
+            await self._put(folder, key, spool, "image/jpeg")
+        return key
 
     async def _put(self, folder: str, key: str, spool: Spool, content_type: str) -> None:
         total_s = self._limits.pace.total_s(spool.bytes)

@@ -28,3 +28,4 @@ class FileInfo:
     has_alpha: bool = False  # of a picture: whether it can be transparent
     oddity: str = ""
     has_sound: bool = False  # of a video: whether it has a sound track
+    poster: str = ""  # of a video: one of its frames as a JPEG, in base64, because a decoder's process prints JSON

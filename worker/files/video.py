@@ -1,5 +1,7 @@
 """Whether a file is a whole video: its first picture and one near its end are decoded. Blocking: for a thread.
 
+One of them becomes its poster: the first, or the one near the end if the video begins in black.
+
 A file that does not say its duration (a recording of a browser) is decoded to its end. Sizes are those of the upright
 picture: telephones write a quarter turn beside it.
 
@@ -12,8 +14,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
+from worker.files.poster import poster_of
 
 if TYPE_CHECKING:
+    from av import VideoFrame
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
@@ -46,30 +50,35 @@ def _seen(container: "InputContainer", stream: "VideoStream", form: Format, most
     if first is None:
         raise DefectError("holds no picture")
     duration_s = (container.duration or 0) / 1_000_000
+    near_end = None
     if duration_s > 0:
-        _check_end(container, stream, duration_s)
+        near_end = _check_end(container, stream, duration_s)
     else:
         duration_s = _played_s(container, stream)
     width, height = (first.height, first.width) if first.rotation % 180 else (first.width, first.height)
-    return FileInfo(form, width, height, duration_s, has_sound=bool(container.streams.audio))
+    has_sound, poster = bool(container.streams.audio), poster_of(first, near_end)
+    return FileInfo(form, width, height, duration_s, has_sound=has_sound, poster=poster)
 
 
-def _check_end(container: "InputContainer", stream: "VideoStream", duration_s: float) -> None:
+def _check_end(container: "InputContainer", stream: "VideoStream", duration_s: float) -> "VideoFrame | None":
     """Decode the key picture before the end and read on to the last packet: a file cut short lacks one or the other.
 
-    The sound may go on when the pictures have ended, so packets of all streams count.
+    The sound may go on when the pictures have ended, so packets of all streams count. Returns
+    the first picture that was decoded there.
     """
     own_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else duration_s
     container.seek(int(min(own_s, duration_s) * _NEAR_END * 1_000_000))
-    decoded, last_s = False, 0.0
+    decoded: VideoFrame | None = None
+    last_s = 0.0
     for packet in container.demux():
         if packet.is_corrupt:
             raise DefectError("is damaged near its end")
         if packet.stream.index == stream.index:
-            decoded = decoded or bool(packet.decode())
+            decoded = decoded or next(iter(stream.decode(packet)), None)
         last_s = max(last_s, _end_s(packet))
-    if not decoded or last_s < duration_s * _NEAR_END - _MARGIN_S:
+    if decoded is None or last_s < duration_s * _NEAR_END - _MARGIN_S:
         raise DefectError(f"is cut short: pictures until {last_s:.1f} s of {duration_s:.1f} s")
+    return decoded
 
 
 def _played_s(container: "InputContainer", stream: "VideoStream") -> float:

@@ -213,6 +213,9 @@ class Artefact:
     width: int | None = None
     height: int | None = None
     duration_s: float | None = None
+    # Of a video. A version before drops them when it writes the row; then the result does not name the poster.
+    has_sound: bool | None = None
+    poster_key: str | None = None  # a frame of it, as a JPEG
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from worker.jobs.total_cost import total_cost
 State = Literal["QUEUED", "IN_PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
 VALUES = "kilnhand:values"  # in an answer: what the result has beside its files
 CANCEL_NOTED = "cancel_noted"
+OF_VIDEOS = {"has_sound", "poster_url", "poster_key"}  # fields of files that only videos have
 
 _ENDED: Mapping[Stage, State] = {
     Stage.COMPLETED: "SUCCESS",
@@ -65,6 +66,9 @@ class FileOut(BaseModel):
     height: int | None = None
     duration_s: float | None = None
     key: str = Field(description="its key in the store")
+    has_sound: bool | None = Field(None, description="of a video")
+    poster_url: str | None = Field(None, description="of a video: one of its frames, as a JPEG")
+    poster_key: str | None = None
 
 
 class Timings(BaseModel):
@@ -224,11 +228,13 @@ def _pieces(job: Job, urls: Mapping[str, str]) -> dict[str, Any]:
     values = answer.get(VALUES)
     found: dict[str, Any] = dict(values) if values is not None else {} if job.step.pieces else {"answer": answer}
     for piece in job.step.pieces:
-        files = [_file(artefact, urls[artefact.key]) for artefact in job.artefacts if artefact.name == piece.name]
+        files = [_file(artefact, urls) for artefact in job.artefacts if artefact.name == piece.name]
         found[piece.name] = files if "*" in piece.at else files[0]
     return found
 
 
-def _file(artefact: Artefact, url: str) -> dict[str, Any]:
-    fields = {name: getattr(artefact, name) for name in FileOut.model_fields if name != "url"}
-    return FileOut(url=url, **fields).model_dump(mode="json")
+def _file(artefact: Artefact, urls: Mapping[str, str]) -> dict[str, Any]:
+    poster_url = urls.get(artefact.poster_key) if artefact.poster_key else None
+    made = {"url": urls[artefact.key], "poster_url": poster_url}
+    fields = {name: getattr(artefact, name) for name in FileOut.model_fields if name not in made}
+    return FileOut(**made, **fields).model_dump(mode="json", exclude=None if artefact.kind == "video" else OF_VIDEOS)

@@ -67,7 +67,10 @@ GIVEN: dict[str, dict[str, Any]] = {
     "generation.image_to_image": {"images": [URI], "prompt": "a kiln at night"},
     "generation.text_to_image": {"prompt": "a kiln at night"},
     "training.lora": {"images_data_url": "https://example.com/mugs.zip"},
+    "video.text_to_video": {"prompt": "a cup turns"},
     "video.image_to_video": {"image": URI, "prompt": "it turns"},
+    "video.reference_to_video": {"images": [URI], "prompt": "it turns"},
+    "video.extend": {"video": "https://example.com/clip.mp4", "prompt": "it turns"},
     "language.caption": {"images": [URI, URI]},
     "language.style": {"wardrobe": [{"name": "coat", "image": URI}], "outfits": 1},
     "language.analyse": {"images": [URI], "questions": ["Which is red?"]},
@@ -81,6 +84,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 NEEDED: dict[str, dict[str, Any]] = {  # by models, beside what their tasks need
     "flux-kontext-inpainting": {"reference": URI},
     "leffa-try-on": {"category": "tops"},
+    "veo-3.1-frames": {"end_image": URI},
 }
 ROUTES = [
     (task, model, route)

@@ -48,6 +48,8 @@ NEWER: Mapping[str, str] = {
     "Piece.fewest": "The fewest files that are enough. Without it an answer with fewer files than `count` fails the job.",
     "Step.facts": "What a check of input files has found, for the check of the answer. Without it boxes and points come "
     "normalised only, not in pixels.",
+    "Artefact.has_sound": "Whether a video has sound. Without it the result does not say it.",
+    "Artefact.poster_key": "The key of a video's poster. Without it the result does not name the poster, which is stored.",
     "Piece.transparent": "Whether the picture must have an alpha channel. Without it an opaque picture passes.",
     "Piece.most_megapixels": "The largest picture that is decoded for it. Without it the worker's own limit counts.",
 }

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from config.catalogue import load_catalogue
 from config.settings import GROUPS, variable
-from tasks import editing, generation, language, training, video
+from tasks import audio, editing, generation, language, training, video
 from tasks.vision import detection, segmentation
 from tasks.vision import words as vision_words
 from worker.cli.main import app as cli
@@ -39,6 +39,7 @@ SEEN = (
     *(detection.detect, detection.detect_faces, detection.point),
     *(segmentation.segment, vision_words.ask, vision_words.describe),
 )
+SOUNDS = (audio.speak, audio.transcribe)
 OTHERS = (
     *(generation.text_to_image, generation.image_to_image, training.lora),
     *(language.caption, language.style, language.analyse),
@@ -50,6 +51,7 @@ every_task = pytest.mark.parametrize(
         *((task, "docs/tasks/editing.md") for task in EDITS),
         *((task, "docs/tasks/video.md") for task in VIDEOS),
         *((task, "docs/tasks/vision.md") for task in SEEN),
+        *((task, "docs/tasks/audio.md") for task in SOUNDS),
     ],
 )
 
@@ -201,7 +203,7 @@ def test_operations_has_every_setting_with_its_default() -> None:
 
 
 def test_the_worked_examples_serve_and_route_every_queue() -> None:
-    queues = {task.job_queue for task in (*OTHERS, *EDITS, *VIDEOS, *SEEN)}
+    queues = {task.job_queue for task in (*OTHERS, *EDITS, *VIDEOS, *SEEN, *SOUNDS)}
     others = {"__init__", "__pycache__", "pipelines"}  # a pipeline is in the queue of what it makes
     assert queues == {path.stem for path in (ROOT / "tasks").iterdir()} - others
     served = ",".join(re.findall(r"^kilnhand worker -Q (\S+)$", OPERATIONS, re.MULTILINE)).split(",")

@@ -10,11 +10,16 @@ from worker.jobs.request import JobOptions, check_known_fields, read
 
 FILE, MASK = "https://example.com/file.png", "https://example.com/mask.png"
 NEEDED: dict[str, dict[str, Any]] = {
+    "audio.speak": {"text": "a"},
+    "audio.transcribe": {"audio": FILE},
     "editing.blend": {"base": FILE, "over": FILE, "mask": MASK},
     "editing.contact_sheet": {"images": [FILE]},
     "editing.cut": {"image": FILE, "box": {"x_min": 0, "y_min": 0, "x_max": 1, "y_max": 1}},
     "editing.erase": {"image": FILE, "mask": MASK},
     "editing.expand": {"image": FILE, "ratio": "16:9"},
+    "editing.fix_face": {"image": FILE},
+    "editing.fix_garment": {"image": FILE, "garment": "the coat", "prompt": "a"},
+    "editing.sticker": {"prompt": "a"},
     "editing.grow_mask": {"mask": FILE},
     "editing.inpaint": {"image": FILE, "mask": MASK, "prompt": "a"},
     "editing.remove_background": {"image": FILE},
@@ -26,6 +31,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "language.analyse": {"images": [FILE], "questions": ["what?"]},
     "language.caption": {"images": [FILE]},
     "language.style": {"wardrobe": [{"name": "hat"}]},
+    "training.lora_with_samples": {"images_data_url": FILE, "sample_prompts": ["a"]},
     "training.lora": {"images_data_url": FILE},
     "video.extend": {"video": FILE, "prompt": "a"},
     "video.image_to_video": {"image": FILE, "prompt": "it moves"},
