@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 import redis
+from kombu.exceptions import OperationalError
 
 from config.settings import RedisSettings
 from tests.address import Address
@@ -95,8 +96,8 @@ def test_it_works_in_all_of_them(url: str) -> None:
 
 @pytest.mark.parametrize("url", FAILING.values(), ids=FAILING, indirect=True)
 def test_it_fails_in_all_of_them(url: str) -> None:
-    with pytest.raises((redis.RedisError, OSError)), app.connection_for_write() as connection:
-        connection.transport_options["socket_timeout"] = 3
+    with pytest.raises((redis.RedisError, OSError, OperationalError)), app.connection_for_write() as connection:
+        connection.transport_options |= {"socket_timeout": 3, "max_retries": 1}
         connection.default_channel.client.ping()
     with pytest.raises((redis.RedisError, OSError)):
         app.backend.client.get("a-job")
