@@ -29,6 +29,8 @@ from worker.jobs.job import Artefact, Piece
 from worker.net.repeat import three_attempts
 from worker.testing import crash
 
+AT_ONCE = 4  # files of one job, the share of a job in the slots: it fills no queue of those who wait with its own files
+BUSY_TRIES, BUSY_PAUSE_S = 15, 2.0
 _NOT_AGAIN = frozenset({BUSY, DISK, "too_slow"})  # kinds of errors that end within seconds only if the row waits
 
 
@@ -52,7 +54,7 @@ class Fetcher:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._client, self._store, self._verifier, self._limits = client, store, verifier, limits
-        self._slots = SharedSlots(limits.concurrent)
+        self._slots, self._sleep = SharedSlots(limits.concurrent), sleep
         self._put_slots = asyncio.Semaphore(limits.concurrent)
         self._uploads: Counter[str] = Counter()
         self._again = three_attempts(ServiceUnavailableError, sleep, unless=lambda error: error.kind in _NOT_AGAIN)
@@ -65,7 +67,9 @@ class Fetcher:
         Raises `ContentRefusedError` or `BrokenPieceError`; where a later try may succeed, `ServiceUnavailableError` or
         `RateLimitError`. Its kind is `busy` when no slot came free: transfers share slots by tenant and host.
         """
-        fetches = [asyncio.ensure_future(self.fetch(folder, found, tenant)) for found in pieces_of(answer, pieces)]
+        turns = asyncio.Semaphore(AT_ONCE)
+        wanted = pieces_of(answer, pieces)
+        fetches = [asyncio.ensure_future(_in_turn(turns, self.fetch, folder, each, tenant)) for each in wanted]
         try:
             return tuple(await asyncio.gather(*fetches))
         finally:
@@ -79,7 +83,8 @@ class Fetcher:
         Raises the first error if no file of the list can be had, or if the bad file is not in a list.
         """
         found = _several(pieces_of(answer, pieces))
-        fetches = [asyncio.ensure_future(self.fetch(folder, one, tenant)) for one in found]
+        turns = asyncio.Semaphore(AT_ONCE)
+        fetches = [asyncio.ensure_future(_in_turn(turns, self._patiently, folder, one, tenant)) for one in found]
         try:
             return _rest(found, await asyncio.gather(*fetches, return_exceptions=True))
         finally:
@@ -106,6 +111,17 @@ class Fetcher:
     async def fetch(self, folder: str, found: FoundFile, tenant: str | None = None) -> Artefact:
         """One piece, in our store: up to three tries, 1 to 10 s apart."""
         return await self._again.copy()(self._once, folder, found, tenant)
+
+    async def _patiently(self, folder: str, found: FoundFile, tenant: str | None) -> Artefact:
+        """As `fetch`. That no slot comes free says nothing about the file, so it is waited for."""
+        for _ in range(BUSY_TRIES):
+            try:
+                return await self.fetch(folder, found, tenant)
+            except ServiceUnavailableError as error:
+                if error.kind != BUSY:
+                    raise
+                await self._sleep(BUSY_PAUSE_S)
+        return await self.fetch(folder, found, tenant)
 
     async def _once(self, folder: str, found: FoundFile, tenant: str | None) -> Artefact:
         limits, kind = self._limits, found.piece.kind
@@ -179,6 +195,17 @@ class Fetcher:
             self._uploads[folder] -= 1
             if not self._uploads[folder]:
                 del self._uploads[folder]
+
+
+async def _in_turn(
+    turns: asyncio.Semaphore,
+    fetch: Callable[[str, FoundFile, str | None], Awaitable[Artefact]],
+    folder: str,
+    found: FoundFile,
+    tenant: str | None,
+) -> Artefact:
+    async with turns:
+        return await fetch(folder, found, tenant)
 
 
 def _in_hand(files: Sequence[bytes], pieces: Sequence[Piece]) -> list[FoundFile]:

@@ -34,6 +34,7 @@ from worker.jobs.job import Kind, Piece
 from worker.net.pace import PACE, Pace, least_throughput
 from worker.net.public import AddressPolicy
 
+AT_ONCE = 4  # files of one call
 T = TypeVar("T")
 Upload = Callable[[Media], Awaitable[str]]  # uploads a file to the provider and returns its URL there
 UploadLarge = Callable[[Path], Awaitable[str]]  # the same of a file on this disk
@@ -185,13 +186,20 @@ class InputFiles:
         with ExitStack() as stack:
             spools = [(each, stack.enter_context(self._spool(each, budget))) for each in wanted]
             until = asyncio.get_running_loop().time() + self._limits.total_s
-            await _all([self._fill_in_slot(each, spool, budget, until, tenant) for each, spool in spools])
+            turns = asyncio.Semaphore(AT_ONCE)
+            await _all([self._fill_in_slot(turns, each, spool, budget, until, tenant) for each, spool in spools])
             return {each.ref: await self._checked(each, spool, fit) for each, spool in spools}
 
     async def _fill_in_slot(
-        self, wanted: "_Wanted", spool: Spool, budget: "_Budget", until: float, tenant: str | None
+        self,
+        turns: asyncio.Semaphore,
+        wanted: "_Wanted",
+        spool: Spool,
+        budget: "_Budget",
+        until: float,
+        tenant: str | None,
     ) -> None:
-        async with self._slots.take(SlotUser(tenant, host_of(wanted.ref))):
+        async with turns, self._slots.take(SlotUser(tenant, host_of(wanted.ref))):
             await self._fill(wanted, spool, budget, until)
 
     def _spool(self, wanted: "_Wanted", budget: "_Budget") -> Spool:

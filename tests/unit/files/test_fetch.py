@@ -507,3 +507,14 @@ async def test_a_store_that_takes_no_bytes_is_given_up(bench: Make) -> None:
 
     one.store.put = hang  # type: ignore[method-assign]
     assert (await one.refusal()).kind == "store"
+
+
+async def test_a_job_with_many_files_and_a_tenant_gets_all_of_them(bench: Make) -> None:
+    async def slowly(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.002)
+        return httpx.Response(200, content=picture())
+
+    one = bench(slowly)
+    answer = {"images": [{"url": f"https://cdn/{n}"} for n in range(60)]}
+    many = await one.fetcher.fetch_all("j1", answer, [Piece("images", "image", "images.*", count=60)], tenant="acme")
+    assert len(many) == 60
