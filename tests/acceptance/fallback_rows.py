@@ -20,7 +20,7 @@ CUT = "cut"  # the queue of a worker with a ledger of its own, to which fal is a
 PICTURE, VIDEO = "generation.text_to_image", "video.image_to_video"
 LORA = {"url": "https://example.com/mug.safetensors", "weight": 0.7}
 ON_LORA = {"model": "flux-krea-lora", "loras": [LORA]}
-FIRST_FRAME = f"data:image/png;base64,{base64.b64encode(picture('PNG', (320, 180))).decode()}"
+FIRST_FRAME = f"data:image/png;base64,{base64.b64encode(picture('PNG', (640, 360))).decode()}"
 POLICY = {"detail": [{"loc": ["body", "prompt"], "msg": "flagged", "type": "content_policy_violation"}]}
 LOCKED = {"detail": "User is locked. Reason: Exhausted balance."}
 

@@ -140,8 +140,8 @@ def _declared() -> bytes:
 
 
 def text_chunk() -> bytes:
-    """A small PNG with a compressed text of 16 MB."""
+    """A small PNG with a compressed text of 48 MB."""
     whole = picture()
-    data = b"Comment\0\0" + zlib.compress(ZEROS, 9)
+    data = b"Comment\0\0" + zlib.compress(3 * ZEROS, 9)
     chunk = struct.pack(">I", len(data)) + b"zTXt" + data + struct.pack(">I", zlib.crc32(b"zTXt" + data))
     return whole[:33] + chunk + whole[33:]

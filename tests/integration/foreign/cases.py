@@ -221,7 +221,7 @@ def contents(add: Add, public_server: PublicServer, port: int) -> None:
     whole = picture("PNG")
     for name, data in {
         "empty": b"", "half.png": whole[: len(whole) // 2], "page.html": f"<html>{SECRET}".encode(), "drawing.svg": b"<svg onload='x'/>",
-        "old.tiff": picture("TIFF"), "old.bmp": picture("BMP"), "paper.pdf": b"%PDF-1.7", "a.ps": b"%!PS-Adobe\n", "fits.png": whole[:8], "text": SECRET.encode(),
+        "paper.pdf": b"%PDF-1.7", "a.ps": b"%!PS-Adobe\n", "fits.png": whole[:8], "text": SECRET.encode(),
         "movie.mp4": b"\0\0\0\x18ftypisom" + bytes(100), "swapped.png": b"\xff\xd8\xff" + whole,
     }.items():  # fmt: skip
         add(public_server.answer(name, data, "Content-Type: image/png"), "wrong_type", "broken")
