@@ -65,7 +65,7 @@ async def test_a_call_is_queued_runs_with_logs_and_ends_with_its_output(fal: Fal
     assert isinstance(reply, Reply)
     assert reply.output["prompt"] == "a kiln"
     assert reply.billed_units == 1
-    assert reply.inference_s == pytest.approx(last.inference_s, abs=0.01), "the result reports it, too, without a poll"
+    assert reply.inference_s == pytest.approx(last.inference_s, abs=1), "the result reports it, too, without a poll"
     assert twin.count == 1
 
 

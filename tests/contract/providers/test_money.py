@@ -57,6 +57,8 @@ PNG, MASK_PNG = _png(Image.new("RGB", (320, 300), "teal")), _png(_mask())
 URI, MASK = _uri(PNG), _uri(MASK_PNG)
 TASKS = all_tasks()
 GIVEN: dict[str, dict[str, Any]] = {
+    "audio.speak": {"text": "A kiln at night."},
+    "audio.transcribe": {"audio": "https://example.com/speech.mp3"},
     "editing.erase": {"image": URI, "mask": MASK},
     "editing.expand": {"image": URI, "ratio": "16:9"},
     "editing.inpaint": {"image": URI, "mask": MASK, "prompt": "a kiln"},
