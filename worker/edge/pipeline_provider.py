@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -235,8 +236,8 @@ def split_output(output: Mapping[str, Any], promises: Sequence[Piece]) -> tuple[
 
 
 def _artefact(piece: Piece, file: FileOut) -> Artefact:
-    fields = file.model_dump(exclude={"url"})
-    return Artefact(name=piece.name, kind=piece.kind, **fields)
+    own = {each.name for each in fields(Artefact)}  # a result has URLs, too, which an artefact gets when it is shown
+    return Artefact(name=piece.name, kind=piece.kind, **file.model_dump(include=own))
 
 
 def _line(step: AskedStep) -> str:
