@@ -46,6 +46,9 @@ class Twin:
         answer = HTTP.post(f"{self.url}/_twin/pace", json=pace)
         assert answer.status_code == 200, answer.text
 
+    def platform(self, **settings: Any) -> None:
+        HTTP.post(f"{self.url}/_twin/platform", json=settings).raise_for_status()
+
     def finish(self) -> None:
         """End every run under way now."""
         HTTP.post(f"{self.url}/_twin/finish").raise_for_status()

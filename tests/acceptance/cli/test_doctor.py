@@ -21,7 +21,7 @@ def test_a_complete_stack_has_no_problem(kilnhand: Callable[..., Finished], stac
         "health": "ok",
         "worker": "ok",
     }  # fmt: skip
-    assert "takes from generation, generation.endings, generation.high, language, " in found["worker"]["detail"]
+    assert " generation, generation.endings, generation.high, language, " in found["worker"]["detail"]
     assert stack.environment["KILNHAND_SECRET"] not in ran.out
 
 

@@ -116,9 +116,10 @@ def test_wrong_arguments_are_reported_as_json_too(
 
 
 def test_for_an_unknown_task_all_tasks_are_listed(kilnhand: Callable[..., Finished], stack: Stack) -> None:
-    ran = kilnhand("submit", "generation.text_to_video", "prompt=x", env=stack.environment)
+    ran = kilnhand("submit", "generation.text_to_imag", "prompt=x", env=stack.environment)
     assert ran.status == 2
-    assert "did you mean generation.text_to_image? the tasks are generation.text_to_image, " in ran.err
+    assert "did you mean generation.text_to_image? the tasks are " in ran.err
+    assert ", generation.text_to_image, " in ran.err and "video.extend" in ran.err
 
 
 def test_a_job_can_be_sent_without_waiting_and_followed_later(
