@@ -139,10 +139,8 @@ async def save_answer(
     job = job.with_attempt(missing=(*missing, *missing_of(answer, pieces)))
     if pieces and is_inline(answer):
         asked, tenant = (job_folder(job), answer, pieces), job.options.tenant
-        fetcher = context.fetcher
-        keep = _Keep(
-            partial(fetcher.fetch_all, *asked, tenant=tenant), partial(fetcher.fetch_rest, *asked, tenant=tenant)
-        )
+        whole, rest = context.fetcher.fetch_all, context.fetcher.fetch_rest
+        keep = _Keep(partial(whole, *asked, tenant=tenant), partial(rest, *asked, tenant=tenant))
         return await _store_inline(job, keep, {**changes, "answer": without_inline(answer)}, step_input, context)
     return Transition(job.move(Stage.FETCHED, **changes), _pause_s(job), why)
 
