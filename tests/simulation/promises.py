@@ -12,13 +12,13 @@ from celery import states
 
 from tests.simulation.broker import JUST_S
 from tests.simulation.virtual_loop import current_process
-from worker.engine.cancellation import STRIKES
+from worker.engine.cancellation import CLAIMS_ENDED, STRIKES
 from worker.errors import InternalError
 from worker.jobs.job import Job, Stage
 
 STATE_OF = {Stage.COMPLETED: states.SUCCESS, Stage.FAILED: states.FAILURE, Stage.CANCELLED: states.REVOKED}
 CENT = 0.01
-FROZEN_S = 5.0  # after Redis or the worker was frozen
+FROZEN_S = 5.0  # after Redis or the worker was frozen, or Redis refused connections
 WITH_TICKET = frozenset({Stage.WAITING, Stage.FETCHED, Stage.STORED})
 
 
@@ -66,12 +66,16 @@ class Promises:
                 self.broken("one_ending", "row", job.id, f"its row was {before.stage}, then {job.stage}")
             if before.ending is not None and job.ending != before.ending:
                 self.broken("one_ending", "ending", job.id, f"its ending was {before.ending}, then {job.ending}")
-        ended_workers = len(self._world.crashed) >= STRIKES and job.error and "ended workers" in job.error.message
-        if job.error and job.error.code == InternalError.code and not ended_workers:
+        ends_workers = self._claims_ended() >= STRIKES and job.error and CLAIMS_ENDED in job.error.message
+        if job.error and job.error.code == InternalError.code and not ends_workers:
             self.broken("no_job_lost", "defect", job.id, f"it ended by a defect of ours: {job.error.message}")
         attempt = job.attempt
         if job.stage in WITH_TICKET and not (attempt and attempt.was_taken):
             self.broken("ticket_first", "ticket", job.id, f"its row is at {job.stage}, and has no ticket")
+
+    def _claims_ended(self) -> int:
+        """How many faults have ended what a worker did, so that its claims ended without a write."""
+        return sum(fault.startswith(("crash", "freeze")) for fault in self._world.decisions.taken.values())
 
     def before_take(self, job_id: str) -> None:
         """A provider is about to take a submission."""
@@ -102,9 +106,9 @@ class Promises:
             self.broken("no_silent_swap", "provider", job_id, f"says {result.get('provider')}; {served} took it")
 
     def on_resend(self, job_id: str, closing: bool) -> None:
-        """A worker sends a message again. What it saw of the queues before it or Redis was frozen is old."""
+        """A worker sends a message again. What it saw of the queues before it or Redis was away is old."""
         process, now = current_process(), self._world.loop.time()
-        if self._world.server.is_busy or now - self._world.server.thawed_at < FROZEN_S:
+        if self._world.server.is_busy or now - self._world.server.back_at < FROZEN_S:
             return
         if process is not None and now - process.frozen_until < FROZEN_S:
             return

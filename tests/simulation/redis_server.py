@@ -82,6 +82,11 @@ class RedisServer:
         """Whether commands wait for it to go on."""
         return bool(self._backlog) or self.frozen_until > self.loop.time()
 
+    @property
+    def back_at(self) -> float:
+        """When it was last frozen or refused connections, or does so until."""
+        return max(self.thawed_at, self.refuses_until)
+
     def freeze(self, seconds: float) -> None:
         """Answer nothing for so long."""
         self.frozen_until = max(self.frozen_until, self.loop.time() + seconds)

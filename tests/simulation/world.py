@@ -88,7 +88,6 @@ class World:
         self.noted: set[str] = set()  # ids whose cancel came before their row
         self.open_calls: set[str] = {order.name for order in case.plan.orders}
         self.points: set[str] = set()
-        self.crashed: list[str] = []  # the workers that died, in order
         self.story: list[str] | None = [] if tells else None
         self.lost_writes = LostWrites(self) if case.plan.is_lossy else None
         self.server.after = self._after_command
@@ -168,7 +167,6 @@ class World:
 
     def _crashed(self, worker: Worker) -> None:
         name = worker.process.name
-        self.crashed.append(name)
         self.broker.gone(worker.process)
         for paid in self.payments.taken:  # a call whose outcome is on no row dies with it
             row = self.ledger.memory.rows.get(paid.job)

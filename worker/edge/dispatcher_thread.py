@@ -1,6 +1,7 @@
 """Runs the dispatcher of a worker process on its own event loop, and calls the ledger for Celery's threads."""
 
 import asyncio
+import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -48,7 +49,7 @@ class DispatcherThread:
         )
         self._forget_s = settings.worker.result_days * 86400
         self._call_grace_s = settings.worker.stop_s  # for POSTs, whose answers no other worker can get, and for uploads
-        self._taken_endings: set[str] = set()  # not yet confirmed: Celery is storing them and running callbacks
+        self._taken_endings: dict[str, int] = {}  # by job, the thread in which Celery stores it and runs its callbacks
         self._pauses = GrowingPause(0.1, 5.0)  # while the ledger is away
         self._thread = LoopThread()
         self._stopped = asyncio.Event()
@@ -76,7 +77,7 @@ class DispatcherThread:
         job = self._call(self._services.ledger.take(job_id, ENDING_LEASE_S))
         crash.point("after_take")
         if job:
-            self._taken_endings.add(job_id)
+            self._taken_endings[job_id] = threading.get_ident()
         return job
 
     def refuse(self, job_id: str, key: IdempotencyKey | None = None, sent_at: float | None = None) -> bool:
@@ -97,13 +98,14 @@ class DispatcherThread:
             return True
 
     def leave(self, job_id: str) -> None:
-        """Do not renew the lease of an ending: its message comes again."""
-        self._taken_endings.discard(job_id)
+        """Stop renewing the lease of an ending that this thread took: unless confirmed, its message comes again."""
+        if self._taken_endings.get(job_id) == threading.get_ident():
+            del self._taken_endings[job_id]
 
     def confirm(self, job_id: str) -> None:
         """End the row: Celery has stored the ending."""
         crash.point("before_confirm")
-        self._taken_endings.discard(job_id)
+        self.leave(job_id)
         self._call(self._services.ledger.confirm(job_id, self._forget_s))
         crash.point("after_confirm")
 

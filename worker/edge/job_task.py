@@ -154,11 +154,12 @@ class JobTask(NotEagerTask):
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Celery has stored the ending: the ledger is told. While its chord is open, the ending comes again."""
-        if is_closing(self.request):
-            if self.backend.is_chord_open(self.request):
-                self._service.leave(task_id)
-            else:
-                self._service.confirm(task_id)
+        if is_closing(self.request) and not self.backend.is_chord_open(self.request):
+            self._service.confirm(task_id)
+
+    def closing_delivered(self, task_id: str) -> None:
+        """Celery is done with a closing message, also if it failed to store the ending and skipped `after_return`."""
+        self._service.leave(task_id)
 
     @property
     def _service(self) -> JobService:

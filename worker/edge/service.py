@@ -28,7 +28,7 @@ class JobService(Protocol):
         """Wait before a message is returned to its queue: it comes again at once."""
 
     def leave(self, job_id: str) -> None:
-        """The ending has reached Celery, and has to be delivered once more."""
+        """This delivery of an ending is over. If it was not confirmed, it is delivered once more."""
 
     def confirm(self, job_id: str) -> None:
         """The ending has reached Celery."""

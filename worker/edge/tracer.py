@@ -27,6 +27,9 @@ class AcceptingTask(Protocol):
     def accept(self, request: Context, args: Any, kwargs: Mapping[str, Any]) -> object | None:
         """Write the row. Raises `InvalidRequestError` when the request is invalid. None: nothing more is to be done."""
 
+    def closing_delivered(self, task_id: str) -> None:
+        """The tracer is done with a closing message, whatever came of it."""
+
 
 def accepting_tracer(task: AcceptingTask, celery_tracer: Tracer) -> Tracer:
     """A tracer that accepts first deliveries itself, and leaves the others to Celery's."""
@@ -40,7 +43,10 @@ def accepting_tracer(task: AcceptingTask, celery_tracer: Tracer) -> Tracer:
             except Exception:  # noqa: BLE001  # Celery's tracer runs it again, and stores the error or requeues
                 return celery_tracer(uuid, args, kwargs, request)
             return trace_ok_t(_ignore_info(), True, 0.0, None)
-        return celery_tracer(uuid, args, kwargs, request)
+        try:
+            return celery_tracer(uuid, args, kwargs, request)
+        finally:
+            task.closing_delivered(uuid)
 
     return trace
 

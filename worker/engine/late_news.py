@@ -67,16 +67,18 @@ async def find_refused(context: Context, job: Job, step_input: StepInput) -> Att
 
 
 def with_late_tickets(context: Context, job: Job, step_input: StepInput) -> Job:
-    """The job with the tickets and costs of attempts that turn out to have been taken. Those after them are marked.
+    """The job with the tickets and costs of attempts that turn out to have been taken. All after them are marked.
 
     Their signals are on the row.
     """
     attempts = list(job.attempts)
-    for index, attempt in enumerate(attempts[:-1]):  # reconcile continues with the last one
+    for index in range(len(attempts) - 1):  # reconcile continues with the last one
+        attempt = attempts[index]
         news = _news_of(attempt, step_input)
         if news is None:
             continue
-        attempts[index] = taken = _with_news(context, job, attempt, news, step_input)
+        taken = _with_news(context, job, attempt, news, step_input)
+        attempts[index] = replace(taken, possible_duplicate=attempt.possible_duplicate or taken.possible_duplicate)
         if taken.was_taken:
             attempts[index + 1 :] = [replace(later, possible_duplicate=True) for later in attempts[index + 1 :]]
     return replace(job, attempts=tuple(attempts))
@@ -123,7 +125,7 @@ def settle_s(context: Context, attempt: Attempt, usual_s: float) -> float:
 
 
 async def with_refused_searched(context: Context, job: Job, step_input: StepInput) -> Job:
-    """The job with a mark on its last attempt, unless the list proves that no refused attempt was taken.
+    """The job with a mark on each attempt after a refused one, unless the list proves that it was not taken.
 
     A refused attempt that is found gets its ticket. Both it and one that may have been taken get a possible cost.
     """
@@ -145,7 +147,7 @@ async def with_refused_searched(context: Context, job: Job, step_input: StepInpu
             attempts[place] = replace(attempt, ticket=found.ticket, cost=cost)
         else:
             attempts[place] = _with_possible_cost(context, job, attempt, step_input)
-        attempts[-1] = replace(last, possible_duplicate=True)
+        attempts[place + 1 :] = [replace(later, possible_duplicate=True) for later in attempts[place + 1 :]]
     return replace(job, attempts=tuple(attempts))
 
 
