@@ -4,9 +4,11 @@ import base64
 import io
 
 import av
+import pytest
 from PIL import Image
 
 from tests.unit.files.files import found, video
+from tests.unit.files.odd_videos import turned, two_halves
 from worker.files.poster import LONG_SIDE, poster_of
 from worker.files.verify import verify
 
@@ -38,3 +40,23 @@ def test_a_video_that_begins_in_black_has_a_later_poster() -> None:
 
 def test_a_large_frame_becomes_a_small_poster() -> None:
     assert opened(poster_of(frame((9, 99, 9), (3840, 2160)), None)).size == (LONG_SIDE, 720)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "offset", "size", "red_at"),
+    [
+        ((1, 0, 0, 1), (0, 0), (64, 48), (5, 24)),
+        ((0, 1, -1, 0), (48, 0), (48, 64), (24, 5)),  # an iPhone held upright: a quarter turn clockwise
+        ((-1, 0, 0, -1), (64, 48), (64, 48), (58, 24)),
+        ((0, -1, 1, 0), (0, 64), (48, 64), (24, 58)),
+    ],
+)
+def test_a_video_that_a_phone_turned_has_the_size_and_the_poster_of_the_upright_one(
+    matrix: tuple[int, int, int, int], offset: tuple[int, int], size: tuple[int, int], red_at: tuple[int, int]
+) -> None:
+    seen = verify(found("video"), io.BytesIO(turned(two_halves(), matrix, offset)), MOST_PIXELS)
+    poster = opened(seen.poster)
+    red, _, blue = poster.getpixel(red_at)  # type: ignore[misc]
+
+    assert (seen.width, seen.height) == poster.size == size
+    assert red > 150 > blue
