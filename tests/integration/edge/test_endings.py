@@ -11,6 +11,7 @@ from tasks.generation import text_to_image
 from tests.conftest import point_producer_at
 from worker.edge.message import ACCEPTED_AT_HEADER, send_again, send_closing
 from worker.edge.publisher import CeleryPublisher
+from worker.edge.tracer import accepting_tracer
 from worker.jobs.job import ErrorRecord, Job, Options, Stage, Step
 from worker.ledger.redis import open_redis_ledger
 
@@ -71,10 +72,10 @@ class Service:
 
 
 @pytest.mark.parametrize(
-    ("claim", "call"), [(None, "confirm"), ("done", "confirm"), ("token of a worker that has died", "leave")]
+    ("claim", "calls"), [(None, ["confirm"]), ("done", ["confirm"]), ("token of a worker that has died", [])]
 )
 def test_an_ending_comes_again_while_a_worker_may_have_died_before_it_sent_the_chords_body(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch, claim: str | None, call: str
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, claim: str | None, calls: list[str]
 ) -> None:
     point_producer_at({"KILNHAND_REDIS_URL": redis_url}, monkeypatch)
     if claim:
@@ -87,7 +88,20 @@ def test_an_ending_comes_again_while_a_worker_may_have_died_before_it_sent_the_c
         text_to_image.after_return("SUCCESS", {}, "j", (), {}, None)
     finally:
         text_to_image.pop_request()
-    assert service.calls == [(call, "j")]
+    assert service.calls == [(call, "j") for call in calls]
+
+
+def test_a_delivery_that_celery_failed_to_finish_holds_its_ending_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service()
+    monkeypatch.setattr(text_to_image.app, "job_service", service, raising=False)
+
+    def fails(*_: Any) -> None:
+        raise ConnectionError("Redis was frozen for longer than its timeout")
+
+    trace = accepting_tracer(text_to_image, fails)
+    with pytest.raises(ConnectionError):
+        trace("j", (), {}, {"id": "j", ACCEPTED_AT_HEADER: 1.0})
+    assert service.calls == [("leave", "j")]
 
 
 async def test_a_revoked_part_is_not_confirmed_while_its_chord_is_open(app: Celery, redis_url: str) -> None:
