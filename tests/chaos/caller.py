@@ -4,6 +4,7 @@ As a script it runs in a copy of the older version, reads one item in each line,
 only what that version has, too.
 """
 
+import importlib
 import json
 import os
 import subprocess
@@ -17,11 +18,19 @@ from celery import Signature, chain, chord, group
 from celery.result import AsyncResult
 
 Call = tuple[str, dict[str, Any]]  # a task's name and its fields
+TASKS = {  # name -> where it is
+    "generation.text_to_image": "tasks.generation:text_to_image",
+    "video.image_to_video": "tasks.video:image_to_video",
+    "training.lora": "tasks.training:lora",
+    "language.caption": "tasks.language:caption",
+    "language.style": "tasks.language:style",
+    "editing.sticker": "tasks.pipelines.sticker:sticker",
+}
 
 
 def send(kind: str, calls: Sequence[Call], key: str | None = None) -> list[AsyncResult]:
     """Send a job, chain, group or chord; return the results of all parts, in their order. Raises what Celery raises."""
-    tasks = tasks_by_name()
+    tasks = {name: find_task(name) for name, _ in calls}
     name, fields = calls[0]
     if len(calls) == 1:
         return [tasks[name].delay(**fields, **({"idempotency_key": key} if key else {}))]
@@ -44,14 +53,10 @@ def canvas(kind: str, parts: list[Signature]) -> Signature:
     return chain(parts[0], parts[1].set(immutable=kind != "chain"))
 
 
-def tasks_by_name() -> dict[str, Any]:
-    """Return the tasks that the load uses."""
-    from tasks.generation import text_to_image
-    from tasks.language import caption, style
-    from tasks.training import lora
-    from tasks.video import image_to_video
-
-    return {task.name: task for task in (text_to_image, image_to_video, lora, caption, style)}
+def find_task(name: str) -> Any:
+    """Return the task of this name. Only its own module is imported: an older version does not have all of them."""
+    module, _, attribute = TASKS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 class CallerError(RuntimeError):

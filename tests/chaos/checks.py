@@ -5,17 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.chaos.audit import find_drift
-from tests.chaos.history import FINAL_STAGES, FINAL_STATES, STATE_OF, History, Violation
-from tests.chaos.load import mark_of
+from tests.chaos.bills import find_miscounted, find_miscounted_jobs
+from tests.chaos.history import FINAL_STAGES, FINAL_STATES, STATE_OF, History, Violation, result_of_success
+from tests.chaos.input_marks import made_for
 from tests.chaos.payments import Payment, payments
+from tests.chaos.pipelines import STEPS, find_foreign_files, find_repeated_steps
 from tests.chaos.repeats import find_late_submissions, find_repeats
-
-MODELS_WITH_EQUAL_PRICE = {
-    "flux-schnell",
-    "flux-dev",
-    "flux-lora",
-}  # where the catalogue and the twin agree on the unit's price
-TOLERANCE_USD = 1e-4
 
 
 def no_job_lost(history: History) -> list[Violation]:
@@ -66,6 +61,7 @@ def _find_overpaid(history: History) -> Iterator[tuple[str | None, str]]:
         if len(many) > len(attempts):
             yield job, f"{len(many)} submissions were accepted for {len(attempts)} attempts"
     yield from find_repeats(history)
+    yield from find_repeated_steps(history)
 
 
 def one_ending(history: History) -> list[Violation]:
@@ -138,7 +134,7 @@ def whole_piece(history: History) -> list[Violation]:
         (file.job, f"{file.url}: {file.problem}") for file in history.files if file.problem
     ]
     for expected in history.expected_jobs:
-        result = _result_of_success(history, expected.id)
+        result = result_of_success(history, expected.id)
         if result is not None:
             files = result.get(expected.piece)
             count = len(files) if isinstance(files, list) else int(isinstance(files, dict))
@@ -159,7 +155,7 @@ def _find_swaps(history: History) -> Iterator[tuple[str, str]]:
     requests = {request["request_id"]: request for request in history.requests}
     made = {each.mark: requests[each.request_id] for each in payments(history)}  # answered inside the call: no ticket
     for expected in history.expected_jobs:
-        result = _result_of_success(history, expected.id)
+        result = result_of_success(history, expected.id)
         if result is None or expected.id is None:
             continue
         own = (expected.number, expected.part)
@@ -169,10 +165,13 @@ def _find_swaps(history: History) -> Iterator[tuple[str, str]]:
         served = (result.get("provider"), result.get("model"))
         if served != (expected.provider, expected.model):
             yield expected.id, f"{expected.model} of {expected.provider} was requested; {served[0]} {served[1]} served"
+        if expected.model in STEPS:
+            continue  # its steps have the submissions
         if result.get("endpoint") != request.get("endpoint"):
             yield expected.id, f"its result names {result.get('endpoint')}, the request {request.get('endpoint')}"
-        if (mark := mark_of(request.get("input") or {})) != own:
+        if (mark := made_for(request)) != own:
             yield expected.id, f"job {expected.number}.{expected.part} got the result of {mark}"
+    yield from find_foreign_files(history)
 
 
 def money_adds_up(history: History) -> list[Violation]:
@@ -183,71 +182,12 @@ def money_adds_up(history: History) -> list[Violation]:
         for job, row in history.rows.items()
         for attempt in row.doc.get("attempts", [])
         if attempt.get("ticket") or not attempt.get("answered")
-        for text in _find_miscounted(row, attempt, billed.get((attempt.get("ticket") or {}).get("request_id"), {}))
+        for text in find_miscounted(row, attempt, billed.get((attempt.get("ticket") or {}).get("request_id"), {}))
     ]
     others = list(find_drift(history))
     if history.is_one_version:  # an older version books its own prices
-        others += _find_miscounted_jobs(history)
+        others += find_miscounted_jobs(history)
     return found + [Violation("money_adds_up", job, text) for job, text in others]
-
-
-def _find_miscounted_jobs(history: History) -> Iterator[tuple[str, str]]:
-    """Compare sums by job: the bill lies between the bounds of all attempts together, and equals an exact sum."""
-    usd: dict[str | None, float] = defaultdict(float)
-    for each in payments(history):
-        usd[each.job] += each.usd
-    for job, row in history.rows.items():
-        if row.stage not in FINAL_STAGES:
-            continue
-        bounds = [_bounds(attempt) for attempt in row.doc.get("attempts", [])]
-        lower = sum(low for low, _ in bounds)
-        upper = None if any(high is None for _, high in bounds) else sum(high or 0.0 for _, high in bounds)
-        if text := _outside(usd[job], lower, upper):
-            yield job, f"{text} booked"
-        told = (_result_of_success(history, job) or {}).get("total_cost")
-        if told and (text := _outside(usd[job], told.get("lower_usd", 0.0), told.get("upper_usd"))):
-            yield job, f"{text} told to the caller"
-
-
-def _outside(usd: float, lower: float, upper: float | None) -> str:
-    """Return what was billed and the bounds if the bill is not between them, else an empty text."""
-    if lower - TOLERANCE_USD <= usd and (upper is None or usd <= upper + TOLERANCE_USD):
-        return ""
-    return f"{usd:.5f} USD were billed, {lower:.5f} to {'any sum' if upper is None else f'{upper:.5f}'}"
-
-
-def _bounds(attempt: dict[str, Any]) -> tuple[float, float | None]:
-    """The least and the most that an attempt cost, by its row. None: no known limit.
-
-    Without a cost, an attempt that was refused cost nothing; a version before bounds books no other one, either.
-    """
-    cost, code = attempt.get("cost"), (attempt.get("trouble") or {}).get("code")
-    if cost is None:
-        return 0.0, None if attempt.get("ticket") or attempt.get("answered") or code == "submit_unknown" else 0.0
-    if not cost.get("estimated") and cost.get("usd") is not None:
-        return cost["usd"], cost["usd"]
-    return cost.get("lower_usd", 0.0), cost.get("upper_usd")
-
-
-def _find_miscounted(row: Any, attempt: dict[str, Any], billed: dict[str, Any]) -> Iterator[str]:
-    cost, units = attempt.get("cost"), billed.get("units") or 0.0
-    number, model = attempt.get("number"), row.doc.get("step", {}).get("model")
-    if cost is None:
-        receipt = row.doc.get("receipt") or {"in_time": True}
-        is_left = receipt.get("in_time") is None  # a cancelled run whose end is unknown
-        if row.stage in FINAL_STAGES and units and not (is_left or receipt.get("cost")):
-            yield f"attempt {number}: {units:g} units were billed and none booked"
-        return
-    if cost.get("estimated"):
-        return  # the row says that it does not know the cost
-    if (cost.get("units") or 0.0) != units:
-        yield f"attempt {number}: {units:g} units were billed, {cost.get('units')} booked"
-    elif (
-        model in MODELS_WITH_EQUAL_PRICE
-        and cost.get("usd") is not None
-        and abs(cost["usd"] - (billed.get("usd") or 0.0)) > 1e-6
-    ):
-        yield f"attempt {number}: {billed.get('usd')} USD were billed, {cost['usd']} booked"
 
 
 def no_secret_out(history: History) -> list[Violation]:
@@ -271,10 +211,3 @@ def check(history: History) -> dict[str, list[Violation]]:
 def tickets_of(doc: dict[str, Any]) -> list[str]:
     """Return the request ids on a row."""
     return [attempt["ticket"]["request_id"] for attempt in doc.get("attempts", []) if attempt.get("ticket")]
-
-
-def _result_of_success(history: History, job: str | None) -> dict[str, Any] | None:
-    """Return the result of a job that succeeded, else None."""
-    meta = history.results.get(job or "", {})
-    result = meta.get("result")
-    return result if meta.get("state") == "SUCCESS" and isinstance(result, dict) else None

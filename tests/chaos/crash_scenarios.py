@@ -25,6 +25,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ("picture",),
         ({"call": "submit", "what": "http", "status": 429, "times": 2, "endpoint": "fal-ai/flux/schnell"},),
     ),
+    "a pipeline": Scenario(("sticker",)),
     "a caller dies": Scenario(()),
 }
 
@@ -40,6 +41,8 @@ _BY_POINT = {
     "after_write_accepted": "a refusal for now",
     "before_write_unknown": "a lost answer",
     "after_write_unknown": "a lost answer",
+    "after_step_noted": "a pipeline",
+    "after_step_sent": "a pipeline",
     "before_stop": "a cancelled job",
     "after_stop": "a cancelled job",
     "before_revoked": "a cancelled job",

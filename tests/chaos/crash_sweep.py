@@ -22,7 +22,9 @@ from tests.chaos.checks import check
 from tests.chaos.collector import SECRETS
 from tests.chaos.crash_scenarios import SCENARIOS, scenario_of
 from tests.chaos.history import History, Violation
+from tests.chaos.input_marks import link_files
 from tests.chaos.load import JobSpec, LoadItem
+from tests.chaos.pipelines import with_steps
 from tests.chaos.producer import Producer, use_stack
 from tests.chaos.recorder import Recorder
 from tests.chaos.report import possible_duplicates, print_report
@@ -156,6 +158,8 @@ def _parts(kind: str, number: int) -> tuple[JobSpec, ...]:
             return (load.training(number),)
         case "slow":
             return (load.picture(number, model="flux-dev"),)
+        case "sticker":
+            return (load.sticker(number),)
     return (load.picture(number),)
 
 
@@ -201,9 +205,12 @@ def _until(met, timeout_s: float) -> None:  # type: ignore[no-untyped-def]
 def _collect(sweep_state: Sweep, recorder: Recorder) -> History:
     client = sweep_state.client
     rows, results = collector.rows_of(client), collector.results_of(client)
+    sent = [expected for producer in sweep_state.producers for expected in producer.expected_jobs]
+    expected_jobs = with_steps(sent, rows, results)
     requests = collector.requests_of(sweep_state.stack.twin_url, set())
+    link_files(requests, expected_jobs, results)
     return History(
-        expected_jobs=[expected for producer in sweep_state.producers for expected in producer.expected_jobs],
+        expected_jobs=expected_jobs,
         rows=rows,
         row_versions=dict(recorder.row_versions),
         states=dict(recorder.states),

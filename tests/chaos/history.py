@@ -27,6 +27,7 @@ class ExpectedJob:
     other_ids: tuple[str, ...] = ()  # of a second delay() with the same idempotency key
     provider: str = "fal"
     duplicates: str | None = None  # the option of this name; None: the default
+    step_of: str | None = None  # the pipeline of which it is a step
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,13 @@ class Violation:
     promise: str
     job: str | None
     text: str
+
+
+def result_of_success(history: History, job: str | None) -> dict[str, Any] | None:
+    """Return the result of a job that succeeded, else None."""
+    meta = history.results.get(job or "", {})
+    result = meta.get("result")
+    return result if meta.get("state") == "SUCCESS" and isinstance(result, dict) else None
 
 
 def write(folder: Path, history: History, recoveries: Iterable[Any], summary: dict[str, Any]) -> None:

@@ -179,6 +179,12 @@ def training(number: int) -> JobSpec:
     return JobSpec("training.lora", base | {"deadline_s": LONG_DEADLINE_S}, "flux-lora-training", "weights")
 
 
+def sticker(number: int) -> JobSpec:
+    """Return a job that draws a picture and cuts it out, in two steps."""
+    fields = {"prompt": mark(number), "fallback": False}
+    return JobSpec("editing.sticker", fields, "pipeline:editing.sticker", "images", provider="pipeline")
+
+
 def vertex_picture(number: int) -> JobSpec:
     """Return a job for a picture by Google's model at Vertex AI."""
     base = {"prompt": mark(number), "model": "nano-banana-2.1", "image_size": "square", "fallback": False}

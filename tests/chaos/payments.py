@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.chaos.history import History
+from tests.chaos.input_marks import made_for
 from tests.chaos.load import mark_of
 
 _TAGS = re.compile(r"\bjob=([^,]+),attempt=(\d+)")
@@ -61,8 +62,15 @@ def payments(history: History) -> list[Payment]:
         for attempt in row.doc.get("attempts", [])
         if attempt.get("ticket")
     }
-    marks = {(expected.number, expected.part): expected.id for expected in history.expected_jobs if expected.id}
-    marks |= {mark: job for job, row in history.rows.items() if (mark := mark_of(_request_of(row.doc)))}
+    steps = {expected.id for expected in history.expected_jobs if expected.step_of}
+    marks = {
+        (expected.number, expected.part): expected.id
+        for expected in history.expected_jobs
+        if expected.id and not expected.step_of
+    }
+    marks |= {
+        mark: job for job, row in history.rows.items() if (mark := mark_of(_request_of(row.doc))) and job not in steps
+    }
     known = {*history.rows, *(expected.id for expected in history.expected_jobs if expected.id)}
     providers = {
         (job, attempt.get("endpoint")): str(attempt.get("provider"))
@@ -84,7 +92,7 @@ def _payment(
     known: set[str],
     providers: dict[tuple[str, Any], str],
 ) -> Payment:
-    mark = mark_of(request.get("input") or {})
+    mark = made_for(request)
     tags = _TAGS.search(str((request.get("headers") or {}).get("x-fal-tags", "")))
     job: str | None
     attempt: int | None

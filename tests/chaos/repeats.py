@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from config.settings import DUPLICATE_USD
 from tests.chaos.history import History
 from tests.chaos.payments import JobPayments, Payment, job_payments, payments
+from tests.chaos.pipelines import steps_by_pipeline
 
 LOST = "submit_unknown"  # the error code of an attempt whose answer was lost
 BEFORE_CALL_S, AFTER_CALL_S = (
@@ -62,8 +63,10 @@ def find_late_submissions(history: History) -> Iterator[tuple[str, str]]:
         for job, states in history.states.items()
         if any(state.state == "REVOKED" for state in states)
     }
+    pipelines = {step: pipeline for pipeline, steps in steps_by_pipeline(history).items() for step in steps}
     for each in payments(history):
-        told_at, noted_at = revoked.get(each.job or ""), history.noted_cancels.get(each.job or "")
+        told_at = revoked.get(each.job or "") or revoked.get(pipelines.get(each.job or "", ""))
+        noted_at = history.noted_cancels.get(each.job or "")
         if each.job and told_at is not None and each.accepted_at > told_at + CLOCK_MARGIN_S:
             yield each.job, f"told REVOKED, and submitted {each.accepted_at - told_at:.1f} s later"
         elif each.job and noted_at is not None and each.accepted_at > noted_at + CLOCK_MARGIN_S:

@@ -23,6 +23,8 @@ from tests.chaos.collector import SECRETS
 from tests.chaos.disruptions import Disruptor
 from tests.chaos.forged_webhooks import WebhookForger
 from tests.chaos.history import History, write
+from tests.chaos.input_marks import link_files
+from tests.chaos.pipelines import with_steps
 from tests.chaos.producer import Producer, use_stack
 from tests.chaos.recorder import Recorder
 from tests.chaos.sabotage import BROKEN_PROMISE
@@ -232,9 +234,11 @@ def _collect(harness: Harness) -> History:
     if harness.strangers:
         harness.strangers.vandal.clean_up()
     rows, results = collector.rows_of(client), collector.results_of(client)
+    expected_jobs = with_steps(harness.producer.expected_jobs, rows, results)
     requests = collector.requests_of(stack.twin_url, harness.own)
+    link_files(requests, expected_jobs, results)
     return History(
-        expected_jobs=harness.producer.expected_jobs,
+        expected_jobs=expected_jobs,
         rows=rows,
         row_versions=dict(harness.recorder.row_versions),
         states=dict(harness.recorder.states),
