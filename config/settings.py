@@ -278,6 +278,14 @@ class FalSettings(_Group):
         description="send priority low to fal, where such a job waits behind the normal jobs of all customers",
     )
 
+    fal_files_s: int = Field(
+        259_200,
+        ge=86_400,
+        le=31_536_000,
+        description="how long fal keeps the files of a run and our uploads, in seconds. The worker stores the files of "
+        "a run when it ends, so this is how long all workers may be away",
+    )
+
     @field_validator("fal_base_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """fal's provider over HTTP: the life of a call, and exactly one POST for each submission."""
 
 import asyncio
+import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -78,6 +79,7 @@ async def test_a_submission_is_not_rerouted_and_carries_its_deadline(
     headers = twin.http.get("/_twin/requests").json()["requests"][0]["headers"]
     assert headers["x-app-fal-disable-fallback"] == "1"
     assert headers.get("x-fal-request-timeout") == header
+    assert json.loads(headers["x-fal-object-lifecycle-preference"]) == {"expiration_duration_seconds": 259_200}
 
 
 async def test_the_price_list_is_read_in_the_background(fal: Fal, twin: Twin) -> None:

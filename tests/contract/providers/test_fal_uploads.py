@@ -120,3 +120,20 @@ async def test_uploads_and_their_token_use_the_providers_transport(
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", never)
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
     assert await fal.upload(tmp_path / "a.zip")
+
+
+async def test_uploads_expire_at_fal(fal: Fal, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str | None]] = []
+    send = fal_upload.UploadTransport.handle_async_request
+
+    async def watched(self: Any, request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.path, request.headers.get("x-fal-object-lifecycle-preference")))
+        return await send(self, request)
+
+    monkeypatch.setattr(fal_upload.UploadTransport, "handle_async_request", watched)
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
+    await fal.upload(tmp_path / "a.zip")
+    await fal.upload(Media(b"x", "image/png"))
+    await fal.upload(large)
+    begun = [lifecycle for path, lifecycle in asked if path.endswith(("/files/upload", "/files/upload/multipart"))]
+    assert begun == ['{"expiration_duration_seconds": 259200}'] * 3

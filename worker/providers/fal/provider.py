@@ -113,6 +113,7 @@ class Fal:
         self, client: fal_client.AsyncClient, http: httpx.AsyncClient, platform_url: str, settings: FalSettings
     ) -> None:
         self.call_s, self._sends_low = settings.fal_timeout_s, settings.fal_low_priority
+        self._files_s = settings.fal_files_s
         self._client, self._http, self._platform_url = client, http, platform_url
         self._searching, self._prices = asyncio.Semaphore(SEARCHES), PriceList(http, platform_url)
 
@@ -135,7 +136,7 @@ class Fal:
                 dict(call.arguments),
                 priority="low" if is_low else "normal",
                 webhook_url=call.webhook_url,
-                headers=submit_headers(call),
+                headers=submit_headers(call, self._files_s),
             )
         except FalClientHTTPError as error:
             raise sdk_error(error) from error
@@ -187,12 +188,13 @@ class Fal:
 
     async def upload(self, media: Media | Path) -> str:
         """Upload to fal's file store, over the SDK's own connections. Uploads are not billed."""
+        lifecycle = sdk.StorageSettings(expires_in=self._files_s)
         try:
             size = (await asyncio.to_thread(media.stat)).st_size if isinstance(media, Path) else len(media.data)
             async with asyncio.timeout(min(UPLOAD_S, PACE.total_s(size))):
                 if isinstance(media, Path):
-                    return await upload_file(self._client, media)
-                return str(await self._client.upload(media.data, media.content_type))
+                    return await upload_file(self._client, media, lifecycle)
+                return str(await self._client.upload(media.data, media.content_type, lifecycle=lifecycle))
         except FalClientHTTPError as error:
             raise sdk_error(error) from error
         except httpx.HTTPStatusError as error:  # for the token, which the SDK requests with another client

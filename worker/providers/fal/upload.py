@@ -71,11 +71,11 @@ async def use_transport(client: fal_client.AsyncClient, transport: httpx.AsyncBa
     client._cdn_client, tokens._refresh_token = open_client, refresh_token  # type: ignore[method-assign]
 
 
-async def upload_file(client: fal_client.AsyncClient, path: Path) -> str:
+async def upload_file(client: fal_client.AsyncClient, path: Path, lifecycle: sdk.StorageSettings) -> str:
     """Upload the file and return its URL. Raises the SDK's errors and `TimeoutError`."""
     size = (await asyncio.to_thread(path.stat)).st_size
     if size <= WHOLE_MOST_BYTES:
-        return str(await client.upload_file(path))
+        return str(await client.upload_file(path, lifecycle=lifecycle))
     async with client._cdn_client() as http:
         upload = sdk.AsyncMultipartUpload(
             file_name=path.name,
@@ -83,7 +83,7 @@ async def upload_file(client: fal_client.AsyncClient, path: Path) -> str:
             token_manager=await client._token_manager,
             content_type=mimetypes.guess_type(path)[0],
         )
-        await upload.create()
+        await upload.create(object_lifecycle_preference=sdk._normalize_upload_lifecycle(lifecycle))
         await _send_parts(http, upload, path, size)
         upload._parts.sort(key=lambda part: part["partNumber"])
         return str(await upload.complete())
