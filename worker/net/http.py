@@ -9,9 +9,12 @@ docs/decisions/0001. Proxies of the environment are used only where a setting tr
 import asyncio
 import io
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 import httpx
@@ -67,6 +70,7 @@ class _AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, limit: int, policy: AddressPolicy | None = None) -> None:
         self._limit, self._policy = limit, policy
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether a proxy is used
+        self._sockets = WeakSet[socket.socket]()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         proxy = proxy_for(str(request.url))
@@ -98,12 +102,21 @@ class _AiohttpTransport(httpx.AsyncBaseTransport):
     def _session(self, has_proxy: bool) -> aiohttp.ClientSession:
         """The session. With a proxy, the proxy resolves names, so only the URL itself is checked here."""
         if has_proxy not in self._sessions:
-            self._sessions[has_proxy] = _open_session(self._limit, None if has_proxy else self._policy)
+            policy = None if has_proxy else self._policy
+            self._sessions[has_proxy] = _open_session(self._limit, policy, partial(self._open_socket, policy))
         return self._sessions[has_proxy]
+
+    def _open_socket(self, policy: AddressPolicy | None, info: Any) -> socket.socket:
+        opened = policy.open_socket(info) if policy else socket.socket(*info[:3])
+        self._sockets.add(opened)
+        return opened
 
     async def aclose(self) -> None:
         for session in self._sessions.values():
             await session.close()
+        for each in self._sockets:  # aiohttp leaves one open whose peer does not read what was sent
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -119,13 +132,15 @@ class _Body(httpx.AsyncByteStream):
         self._response.release()  # closes the connection, unless the body was read to its end
 
 
-def _open_session(limit: int, policy: AddressPolicy | None) -> aiohttp.ClientSession:
+def _open_session(
+    limit: int, policy: AddressPolicy | None, open_socket: Callable[[Any], socket.socket]
+) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=limit,
         keepalive_timeout=_KEEPALIVE_S,
         ssl=httpx.create_ssl_context(),
         resolver=PolicyResolver(policy) if policy else None,
-        socket_factory=policy.open_socket if policy else None,
+        socket_factory=open_socket,
     )
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False

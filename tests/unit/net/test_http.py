@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable
 import httpx
 import pytest
 
-from worker.net.http import open_downloads, open_transport
+from worker.net.http import _AiohttpTransport, open_downloads, open_transport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -155,6 +155,18 @@ async def test_a_post_that_was_read_is_sent_once_and_never_reported_as_unsent(
 async def test_a_body_that_the_server_does_not_read_ends_in_a_timeout(wire: Wire, client: httpx.AsyncClient) -> None:
     raised = await failure(client.post(f"{wire.url}/deaf", content=b"x" * 50_000_000, timeout=httpx.Timeout(0.3)))
     assert type(raised) is httpx.ReadTimeout
+
+
+async def test_a_closed_transport_leaves_no_connection_open_though_its_peer_does_not_read(wire: Wire) -> None:
+    async with httpx.AsyncClient(transport=open_transport(10), timeout=httpx.Timeout(0.3)) as client:
+        await failure(client.post(f"{wire.url}/deaf", content=b"x" * 50_000_000))
+        transport = client._transport
+        assert isinstance(transport, _AiohttpTransport)
+        opened = list(transport._sockets)
+    async with asyncio.timeout(30):
+        while any(each.fileno() != -1 for each in opened):
+            await asyncio.sleep(0.01)
+    assert opened
 
 
 async def test_a_refused_connection_is_reported_as_unsent(client: httpx.AsyncClient) -> None:
