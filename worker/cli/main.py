@@ -70,6 +70,22 @@ def up(
 
 
 @app.command()
+def demo(
+    every_task: Annotated[
+        bool, typer.Option("--all", help="one job of every task, a table and a contact sheet; then end")
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="stop when the jobs have ended; status 0 if all succeeded")
+    ] = False,
+) -> None:
+    """Run everything with the twin, as `up --demo` does, without a key: a few jobs, or with --all one of every task."""
+    from worker.cli.commands import up as command
+    from worker.cli.processes.up_plan import Ports
+
+    raise typer.Exit(command.up(Ports(None, 5555, 9100, 6399), demo=True, once=once, every_task=every_task))
+
+
+@app.command()
 def submit(
     task: Annotated[str, typer.Argument(help="for example generation.text_to_image")],
     fields: Annotated[
