@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from worker.cli.commands import dead, files
+from worker.cli.commands import dead, files, models
 from worker.cli.errors import CliError
 from worker.cli.exit_codes import CLOSED_PIPE
 from worker.cli.options import AsJson, JobId, Port
@@ -145,6 +145,7 @@ def why(job_id: JobId, json: AsJson = False) -> None:
 
 app.add_typer(dead.app, name="dead")
 app.add_typer(files.app, name="files")
+app.add_typer(models.app, name="models")
 
 
 @app.command()
@@ -178,17 +179,6 @@ def duplicates(
     from worker.cli.commands import duplicates as command
 
     raise typer.Exit(command.run_duplicates(since, limit, lag, json))
-
-
-@app.command()
-def models(
-    task: Annotated[str | None, typer.Option(help="only models that serve this task")] = None,
-    json: AsJson = False,
-) -> None:
-    """List the models with their endpoints, prices and parameters."""
-    from worker.cli.commands import models as command
-
-    raise typer.Exit(command.models(task, json))
 
 
 @app.command()
