@@ -20,8 +20,8 @@ help: ## list the targets
 setup: ## install the locked packages into .venv; does nothing if they are installed
 	@.ci/venv
 
-demo: setup ## run everything in one terminal, with the twin, without a key; ONCE=1 exits when the jobs have ended
-	@$(BIN)/kilnhand up --demo $(if $(ONCE),--once)
+demo: setup ## run everything in one terminal, with the twin, without a key; ONCE=1 exits when the jobs have ended; ARGS=--all runs every task
+	@$(BIN)/kilnhand demo $(if $(ONCE),--once) $(ARGS)
 
 test: setup ## all tests that need no browser and no Node; all parts run, even when one fails
 	@.ci/parts 1 test-unit test-contract test-processes test-simulation

@@ -168,6 +168,10 @@ class ForeignSettings(_Group):
         return text
 
 
+def _parts(listed: str) -> list[str]:
+    return [part.strip() for part in listed.split(",") if part.strip()]
+
+
 class RequestSettings(_Group):
     """What callers may ask for. Producers read it, too."""
 
@@ -176,6 +180,25 @@ class RequestSettings(_Group):
         description="whether endpoints of fal that are not in the catalogue may be named: on, off, or a list of "
         "allowed ones, separated by commas, with * for any text: fal-ai/*,ourselves/our-app",
     )
+
+    task_aliases: str = Field(
+        "",
+        description="more names by which workers accept tasks, besides those of docs/aliases.md, separated by commas: "
+        "GARMENT_FIXER=editing.fix_garment,TRY_ON=editing.try_on",
+    )
+
+    @field_validator("task_aliases")
+    @classmethod
+    def _aliases_have_both_names(cls, given: str) -> str:
+        if bad := [part for part in _parts(given) if not all(name.strip() for name in part.partition("=")[::2])]:
+            raise ValueError(f"is a list of ALIAS=task.name, separated by commas, not {bad[0]!r}")
+        return given
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """The names of `task_aliases`: alias -> task."""
+        pairs = (part.split("=", 1) for part in _parts(self.task_aliases))
+        return {alias.strip(): task.strip() for alias, task in pairs}
 
     def may_pass(self, endpoint: str) -> bool:
         """Whether an endpoint that is not in the catalogue may be used."""

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from kombu.exceptions import OperationalError
+from pydantic import BaseModel, ConfigDict
 from redis.exceptions import RedisError
 
 from config.settings import Settings
 from worker.edge.sending import producer
 from worker.errors import InternalError, UnknownJobError
+from worker.jobs.aliases import STATE_ALIASES, OldState
 from worker.jobs.file_keys import OURS, BadKeyError, checked, is_of_tenant
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus, cancel_noted, status_of
@@ -62,6 +64,32 @@ def status(job_id: str, *, tenant: str | None = None) -> JobStatus | None:
     """The status of a job from its row; None without a row. Raises `OperationalError` while Redis does not answer."""
     with _as_operational_error():
         return _status(_job(job_id, tenant))
+
+
+class OldStatus(BaseModel):
+    """A job in the words of docs/aliases.md. `progress` is 0 to 1; `error` is the text of a failure or of a cancel."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: OldState
+    progress: float
+    result: dict[str, Any] | None = None
+    error: str | None = None
+
+
+def old_status(job_id: str, *, tenant: str | None = None) -> OldStatus:
+    """The status of a job for a backend that knows pending, running, completed, failed and cancelled.
+
+    An id without a row is pending, as it is in Celery. Raises `OperationalError` while Redis does not answer.
+    """
+    with _as_operational_error():
+        job = _job(job_id, tenant)
+        seen = _status(job)
+    if job is None or seen is None:
+        return OldStatus(status="pending", progress=0.0)
+    told = STATE_ALIASES[seen.state]
+    done = dict(job.result) if told == "completed" and job.result is not None else None
+    return OldStatus(status=told, progress=seen.progress, result=done, error=seen.error)
 
 
 def result(job_id: str, *, tenant: str | None = None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import fal_client.client
 import pytest
-from celery import Celery
+from celery import Celery, chain
 from celery.result import AsyncResult
 from PIL import Image
 
@@ -21,6 +21,7 @@ from tasks.generation import Lora, Pictures, TextToImage, text_to_image
 from tasks.training import Weights, lora
 from tasks.video import Video, image_to_video
 from tests.acceptance.conftest import HTTP, Twin, states_of
+from worker import client
 from worker.cli.processes.stack import Stack
 from worker.errors import RequestRefusedError
 from worker.jobs.status import JobStatus
@@ -83,6 +84,17 @@ def test_a_backend_that_has_only_celery_sends_by_name_and_reads_everything(bare:
     assert result["seed"] == 7
     assert [picture(image).size for image in result["images"]] == [(1024, 768)] * 2
     assert twin.count == 1
+
+
+def test_a_backend_of_the_server_before_keeps_its_names(bare: Celery, twin: Twin) -> None:
+    twin.pace(seconds=0.1)
+    first = bare.signature("GENERATION", kwargs={"prompt": "a red coat", "image_size": "landscape_16_9"})
+    second = bare.signature("VIDEO_GENERATION", kwargs={"prompt": "it turns", "duration_s": 4})
+    sent = chain(first.set(queue="generation"), second).apply_async()
+    assert sent.get(timeout=120)["task"] == "video.image_to_video"
+    told = client.old_status(sent.parent.id)
+    assert (told.status, told.progress) == ("completed", 1.0)
+    assert told.result and told.result["task"] == "generation.text_to_image" and told.result["images"]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -1,5 +1,7 @@
 """What the platform API allows and stores for every account. Tests set it; times are in `twin.pace`."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -17,4 +19,9 @@ class PlatformSettings(BaseModel):
     any_endpoint: bool = Field(default=False, description="whether ids that are not in the twin's list are accepted")
     tag_keys: tuple[str, ...] | None = Field(
         default=None, description="the tags that are activated for reporting; null: every tag"
+    )
+    unlisted: tuple[str, ...] = Field(default=(), description="endpoints that the list of models does not have")
+    deprecated: tuple[str, ...] = Field(default=(), description="endpoints that the list of models calls deprecated")
+    unit_prices: Mapping[str, float] = Field(
+        default_factory=dict, description="other prices in the price list, by endpoint id; bills stay as they are"
     )

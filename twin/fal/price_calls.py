@@ -6,12 +6,13 @@ historical estimate takes one picture, or eight seconds, for a call.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from twin.fal.listing import Cursor, cut_page, read_params
-from twin.fal.models import Model, Models
+from twin.fal.models import Model
 from twin.fal.prices import list_price
 from twin.fal.service import FalService
 
@@ -63,7 +64,7 @@ class Estimate(BaseModel):
 def models_page(fal: FalService, params: Any) -> dict[str, Any]:
     """Return one page of models; raise ValidationError or UnknownEndpoint."""
     query = ModelQuery.model_validate(read_params(ModelQuery, params, "endpoint_id", "expand"))
-    found = [model for model in _known(fal.models, query.endpoint_id) if _matches(query, model)]
+    found = [model for model in _known(fal, query.endpoint_id) if _matches(query, model)]
     page, more = cut_page(found, query.cursor, query.limit)
     return {"models": [_described(model, query) for model in page], **more}
 
@@ -72,9 +73,9 @@ def prices_page(fal: FalService, params: Any) -> dict[str, Any]:
     """Return the prices of these endpoints; raise ValidationError or UnknownEndpoint."""
     query = PriceQuery.model_validate(read_params(PriceQuery, params, "endpoint_id"))
     rows = []
-    for model in _known(fal.models, query.endpoint_id):
+    for model in _known(fal, query.endpoint_id):
         if (price := list_price(model.endpoint, model.category)) is not None:
-            usd, unit = price
+            usd, unit = fal.platform.unit_prices.get(model.endpoint, price[0]), price[1]
             rows.append({"endpoint_id": model.endpoint, "unit_price": usd, "unit": unit, "currency": "USD"})
     return {"prices": rows, "next_cursor": None, "has_more": False}
 
@@ -83,7 +84,7 @@ def estimate(fal: FalService, body: Any) -> dict[str, Any]:
     """Return the estimated cost; raise ValidationError or UnknownEndpoint."""
     asked = Estimate.model_validate(body)
     total = 0.0
-    for model in _known(fal.models, tuple(asked.endpoints)):
+    for model in _known(fal, tuple(asked.endpoints)):
         usd, unit = list_price(model.endpoint, model.category) or (0.0, "")
         quantity = asked.endpoints[model.endpoint]
         of_one_call = TYPICAL_SECONDS if unit == "seconds" else 1
@@ -98,9 +99,11 @@ def account_billing(fal: FalService, account: str, expand: Sequence[str]) -> dic
     return {"username": account} | ({"credits": balance} if "credits" in expand else {})
 
 
-def _known(models: Models, ids: Sequence[str]) -> list[Model]:
+def _known(fal: FalService, ids: Sequence[str]) -> list[Model]:
     """Return these models, or all; those that fal removed are not listed."""
-    listed = {endpoint: model for endpoint, model in models.by_id.items() if not model.is_gone}
+    settings, models = fal.platform, fal.models.by_id
+    listed = {name: model for name, model in models.items() if not model.is_gone and name not in settings.unlisted}
+    listed |= {name: replace(listed[name], is_deprecated=True) for name in settings.deprecated if name in listed}
     if unknown := [endpoint for endpoint in ids if endpoint not in listed]:
         raise UnknownEndpoint(f"Model endpoint(s) not found: {', '.join(unknown)}")
     return [listed[endpoint] for endpoint in dict.fromkeys(ids)] if ids else list(listed.values())

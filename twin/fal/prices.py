@@ -97,6 +97,8 @@ def list_price(endpoint: str, category: str) -> tuple[float, str] | None:
         return None
     if category.endswith("-video"):
         return usd, "seconds"
+    if endpoint.startswith(PER_REQUEST):
+        return usd, "requests"
     return usd, "images" if endpoint.startswith(PER_IMAGE) else "megapixels"
 
 

@@ -8,14 +8,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from config.settings import Settings
 from worker.cli.errors import CliError
 from worker.cli.field_values import FieldTypes
 from worker.edge.job_task import JobTask
+from worker.jobs.aliases import task_of
 
 
 def find_task(name: str) -> JobTask:
-    """The task with this name. Raises a `CliError` that lists all tasks."""
+    """The task with this name or alias. Raises a `CliError` that lists all tasks."""
     known = all_tasks()
+    name = name if name in known else task_of(name, Settings().request.aliases)
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)

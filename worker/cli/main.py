@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from worker.cli.commands import dead, files
+from worker.cli.commands import dead, files, models
 from worker.cli.errors import CliError
 from worker.cli.exit_codes import CLOSED_PIPE
 from worker.cli.options import AsJson, JobId, Port
@@ -67,6 +67,22 @@ def up(
     from worker.cli.processes.up_plan import Ports
 
     raise typer.Exit(command.up(Ports(port_gateway, port_flower, port_twin, port_redis), demo, once))
+
+
+@app.command()
+def demo(
+    every_task: Annotated[
+        bool, typer.Option("--all", help="one job of every task, a table and a contact sheet; then end")
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="stop when the jobs have ended; status 0 if all succeeded")
+    ] = False,
+) -> None:
+    """Run everything with the twin, as `up --demo` does, without a key: a few jobs, or with --all one of every task."""
+    from worker.cli.commands import up as command
+    from worker.cli.processes.up_plan import Ports
+
+    raise typer.Exit(command.up(Ports(None, 5555, 9100, 6399), demo=True, once=once, every_task=every_task))
 
 
 @app.command()
@@ -129,6 +145,7 @@ def why(job_id: JobId, json: AsJson = False) -> None:
 
 app.add_typer(dead.app, name="dead")
 app.add_typer(files.app, name="files")
+app.add_typer(models.app, name="models")
 
 
 @app.command()
@@ -162,17 +179,6 @@ def duplicates(
     from worker.cli.commands import duplicates as command
 
     raise typer.Exit(command.run_duplicates(since, limit, lag, json))
-
-
-@app.command()
-def models(
-    task: Annotated[str | None, typer.Option(help="only models that serve this task")] = None,
-    json: AsJson = False,
-) -> None:
-    """List the models with their endpoints, prices and parameters."""
-    from worker.cli.commands import models as command
-
-    raise typer.Exit(command.models(task, json))
 
 
 @app.command()

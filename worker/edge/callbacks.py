@@ -12,7 +12,9 @@ from typing import Any
 
 from celery import Celery
 
+from config.settings import Settings
 from worker.edge.app import DEFAULT_QUEUE
+from worker.jobs.aliases import task_of
 
 CALLBACKS_HEADER = "kilnhand_callbacks"  # in messages of ours: the queue for callbacks without one
 
@@ -36,11 +38,17 @@ def callbacks_header(app: Celery) -> dict[str, str]:
 
 
 def route_callbacks(app: Celery) -> None:
-    """Route what this worker sends for other applications. A user's own tasks here have routes of their own."""
+    """Route what this worker sends for other applications. A user's own tasks here have routes of their own.
+
+    A part of a chain that names a task of ours by an alias goes to that task's queue.
+    """
+    aliases = Settings().request.aliases
 
     def route(name: str, args: Any, kwargs: Any, options: Mapping[str, Any], **_: Any) -> Any:
         if name in app.tasks or any(options.get(each) for each in ("queue", "exchange", "routing_key")):
             return None
+        if queue := getattr(app.tasks.get(task_of(name, aliases)), "job_queue", None):
+            return {"queue": queue}
         queue = _named_queue(app)
         return {"queue": queue} if queue else None
 

@@ -3,7 +3,7 @@
 Celery's own consumer acknowledges some of these messages with a log line; by the others the worker ends.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery.worker import state
@@ -15,6 +15,7 @@ from redis.exceptions import DataError, RedisError
 from config.settings import Settings
 from worker.edge.request import is_id_of_job
 from worker.edge.unreadable import UnreadableMessageError, check, raw_of, set_aside
+from worker.jobs.aliases import task_of
 from worker.net.redis_server import require_usable
 
 
@@ -38,12 +39,13 @@ class SafeConsumer(Consumer):
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         """Celery's handler of received messages, behind a check and a guard."""
-        handle = super().create_task_handler(*args, **kwargs)
+        handle, aliases = super().create_task_handler(*args, **kwargs), Settings().request.aliases
 
         def receive(message: Any) -> Any:
             try:
                 if "task" in message.headers:
                     check(message)
+                    message.headers["task"] = self._task_name(message.headers["task"], aliases)
                 return handle(message)
             except UnreadableMessageError as error:
                 self._set_aside(message, "fields", str(error))
@@ -56,6 +58,10 @@ class SafeConsumer(Consumer):
                 self._set_aside(message, "other", _text(error))
 
         return receive
+
+    def _task_name(self, given: str, aliases: Mapping[str, str]) -> str:
+        """The name of the task, for a message that may have an alias of it. A registered name is no alias."""
+        return given if given in self.app.tasks else task_of(given, aliases)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body cannot be decoded: not allowed, unknown, or broken."""

@@ -21,6 +21,7 @@ from tests.contract.providers.conftest import opened as opened_fal
 from tests.contract.providers.google import opened as opened_google
 from tests.unit.engine.fakes import FakeFetcher, FakeInputs
 from tests.unit.engine.world import CATALOGUE, World
+from worker.cli.demo import calls
 from worker.cli.job_arguments import all_tasks
 from worker.files.media import Media
 from worker.jobs.cost import Cost
@@ -56,32 +57,13 @@ def _uri(data: bytes) -> str:
 PNG, MASK_PNG = _png(Image.new("RGB", (320, 300), "teal")), _png(_mask())
 URI, MASK = _uri(PNG), _uri(MASK_PNG)
 TASKS = all_tasks()
-GIVEN: dict[str, dict[str, Any]] = {
-    "audio.speak": {"text": "A kiln at night."},
-    "audio.transcribe": {"audio": "https://example.com/speech.mp3"},
-    "editing.erase": {"image": URI, "mask": MASK},
-    "editing.expand": {"image": URI, "ratio": "16:9"},
-    "editing.inpaint": {"image": URI, "mask": MASK, "prompt": "a kiln"},
-    "editing.remove_background": {"image": URI},
-    "editing.replace_background": {"image": URI, "prompt": "a beach"},
-    "editing.try_on": {"person": URI, "garment": MASK},
-    "editing.upscale": {"image": URI},
-    "generation.image_to_image": {"images": [URI], "prompt": "a kiln at night"},
-    "generation.text_to_image": {"prompt": "a kiln at night"},
-    "training.lora": {"images_data_url": "https://example.com/mugs.zip"},
-    "video.text_to_video": {"prompt": "a cup turns"},
-    "video.image_to_video": {"image": URI, "prompt": "it turns"},
-    "video.reference_to_video": {"images": [URI], "prompt": "it turns"},
-    "video.extend": {"video": "https://example.com/clip.mp4", "prompt": "it turns"},
-    "language.caption": {"images": [URI, URI]},
-    "language.style": {"wardrobe": [{"name": "coat", "image": URI}], "outfits": 1},
-    "language.analyse": {"images": [URI], "questions": ["Which is red?"]},
-    "vision.ask": {"image": URI, "question": "Which is red?"},
-    "vision.describe": {"image": URI},
-    "vision.detect": {"image": URI, "prompt": "kiln"},
-    "vision.detect_faces": {"image": URI},
-    "vision.point": {"image": URI, "prompt": "kiln"},
-    "vision.segment": {"image": URI, "prompt": "kiln"},
+FILES = {
+    calls.PHOTO: URI,
+    calls.MASK: MASK,
+    calls.GARMENT: MASK,
+    calls.DATASET: "https://example.com/mugs.zip",
+    calls.CLIP: "https://example.com/clip.mp4",
+    calls.SPEECH: "https://example.com/speech.mp3",
 }
 NEEDED: dict[str, dict[str, Any]] = {  # by models, beside what their tasks need
     "flux-kontext-inpainting": {"reference": URI},
@@ -177,7 +159,9 @@ class Bench:
 def _job(task: str, model: Model, route: Route, options: Options, given: dict[str, Any]) -> Job:
     """A job that may use this route alone."""
     request, _ = read(
-        task, TASKS[task].asks, {**GIVEN[task], **NEEDED.get(model.name, {}), **given, "model": model.name}
+        task,
+        TASKS[task].asks,
+        {**calls.call_of(task, FILES), **NEEDED.get(model.name, {}), **given, "model": model.name},
     )
     step = type(TASKS[task]).order(request, model)
     step = replace(step, files=recorded_files(request, step.arguments))

@@ -98,5 +98,6 @@ def test_lint_runs_all_its_tools_even_when_one_fails(tmp_path: Path) -> None:
 
 
 def test_the_demo_ends_by_itself_when_asked_to() -> None:
-    assert make("-n", "-o", "setup", "demo").strip() == ".venv/bin/kilnhand up --demo"
-    assert make("-n", "-o", "setup", "demo", "ONCE=1").strip() == ".venv/bin/kilnhand up --demo --once"
+    assert make("-n", "-o", "setup", "demo").strip() == ".venv/bin/kilnhand demo"
+    assert make("-n", "-o", "setup", "demo", "ONCE=1").strip() == ".venv/bin/kilnhand demo --once"
+    assert make("-n", "-o", "setup", "demo", "ARGS=--all").strip().split() == [".venv/bin/kilnhand", "demo", "--all"]

@@ -4,46 +4,14 @@ from typing import Any
 
 import pytest
 
+from worker.cli.demo.calls import CALLS, CLIP, DATASET, GARMENT, MASK, PHOTO, SPEECH, call_of
 from worker.cli.job_arguments import all_tasks, find_task
 from worker.errors import InvalidRequestError
 from worker.jobs.request import JobOptions, check_known_fields, read
 
-FILE, MASK = "https://example.com/file.png", "https://example.com/mask.png"
-NEEDED: dict[str, dict[str, Any]] = {
-    "audio.speak": {"text": "a"},
-    "audio.transcribe": {"audio": FILE},
-    "editing.blend": {"base": FILE, "over": FILE, "mask": MASK},
-    "editing.contact_sheet": {"images": [FILE]},
-    "editing.cut": {"image": FILE, "box": {"x_min": 0, "y_min": 0, "x_max": 1, "y_max": 1}},
-    "editing.erase": {"image": FILE, "mask": MASK},
-    "editing.expand": {"image": FILE, "ratio": "16:9"},
-    "editing.fix_face": {"image": FILE},
-    "editing.fix_garment": {"image": FILE, "garment": "the coat", "prompt": "a"},
-    "editing.sticker": {"prompt": "a"},
-    "editing.grow_mask": {"mask": FILE},
-    "editing.inpaint": {"image": FILE, "mask": MASK, "prompt": "a"},
-    "editing.remove_background": {"image": FILE},
-    "editing.replace_background": {"image": FILE, "prompt": "a"},
-    "editing.try_on": {"person": FILE, "garment": MASK},
-    "editing.upscale": {"image": FILE},
-    "generation.image_to_image": {"images": [FILE], "prompt": "a"},
-    "generation.text_to_image": {"prompt": "a"},
-    "language.analyse": {"images": [FILE], "questions": ["what?"]},
-    "language.caption": {"images": [FILE]},
-    "language.style": {"wardrobe": [{"name": "hat"}]},
-    "training.lora_with_samples": {"images_data_url": FILE, "sample_prompts": ["a"]},
-    "training.lora": {"images_data_url": FILE},
-    "video.extend": {"video": FILE, "prompt": "a"},
-    "video.image_to_video": {"image": FILE, "prompt": "it moves"},
-    "video.reference_to_video": {"images": [FILE], "prompt": "a"},
-    "video.text_to_video": {"prompt": "a"},
-    "vision.ask": {"image": FILE, "question": "what?"},
-    "vision.describe": {"image": FILE},
-    "vision.detect": {"image": FILE, "prompt": "a"},
-    "vision.detect_faces": {"image": FILE},
-    "vision.point": {"image": FILE, "prompt": "a"},
-    "vision.segment": {"image": FILE, "prompt": "a"},
-}
+FILE, MASK_FILE = "https://example.com/file.png", "https://example.com/mask.png"
+FILES = {PHOTO: FILE, MASK: MASK_FILE, GARMENT: MASK_FILE, DATASET: FILE, CLIP: FILE, SPEECH: FILE}
+NEEDED = {task: call_of(task, FILES) for task in CALLS}
 OPTIONAL = [
     (task.name, name)
     for task in all_tasks().values()

@@ -6,6 +6,7 @@ from typing import Any
 
 from config.settings import RedisSettings
 from worker.cli.commands.doctor_checks import TIMEOUT_S, Check
+from worker.jobs.aliases import task_of
 from worker.net.redis_client import open_redis
 
 LOOK_AT = 100  # messages, the next to be taken
@@ -37,4 +38,4 @@ def _task_of(raw: bytes) -> str | None:
         name = json.loads(raw)["headers"]["task"]
     except (ValueError, LookupError, TypeError):
         return None
-    return name if isinstance(name, str) else None
+    return task_of(name) if isinstance(name, str) else None

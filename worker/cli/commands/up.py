@@ -25,14 +25,17 @@ AFTER_ONCE = "These links no longer work: everything ends now. Without ONCE=1 (-
 EXAMPLE = "submit generation.text_to_image prompt='a red fox'"
 
 
-def up(ports: Ports, demo: bool, once: bool) -> int:
-    """Start everything and run until Ctrl-C; returns the exit status. `demo` sends jobs, `once` ends with them."""
+def up(ports: Ports, demo: bool, once: bool, every_task: bool = False) -> int:
+    """Start everything and run until Ctrl-C; returns the exit status.
+
+    `demo` sends jobs, `once` ends with them. With `every_task`, the demo is one job of every task, and ends with them.
+    """
     if once and not demo:
         raise CliError("--once belongs to --demo: kilnhand up --demo --once", status=2)
     folder, console = Path.cwd() / STATE_FOLDER, terminal.out()
     with lock_folder(folder):
         plan = plan_demo(folder, ports) if demo else _plan_up(folder, ports)
-        return _Up(plan, folder, console).run(demo, once)
+        return _Up(plan, folder, console, every_task).run(demo, once or every_task)
 
 
 def _plan_up(folder: Path, ports: Ports) -> UpPlan:
@@ -42,8 +45,8 @@ def _plan_up(folder: Path, ports: Ports) -> UpPlan:
 
 
 class _Up:
-    def __init__(self, plan: UpPlan, folder: Path, console: Console) -> None:
-        self._plan, self._folder, self._console = plan, folder, console
+    def __init__(self, plan: UpPlan, folder: Path, console: Console, every_task: bool) -> None:
+        self._plan, self._folder, self._console, self._every_task = plan, folder, console, every_task
         self._stop = StopSignal(kill=self._kill, check=self._check)
         is_demo = plan.cwd == folder
         self._stack = Stack(
@@ -66,15 +69,21 @@ class _Up:
     def _run(self, demo: bool, once: bool) -> int:
         self._start()
         if demo:
-            from worker.cli.demo.run import run_demo
-
-            succeeded = run_demo(self._stack, self._console, self._stop.pause)
+            succeeded = self._run_demo()
             if once:
-                self._hint(f"{AFTER_ONCE} The files stay in {(self._folder / 'files').relative_to(Path.cwd())}.")
+                stay = f"The files stay in {(self._folder / 'files').relative_to(Path.cwd())}."
+                self._hint(stay if self._every_task else f"{AFTER_ONCE} {stay}")
                 return 0 if succeeded else 1
         self._is_running = True
         self._show_logs(quiet=demo)
         return 0
+
+    def _run_demo(self) -> bool:
+        from worker.cli.demo.run import run_demo, run_every_task
+
+        if self._every_task:
+            return run_every_task(self._stack, self._console, self._stop.pause, self._folder)
+        return run_demo(self._stack, self._console, self._stop.pause)
 
     def _start(self) -> None:
         for note in self._plan.notes:

@@ -1,9 +1,8 @@
 """The jobs of the demo: pictures by several models, a LoRA training and a picture with it, a video from a picture."""
 
-import io
-import zipfile
 from dataclasses import dataclass
 
+from worker.cli.demo.samples import photographs
 from worker.cli.job_snapshot import FollowedJob
 
 PACE_S = {
@@ -71,7 +70,7 @@ def _lora(twin_url: str) -> list[DemoJob]:
     from tasks.generation import text_to_image
     from tasks.training import lora
 
-    training = lora.s(images_data_url=_upload(twin_url, _photographs()), trigger_word=TRIGGER, steps=500)
+    training = lora.s(images_data_url=_upload(twin_url, photographs()), trigger_word=TRIGGER, steps=500)
     picture = text_to_image.s(prompt=f"{TRIGGER} on a wooden table", image_size="portrait_4_3", lora_scale=0.9)
     last = chain(training, picture).apply_async()
     return [
@@ -93,20 +92,6 @@ def _video() -> list[DemoJob]:
         DemoJob(FollowedJob("first frame", last.parent.id), 1024, 576),
         DemoJob(FollowedJob("video from it", last.id, after=last.parent.id)),
     ]
-
-
-def _photographs() -> bytes:
-    """A zip of six small pictures: the data set of the training."""
-    from PIL import Image, ImageDraw
-
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as pictures:
-        for number in range(6):
-            image = Image.new("RGB", (512, 512), (214 - 12 * number, 198, 180))
-            ImageDraw.Draw(image).ellipse((120, 90 + 12 * number, 392, 420), fill=(122, 62 + 18 * number, 44))
-            with pictures.open(f"mug-{number}.jpg", "w") as file:
-                image.save(file, "JPEG", quality=85)
-    return archive.getvalue()
 
 
 def _upload(twin_url: str, archive: bytes) -> str:

@@ -98,7 +98,7 @@ def summary(result: Mapping[str, Any]) -> str:
 def money(cost: Mapping[str, Any]) -> str:
     """A cost as short as possible: `$0.0060`, `$0.0030 to $0.0060`, `about $0.0060`. Empty if no price is known."""
     usd, lower, upper = cost.get("usd"), cost.get("lower_usd"), cost.get("upper_usd")
-    if cost.get("estimated") and lower is not None and upper is not None:
+    if cost.get("estimated") and lower is not None and upper is not None and _usd(lower) != _usd(upper):
         return f"${_usd(lower)} to ${_usd(upper)}"
     if usd is None:
         return ""

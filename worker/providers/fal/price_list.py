@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,11 +93,11 @@ class PriceList:
         except ValueError:
             body = None
         items = body.get("prices") if isinstance(body, dict) else None
-        prices = (_price_of(item, endpoint) for item in items or () if isinstance(item, dict))
+        prices = (price_of(item, endpoint) for item in items or () if isinstance(item, dict))
         return next((price for price in prices if price), None)
 
 
-def _price_of(item: dict[str, Any], endpoint: str) -> ListPrice | None:
+def price_of(item: Mapping[str, Any], endpoint: str) -> ListPrice | None:
     """The price in US dollars; None for another endpoint, another currency, or what cannot be a price."""
     usd, unit = item.get("unit_price"), item.get("unit")
     if item.get("endpoint_id") != endpoint or str(item.get("currency", "USD")).upper() != "USD":
