@@ -24,7 +24,17 @@ TASKS = {  # name -> where it is
     "training.lora": "tasks.training:lora",
     "language.caption": "tasks.language:caption",
     "language.style": "tasks.language:style",
+    "generation.image_to_image": "tasks.generation:image_to_image",
+    "editing.remove_background": "tasks.editing.background:remove_background",
+    "editing.upscale": "tasks.editing.upscaling:upscale",
+    "editing.inpaint": "tasks.editing.inpainting:inpaint",
+    "vision.segment": "tasks.vision.segmentation:segment",
+    "vision.detect": "tasks.vision.detection:detect",
+    "audio.speak": "tasks.audio.speaking:speak",
+    "audio.transcribe": "tasks.audio.transcription:transcribe",
+    "video.text_to_video": "tasks.video:text_to_video",
     "editing.sticker": "tasks.pipelines.sticker:sticker",
+    "editing.fix_garment": "tasks.pipelines.garment:fix_garment",
 }
 
 

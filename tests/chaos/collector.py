@@ -94,6 +94,9 @@ def decoding_problem(content: bytes, content_type: str) -> str:
     if content_type.startswith("video/"):
         with av.open(io.BytesIO(content)) as container:
             return "" if sum(1 for _ in container.decode(video=0)) > 1 else "has less than two frames"
+    if content_type.startswith("audio/"):
+        with av.open(io.BytesIO(content)) as container:
+            return "" if any(frame.samples for frame in container.decode(audio=0)) else "has no sound"
     if content_type == "application/json":
         json.loads(content)
     elif int.from_bytes(content[:8], "little") > len(content):

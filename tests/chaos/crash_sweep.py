@@ -159,7 +159,7 @@ def _parts(kind: str, number: int) -> tuple[JobSpec, ...]:
         case "slow":
             return (load.picture(number, model="flux-dev"),)
         case "sticker":
-            return (load.sticker(number),)
+            return (load.of_task(kind, number),)
     return (load.picture(number),)
 
 

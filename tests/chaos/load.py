@@ -17,6 +17,10 @@ from typing import Any
 
 from PIL import Image
 
+from tests.chaos import task_kinds
+from tests.chaos.pipelines import STEPS
+from tests.chaos.task_kinds import TASK_KINDS
+
 MARK = re.compile(r"chaos job (\d+)\.(\d+)")
 PACE = {  # seconds of a run at the twin
     "fal-ai/flux/schnell": 0.6,
@@ -28,6 +32,7 @@ PACE = {  # seconds of a run at the twin
     "gemini-3.8-flash": 3.0,
     "claude-haiku-5-5": 3.0,
     "veo-3.1-lite-generate-001": 3.0,
+    **task_kinds.PACE,
 }
 WEIGHTS = {
     "picture": 30,
@@ -52,9 +57,7 @@ WEIGHTS = {
     "body revoked": 2,
     "burst": 3,
     "bomb": 3,
-}
-FAL_ONLY = {
-    kind: weight for kind, weight in WEIGHTS.items() if kind not in {"vertex", "gemini", "claude", "film", "bomb"}
+    **{kind: each.weight for kind, each in TASK_KINDS.items()},
 }
 AT_ONCE = frozenset({"vertex", "gemini", "claude"})  # kinds whose provider answers inside the call, and lists nothing
 REVOKED_EARLY = frozenset({"next revoked", "body revoked"})  # kinds whose last part is cancelled before it has a row
@@ -63,6 +66,7 @@ STOPPED_AFTER_S = {
     "cancelled": (0.2, 4.0),
     "next revoked": (0.1, 1.2),
     "body revoked": (0.1, 0.5),
+    **{kind: (0.2, 4.0) for kind, each in TASK_KINDS.items() if each.is_cancelled},
 }
 LONG_DEADLINE_S = 420.0  # for jobs that can get stuck at a slow model, so that the run ends
 
@@ -93,14 +97,14 @@ class LoadItem:
 
 
 def draw(random: Random, jobs: int, seconds: float, weights: dict[str, int] = WEIGHTS) -> list[LoadItem]:
-    """Return items with at least this number of jobs, at a constant rate over this number of seconds."""
+    """Return items with at least this number of jobs, with the steps of pipelines, at a constant rate over this number of seconds."""
     kinds: list[tuple[str, tuple[JobSpec, ...]]] = []
     count = 0
     while count < jobs:
         kind = random.choices(list(weights), list(weights.values()))[0]
         parts = _parts(random, kind, len(kinds) + 1)
         kinds.append((kind, parts))
-        count += len(parts)
+        count += sum(1 + len(STEPS.get(part.model, ())) for part in parts)
     gap = seconds / len(kinds)
     return [_item(random, n + 1, round(n * gap, 2), kind, parts) for n, (kind, parts) in enumerate(kinds)]
 
@@ -145,6 +149,8 @@ def _parts(random: Random, kind: str, number: int) -> tuple[JobSpec, ...]:
             return (_at_once(random, kind, number),)
         case "film":
             return (film(number),)
+        case _ if kind in TASK_KINDS:
+            return (of_task(kind, number),)
     return (picture(number),)
 
 
@@ -179,10 +185,11 @@ def training(number: int) -> JobSpec:
     return JobSpec("training.lora", base | {"deadline_s": LONG_DEADLINE_S}, "flux-lora-training", "weights")
 
 
-def sticker(number: int) -> JobSpec:
-    """Return a job that draws a picture and cuts it out, in two steps."""
-    fields = {"prompt": mark(number), "fallback": False}
-    return JobSpec("editing.sticker", fields, "pipeline:editing.sticker", "images", provider="pipeline")
+def of_task(kind: str, number: int) -> JobSpec:
+    """Return a job of one of the `task_kinds`. Its label has the mark, too, for tasks whose fields have no text."""
+    asked, own = TASK_KINDS[kind], mark(number)
+    base = {"labels": {"mark": own}, "deadline_s": LONG_DEADLINE_S, "fallback": False}
+    return JobSpec(asked.task, base | asked.fields(own), asked.model, asked.piece, provider=asked.provider)
 
 
 def vertex_picture(number: int) -> JobSpec:
@@ -230,7 +237,7 @@ def find_mark(text: str) -> tuple[int, int] | None:
 def mark_of(request: dict[str, Any]) -> tuple[int, int] | None:
     """Return the mark in the fields of a request, ours or the twin's."""
     text = request.get("prompt") or request.get("trigger_word")
-    return find_mark(text if isinstance(text, str) else json.dumps(request))
+    return find_mark(text if isinstance(text, str) else "") or find_mark(json.dumps(request))
 
 
 @cache

@@ -11,6 +11,8 @@ from worker.edge.pipeline import step_id
 
 STEP_OF = "kilnhand_step_of"  # the header of a step's message: [the pipeline's id, the step's name]
 
+STORED = "jobs/"  # how the keys of our store begin
+
 
 @dataclass(frozen=True)
 class ExpectedStep:
@@ -24,6 +26,13 @@ class ExpectedStep:
 
 STEPS: Mapping[str, tuple[ExpectedStep, ...]] = {  # the model of a pipeline -> its steps
     "pipeline:editing.sticker": (ExpectedStep("draw", "flux-schnell"), ExpectedStep("cut-out", "rembg")),
+    "pipeline:editing.fix_garment": (
+        ExpectedStep("segment", "sam-3", piece="masks"),
+        ExpectedStep("grow", "grow-mask", "local"),
+        ExpectedStep("feather", "grow-mask", "local"),
+        ExpectedStep("paint", "flux-fill"),
+        ExpectedStep("blend", "blend", "local"),
+    ),
 }
 
 
@@ -75,16 +84,22 @@ def find_repeated_steps(history: History) -> Iterator[tuple[str, str]]:
 
 
 def find_foreign_files(history: History) -> Iterator[tuple[str, str]]:
-    """Return pipelines whose result has a file that none of their steps has made."""
-    steps = steps_by_pipeline(history)
-    for expected in history.expected_jobs:
-        meta = history.results.get(expected.id or "", {})
-        if expected.model in STEPS and meta.get("state") == "SUCCESS":
-            made = {
-                file["key"]
-                for step in steps.get(str(expected.id), ())
-                for file in files_of(history.results.get(step, {}).get("result"))
-            }
-            foreign = sorted(file["key"] for file in files_of(meta["result"]) if file["key"] not in made)
-            if foreign:
-                yield str(expected.id), f"no step of the pipeline has made {foreign}"
+    """Return pipelines whose result, or a step of which, has a file of ours that none of their steps has made."""
+    for pipeline, steps in steps_by_pipeline(history).items():
+        made = {key for step in steps for key in _result_keys(history, step)}
+        for job in (pipeline, *steps):
+            used = _request_keys(history, job) if job != pipeline else _result_keys(history, job)
+            if foreign := sorted(used - made):
+                yield job, f"no step of the pipeline {pipeline} has made {foreign}"
+
+
+def _result_keys(history: History, job: str) -> set[str]:
+    meta = history.results.get(job, {})
+    return {file["key"] for file in files_of(meta.get("result"))} if meta.get("state") == "SUCCESS" else set()
+
+
+def _request_keys(history: History, job: str) -> set[str]:
+    """Return the files of our store in a job's request."""
+    request = history.rows[job].doc.get("request") or {} if job in history.rows else {}
+    given = (one for value in request.values() for one in (value if isinstance(value, list) else [value]))
+    return {one for one in given if isinstance(one, str) and one.startswith(STORED)}

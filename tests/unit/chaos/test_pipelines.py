@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from tests.chaos.checks import check
 from tests.chaos.history import ExpectedJob, FetchedFile, FinalRow, History, StateRecord
 from tests.chaos.input_marks import link_files, made_for
+from tests.chaos.marked_files import picture, sound
 from tests.chaos.pipelines import STEP_OF, STEPS, with_steps
 from tests.unit.chaos.example_history import attempt, request
 from worker.edge.pipeline import step_id
@@ -79,6 +81,10 @@ def _a_file_of_no_step(history: History) -> None:
     history.results[PIPELINE] = success("pipeline", MODEL, "editing.sticker", PIPELINE, "c.png")
 
 
+def _a_step_that_took_a_file_of_another_job(history: History) -> None:
+    history.rows[CUT].doc["request"] = {"image": "jobs/strange.png"}
+
+
 def _a_step_with_the_picture_of_another_job(history: History) -> None:
     history.requests[1]["file_marks"] = [[2, 1]]
 
@@ -102,6 +108,7 @@ BROKEN: list[tuple[str, Callable[[History], None]]] = [
     ("no_job_lost", _a_step_has_no_result),
     ("whole_piece", _a_file_of_a_step_is_broken),
     ("no_silent_swap", _a_file_of_no_step),
+    ("no_silent_swap", _a_step_that_took_a_file_of_another_job),
     ("no_silent_swap", _a_step_with_the_picture_of_another_job),
     ("no_silent_swap", _a_step_whose_picture_is_unknown),
     ("money_adds_up", _another_sum_than_that_of_the_steps),
@@ -131,6 +138,21 @@ def test_a_submission_without_words_is_known_by_the_files_that_it_brings() -> No
     results = {PIPELINE: success("pipeline", MODEL, "", "", hashlib.sha256(b"a picture").hexdigest())}
     link_files(given, [EXPECTED], results, transport)
     assert [made_for(each) for each in given] == [(3, 2), (1, 1), None, (5, 1)]
+
+
+def test_the_mark_of_a_file_is_read_from_a_data_uri_of_which_only_the_beginning_is_known() -> None:
+    given = [{"input": {"image_url": picture("chaos job 3.1")[:200]}}, {"input": {"audio_url": sound("chaos job 4.1")}}]
+    link_files(given, [], {})
+    assert [made_for(each) for each in given] == [(3, 1), (4, 1)]
+
+
+def test_a_file_that_two_jobs_have_made_shows_none_of_them() -> None:
+    equal = hashlib.sha256(b"a mask").hexdigest()
+    transport = httpx.MockTransport(lambda asked: httpx.Response(200, content=b"a mask"))
+    given = [{"input": {"mask_url": "http://127.0.0.1:1/mask"}}]
+    made = {job: success("pipeline", MODEL, "", "", equal) for job in (PIPELINE, "other")}
+    link_files(given, [EXPECTED, replace(EXPECTED, number=2, id="other")], made, transport)
+    assert made_for(given[0]) is None
 
 
 def test_a_submission_with_files_of_two_jobs_belongs_to_none() -> None:
