@@ -203,11 +203,10 @@ def unknown_route(provider: str, endpoint: str) -> Route:
 
 
 def _pipeline(name: str) -> Model:
-    """A task made of steps. It costs nothing itself: each step is a job with its own price."""
+    """A task made of steps. It has no price: what it costs is known when its steps have ended."""
     task = name.removeprefix(PIPELINE)
     route = Route(provider="pipeline", endpoint=task, takes=(ANYTHING,))
-    price = Price(usd=0, per="request")
-    return Model(name=name, title=f"the steps of {task}", task=(task,), usual_s=20, price=price, routes=(route,))
+    return Model(name=name, title=f"the steps of {task}", task=(task,), usual_s=20, routes=(route,))
 
 
 def _passthrough(endpoint: str) -> Model:

@@ -29,11 +29,12 @@ from worker.errors import (
 from worker.jobs.cost import sum_of
 from worker.jobs.job import Artefact, Job, Options, Piece, Ticket
 from worker.jobs.request import TaskRequest
-from worker.jobs.signals import STEP_BEGUN
+from worker.jobs.signals import CANCEL, STEP_BEGUN
 from worker.jobs.status import VALUES, FileOut, state_of
 from worker.jobs.total_cost import total_cost
 from worker.ledger.base import Ledger, Row
 from worker.providers.base import (
+    RUN_CANCELLED,
     Call,
     CancelResult,
     Ended,
@@ -97,19 +98,19 @@ class PipelineProvider:
         return Reply({VALUES: values}, stored=stored, cost=cost)
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """Cancel the steps that have not ended."""
+        """Cancel the steps that have not ended. Only a pipeline without any step has cost nothing."""
         row = await self._row(ticket.request_id)
-        running = await self._stop([step_id(row.job.id, name) for name in begun_steps(row.signals)])
-        return CancelResult.ASKED if running else CancelResult.STOPPED
+        begun = [step_id(row.job.id, name) for name in begun_steps(row.signals)]
+        await self._stop(begun)
+        return CancelResult.ASKED if begun else CancelResult.STOPPED
 
-    async def _stop(self, ids: Sequence[str]) -> int:
-        """Cancel those of these jobs that have not ended. Returns how many that are."""
+    async def _stop(self, ids: Sequence[str]) -> None:
+        """Cancel those of these jobs that have not ended."""
         with _away_is_unavailable():
             found = [await self._ledger.get(job_id) for job_id in ids]
             running = [job_id for job_id, job in zip(ids, found, strict=True) if job is None or job.ending is None]
             for job_id in running:
                 await self._ledger.cancel(job_id, NOTE_S)
-        return len(running)
 
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         """The ticket of a job."""
@@ -170,6 +171,8 @@ class _Steps:
 
     async def begin(self, name: str, job_id: str, request: TaskRequest, options: Mapping[str, Any]) -> None:
         task, pipeline = self._app.tasks[self.task_of(request)], self._row.job
+        if CANCEL in self._row.signals or pipeline.receipt:  # a receipt alone: its deadline has passed
+            raise StepFailedError(f"step {name} was not begun: its pipeline was asked to stop", kind=RUN_CANCELLED)
         given = {**request.model_dump(mode="json", exclude_unset=True), **self._options(), **options}
         try:
             task.judge((), given, "nothing")

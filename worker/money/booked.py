@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from config.catalogue import PIPELINE
 from worker.jobs.cost import Cost
 from worker.jobs.job import Job
 from worker.jobs.total_cost import is_lost
@@ -35,7 +36,9 @@ class Booked:
 
 
 def booked_attempts(job: Job) -> Iterator[Booked]:
-    """Every attempt of a job."""
+    """Every attempt of a job; none of a pipeline, whose steps are jobs with costs of their own."""
+    if job.step.model.startswith(PIPELINE):
+        return
     for attempt in job.attempts:
         is_last = attempt is job.attempts[-1]
         is_open = is_last and job.ending is None

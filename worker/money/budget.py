@@ -6,7 +6,7 @@ The rule: the most that its attempts so far may have cost, plus the most that th
 
 import math
 
-from config.catalogue import Model, Route
+from config.catalogue import PIPELINE, Model, Route
 from config.mapping import arguments_for
 from worker.jobs.cost import Cost
 from worker.jobs.job import Job, Options, Step
@@ -21,7 +21,7 @@ ROUNDING_USD = 1e-9
 def over_budget(job: Job, following: Cost) -> str | None:
     """Why the job may not begin an attempt of this possible cost, for its error; None if it may."""
     limit, spent = job.options.max_usd, total_cost(job)
-    if limit is None:
+    if limit is None or _is_pipeline(job.step):
         return None
     if following.upper_usd is None:
         return f"its price is not known, and max_usd is {limit:g}"
@@ -35,7 +35,7 @@ def over_budget(job: Job, following: Cost) -> str | None:
 
 def budget_problem(model: Model, step: Step, options: Options) -> str | None:
     """Why no route of the request fits `max_usd`: the prices and the limit. None if one fits."""
-    if options.max_usd is None:
+    if options.max_usd is None or _is_pipeline(step):
         return None
     problems = list[str]()
     first, *others = order(model, options.provider, options.providers, options.fallback)
@@ -46,6 +46,11 @@ def budget_problem(model: Model, step: Step, options: Options) -> str | None:
             return None
         problems.append(_price_of(route, upper))
     return f"is {options.max_usd:g} USD, and {'; '.join(dict.fromkeys(problems))}"
+
+
+def _is_pipeline(step: Step) -> bool:
+    """Whether the limit holds for the steps, each of which is given what is left of it."""
+    return step.model.startswith(PIPELINE)
 
 
 def _price_of(route: Route, upper: float | None) -> str:

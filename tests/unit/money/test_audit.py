@@ -220,3 +220,10 @@ def test_a_bill_in_sum_is_held_against_the_sum_of_the_bounds(billed: float, drif
     (check,) = check_sums(found, [Sum("google", ENDPOINT, 1, billed)], lambda name: "google")
     assert (check.attempts, check.calls) == (1, 1) and check.drift_usd == pytest.approx(drift)
     assert Report(WINDOW, tuple(found), (check,)).agrees is (drift == 0)
+
+
+def test_a_pipeline_is_not_counted_beside_its_steps() -> None:
+    own = Attempt(1, "pipeline", "editing.sticker", ENDED - 10, ticket=Ticket("a"), ended_at=ENDED, cost=COST)
+    pipeline = job(own, step=Step("pipeline:editing.sticker", {}, ()))
+    (entry,) = entries(pipeline, job(id="b"), bills=[bill()])
+    assert entry.job_id == "b" and entry.verdict is Verdict.AGREES

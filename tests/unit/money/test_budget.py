@@ -1,5 +1,6 @@
 """`max_usd`: what a job has spent at most, and what the next attempt costs at most, fit together into it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,3 +106,9 @@ def test_delay_names_the_field_the_price_and_the_limit() -> None:
 def test_a_limit_is_a_positive_number(max_usd: Any) -> None:
     with pytest.raises(InvalidRequestError, match="max_usd"):
         text_to_image._read({"prompt": "x", "max_usd": max_usd})
+
+
+def test_the_limit_of_a_pipeline_is_kept_by_its_steps() -> None:
+    pipeline = replace(job(max_usd=0.01), step=Step("pipeline:editing.sticker", {}, ()))
+    assert over_budget(pipeline, UNKNOWN_COST) is None
+    assert over_budget(job(max_usd=0.01), UNKNOWN_COST)
