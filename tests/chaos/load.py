@@ -189,7 +189,8 @@ def of_task(kind: str, number: int) -> JobSpec:
     """Return a job of one of the `task_kinds`. Its label has the mark, too, for tasks whose fields have no text."""
     asked, own = TASK_KINDS[kind], mark(number)
     base = {"labels": {"mark": own}, "deadline_s": LONG_DEADLINE_S, "fallback": False}
-    return JobSpec(asked.task, base | asked.fields(own), asked.model, asked.piece, provider=asked.provider)
+    model = {} if asked.model in STEPS else {"model": asked.model}
+    return JobSpec(asked.task, base | model | asked.fields(own), asked.model, asked.piece, provider=asked.provider)
 
 
 def vertex_picture(number: int) -> JobSpec:
