@@ -28,6 +28,17 @@ TASKS = {  # name -> where it is
     "editing.remove_background": "tasks.editing.background:remove_background",
     "editing.upscale": "tasks.editing.upscaling:upscale",
     "editing.inpaint": "tasks.editing.inpainting:inpaint",
+    "editing.erase": "tasks.editing.erasing:erase",
+    "editing.expand": "tasks.editing.expansion:expand",
+    "editing.replace_background": "tasks.editing.background:replace_background",
+    "editing.try_on": "tasks.editing.trying_on:try_on",
+    "vision.detect_faces": "tasks.vision.detection:detect_faces",
+    "vision.point": "tasks.vision.detection:point",
+    "vision.ask": "tasks.vision.words:ask",
+    "vision.describe": "tasks.vision.words:describe",
+    "video.reference_to_video": "tasks.video:reference_to_video",
+    "editing.fix_face": "tasks.pipelines.face:fix_face",
+    "training.lora_with_samples": "tasks.pipelines.lora_with_samples:lora_with_samples",
     "vision.segment": "tasks.vision.segmentation:segment",
     "vision.detect": "tasks.vision.detection:detect",
     "audio.speak": "tasks.audio.speaking:speak",
@@ -36,6 +47,8 @@ TASKS = {  # name -> where it is
     "editing.sticker": "tasks.pipelines.sticker:sticker",
     "editing.fix_garment": "tasks.pipelines.garment:fix_garment",
 }
+
+_IMPORTING = threading.Lock()  # modules of one package that several threads import at once are a deadlock to Python
 
 
 def send(kind: str, calls: Sequence[Call], key: str | None = None) -> list[AsyncResult]:
@@ -66,7 +79,8 @@ def canvas(kind: str, parts: list[Signature]) -> Signature:
 def find_task(name: str) -> Any:
     """Return the task of this name. Only its own module is imported: an older version does not have all of them."""
     module, _, attribute = TASKS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    with _IMPORTING:
+        return getattr(importlib.import_module(module), attribute)
 
 
 class CallerError(RuntimeError):

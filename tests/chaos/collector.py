@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import psutil
 import redis
 from PIL import Image
 
-from tests.chaos.history import FINAL_STAGES, FetchedFile, FinalRow
-from tests.chaos.recorder import META, ROW, files_of
+from tests.chaos.history import FINAL_STAGES, ExpectedJob, FetchedFile, FinalRow, History
+from tests.chaos.input_marks import link_files
+from tests.chaos.pipelines import with_steps
+from tests.chaos.recorder import META, ROW, Recorder, files_of
+from worker.cli.processes.stack import Stack
 
 SECRETS = {
     "the fal key": "chaos-key-id:c5b1f2a98d0e4c7b",
@@ -28,6 +32,31 @@ PERMANENT_KEYS = (  # keys that have no expiry on purpose
     "kilnhand:dead_messages_count",
     "unacked",  # of the shop's worker: ours are in keys of our own
 )
+
+
+def history_of(
+    stack: Stack,
+    client: redis.Redis,
+    sent: Iterable[ExpectedJob],
+    recorder: Recorder,
+    but: Collection[str] = (),
+) -> History:
+    """Return what can be read after a run, while its stack is up; `but` are ids of requests that are not its own."""
+    rows, results = rows_of(client), results_of(client)
+    expected_jobs = with_steps(sent, rows, results)
+    requests = requests_of(stack.twin_url, but)
+    link_files(requests, expected_jobs, results)
+    return History(
+        expected_jobs=expected_jobs,
+        rows=rows,
+        row_versions=dict(recorder.row_versions),
+        states=dict(recorder.states),
+        results=results,
+        requests=requests,
+        files=fetch_files(results),
+        leaks=leaks(client, stack.folder, json.dumps(requests), SECRETS),
+        leftovers=leftovers(client, rows),
+    )
 
 
 def rows_of(client: redis.Redis) -> dict[str, FinalRow]:
@@ -51,7 +80,7 @@ def results_of(client: redis.Redis) -> dict[str, dict[str, Any]]:
     return found
 
 
-def requests_of(twin_url: str, but: set[str]) -> list[dict[str, Any]]:
+def requests_of(twin_url: str, but: Collection[str]) -> list[dict[str, Any]]:
     """Return all requests that the twin accepted, except those in `but`."""
     requests = httpx.get(f"{twin_url}/_twin/requests", timeout=60).json()["requests"]
     return [request for request in requests if request["request_id"] not in but]

@@ -22,9 +22,7 @@ from tests.chaos.checks import check
 from tests.chaos.collector import SECRETS
 from tests.chaos.crash_scenarios import SCENARIOS, scenario_of
 from tests.chaos.history import History, Violation
-from tests.chaos.input_marks import link_files
 from tests.chaos.load import JobSpec, LoadItem
-from tests.chaos.pipelines import with_steps
 from tests.chaos.producer import Producer, use_stack
 from tests.chaos.recorder import Recorder
 from tests.chaos.report import possible_duplicates, print_report
@@ -203,23 +201,8 @@ def _until(met, timeout_s: float) -> None:  # type: ignore[no-untyped-def]
 
 
 def _collect(sweep_state: Sweep, recorder: Recorder) -> History:
-    client = sweep_state.client
-    rows, results = collector.rows_of(client), collector.results_of(client)
     sent = [expected for producer in sweep_state.producers for expected in producer.expected_jobs]
-    expected_jobs = with_steps(sent, rows, results)
-    requests = collector.requests_of(sweep_state.stack.twin_url, set())
-    link_files(requests, expected_jobs, results)
-    return History(
-        expected_jobs=expected_jobs,
-        rows=rows,
-        row_versions=dict(recorder.row_versions),
-        states=dict(recorder.states),
-        results=results,
-        requests=requests,
-        files=collector.fetch_files(results),
-        leaks=collector.leaks(client, sweep_state.stack.folder, json.dumps(requests), SECRETS),
-        leftovers=collector.leftovers(client, rows),
-    )
+    return collector.history_of(sweep_state.stack, sweep_state.client, sent, recorder)
 
 
 def _judge(points: list[PointResult], history: History, folder: Path, seconds: float) -> bool:

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import httpx
+import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 FORGED_FILE = "/forged.png"
@@ -119,3 +120,11 @@ def _handler(forger: WebhookForger) -> type[BaseHTTPRequestHandler]:
             return
 
     return Handler
+
+
+def is_open(client: redis.Redis, job: str) -> bool:
+    """Whether a submission of a job has no ticket yet: its webhook brings the id, so a signed one is believed."""
+    stage, doc = client.hmget(f"kilnhand:job:{job}", "stage", "doc")
+    if stage in {b"submitting", b"unknown", b"accepted", None} or doc is None:
+        return True
+    return any(attempt.get("trouble") and not attempt.get("ticket") for attempt in json.loads(doc).get("attempts", []))

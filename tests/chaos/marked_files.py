@@ -1,9 +1,10 @@
-"""Pictures and sounds as data URIs, each with the mark of its job in its bytes: so a submission shows whose file it brings."""
+"""Pictures, sounds and archives as data URIs, each with the mark of its job in its bytes: so a submission shows whose file it brings."""
 
 import base64
 import io
 import struct
 import wave
+import zipfile
 
 from PIL import Image, PngImagePlugin
 
@@ -23,6 +24,15 @@ def mask(mark: str) -> str:
     return _png(image, mark)
 
 
+def archive(mark: str) -> str:
+    """Return a zip with four pictures for a training."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as found:
+        for n in range(4):
+            found.writestr(f"{n}.png", _png_bytes(Image.new("RGB", SIZE, (200, n, 50)), mark))
+    return "data:application/zip;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 def sound(mark: str) -> str:
     """Return one second of noise."""
     buffer = io.BytesIO()
@@ -39,7 +49,11 @@ def sound(mark: str) -> str:
 
 
 def _png(image: Image.Image, mark: str) -> str:
+    return "data:image/png;base64," + base64.b64encode(_png_bytes(image, mark)).decode()
+
+
+def _png_bytes(image: Image.Image, mark: str) -> bytes:
     info, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
     info.add_text("Comment", mark)
     image.save(buffer, "PNG", pnginfo=info)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

@@ -33,6 +33,17 @@ STEPS: Mapping[str, tuple[ExpectedStep, ...]] = {  # the model of a pipeline -> 
         ExpectedStep("paint", "flux-fill"),
         ExpectedStep("blend", "blend", "local"),
     ),
+    "pipeline:editing.fix_face": (
+        ExpectedStep("faces", "moondream3-detect", piece="objects"),
+        ExpectedStep("cut-1", "cut", "local"),
+        ExpectedStep("refine-1", "flux-dev-image-to-image"),
+        ExpectedStep("blend-1", "blend", "local"),
+    ),
+    "pipeline:training.lora_with_samples": (
+        ExpectedStep("train", "flux-lora-training", piece="weights"),
+        ExpectedStep("sample-1", "flux-lora"),
+        ExpectedStep("sheet", "contact-sheet", "local"),
+    ),
 }
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -21,10 +20,8 @@ from tests.chaos.caller import OldCaller, send
 from tests.chaos.checks import check
 from tests.chaos.collector import SECRETS
 from tests.chaos.disruptions import Disruptor
-from tests.chaos.forged_webhooks import WebhookForger
+from tests.chaos.forged_webhooks import WebhookForger, is_open
 from tests.chaos.history import History, write
-from tests.chaos.input_marks import link_files
-from tests.chaos.pipelines import with_steps
 from tests.chaos.producer import Producer, use_stack
 from tests.chaos.recorder import Recorder
 from tests.chaos.sabotage import BROKEN_PROMISE
@@ -171,14 +168,6 @@ def _versions(stack: Stack, options: Options) -> Versions | None:
     return Versions(stack, {OLD: options.old_folder, NEW: options.folder / "source"})
 
 
-def is_open(client: redis.Redis, job: str) -> bool:
-    """Whether a submission of a job has no ticket yet: its webhook brings the id, so a signed one is believed."""
-    stage, doc = client.hmget(f"kilnhand:job:{job}", "stage", "doc")
-    if stage in {b"submitting", b"unknown", b"accepted", None} or doc is None:
-        return True
-    return any(attempt.get("trouble") and not attempt.get("ticket") for attempt in json.loads(doc).get("attempts", []))
-
-
 def _run_load_and_disruptions(harness: Harness) -> None:
     """Send the load and carry out the plan, in parallel, until both are done."""
     began, stop = time.monotonic(), threading.Event()
@@ -233,27 +222,13 @@ def _collect(harness: Harness) -> History:
     strangers = harness.strangers.problems(kills) if harness.strangers else []
     if harness.strangers:
         harness.strangers.vandal.clean_up()
-    rows, results = collector.rows_of(client), collector.results_of(client)
-    expected_jobs = with_steps(harness.producer.expected_jobs, rows, results)
-    requests = collector.requests_of(stack.twin_url, harness.own)
-    link_files(requests, expected_jobs, results)
-    return History(
-        expected_jobs=expected_jobs,
-        rows=rows,
-        row_versions=dict(harness.recorder.row_versions),
-        states=dict(harness.recorder.states),
-        results=results,
-        requests=requests,
-        files=collector.fetch_files(results),
-        leaks=collector.leaks(client, stack.folder, json.dumps(requests), SECRETS),
-        fetched_forged=list(harness.forger.fetched),
-        deaths=list(harness.disruptor.deaths),
-        noted_cancels=dict(harness.producer.noted_cancels),
-        leftovers=collector.leftovers(client, rows),
-        is_one_version=harness.is_one_version,
-        strangers=strangers,
-        audit=run_audit(stack.environment, stack.folder) if harness.is_one_version else None,
-    )
+    history = collector.history_of(stack, client, harness.producer.expected_jobs, harness.recorder, harness.own)
+    history.fetched_forged = list(harness.forger.fetched)
+    history.deaths = list(harness.disruptor.deaths)
+    history.noted_cancels = dict(harness.producer.noted_cancels)
+    history.is_one_version, history.strangers = harness.is_one_version, strangers
+    history.audit = run_audit(stack.environment, stack.folder) if harness.is_one_version else None
+    return history
 
 
 def _judge(

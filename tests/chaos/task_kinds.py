@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos.marked_files import mask, picture, sound
+from tests.chaos.marked_files import archive, mask, picture, sound
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,20 @@ def _sticker(mark: str) -> dict[str, Any]:
     return {"prompt": mark}
 
 
-def _inpainting(mark: str) -> dict[str, Any]:
-    return {"image": picture(mark), "mask": mask(mark), "paints": "white", "prompt": mark}
+def _photo(mark: str, **others: Any) -> dict[str, Any]:
+    return {"image": picture(mark), **others}
+
+
+def _masked(mark: str, **others: Any) -> dict[str, Any]:
+    return {"image": picture(mark), "mask": mask(mark), "paints": "white", **others}
+
+
+def _training(mark: str) -> dict[str, Any]:
+    return {"images_data_url": archive(mark), "trigger_word": mark, "steps": 100, "sample_prompts": [mark]}
+
+
+def _pipeline(task: str, fields: Callable[[str], dict[str, Any]], weight: int, is_cancelled: bool = False) -> TaskKind:
+    return TaskKind(task, f"pipeline:{task}", "images", fields, weight, "pipeline", is_cancelled)
 
 
 TASK_KINDS: Mapping[str, TaskKind] = {
@@ -37,28 +49,38 @@ TASK_KINDS: Mapping[str, TaskKind] = {
         "generation.image_to_image", "flux-dev-image-to-image", "images",
         lambda mark: {"images": [picture(mark)], "prompt": mark},
     ),
-    "cut out": TaskKind("editing.remove_background", "rembg", "images", lambda mark: {"image": picture(mark)}),
-    "upscaled": TaskKind("editing.upscale", "seedvr-upscale", "images", lambda mark: {"image": picture(mark)}),
-    "inpainted": TaskKind("editing.inpaint", "flux-fill", "images", _inpainting),
-    "segmented": TaskKind(
-        "vision.segment", "sam-3", "masks", lambda mark: {"image": picture(mark), "prompt": "the coat"}
+    "cut out": TaskKind("editing.remove_background", "rembg", "images", _photo),
+    "upscaled": TaskKind("editing.upscale", "seedvr-upscale", "images", _photo),
+    "inpainted": TaskKind("editing.inpaint", "flux-fill", "images", lambda mark: _masked(mark, prompt=mark)),
+    "erased": TaskKind("editing.erase", "bria-eraser", "images", _masked, 2),
+    "expanded": TaskKind("editing.expand", "bria-expand", "images", lambda mark: _photo(mark, ratio="16:9"), 2),
+    "another background": TaskKind(
+        "editing.replace_background", "bria-replace-background", "images", lambda mark: _photo(mark, prompt="a beach"), 2
     ),
-    "detected": TaskKind(
-        "vision.detect", "moondream3-detect", "objects", lambda mark: {"image": picture(mark), "prompt": "a coat"}
+    "tried on": TaskKind(
+        "editing.try_on", "fashn-v1.6", "images",
+        lambda mark: {"person": picture(mark), "garment": picture(mark, shade=20)}, 2,
     ),
+    "segmented": TaskKind("vision.segment", "sam-3", "masks", lambda mark: _photo(mark, prompt="the coat")),
+    "detected": TaskKind("vision.detect", "moondream3-detect", "objects", lambda mark: _photo(mark, prompt="a coat")),
+    "faces": TaskKind("vision.detect_faces", "moondream3-detect", "objects", _photo, 2),
+    "pointed": TaskKind("vision.point", "moondream3-point", "points", lambda mark: _photo(mark, prompt="a coat"), 2),
+    "asked": TaskKind("vision.ask", "moondream3-query", "answer", lambda mark: _photo(mark, question=mark), 2),
+    "described": TaskKind("vision.describe", "moondream3-caption", "description", _photo, 2),
     "spoken": TaskKind("audio.speak", "kokoro", "audio", lambda mark: {"text": mark}),
     "transcribed": TaskKind("audio.transcribe", "scribe-v2", "text", lambda mark: {"audio": sound(mark)}),
     "clip": TaskKind(
-        "video.text_to_video", "veo-3.1-fast-text", "video", lambda mark: {"prompt": mark, "duration_s": 4}, weight=3
+        "video.text_to_video", "veo-3.1-fast-text", "video", lambda mark: {"prompt": mark, "duration_s": 4}, 3
     ),
-    "sticker": TaskKind("editing.sticker", "pipeline:editing.sticker", "images", _sticker, 5, "pipeline"),
-    "sticker cancelled": TaskKind(
-        "editing.sticker", "pipeline:editing.sticker", "images", _sticker, 3, "pipeline", is_cancelled=True
+    "clip of pictures": TaskKind(
+        "video.reference_to_video", "veo-3.1-reference", "video",
+        lambda mark: {"prompt": mark, "images": [picture(mark)]}, 2,
     ),
-    "garment": TaskKind(
-        "editing.fix_garment", "pipeline:editing.fix_garment", "images",
-        lambda mark: {"image": picture(mark), "garment": "the coat", "prompt": mark}, 3, "pipeline",
-    ),
+    "sticker": _pipeline("editing.sticker", _sticker, 5),
+    "sticker cancelled": _pipeline("editing.sticker", _sticker, 4, is_cancelled=True),
+    "garment": _pipeline("editing.fix_garment", lambda mark: _photo(mark, garment="the coat", prompt=mark), 3),
+    "face": _pipeline("editing.fix_face", lambda mark: _photo(mark, prompt=mark), 2),
+    "training with samples": _pipeline("training.lora_with_samples", _training, 2),
 }  # fmt: skip
 PACE = {  # seconds of a run at the twin
     "fal-ai/flux/dev/image-to-image": 1.5,
@@ -70,4 +92,12 @@ PACE = {  # seconds of a run at the twin
     "fal-ai/kokoro/american-english": 1.0,
     "fal-ai/elevenlabs/speech-to-text/scribe-v2": 2.0,
     "fal-ai/veo3.1/fast": 2.0,
+    "fal-ai/veo3.1/reference-to-video": 2.0,
+    "fal-ai/bria/eraser": 1.5,
+    "fal-ai/bria/expand": 1.5,
+    "fal-ai/bria/background/replace": 1.5,
+    "fal-ai/fashn/tryon/v1.6": 2.0,
+    "fal-ai/moondream3-preview/point": 1.0,
+    "fal-ai/moondream3-preview/query": 1.0,
+    "fal-ai/moondream3-preview/caption": 1.0,
 }

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.chaos.history import History, result_of_success
 
-VALUES = frozenset({"answer", "objects", "text"})  # pieces of a result that are no files
+VALUES = frozenset({"answer", "description", "objects", "points", "text"})  # pieces of a result that are no files
 
 
 def find_wrong_values(history: History) -> Iterator[tuple[str, str]]:
@@ -30,6 +30,14 @@ def _texts(result: dict[str, Any], output: dict[str, Any]) -> tuple[Any, Any]:
     return result["text"], str(output.get("text", "")).strip()
 
 
+def _points(result: dict[str, Any], output: dict[str, Any]) -> tuple[Any, Any]:
+    return _rounded(found["normalised"] for found in result["points"]), _rounded(output.get("points", ()))
+
+
+def _words(result: dict[str, Any], output: dict[str, Any]) -> tuple[Any, Any]:
+    return result["description"], str(output.get("output", "")).strip()
+
+
 def _places(result: dict[str, Any], output: dict[str, Any]) -> tuple[Any, Any]:
     return _rounded(found["normalised"] for found in result["objects"]), _rounded(output.get("objects", ()))
 
@@ -45,5 +53,7 @@ def _rounded(boxes: Any) -> list[dict[str, float]]:
 _COMPARED: dict[str, Callable[[dict[str, Any], dict[str, Any]], tuple[Any, Any]]] = {
     "text": _texts,
     "objects": _places,
+    "points": _points,
+    "description": _words,
     "masks": _masks,
 }

@@ -55,9 +55,9 @@ def test_one_worker_is_always_up_and_redis_is_down_only_while_no_recovery_is_mea
 
 
 def test_jobs_of_every_kind_carry_a_mark_that_the_provider_sees() -> None:
-    items = load.draw(Random("1"), 300, 90.0)
+    items = load.draw(Random("1"), 1_000, 90.0)
     assert {item.kind for item in items} == set(load.WEIGHTS)
-    assert sum(1 + len(STEPS.get(part.model, ())) for item in items for part in item.parts) >= 300
+    assert sum(1 + len(STEPS.get(part.model, ())) for item in items for part in item.parts) >= 1_000
     for item in items:
         marks = [load.mark_of(part.fields) for part in item.parts]
         assert marks == [(item.number, n + 1) for n in range(len(item.parts))]
