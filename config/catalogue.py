@@ -60,6 +60,10 @@ class Catalogue(BaseModel):
 
         Raises `UnknownModelError`; its message names similar models.
         """
+        return self._find(name, self.models)
+
+    def _find(self, name: str, near: tuple[Model, ...]) -> Model:
+        """As `find`; the error names similar ones of the `near` models."""
         wanted = name.strip()
         if wanted.startswith(PIPELINE):
             return _pipeline(wanted)
@@ -68,11 +72,11 @@ class Catalogue(BaseModel):
                 return model
         if len(wanted) <= 200 and _ENDPOINT.fullmatch(wanted):
             return _passthrough(wanted)
-        raise UnknownModelError(self._unknown(name))
+        raise UnknownModelError(_unknown(name, near))
 
     def find_for(self, task: str, name: str) -> Model:
         """As `find`. An endpoint id that belongs to a model of other tasks is passed through, like an unknown one."""
-        model = self.find(name)
+        model = self._find(name, self.for_task(task) or self.models)
         if model.serves(task) or not _ENDPOINT.fullmatch(name.strip()):
             return model
         return _passthrough(name.strip())
@@ -119,11 +123,6 @@ class Catalogue(BaseModel):
     def _endpoints(self) -> dict[str, Model]:
         return {model.first_route.endpoint.casefold(): model for model in self.models}
 
-    def _unknown(self, name: str) -> str:
-        near = difflib.get_close_matches(name.strip().casefold(), self._names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(m.name for m in self.models)};"
-        return f"no model {name[:200]!r}: {hint} an endpoint id like owner/name is passed through unchanged"
-
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Catalogue":
         owner: dict[str, Model] = {}
@@ -138,6 +137,13 @@ class Catalogue(BaseModel):
         if dead := sorted(retired & {route.endpoint for model in self.models for route in model.routes}):
             raise ValueError(f"retired, but still on a route: {', '.join(dead)}")
         return self
+
+
+def _unknown(name: str, models: tuple[Model, ...]) -> str:
+    names = {each.casefold() for _, each in _all_names(models)}
+    near = difflib.get_close_matches(name.strip().casefold(), sorted(names), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(m.name for m in models)};"
+    return f"no model {name[:200]!r}: {hint} an endpoint id like owner/name is passed through unchanged"
 
 
 def load_catalogue(*paths: Path) -> Catalogue:

@@ -138,7 +138,7 @@ def providers_of(what: FaultKind) -> tuple[Provider, ...]:
     """Return the providers at which this fault can happen."""
     if what in GOOGLE_FAULTS:
         return (Provider.GOOGLE,)
-    if what in ANSWER_FAULTS:
+    if what in ANSWER_FAULTS - {FaultKind.BAD_SCHEMA}:
         return (Provider.GOOGLE, Provider.ANTHROPIC)
     if what in WEBHOOK_FAULTS | CANCEL_FAULTS | FILE_FAULTS:
         return (Provider.FAL,)

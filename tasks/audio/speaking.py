@@ -1,6 +1,7 @@
 """A text as speech."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
@@ -32,6 +33,10 @@ class Speak(BaseRequest):
     similarity: Share | None = None
     style: Share | None = None
     emotion: Annotated[str, StringConstraints(max_length=50)] | None = None
+
+    follows: ClassVar[Mapping[str, str]] = {
+        "text": "text"
+    }  # in a chain, what a language model or a transcription wrote
 
 
 class Spoken(JobResult):

@@ -1,12 +1,12 @@
-"""Words about pictures: captions for training data, outfits from a wardrobe, questions about pictures.
+"""Words about pictures: captions for training data, outfits from a wardrobe, questions, products that are seen or fit.
 
 Requests, prompts, answers and their checks stand beside this file. A result has an `answer` and no files.
 """
 
 from config.catalogue import Model
-from tasks.language.answers import Analysis, Captions, Outfits
+from tasks.language.answers import Analysis, Captions, Matches, Outfits
 from tasks.language.checks import LanguageCheck
-from tasks.language.requests import AnalyseRequest, CaptionRequest, StyleRequest
+from tasks.language.requests import AnalyseRequest, CaptionRequest, FilterRequest, StyleRequest
 from worker.edge.task import job_task
 from worker.jobs.job import Step
 from worker.jobs.status import JobResult
@@ -30,6 +30,12 @@ class Analysed(JobResult):
     answer: Analysis
 
 
+class Filtered(JobResult):
+    """The result of a filtering: a decision for every product, and the numbers of those that match."""
+
+    answer: Matches
+
+
 @job_task(
     "language.caption", queue="language", asks=CaptionRequest, gives=Captioned, check=LanguageCheck(CaptionRequest)
 )
@@ -49,4 +55,10 @@ def style(request: StyleRequest, model: Model) -> Step:
 )
 def analyse(request: AnalyseRequest, model: Model) -> Step:
     """Compare images by questions about them."""
+    return request.step(model)
+
+
+@job_task("language.filter", queue="language", asks=FilterRequest, gives=Filtered, check=LanguageCheck(FilterRequest))
+def filter_products(request: FilterRequest, model: Model) -> Step:
+    """Find the products that are visible in pictures, or fit a text."""
     return request.step(model)

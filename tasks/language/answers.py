@@ -2,14 +2,14 @@
 
 A schema cannot say how many captions there must be, or which garments exist: `faults` checks that against the request.
 What nobody asked for (a caption of an image that does not exist) is dropped: that needs no new attempt.
-Images, garments and questions are counted from 1, as the prompt counts them.
+Images, garments, products and questions are counted from 1, as the prompt counts them.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, computed_field
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 Number = Annotated[int, Field(ge=1)]
@@ -24,6 +24,7 @@ class Asked:
     garments: int = 0
     outfits: int = 0
     questions: int = 0
+    products: int = 0
 
 
 class Answer(BaseModel):
@@ -135,12 +136,56 @@ class Analysis(Answer):
         return [finding for finding in self.findings if finding.question <= asked.questions]
 
 
+class Match(BaseModel):
+    """Whether one product is visible, or fits."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    product: Number = Field(description="the number of the product; the first is 1")
+    matches: bool = Field(description="whether the product fulfils everything that is asked")
+    images: list[Number] = Field(description="the numbers of the images to search that show it; empty when none does")
+    confidence: Literal["low", "medium", "high"] = Field(description="how sure it is")
+    reason: Words = Field(description="what decided it, in one sentence")
+
+
+class Matches(Answer):
+    """A decision about every product."""
+
+    products: list[Match] = Field(description="exactly one entry for every product, in the order of the products")
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def matching(self) -> list[int]:
+        """The numbers of the products that match, in their order."""
+        return [match.product for match in self.products if match.matches]
+
+    def faults(self, asked: Asked) -> Iterator[str]:
+        """Every product once; one that is seen has an image that shows it."""
+        yield from _each_once("product", (match.product for match in self.products), asked.products)
+        for match in self._asked_for(asked):
+            if match.matches and asked.images and not _up_to(asked.images, match.images):
+                yield f"product {match.product} matches, but none of the images to search is named that shows it"
+
+    def settled(self, asked: Asked) -> Self:
+        """In the order of the products. A product's own image is no image to search, and is dropped."""
+        found = sorted(self._asked_for(asked), key=lambda match: match.product)
+        mended = [match.model_copy(update={"images": _up_to(asked.images, match.images)}) for match in found]
+        return self.model_copy(update={"products": mended})
+
+    def _asked_for(self, asked: Asked) -> list[Match]:
+        return [match for match in self.products if match.product <= asked.products]
+
+
 def _each_once(thing: str, found: Iterable[int], count: int) -> Iterator[str]:
     numbers, wanted = list(found), range(1, count + 1)
     if missing := [number for number in wanted if number not in numbers]:
         yield f"{thing} {_listed(missing)} is missing"
     if twice := [number for number in wanted if numbers.count(number) > 1]:
         yield f"{thing} {_listed(twice)} comes more than once"
+
+
+def _up_to(last: int, numbers: list[int]) -> list[int]:
+    return [number for number in numbers if number <= last]
 
 
 def _listed(numbers: list[int]) -> str:

@@ -35,11 +35,16 @@ class LanguageCheck:
         return answer if isinstance(answer, AnswerFaults) else answer.model_dump(mode="json")
 
     def repair(self, arguments: Mapping[str, Any], faults: AnswerFaults) -> dict[str, Any]:
-        """The same question, followed by the bad answer (if one came) and what is wrong with it."""
-        shown = "" if faults.answer is None else f"Your last answer was:\n{_shown(faults.answer)}\n\n"
-        wrong = "\n".join(f"- {line}" for line in faults.lines)
-        again = f"{shown}It cannot be used:\n{wrong}\n\nAnswer again, as a whole, with every fault mended."
-        return {**arguments, "prompt": f"{arguments['prompt']}\n\n{again}"}
+        """See `repaired`."""
+        return repaired(arguments, faults)
+
+
+def repaired(arguments: Mapping[str, Any], faults: AnswerFaults) -> dict[str, Any]:
+    """The same question, followed by the bad answer (if one came) and what is wrong with it."""
+    shown = "" if faults.answer is None else f"Your last answer was:\n{_shown(faults.answer)}\n\n"
+    wrong = "\n".join(f"- {line}" for line in faults.lines)
+    again = f"{shown}It cannot be used:\n{wrong}\n\nAnswer again, as a whole, with every fault mended."
+    return {**arguments, "prompt": f"{arguments['prompt']}\n\n{again}"}
 
 
 def checked_answer(kind: type[A], output: Mapping[str, Any], asked: Asked) -> A | AnswerFaults:

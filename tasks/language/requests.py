@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from config.catalogue import Model
-from tasks.language.answers import Analysis, Answer, Asked, Captions, Outfits
-from tasks.language.prompts import Prompt, analyse_prompt, caption_prompt, style_prompt
+from tasks.language.answers import Analysis, Answer, Asked, Captions, Matches, Outfits
+from tasks.language.prompts import Prompt, analyse_prompt, caption_prompt, filter_prompt, style_prompt
 from tasks.language.schema import schema_of
 from worker.jobs.file_refs import Image, Images
 from worker.jobs.job import Step
@@ -22,7 +22,10 @@ _MADE_HERE = frozenset({"prompt", "schema", "system"})  # with others in their p
 
 
 class LanguageRequest(BaseRequest):
-    """The base of the three. `language` is that of the answer, by code or name: "en", "Portuguese"."""
+    """The base of the requests whose prompt and answer are ours.
+
+    `language` is that of the answer, by code or name: "en", "Portuguese".
+    """
 
     language: Language = "en"
     max_tokens: int = Field(4096, ge=256, le=32_000)  # written; a model's thoughts count
@@ -166,8 +169,59 @@ class AnalyseRequest(LanguageRequest):
         return list(self.images)
 
 
+class Product(BaseModel):
+    """A product of a list: a name, what else is known of it, and an image if there is one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Line
+    about: Line | None = None
+    image: Image | None = None
+
+
+class FilterRequest(LanguageRequest):
+    """Which products are visible in the images, or fit the text; with both, which do both. Counted from 1."""
+
+    model: Name = "gemini-3.8-flash"
+    products: list[Product] = Field(min_length=1, max_length=100)
+    images: Images = Field([], max_length=MAX_IMAGES)
+    text: Annotated[str, StringConstraints(min_length=1, max_length=10_000, strip_whitespace=True)] | None = None
+
+    answer = Matches
+    follows: ClassVar[Mapping[str, str]] = {"images": "images"}  # in a chain, every picture of a generation
+
+    @model_validator(mode="after")
+    def _asks_something_that_fits_one_call(self) -> "FilterRequest":
+        if not self.images and self.text is None:
+            raise ValueError("images or text is required: what the products are held against")
+        if len(self.pictures) > MAX_IMAGES:
+            raise ValueError(f"images: at most {MAX_IMAGES}, together with those of the products")
+        return self
+
+    @property
+    def asked(self) -> Asked:
+        """A decision for each product."""
+        return Asked(images=len(self.images), products=len(self.products))
+
+    @property
+    def prompt(self) -> Prompt:
+        """See `filter_prompt`; the images of products are counted after those to search."""
+        count, lines = len(self.images), list[tuple[str, int | None]]()
+        for product in self.products:
+            count += product.image is not None
+            words = f"{product.name}: {product.about}" if product.about else product.name
+            lines.append((words, count if product.image else None))
+        return filter_prompt(len(self.images), lines, text=self.text, language=self.language)
+
+    @property
+    def pictures(self) -> list[str]:
+        """Those to search, then those of the products."""
+        return [*self.images, *(product.image for product in self.products if product.image)]
+
+
 REQUESTS: Mapping[str, type[LanguageRequest]] = {
     "language.caption": CaptionRequest,
     "language.style": StyleRequest,
     "language.analyse": AnalyseRequest,
+    "language.filter": FilterRequest,
 }

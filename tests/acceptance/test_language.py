@@ -17,6 +17,7 @@ from celery import Celery, chain
 
 from tasks import language
 from tasks.generation import text_to_image
+from tasks.language.completion import Completed, complete
 from tests.acceptance.conftest import HTTP, Twin, point_producer_at
 from tests.conftest import BARE_ROUTES
 from tests.unit.files.files import picture
@@ -97,6 +98,12 @@ CASES = {
         {"images": [uri(RED), uri(BLUE, "image/jpeg")], "questions": ["Which is warmer?", "Which is blue?"]},
         "anthropic",
         "claude-sonnet-5-5",
+    ),
+    "filter": (
+        language.filter_products,
+        {"images": [uri(RED), uri(BLUE, "image/jpeg")], "products": [{"name": "red coat"}, {"name": "hat"}]},
+        "gemini",
+        "gemini-3.8-flash",
     ),
 }
 
@@ -189,6 +196,35 @@ def test_a_refusal_for_content_is_final_unless_the_caller_says_otherwise(stack: 
 
     result = language.caption.delay(images=[uri(RED)], fallback_on_policy=True).get(timeout=120)
     assert tried(result) == [("anthropic", "content_refused"), ("gemini", None)]
+
+
+LOOK = {
+    "type": "object",
+    "properties": {
+        "colour": {"enum": ["red", "blue", None]},
+        "pieces": {"type": "array", "items": {"$ref": "#/$defs/Piece"}, "minItems": 1, "maxItems": 9},
+        "score": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+    },
+    "required": ["colour", "pieces"],
+    "$defs": {"Piece": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}},
+}
+QUESTION = {"prompt": "What is worn?", "images": [uri(RED), uri(BLUE, "image/jpeg")], "json_schema": LOOK}
+
+
+def test_a_completion_is_json_of_the_callers_schema_by_either_vendor(stack: Stack, twin: Twin) -> None:
+    twin.script(provider=CLAUDE, call="submit", what="http", status=529, times=4)
+    result = complete.delay(**QUESTION, system="Be brief.").get(timeout=120)
+
+    read = Completed.model_validate(result)
+    assert tried(result) == [("anthropic", "service_unavailable")] * 3 + [("gemini", None)]
+    assert (read.provenance.asked_for, read.provenance.equivalence) == ("claude-sonnet-5-5", "close")
+    assert read.data and read.data["colour"] == "red" and json.loads(read.text) == read.data
+    assert read.cost and read.cost.usd and digest(RED) in read.text
+
+    twin.reset()
+    text = complete.delay(prompt="What is a kiln?").get(timeout=120)
+    assert text["text"].startswith("You asked: What is a kiln?") and text["data"] is None
+    assert text["provenance"]["provider"] == "anthropic"
 
 
 VENDORS = {CLAUDE: CASES["caption"], GEMINI: CASES["style"]}

@@ -3,7 +3,8 @@
 from typing import get_args
 
 from tasks import audio, editing, generation, language, training, video
-from tasks.language.answers import Analysis, Caption, Captions, Finding, Outfit, Outfits
+from tasks.language import completion
+from tasks.language.answers import Analysis, Caption, Captions, Finding, Match, Matches, Outfit, Outfits
 from tasks.vision import detection, segmentation
 from tasks.vision import words as vision_words
 from tasks.vision.places import Box, FoundObject, FoundPoint, NormalisedBox, Point
@@ -21,7 +22,7 @@ def test_tasks_and_queues() -> None:
         *(editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase),
         *(editing.expand, editing.try_on),
     )
-    words = (language.caption, language.style, language.analyse)
+    words = (language.caption, language.style, language.analyse, language.filter_products, completion.complete)
     seen = (detection.detect, detection.detect_faces, detection.point, vision_words.ask, vision_words.describe)
     everything = (*files, *edits, *words, *seen, segmentation.segment, audio.speak, audio.transcribe)
     assert {task.name: task.job_queue for task in everything} == {
@@ -42,6 +43,8 @@ def test_tasks_and_queues() -> None:
         "language.caption": "language",
         "language.style": "language",
         "language.analyse": "language",
+        "language.filter": "language",
+        "language.complete": "language",
         "vision.detect": "vision",
         "vision.detect_faces": "vision",
         "vision.point": "vision",
@@ -88,8 +91,10 @@ def test_status_and_result() -> None:
     assert {"text", "segments", "language"} == set(audio.Transcribed.model_fields) - set(JobResult.model_fields)
     assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)
     assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)
-    for result in (language.Captioned, language.Styled, language.Analysed):
+    for result in (language.Captioned, language.Styled, language.Analysed, language.Filtered):
         assert {"answer"} == set(result.model_fields) - set(JobResult.model_fields)
+    completed = set(completion.Completed.model_fields) - set(JobResult.model_fields)
+    assert {"text", "data", "reasoning", "llm"} == completed
     places = {"objects", "width", "height"}
     assert places | {"overlay"} == set(detection.Detected.model_fields) - set(JobResult.model_fields)
     assert places ^ {"objects", "points", "overlay"} == set(detection.Pointed.model_fields) - set(
@@ -110,6 +115,9 @@ def test_answers() -> None:
     """What is inside `answer`."""
     assert " ".join((*Captions.model_fields, *Caption.model_fields)) == "captions image text"
     assert " ".join((*Outfits.model_fields, *Outfit.model_fields)) == "outfits title garments reason"
+    assert " ".join((*Matches.model_fields, *Matches.model_computed_fields, *Match.model_fields)) == (
+        "products matching product matches images confidence reason"
+    )
     assert " ".join((*Analysis.model_fields, *Finding.model_fields)) == (
         "findings summary question answer images confidence"
     )

@@ -41,6 +41,8 @@ class InputFiles:
     source: bytes | None = None
     """The first picture of the input that is no mask, as it came."""
     mask: bytes | None = None
+    pictures: tuple[bytes, ...] = ()
+    """All pictures that were read and are no mask, in order."""
 
     def lora(self, path: str, scale: float) -> Lora:
         """Return a LoRA as it is written on the picture."""
@@ -58,7 +60,7 @@ class InputReader:
     async def read(self, values: Mapping[str, Any]) -> InputFiles:
         """Read and check all files of an input; raise Refused for the first bad one."""
         backdrop, size, triggers = None, None, dict[str, str]()
-        source, mask = None, None
+        mask, pictures = None, list[bytes]()
         for reference in find_file_references(values):
             async with self._slots:
                 data = await self._bytes_of(reference)
@@ -69,13 +71,14 @@ class InputReader:
                     if "mask" in str(reference.loc[-1]):
                         mask = data
                         continue
-                    backdrop, size, source = backdrop or small, size or found, source or data
+                    backdrop, size = backdrop or small, size or found
+                    pictures.append(data)
                 elif reference.kind is FileKind.WEIGHTS:
                     triggers[reference.url] = _check_weights(reference, data)
                 elif reference.kind is FileKind.ARCHIVE:
                     await asyncio.to_thread(_check_archive, reference, data)
         known = {url: trigger for url, trigger in triggers.items() if trigger}
-        return InputFiles(backdrop, size, known, source, mask)
+        return InputFiles(backdrop, size, known, pictures[0] if pictures else None, mask, tuple(pictures))
 
     async def _bytes_of(self, reference: FileReference) -> bytes | None:
         url = reference.url

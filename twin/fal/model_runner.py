@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from twin.fal import llm
 from twin.fal.errors import Refused, internal_error, refused
 from twin.fal.input_files import InputReader
 from twin.fal.job import Job, Outcome
@@ -39,6 +40,9 @@ class ModelRunner:
         model = self._models.find(submission.endpoint)
         if model and (problems := find_problems(model, submission.input)):
             return refused(problems)
+        is_llm = submission.endpoint in llm.ENDPOINTS
+        if is_llm:
+            llm.check_llm(submission.input)
         inputs = await self._reader.read(submission.input)
         output_files = OutputFiles(self._models, model, job, inputs, self._files)
         if min(output_files.size) < 1 or output_files.size[0] * output_files.size[1] > MAX_PIXELS:
@@ -49,7 +53,7 @@ class ModelRunner:
         if job.fault and job.fault.what is FaultKind.ERROR:
             await self._take_time(job)
             return scripted_error(job.fault)
-        body = make_output(model, output_files)
+        body = await llm.llm_output(job, inputs.pictures) if is_llm else make_output(model, output_files)
         try:
             await self._take_time(job, DRAW_AT_SHARE)
             await output_files.draw()

@@ -13,7 +13,7 @@ from PIL import Image
 from config.catalogue import load_catalogue
 from config.mapping import arguments_for
 from config.settings import AnthropicSettings
-from tasks.language.answers import Analysis, Captions, Outfits
+from tasks.language.answers import Analysis, Captions, Matches, Outfits
 from tasks.language.checks import LanguageCheck, checked_answer
 from tasks.language.requests import REQUESTS, LanguageRequest
 from tests.contract.providers.conftest import Twin
@@ -33,6 +33,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "outfits": 1,
     },
     "language.analyse": {"images": URLS, "questions": ["Which is red?", "Which is wool?"]},
+    "language.filter": {"products": [{"name": "coat"}, {"name": "hat"}], "images": URLS, "text": "winter"},
 }
 
 
@@ -67,7 +68,13 @@ def call(step: Step, **changed: Any) -> Call:
 
 
 @pytest.mark.parametrize(
-    ("task", "kind"), [("language.caption", Captions), ("language.style", Outfits), ("language.analyse", Analysis)]
+    ("task", "kind"),
+    [
+        ("language.caption", Captions),
+        ("language.style", Outfits),
+        ("language.analyse", Analysis),
+        ("language.filter", Matches),
+    ],
 )
 async def test_every_task_gets_a_valid_answer(claude: Anthropic, task: str, kind: type) -> None:
     request, step = asked(task)
@@ -81,6 +88,8 @@ async def test_every_task_gets_a_valid_answer(claude: Anthropic, task: str, kind
             assert first.text.startswith("ohwx, ") and (first.image, second.image) == (1, 2)
         case Outfits(outfits=[outfit]):
             assert outfit.garments == [1, 2]
+        case Matches(products=[one, two]):
+            assert (one.product, two.product) == (1, 2)
         case Analysis(findings=[one, two]):
             assert (one.question, two.question) == (1, 2)
         case _:

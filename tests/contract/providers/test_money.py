@@ -67,6 +67,8 @@ FILES = {
 }
 NEEDED: dict[str, dict[str, Any]] = {  # by models, beside what their tasks need
     "flux-kontext-inpainting": {"reference": URI},
+    "openrouter": {"llm": "openai/gpt-4.1"},
+    "openrouter-vision": {"llm": "openai/gpt-4.1", "images": [URI]},
     "leffa-try-on": {"category": "tops"},
     "veo-3.1-frames": {"end_image": URI},
 }

@@ -194,7 +194,7 @@ async def test_run_answers_with_the_output(fal: Any) -> None:
 
 
 async def test_stream_yields_growing_outputs(fal: Any) -> None:
-    events = await fal.stream("openrouter/router", {"prompt": "hello there", "model": "any"})
+    events = await fal.stream("openrouter/router", {"prompt": "hello there", "model": "openai/gpt-4.1"})
     texts = [event["output"] for event in events]
     assert len(texts) > 1 and texts == sorted(texts, key=len) and texts[-1].endswith("hello there")
 

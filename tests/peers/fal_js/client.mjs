@@ -53,7 +53,7 @@ const cancel = async () => {
 };
 
 const stream = async () => {
-  const events = await fal.stream("openrouter/router", { input: { prompt: "hello there", model: "any" } });
+  const events = await fal.stream("openrouter/router", { input: { prompt: "hello there", model: "openai/gpt-4.1" } });
   const texts = [];
   for await (const event of events) texts.push(event.output);
   await events.done();

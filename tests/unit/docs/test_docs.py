@@ -11,6 +11,7 @@ from typer.main import get_command
 from config.catalogue import load_catalogue
 from config.settings import GROUPS, variable
 from tasks import audio, editing, generation, language, training, video
+from tasks.language import completion
 from tasks.vision import detection, segmentation
 from tasks.vision import words as vision_words
 from worker.cli.main import app as cli
@@ -40,6 +41,7 @@ SEEN = (
     *(segmentation.segment, vision_words.ask, vision_words.describe),
 )
 SOUNDS = (audio.speak, audio.transcribe)
+WORDS = (language.filter_products, completion.complete)
 OTHERS = (
     *(generation.text_to_image, generation.image_to_image, training.lora),
     *(language.caption, language.style, language.analyse),
@@ -52,6 +54,7 @@ every_task = pytest.mark.parametrize(
         *((task, "docs/tasks/video.md") for task in VIDEOS),
         *((task, "docs/tasks/vision.md") for task in SEEN),
         *((task, "docs/tasks/audio.md") for task in SOUNDS),
+        *((task, "docs/tasks/language.md") for task in WORDS),
     ],
 )
 

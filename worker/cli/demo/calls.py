@@ -34,6 +34,8 @@ CALLS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "generation.text_to_image": {"prompt": "a kiln at night"},
         "language.analyse": {"images": [PHOTO], "questions": ["Which is red?"]},
         "language.caption": {"images": [PHOTO, GARMENT]},
+        "language.complete": {"prompt": "What is a kiln?"},
+        "language.filter": {"products": [{"name": "mug"}], "images": [PHOTO]},
         "language.style": {"wardrobe": [{"name": "coat", "image": GARMENT}], "outfits": 1},
         "training.lora": {"images_data_url": DATASET},
         "training.lora_with_samples": {"images_data_url": DATASET, "sample_prompts": ["a mug on a table"]},

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.language.answers import Analysis, Answer, Asked, Captions, Outfits
+from tasks.language.answers import Analysis, Answer, Asked, Captions, Matches, Outfits
 from tasks.language.checks import MAX_LINES, MAX_SHOWN, LanguageCheck, checked_answer
 from tasks.language.requests import CaptionRequest
 from worker.jobs.answers import AnswerFaults
@@ -25,7 +25,12 @@ def analysis(*found: tuple[int, list[int]]) -> dict[str, Any]:
     return {"findings": findings, "summary": "s"}
 
 
-TWO = Asked(images=2, questions=2, garments=2, outfits=2)
+def matches(*found: tuple[int, bool, list[int]]) -> dict[str, Any]:
+    each = {"confidence": "high", "reason": "r"}
+    return {"products": [{"product": n, "matches": does, "images": images, **each} for n, does, images in found]}
+
+
+TWO = Asked(images=2, questions=2, garments=2, outfits=2, products=2)
 WRONG: list[tuple[type[Answer], Any, str]] = [
     (Captions, captions(1), "image 2 is missing"),
     (Captions, captions(), "image 1, 2 is missing"),
@@ -43,6 +48,9 @@ WRONG: list[tuple[type[Answer], Any, str]] = [
     (Analysis, analysis((1, []), (2, []), (2, [])), "question 2 comes more than once"),
     (Analysis, analysis((1, [3]), (2, [])), "the answer to question 1 names image 3, but the last is 2"),
     (Analysis, {"findings": []}, "summary: Field required"),
+    (Matches, matches((1, True, [1])), "product 2 is missing"),
+    (Matches, matches((1, True, [1]), (2, True, [])), "product 2 matches, but none of the images to search"),
+    (Matches, matches((1, True, [1]), (2, True, [3])), "product 2 matches, but none of the images to search"),
 ]
 
 
@@ -93,6 +101,10 @@ def test_what_nobody_asked_for_is_left_out() -> None:
 
     seen = checked_answer(Captions, {"json": captions(1, 2, 3)}, TWO)
     assert isinstance(seen, Captions) and [caption.image for caption in seen.captions] == [1, 2]
+
+    sorted_out = checked_answer(Matches, {"json": matches((3, True, []), (2, True, [2, 3]), (1, False, [4]))}, TWO)
+    assert isinstance(sorted_out, Matches) and sorted_out.matching == [2] and sorted_out.model_dump()["matching"] == [2]
+    assert [(match.product, match.images) for match in sorted_out.products] == [(1, []), (2, [2])]
 
     told = checked_answer(Analysis, {"json": analysis((1, []), (2, []), (3, [9]))}, TWO)
     assert isinstance(told, Analysis) and [finding.question for finding in told.findings] == [1, 2]

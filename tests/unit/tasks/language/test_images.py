@@ -62,7 +62,7 @@ def test_what_names_no_image_is_refused_in_words(ref: Any, says: str) -> None:
 
 @pytest.mark.parametrize("task", REQUESTS)
 def test_extra_may_say_how_to_answer_but_not_what_is_asked(task: str) -> None:
-    given = {"images": [DATA], "questions": ["?"], "wardrobe": [{"name": "coat"}]}
+    given = {"images": [DATA], "questions": ["?"], "wardrobe": [{"name": "coat"}], "products": [{"name": "c"}]}
     own = {name: given[name] for name in given if name in REQUESTS[task].model_fields}
     assert read(task, REQUESTS[task], {**own, "extra": {"temperature": 0}})
     with pytest.raises(InvalidRequestError, match="extra: cannot hold prompt, schema, system: this task writes"):

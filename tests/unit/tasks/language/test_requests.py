@@ -54,6 +54,20 @@ def test_a_wardrobe_in_words_alone_brings_no_images() -> None:
     assert "images" not in request("language.style", wardrobe=[{"name": "shirt"}]).step(MODEL).arguments
 
 
+def test_products_are_held_against_the_images_to_search_and_the_text() -> None:
+    products = [{"name": "coat", "image": URL.format(2)}, {"name": "hat", "about": "felt,\ngrey"}]
+    asked = request("language.filter", products=products, images=URL.format(1), text="a wet\nautumn")
+
+    lines = asked.prompt.text.splitlines()
+    assert lines[1:3] == ["1. coat (image 2)", "2. hat: felt, grey"] and asked.pictures == [
+        URL.format(1),
+        URL.format(2),
+    ]
+    assert "visible in the image to search, image 1" in lines[4] and lines[5].endswith("fits this: a wet autumn")
+    assert asked.asked == Asked(images=1, products=2)
+    assert "There is no image to search" in request("language.filter", products=products[1:], text="x").prompt.text
+
+
 def test_questions_are_numbered_a_line_each() -> None:
     asked = request("language.analyse", images=[URL.format(1)], questions=["Is it\n1. red?", "Is it wool?"])
 
@@ -66,6 +80,7 @@ def test_each_task_begins_with_the_vendor_of_the_table() -> None:
         "language.caption": "claude-haiku-5-5",
         "language.style": "gemini-3.8-flash",
         "language.analyse": "claude-sonnet-5-5",
+        "language.filter": "gemini-3.8-flash",
     }
 
 
@@ -81,6 +96,14 @@ def test_each_task_begins_with_the_vendor_of_the_table() -> None:
         ("language.style", {"wardrobe": []}, "wardrobe: list should have at least 1 item"),
         ("language.style", {"wardrobe": [{"image": URL}]}, "wardrobe.0.name: field required"),
         ("language.style", {"wardrobe": [{"name": "x", "image": URL}] * 21}, "at most 20 garments may have an image"),
+        ("language.filter", {"products": [{"name": "x"}]}, "images or text is required"),
+        ("language.filter", {"products": [], "text": "x"}, "products: list should have at least 1 item"),
+        ("language.filter", {"products": [{"name": "x"}] * 101, "text": "x"}, "products: list should have at most 100"),
+        (
+            "language.filter",
+            {"products": [{"name": "x", "image": URL}] * 20, "images": [URL]},
+            "images: at most 20, tog",
+        ),
         ("language.analyse", {"images": [URL], "questions": []}, "questions: list should have at least 1 item"),
         ("language.analyse", {"images": [URL], "questions": [" "]}, "questions.0: string should have at least 1"),
         ("language.analyse", {"images": [URL], "questions": ["x"], "answer": "y"}, "answer: is not a parameter"),

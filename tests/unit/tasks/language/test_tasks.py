@@ -1,4 +1,4 @@
-"""The three tasks as Celery has them: what they ask, what they follow, and how little a producer has to import."""
+"""The tasks as Celery has them: what they ask, what they follow, and how little a producer has to import."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tasks.language.requests import REQUESTS
 from worker.cli.local_files import attach_files
 from worker.errors import InvalidRequestError
 
-TASKS = (language.caption, language.style, language.analyse)
+TASKS = (language.caption, language.style, language.analyse, language.filter_products)
 GENERATION = {"task": "generation.text_to_image", "images": [{"url": "https://a/1", "key": "jobs/a/images-0.png"}] * 2}
 
 
@@ -29,6 +29,7 @@ def test_a_task_asks_and_gives_what_its_answers_are_judged_by(task: Any) -> None
 def test_a_row_holds_enough_of_a_request_for_its_answer_to_be_judged(task: Any) -> None:
     """Defaults are not on it, and what is there has been read once."""
     given = {"images": ["https://a/1", "https://a/2"], "questions": ["?"], "wardrobe": [{"name": "a"}, {"name": "b"}]}
+    given |= {"products": [{"name": "a"}, {"name": "b"}], "text": "t"}
     request, _, step = task._read({name: given[name] for name in given if name in task.asks.model_fields})
     again = task.asks.model_validate(request.model_dump(mode="json", exclude_unset=True))
     assert again == request and again.asked == request.asked
