@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from worker.errors import InternalError, KilnhandError, StepFailedError
 from worker.jobs.job import Job, Stage
 from worker.jobs.request import TaskRequest
+from worker.jobs.signals import STEP_BEGUN
 from worker.providers.base import RUN_CANCELLED
 
 TURNS = 50  # turns of the event loop in which a function has gone on after a step's result, if it goes on at all
@@ -28,6 +29,11 @@ PipelineFunction = Callable[[Any, "Pipeline"], Awaitable[Mapping[str, Any]]]
 def step_id(job_id: str, name: str) -> str:
     """The id of a step's job."""
     return str(uuid5(_STEPS, f"{job_id}:{name}"))
+
+
+def begun_steps(signals: Mapping[str, str]) -> dict[str, str]:
+    """The steps that a pipeline's row knows: name -> task."""
+    return {name.removeprefix(STEP_BEGUN): task for name, task in signals.items() if name.startswith(STEP_BEGUN)}
 
 
 @dataclass(frozen=True)
