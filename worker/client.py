@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from redis.exceptions import RedisError
 
 from config.settings import Settings
+from worker.edge.pipeline import begun_steps, step_id
 from worker.edge.sending import producer
 from worker.errors import InternalError, UnknownJobError
 from worker.jobs.aliases import STATE_ALIASES, OldState
@@ -64,6 +65,31 @@ def status(job_id: str, *, tenant: str | None = None) -> JobStatus | None:
     """The status of a job from its row; None without a row. Raises `OperationalError` while Redis does not answer."""
     with _as_operational_error():
         return _status(_job(job_id, tenant))
+
+
+class StepStatus(BaseModel):
+    """A step of a pipeline: its own job's status, and its result once it is done."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    status: JobStatus
+    result: dict[str, Any] | None = None
+
+
+def steps(job_id: str, *, tenant: str | None = None) -> list[StepStatus]:
+    """The steps that a pipeline has begun so far, in that order, with the results of those that are done.
+
+    Empty for any other job, and for an id without a row. Raises `OperationalError` while Redis does not answer.
+    """
+    with _as_operational_error():
+        row = producer().row(job_id)
+        if row is None or tenant not in (None, row.job.options.tenant):
+            return []
+        jobs = {name: job for name in begun_steps(row.signals) if (job := _job(step_id(job_id, name)))}
+        now = producer().now()
+    found = [StepStatus(name=name, status=status_of(job, now), result=job.result) for name, job in jobs.items()]
+    return sorted(found, key=lambda step: step.status.created_at)
 
 
 class OldStatus(BaseModel):

@@ -18,7 +18,7 @@ from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
 from worker.cli.processes.specs import heartbeat_file
 from worker.cli.processes.stack import Child, Stack, run_stack
-from worker.client import cancel, status
+from worker.client import cancel, status, steps
 from worker.edge.pipeline import step_id
 
 TRIPTYCH = "own.triptych"
@@ -182,3 +182,22 @@ def data_set() -> str:
         for n in range(5):
             archive.writestr(f"{n}.png", base64.b64decode(picture((64 + n, 64)).partition(",")[2]))
     return f"data:application/zip;base64,{base64.b64encode(spool.getvalue()).decode()}"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_batch_shows_what_has_come_and_outlives_a_failure(shop: Celery, twin: Twin) -> None:
+    twin.script(
+        provider="fal", endpoint="fal-ai/flux/schnell", what="error", status=422, body={"detail": "no"}, times=1
+    )
+    twin.pace(seconds=0.1, endpoints={"fal-ai/flux/dev": 3.0})
+    given = {"prompts": ["a kiln"], "seeds": [1, 2], "variations": [{}, {"model": "flux-dev"}], "allowed_failures": 1}
+    job = shop.send_task("generation.batch", kwargs={**given, "fallback": False}, queue="generation")
+    wait_until(lambda: (seen := status(job.id)) and "/images-0." in "\n".join(seen.logs), "a picture is in its status")
+    begun = steps(job.id)
+    assert status(job.id).state == "IN_PROGRESS" and len(begun) == 4  # type: ignore[union-attr]
+    assert any(step.result and step.result["images"] for step in begun)
+    result = job.get(timeout=60)
+    assert (len(result["images"]), result["failed"], len(result["items"])) == (3, 1, 4)
+    assert [item["seed"] for item in result["items"]] == [1, 2, 1, 2]
+    (bad,) = [item for item in result["items"] if item["error"]]
+    assert bad["variation"] == 0 and bad["images"] == []

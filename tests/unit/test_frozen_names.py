@@ -5,6 +5,7 @@ from typing import get_args
 from tasks import audio, editing, generation, language, training, video
 from tasks.language import completion
 from tasks.language.answers import Analysis, Caption, Captions, Finding, Match, Matches, Outfit, Outfits
+from tasks.pipelines.batch import Batched, BatchItem, batch
 from tasks.vision import detection, segmentation
 from tasks.vision import words as vision_words
 from tasks.vision.places import Box, FoundObject, FoundPoint, NormalisedBox, Point
@@ -24,10 +25,11 @@ def test_tasks_and_queues() -> None:
     )
     words = (language.caption, language.style, language.analyse, language.filter_products, completion.complete)
     seen = (detection.detect, detection.detect_faces, detection.point, vision_words.ask, vision_words.describe)
-    everything = (*files, *edits, *words, *seen, segmentation.segment, audio.speak, audio.transcribe)
+    everything = (batch, *files, *edits, *words, *seen, segmentation.segment, audio.speak, audio.transcribe)
     assert {task.name: task.job_queue for task in everything} == {
         "generation.text_to_image": "generation",
         "generation.image_to_image": "generation",
+        "generation.batch": "generation",
         "editing.remove_background": "editing",
         "editing.replace_background": "editing",
         "editing.upscale": "editing",
@@ -87,6 +89,8 @@ def test_status_and_result() -> None:
     )
     for pictures in (generation.Pictures, editing.Edited):
         assert {"images"} == set(pictures.model_fields) - set(JobResult.model_fields)
+    assert {"images", "items", "failed"} == set(Batched.model_fields) - set(JobResult.model_fields)
+    assert " ".join(BatchItem.model_fields) == "prompt variation seed images error error_code"
     assert {"audio"} == set(audio.Spoken.model_fields) - set(JobResult.model_fields)
     assert {"text", "segments", "language"} == set(audio.Transcribed.model_fields) - set(JobResult.model_fields)
     assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)

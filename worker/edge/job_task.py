@@ -45,6 +45,7 @@ from worker.jobs.request import BaseRequest, JobOptions, TaskRequest, check_know
 log = structlog.get_logger(__name__)
 
 Order = Callable[[Any, Model], Step]
+RequestCheck = Callable[[Any, JobOptions], Sequence[tuple[str, str]]]  # problems: pairs of field and message
 
 send_whole()
 
@@ -74,6 +75,7 @@ class JobTask(NotEagerTask):
     file_check: FileCheck | None = None
     pipeline: PipelineFunction | None = None  # of a task that is made of steps
     promises: tuple[Piece, ...] = ()  # its files
+    request_check: RequestCheck | None = None  # of a pipeline: what is wrong with steps that are known before
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the job. Raises `InvalidRequestError` before anything is sent.
@@ -110,6 +112,15 @@ class JobTask(NotEagerTask):
             self._read(given)
         else:
             check_known_fields(self.name, self.asks, given, coming=self.asks.follows)
+
+    def problems_of(self, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """What is wrong with these fields: pairs of field and message. Empty if the task takes them."""
+        try:
+            self._read(given)
+        except InvalidRequestError as error:
+            lines = (line.strip().partition(": ") for line in error.message.splitlines()[1:])
+            return [(field, message) for field, _, message in lines]
+        return []
 
     def deliver(self, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The first delivery accepts, a later one closes. While Redis is away both return the message to the queue."""
@@ -234,7 +245,10 @@ class JobTask(NotEagerTask):
         model = catalogue().find(f"{PIPELINE}{self.name}")
         step = Step(model.name, request.model_dump(mode="json", exclude_none=True), self.promises)
         recorded = replace(step, files=recorded_files(request, step.arguments))
-        if problems := owner_problems(recorded, options.tenant) + route_problems(model, options, step):
+        problems = [*owner_problems(recorded, options.tenant), *route_problems(model, options, step)]
+        if self.request_check and not problems:
+            problems += self.request_check(request, options)
+        if problems:
             raise refusal(self.name, problems)
         return replace(step, files={})
 

@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 from worker.errors import InternalError, KilnhandError, StepFailedError
 from worker.jobs.job import Job, Stage
 from worker.jobs.request import TaskRequest
+from worker.jobs.signals import STEP_BEGUN
 from worker.providers.base import RUN_CANCELLED
 
 TURNS = 50  # turns of the event loop in which a function has gone on after a step's result, if it goes on at all
@@ -28,6 +29,11 @@ PipelineFunction = Callable[[Any, "Pipeline"], Awaitable[Mapping[str, Any]]]
 def step_id(job_id: str, name: str) -> str:
     """The id of a step's job."""
     return str(uuid5(_STEPS, f"{job_id}:{name}"))
+
+
+def begun_steps(signals: Mapping[str, str]) -> dict[str, str]:
+    """The steps that a pipeline's row knows: name -> task."""
+    return {name.removeprefix(STEP_BEGUN): task for name, task in signals.items() if name.startswith(STEP_BEGUN)}
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,9 @@ class Pipeline:
     one_by_one: bool = False  # begin no step while another one runs
     asked: dict[str, AskedStep] = field(default_factory=dict)
     _busy: int = 0
-    _parked: int = 0
     _running: int = 0
+    _is_over: bool = False
+    _parked: list["asyncio.Future[None]"] = field(default_factory=list)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -95,8 +102,8 @@ class Pipeline:
         finally:
             self._end_call()
         if job is None or job.ending is None:
-            self._parked += 1
-            await asyncio.get_running_loop().create_future()  # `replay` drops the function here
+            self._parked.append(asyncio.get_running_loop().create_future())
+            await self._parked[-1]  # `replay` drops the function here
         assert job is not None  # noqa: S101
         if job.ending is Stage.COMPLETED:
             return self.jobs.result_of(job)
@@ -118,7 +125,7 @@ class Pipeline:
         self.asked[name] = AskedStep(name, task)
         async with self._turn:
             job = await self.jobs.find(step_id(self.id, name))
-            may_begin = not (self.one_by_one and self._running)
+            may_begin = not (self._is_over or (self.one_by_one and self._running))
             if job is None and may_begin:
                 await self.jobs.begin(name, step_id(self.id, name), request, options)
             self._running += job.ending is None if job else may_begin
@@ -137,7 +144,9 @@ class Pipeline:
     async def parks(self, function: "asyncio.Future[Any]") -> bool:
         """Whether the function is blocked by steps that have not ended; False once it has ended.
 
-        Raises `InternalError` when it waits for something else.
+        A function that has failed at one step may have asked for others whose jobs are still being read. They are
+        waited for, so that every running step is known: its cost counts, and it is cancelled. Raises `InternalError`
+        when the function waits for something else.
         """
         self._idle.set()
         while not function.done():
@@ -153,7 +162,17 @@ class Pipeline:
             await asyncio.wait({function}, timeout=ELSE_S)
             if not function.done() and self._idle.is_set() and not self._parked:
                 raise InternalError(f"the pipeline waits for something that is no step for more than {ELSE_S:g} s")
+        self._is_over = True  # nothing more is begun
+        while not self._idle.is_set():
+            await self._idle.wait()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
         return False
+
+    def drop(self) -> None:
+        """End what still waits for a step."""
+        for each in self._parked:
+            each.cancel()
 
 
 async def replay(function: PipelineFunction, request: Any, pipeline: Pipeline) -> Mapping[str, Any] | None:
@@ -165,6 +184,7 @@ async def replay(function: PipelineFunction, request: Any, pipeline: Pipeline) -
         output = await running
     finally:
         running.cancel()
+        pipeline.drop()
         await asyncio.gather(running, return_exceptions=True)
     if pipeline.unasked:
         names = ", ".join(pipeline.unasked)

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from redis.exceptions import RedisError
 
 from worker.edge.message import STEP_OF_HEADER
-from worker.edge.pipeline import AskedStep, Pipeline, PipelineFunction, replay, step_id
+from worker.edge.pipeline import AskedStep, Pipeline, PipelineFunction, begun_steps, replay, step_id
 from worker.errors import (
     InternalError,
     InvalidRequestError,
@@ -27,7 +27,7 @@ from worker.errors import (
     StepFailedError,
 )
 from worker.jobs.cost import sum_of
-from worker.jobs.job import Artefact, Job, Options, Piece, Ticket
+from worker.jobs.job import Artefact, Job, Options, Piece, Stage, Ticket
 from worker.jobs.request import TaskRequest
 from worker.jobs.signals import CANCEL, STEP_BEGUN
 from worker.jobs.status import VALUES, FileOut, state_of
@@ -214,13 +214,11 @@ class _Steps:
         return options
 
 
-def begun_steps(signals: Mapping[str, str]) -> dict[str, str]:
-    """The steps that a pipeline's row knows: name -> task."""
-    return {name.removeprefix(STEP_BEGUN): task for name, task in signals.items() if name.startswith(STEP_BEGUN)}
-
-
 def lines_of(pipeline: Pipeline) -> tuple[str, ...]:
-    """The steps for the pipeline's status, one line each, and how many of them have ended."""
+    """The steps for the pipeline's status, one line each, and how many of them have ended.
+
+    The line of a step that is done has the keys of its files: they can be used before the pipeline ends.
+    """
     steps = list(pipeline.asked.values())
     ended = sum(step.job is not None and step.job.ending is not None for step in steps)
     return (*(_line(step) for step in steps), f"{ended}/{len(steps)} steps have ended")
@@ -250,7 +248,9 @@ def _line(step: AskedStep) -> str:
     told = state_of(job).lower().replace("_", " ")
     done = f", {job.observed.progress:.0%}" if job.ending is None and job.observed.progress else ""
     where = f" at {job.attempts[-1].provider}" if job.attempts else ""
-    return f"{step.name}: {told}{done}{where} ({job.task}, job {job.id})"
+    is_done = job.ending is Stage.COMPLETED
+    keys = "".join(f" {artefact.key}" for artefact in job.artefacts) if is_done else ""
+    return f"{step.name}: {told}{done}{where} ({job.task}, job {job.id}){keys}"
 
 
 @contextmanager

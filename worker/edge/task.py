@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from worker.edge.app import app
 from worker.edge.canvas import register_judge
-from worker.edge.job_task import JobTask, Order
+from worker.edge.job_task import JobTask, Order, RequestCheck
 from worker.edge.pipeline import PipelineFunction
 from worker.files.file_checks import FileCheck
 from worker.jobs.answers import AnswerCheck
@@ -38,15 +38,23 @@ def job_task(
 
 
 def pipeline_task(
-    name: str, *, queue: str, asks: type[TaskRequest], gives: type[BaseModel], promises: Sequence[Piece]
+    name: str,
+    *,
+    queue: str,
+    asks: type[TaskRequest],
+    gives: type[BaseModel],
+    promises: Sequence[Piece],
+    check: RequestCheck | None = None,
 ) -> Callable[[PipelineFunction], JobTask]:
     """Make a task of an `async` function that takes a request and a `worker.edge.pipeline.Pipeline`.
 
-    It returns the files of `promises`, each as a step's result has it, and any other values that `gives` names.
+    It returns the files of `promises`, each as a step's result has it, and any other values that `gives` names. `check`
+    says what is wrong with steps that are known from the request alone, before anything is sent.
     """
 
     def make(function: PipelineFunction) -> JobTask:
         fields = {"job_queue": queue, "asks": asks, "gives": gives, "promises": tuple(promises)}
+        fields["request_check"] = staticmethod(check) if check else None
         return _task(name, function, {**fields, "pipeline": staticmethod(function)})
 
     return make

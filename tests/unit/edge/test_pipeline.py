@@ -93,6 +93,33 @@ async def test_a_failed_step_raises_where_it_is_awaited() -> None:
     assert (caught.value.provider, caught.value.status, caught.value.kind) == ("fal", 422, "content_refused")
 
 
+async def test_a_failed_function_still_knows_the_steps_whose_jobs_are_being_read() -> None:
+    class Slow(Jobs):
+        async def find(self, job_id: str) -> Job | None:
+            await asyncio.sleep(0.05 if job_id == step_id("p", "right") else 0)
+            return await super().find(job_id)
+
+    async def three(request: Any, job: Pipeline) -> Mapping[str, Any]:
+        async def right_then_more() -> None:
+            await job.step("right", Draw())
+            await job.step("more", Draw())
+
+        await asyncio.gather(job.step("left", Draw()), right_then_more(), job.step("last", Draw()))
+        return {}
+
+    jobs = Slow()
+    await run(three, jobs)
+    jobs.fail("left", error=ErrorRecord("internal", "broken"))
+    jobs.end("right")
+    pipeline = Pipeline("p", jobs, dict(jobs.begun))
+    with pytest.raises(StepFailedError, match="step left failed"):
+        await replay(three, None, pipeline)
+    assert [name for name, step in pipeline.asked.items() if step.is_running] == ["last"]
+    assert pipeline.asked["right"].job and jobs.sent == ["left", "right", "last"], "nothing is begun after a failure"
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing waits on"
+
+
 async def test_a_cancelled_step_says_so() -> None:
     jobs = Jobs()
     await run(two_then_one, jobs)

@@ -30,6 +30,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "editing.sticker": {"prompt": "a fox"},
         "editing.try_on": {"person": PHOTO, "garment": GARMENT},
         "editing.upscale": {"image": PHOTO},
+        "generation.batch": {"prompts": ["a kiln", "a cup"], "num_images": 2},
         "generation.image_to_image": {"images": [PHOTO], "prompt": "a kiln at night"},
         "generation.text_to_image": {"prompt": "a kiln at night"},
         "language.analyse": {"images": [PHOTO], "questions": ["Which is red?"]},
