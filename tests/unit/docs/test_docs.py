@@ -40,14 +40,16 @@ SEEN = (
     *(segmentation.segment, vision_words.ask, vision_words.describe),
 )
 SOUNDS = (audio.speak, audio.transcribe)
+PICTURES = (generation.text_to_image, generation.image_to_image)
 OTHERS = (
-    *(generation.text_to_image, generation.image_to_image, training.lora),
+    training.lora,
     *(language.caption, language.style, language.analyse),
 )
 every_task = pytest.mark.parametrize(
     ("task", "page"),
     [
         *((task, "docs/tasks.md") for task in OTHERS),
+        *((task, "docs/tasks/pictures.md") for task in PICTURES),
         *((task, "docs/tasks/editing.md") for task in EDITS),
         *((task, "docs/tasks/video.md") for task in VIDEOS),
         *((task, "docs/tasks/vision.md") for task in SEEN),
@@ -203,7 +205,7 @@ def test_operations_has_every_setting_with_its_default() -> None:
 
 
 def test_the_worked_examples_serve_and_route_every_queue() -> None:
-    queues = {task.job_queue for task in (*OTHERS, *EDITS, *VIDEOS, *SEEN, *SOUNDS)}
+    queues = {task.job_queue for task in (*OTHERS, *PICTURES, *EDITS, *VIDEOS, *SEEN, *SOUNDS)}
     others = {"__init__", "__pycache__", "pipelines"}  # a pipeline is in the queue of what it makes
     assert queues == {path.stem for path in (ROOT / "tasks").iterdir()} - others
     served = ",".join(re.findall(r"^kilnhand worker -Q (\S+)$", OPERATIONS, re.MULTILINE)).split(",")
@@ -277,9 +279,9 @@ def test_the_examples_of_adding_are_taken_as_they_stand(tmp_path: Path) -> None:
     (tmp_path / "catalogue.toml").write_text("\n".join([whole, *stanzas]), encoding="utf-8")
     catalogue = load_catalogue(tmp_path / "catalogue.toml")
 
-    assert [catalogue.find(name).name for name in ("z-image", "gpt-image-2-edit", "swatch")] == [
-        "z-image-turbo",
-        "gpt-image-2-edit",
+    assert [catalogue.find(name).name for name in ("krea", "gpt-image-2-dress", "swatch")] == [
+        "flux-krea",
+        "gpt-image-2-dress",
         "swatch",
     ]
 
