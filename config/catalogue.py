@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from config.model import ANYTHING, Limit, Model, Price, Route, Spelling
+from config.limit import Limit
+from config.model import ANYTHING, Model, Price, Route, Spelling
 
 __all__ = [
     "Catalogue", "CatalogueError", "Limit", "Model", "Price", "Route", "Spelling", "UnknownModelError",

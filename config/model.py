@@ -1,12 +1,12 @@
-"""The catalogue's values: models, routes, prices, limits, and how a route writes parameters. Frozen."""
+"""The catalogue's values: models, routes, prices, and how a route writes parameters. Frozen."""
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from config.canvas import CanvasStyle
+from config.limit import Limit
 from config.shape import ratio_for, resolution_for
 
 ANYTHING = "*"
@@ -32,12 +32,20 @@ class LongPrompt(_Frozen):
     usd_out: float = Field(ge=0)
 
 
+class LargePictures(_Frozen):
+    """The units of one picture that has more than `over` pixels, or is drawn without a size."""
+
+    over: int = Field(ge=1)
+    units: float = Field(gt=0)
+
+
 class Price(_Frozen):
     """The price of one unit. Before a run it gives an estimate; the cost comes from the units that the provider billed.
 
     For tokens, `usd` is the price of a million input tokens, `usd_out` of a million output tokens, `picture_tokens` is
     the largest number of input tokens for one picture, and `long_prompt` has the prices of long prompts. `usd_at` has
-    prices by resolution; `units_at` has the units of one picture by resolution, for providers that report units.
+    prices by resolution; `units_at` has the units of one picture by resolution, for providers that report units;
+    `large` has the units of large pictures.
     `by_file`: the megapixels are those of an input file, or a multiple of them, so they are unknown before the bill.
     `tokens`: the vendor's bill for pictures counts tokens, those of the prompt and of thoughts too; `usd` is then what
     the tokens of the picture alone cost.
@@ -48,6 +56,7 @@ class Price(_Frozen):
     usd_out: float | None = Field(None, ge=0)
     usd_at: Mapping[str, Annotated[float, Field(ge=0)]] = {}
     units_at: Mapping[str, Annotated[float, Field(gt=0)]] = {}
+    large: LargePictures | None = None
     picture_tokens: int | None = Field(None, ge=1)
     long_prompt: LongPrompt | None = None
     tokens: TokenPrice | None = None
@@ -80,58 +89,11 @@ class Price(_Frozen):
             raise ValueError("long_prompt is allowed only for a price per token")
         if self.by_file and self.per != "megapixel":
             raise ValueError("by_file is allowed only for a price per megapixel")
+        if self.large is not None and self.per != "image":
+            raise ValueError("large is allowed only for a price per image")
         if self.tokens is not None and self.per != "image":
             raise ValueError("tokens is allowed only for a price per image")
         return self
-
-
-class Limit(_Frozen):
-    """The allowed values of a parameter.
-
-    `max_length` counts characters, `max_items` the items of a list. `min_side` is a picture's least length in pixels on
-    each side; `max_side` and `max_area` are pixels of a value with width and height.
-    """
-
-    min: float | None = None
-    max: float | None = None
-    one_of: tuple[str | int | float, ...] | None = None
-    max_length: int | None = None
-    min_side: int | None = Field(None, ge=1)
-    max_items: int | None = None
-    max_side: int | None = None
-    max_area: int | None = None
-
-    def problem(self, value: Any) -> str | None:
-        """What is wrong with the value and what is allowed, or None if it is allowed."""
-        if self.one_of is not None and (isinstance(value, bool) or value not in self.one_of):
-            return f"is {value!r}; allowed: {', '.join(map(str, self.one_of))}"
-        if self.max_length is not None and len(str(value)) > self.max_length:
-            return f"is {len(str(value))} characters long; allowed: {self.max_length}"
-        if self.max_items is not None and isinstance(value, list | tuple) and len(value) > self.max_items:
-            return f"has {len(value)}; allowed: {self.max_items}"
-        if isinstance(value, Mapping) and {"width", "height"} <= value.keys():
-            return self._pixels_problem(value["width"], value["height"])
-        if (self.min, self.max) != (None, None) and not self._holds(value):
-            return f"is {value!r}; allowed: {self._range()}"
-        return None
-
-    def _pixels_problem(self, width: int, height: int) -> str | None:
-        if self.max_side is not None and max(width, height) > self.max_side:
-            return f"is {width}x{height} pixels; allowed: {self.max_side} on a side"
-        if self.max_area is not None and width * height > self.max_area:
-            return f"is {width}x{height} pixels; allowed: {self.max_area / 1e6:g} megapixels"
-        return None
-
-    def _holds(self, value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        low, high = (-math.inf if self.min is None else self.min), (math.inf if self.max is None else self.max)
-        return low <= value <= high
-
-    def _range(self) -> str:
-        if self.max is None:
-            return f"{self.min:.15g} or more"
-        return f"{self.max:.15g} or less" if self.min is None else f"{self.min:.15g} to {self.max:.15g}"
 
 
 class Spelling(_Frozen):

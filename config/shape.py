@@ -53,4 +53,4 @@ def _number(ratio: str) -> float:
 
 
 def _kilo(resolution: str) -> float:
-    return float(resolution.removesuffix("K"))
+    return float(resolution.upper().removesuffix("K"))

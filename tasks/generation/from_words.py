@@ -1,95 +1,24 @@
 """Pictures from a prompt."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
-from pydantic import Field, model_validator
+from typing import ClassVar
 
 from config.catalogue import Model
+from tasks.generation.requests import PictureRequest, pictures_step
 from tasks.generation.results import Pictures
 from worker.edge.task import job_task
-from worker.jobs.file_refs import Weights
-from worker.jobs.job import Piece, Step
-from worker.jobs.picture_fields import (
-    MOST_LORAS,
-    MOST_MEGAPIXELS,
-    Lora,
-    ModelName,
-    NegativePrompt,
-    OutputFormat,
-    Preset,
-    Prompt,
-    Seed,
-    Size,
-    Weight,
-    check_loras,
-    is_count_sent,
-    joined_loras,
-    lora_arguments,
-    pixels,
-)
-from worker.jobs.request import BaseRequest
-
-MOST_PICTURES = 64  # of one answer
+from worker.jobs.job import Step
+from worker.jobs.picture_fields import ModelName
 
 
-class TextToImage(BaseRequest):
-    """A picture from a prompt. A parameter that is left out has the model's own default."""
+class TextToImage(PictureRequest):
+    """Pictures from a prompt."""
 
     model: ModelName = "flux-schnell"
-    prompt: Prompt
-    negative_prompt: NegativePrompt | None = None
-    image_size: Preset | Size | None = None
-    num_images: int = Field(1, ge=1, le=4)
-    seed: Seed | None = None
-    num_inference_steps: int | None = Field(None, ge=1, le=150)
-    guidance_scale: float | None = Field(None, ge=0, le=35)
-    output_format: OutputFormat | None = None
-    enable_safety_checker: bool | None = None
-    loras: list[Lora] = Field([], max_length=MOST_LORAS)
-    lora_url: Weights | None = None
-    lora_scale: Weight | None = None
 
-    follows: ClassVar[Mapping[str, str]] = {"lora_url": "weights.url"}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _a_lora_needs_a_model_that_takes_it(cls, given: Any) -> Any:
-        """With LoRAs and no model, the model is flux-lora: the default model takes no LoRAs."""
-        if isinstance(given, dict) and "model" not in given and (given.get("loras") or given.get("lora_url")):
-            return {**given, "model": "flux-lora"}
-        return given
-
-    @model_validator(mode="after")
-    def _loras_fit(self) -> "TextToImage":
-        check_loras(self.loras, self.lora_url, self.lora_scale)
-        return self
-
-    def all_loras(self) -> list[Lora]:
-        """The single LoRA first, then the list."""
-        return joined_loras(self.loras, self.lora_url, self.lora_scale)
+    model_with_loras: ClassVar[str] = "flux-lora"
 
 
 @job_task("generation.text_to_image", queue="generation", asks=TextToImage, gives=Pictures)
 def text_to_image(request: TextToImage, model: Model) -> Step:
     """Make one to four pictures from a prompt, with up to four LoRAs."""
-    arguments = request.model_dump(
-        mode="json", exclude_none=True, exclude={"model", "extra", "loras", "lora_url", "lora_scale", "num_images"}
-    )
-    if loras := request.all_loras():
-        arguments["loras"] = lora_arguments(loras)
-    if is_count_sent(model, request.model_fields_set, request.num_images):
-        arguments["num_images"] = request.num_images
-    width, height = pixels(request.image_size)
-    most = None if model.passthrough or width else MOST_MEGAPIXELS
-    count = _count(request, model)
-    pictures = Piece("images", "image", "images.*", count=count, width=width, height=height, most_megapixels=most)
-    return Step(model.name, arguments, (pictures,), request.extra)
-
-
-def _count(request: TextToImage, model: Model) -> int:
-    """How many pictures are asked for. An endpoint that is not in the catalogue gets `extra` unchanged."""
-    in_extra = request.extra.get("num_images") if model.passthrough else None
-    if isinstance(in_extra, int) and not isinstance(in_extra, bool) and 1 <= in_extra <= MOST_PICTURES:
-        return in_extra
-    return request.num_images
+    return pictures_step(request, model)

@@ -12,6 +12,7 @@ from twin.fal.models import Models
 from twin.fal.output_files import OutputFiles
 from twin.fal.outputs import make_output
 from twin.fal.prices import bill_for
+from twin.fal.size_rules import size_problem
 from twin.fal.sizes import MAX_PIXELS, most_of_endpoint
 from twin.fal.validate import find_problems, problem
 from twin.file_store import FileStore
@@ -48,6 +49,8 @@ class ModelRunner:
         if min(output_files.size) < 1 or output_files.size[0] * output_files.size[1] > MAX_PIXELS:
             message = f"The twin draws pictures of 1 to {MAX_PIXELS} pixels"
             raise Refused(problem(("body", "image_size"), "value_error", message, list(output_files.size)))
+        if refusal := size_problem(submission.endpoint, output_files.values):
+            raise Refused(problem(("body", "image_size"), "value_error", refusal, output_files.values["image_size"]))
         if too_large := most_of_endpoint(submission.endpoint, output_files.size):
             raise Refused(problem(("body", "image_url"), "value_error", too_large, list(output_files.size)))
         if job.fault and job.fault.what is FaultKind.ERROR:

@@ -13,6 +13,12 @@ USD_PER_UNIT = {
     "fal-ai/flux-lora": 0.035,
     "fal-ai/flux-2/lora": 0.021,
     "fal-ai/flux-2-pro": 0.03,
+    "fal-ai/flux-2-flex": 0.05,
+    "fal-ai/qwen-image-edit-2511/lora": 0.035,
+    "fal-ai/qwen-image-2/text-to-image": 0.035,
+    "fal-ai/qwen-image-2/edit": 0.035,
+    "fal-ai/qwen-image-2/pro/edit": 0.075,
+    "fal-ai/recraft/v4/text-to-image": 0.04,
     "fal-ai/nano-banana": 0.039,
     "fal-ai/nano-banana/edit": 0.039,
     "fal-ai/nano-banana-2": 0.08,
@@ -31,7 +37,10 @@ USD_PER_UNIT = {
     "fal-ai/bria/product-shot": 0.04,
     "fal-ai/fashn/tryon/v1.6": 0.075,
     "fal-ai/flux-pro/kontext": 0.04,
+    "bytedance/seedream/v5/lite/text-to-image": 0.035,
     "bytedance/seedream/v5/lite/edit": 0.035,
+    "bytedance/seedream/v5/pro/text-to-image": 0.0675,
+    "bytedance/seedream/v5/pro/edit": 0.0675,
     "fal-ai/kling-video/v3/standard/image-to-video": 0.126,
     "alibaba/happy-horse/image-to-video": 0.14,
     "alibaba/happy-horse/text-to-video": 0.14,
@@ -46,8 +55,12 @@ PER_IMAGE = (
     "fal-ai/fashn/",
     "fal-ai/bria/",
     "fal-ai/flux-pro/kontext",
-    "bytedance/seedream/v5/lite",
+    "bytedance/seedream/v5/",
+    "fal-ai/qwen-image-2/",
+    "fal-ai/recraft/v4/",
 )
+TWICE_ABOVE = {"bytedance/seedream/v5/pro/": 1536 * 1536}
+"""The pixels above which a picture costs twice as much."""
 IMAGE_FACTOR = {
     "fal-ai/nano-banana-2": {"0.5K": 0.75, "2K": 1.5, "4K": 2.0},
     "fal-ai/nano-banana-pro": {"4K": 2.0},
@@ -111,7 +124,8 @@ def _units(endpoint: str, work: BillableWork) -> float:
         return 1
     if endpoint.startswith(PER_IMAGE):
         factors = IMAGE_FACTOR.get(endpoint.removesuffix("/edit"), {})
-        return work.images * factors.get(work.resolution, 1.0)
+        large = any(endpoint.startswith(key) and work.width * work.height > most for key, most in TWICE_ABOVE.items())
+        return work.images * factors.get(work.resolution, 1.0) * (2 if large else 1)
     return work.images * math.ceil(work.width * work.height / 1_000_000)
 
 

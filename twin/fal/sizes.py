@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from twin.fal.models import Model, Models
+from twin.fal.size_rules import drawn_preset
 
 Size = tuple[int, int]
 
@@ -18,6 +19,7 @@ SIDE_OF_RESOLUTION = {
     "4K": 4096,
     "4 MP": 2048,
 }
+SIDE_OF_AUTO = {"auto_1K": 1024, "auto_2K": 2048, "auto_3K": 3072, "auto_4K": 4096}
 SIDE_OF_ENDPOINT = {"fal-ai/flux-pro/v1.1-ultra": 2048}
 SIDES = ("expand_left", "expand_right", "expand_top", "expand_bottom")
 DEFAULT_SIDE = 1024
@@ -30,7 +32,7 @@ GRID = 16
 def picture_size(models: Models, model: Model | None, values: Mapping[str, Any], source: Size | None) -> Size:
     """Return width and height; `values` is the input with defaults, `source` the size of the input picture."""
     if sized := _from_image_size(models, values.get("image_size")):
-        return sized
+        return drawn_preset(model.endpoint, sized) if model and isinstance(values["image_size"], str) else sized
     canvas = values.get("canvas_size")
     if isinstance(canvas, list) and len(canvas) == 2:
         return _whole(canvas[0], canvas[1])
@@ -41,6 +43,9 @@ def picture_size(models: Models, model: Model | None, values: Mapping[str, Any],
     if source and isinstance(factor, int | float) and factor > 0:
         return _whole(source[0] * factor, source[1] * factor)
     ratio = read_ratio(values.get("aspect_ratio"))
+    if side := SIDE_OF_AUTO.get(str(values.get("image_size"))):
+        ratio = source[0] / source[1] if source else 1.0
+        return _snap(side * math.sqrt(ratio)), _snap(side / math.sqrt(ratio))
     if ratio is None and source:
         return _within(*source)
     side = _side(model, values)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from config.catalogue import Model, Price, Route
-from config.shape import dimensions
+from config.shape import PRESETS, dimensions
 from worker.jobs.cost import UNKNOWN_COST, Cost
 from worker.jobs.job import Step
 from worker.providers.base import Tokens
@@ -83,7 +83,7 @@ def units_of(price: Price, route: Route, sent: Mapping[str, Any]) -> float | Non
             size = sent.get("image_size")
             return images * math.ceil(math.prod(dimensions(size)) / 1_000_000) if size else images
         case "image":
-            return images * price.units_at.get(str(sent.get("resolution")), 1)
+            return images * max(price.units_at.get(str(sent.get("resolution")), 1), _units_of_large(price, sent))
         case "second":
             return _number(sent.get(_name_of(route, "duration_s")))
         case "step":
@@ -91,6 +91,17 @@ def units_of(price: Price, route: Route, sent: Mapping[str, Any]) -> float | Non
         case "request":
             return 1
     return None
+
+
+def _units_of_large(price: Price, sent: Mapping[str, Any]) -> float:
+    """The units of one picture by its size; 0 if the price does not depend on it."""
+    if not price.large:
+        return 0
+    size = sent.get("image_size")
+    if not isinstance(size, Mapping) and size not in PRESETS:  # the endpoint's default, or a word of its own
+        return price.large.units
+    width, height = dimensions(size)
+    return price.large.units if width * height > price.large.over else 0
 
 
 def is_unit_price_known(price: Price, route: Route, step: Step) -> bool:

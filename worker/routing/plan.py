@@ -23,7 +23,7 @@ from worker.jobs.job import Step
 
 ESSENTIAL = frozenset({"prompt", "image_size", "aspect_ratio", "duration_s", "num_images", "factor", "canvas", "crop"})
 ESSENTIAL_FILES = frozenset({"image", "video", "audio", "archive"})  # kinds of files that the piece is made from
-SOFT = frozenset({"negative_prompt", "num_inference_steps", "guidance_scale", "enable_safety_checker"})
+SOFT = frozenset({"negative_prompt", "num_inference_steps", "guidance_scale", "quality", "enable_safety_checker"})
 
 
 class Equivalence(StrEnum):

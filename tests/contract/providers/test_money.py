@@ -222,6 +222,8 @@ SIZES = [
     ("flux-schnell", 1, {"num_images": 3, "image_size": {"width": 2048, "height": 2048}}),
     ("flux-lora", 0, {"image_size": "square_hd"}),
     ("flux-2-pro", 0, {"image_size": {"width": 2000, "height": 1500}}),
+    ("seedream-5-pro", 0, {"num_images": 2, "image_size": {"width": 1536, "height": 1536}}),
+    ("seedream-5-pro-edit", 0, {"image_size": {"width": 1600, "height": 1536}}),
     ("nano-banana-2", 0, {"num_images": 2, "image_size": {"width": 4096, "height": 4096}}),
     ("nano-banana-2", 0, {"extra": {"resolution": "2K", "safety_tolerance": "5"}}),
     ("nano-banana-2", 1, {"image_size": {"width": 2048, "height": 2048}}),

@@ -76,6 +76,12 @@ def test_a_picture_stands_on_its_canvas_where_it_was_put(
         ("fal-ai/topaz/upscale/image", {"upscale_factor": 5}),
         ("fal-ai/bria/eraser", {}),
         ("fal-ai/leffa/virtual-tryon", {"garment_type": "shoes"}),
+        ("openai/gpt-image-2", {"prompt": "a", "image_size": {"width": 1000, "height": 1000}}),
+        ("openai/gpt-image-2", {"prompt": "a", "image_size": {"width": 512, "height": 512}}),
+        ("openai/gpt-image-2", {"prompt": "a", "image_size": {"width": 3840, "height": 1024}}),
+        ("openai/gpt-image-2", {"prompt": "a", "image_size": {"width": 4096, "height": 1920}}),
+        ("bytedance/seedream/v5/pro/text-to-image", {"prompt": "a", "image_size": {"width": 2560, "height": 2048}}),
+        ("bytedance/seedream/v5/lite/text-to-image", {"prompt": "a", "image_size": {"width": 1024, "height": 1024}}),
     ],
 )
 def test_what_the_real_endpoint_refuses_is_refused(twin: Any, photo: str, endpoint: str, body: dict[str, Any]) -> None:
@@ -97,3 +103,20 @@ def test_a_cutout_is_transparent_around_the_picture(twin: Any, photo: str) -> No
 
     assert image.mode == "RGBA"
     assert image.getpixel((0, 0))[3] == 0 and image.getpixel((48, 32)) == (200, 120, 40, 255)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "image_size", "size"),
+    [
+        ("bytedance/seedream/v5/pro/text-to-image", "auto_1K", (1024, 1024)),
+        ("bytedance/seedream/v5/pro/text-to-image", "landscape_16_9", (1376, 768)),
+        ("bytedance/seedream/v5/lite/text-to-image", "square", (1920, 1920)),
+        ("openai/gpt-image-2", "square_hd", (1024, 1024)),
+    ],
+)
+def test_a_word_for_a_size_is_drawn_as_large_as_its_endpoint_draws(
+    twin: Any, endpoint: str, image_size: str, size: tuple[int, int]
+) -> None:
+    (value,) = twin.make(endpoint, {"prompt": "a", "image_size": image_size})["images"]
+
+    assert (value["width"], value["height"]) == size

@@ -50,7 +50,7 @@ def test_a_model_is_found_by_name_alias_and_endpoint(catalogue: Catalogue, said:
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["workflows/Shootify/flux-krea-lora-i2i", "openai/gpt-image-2", "comfy/me/my_flow-1", "a/b/c/d/e/f"],
+    ["workflows/Shootify/flux-krea-lora-i2i", "fal-ai/flux/krea", "comfy/me/my_flow-1", "a/b/c/d/e/f"],
 )
 def test_an_unknown_endpoint_is_passed_through_as_it_is(catalogue: Catalogue, endpoint: str) -> None:
     model = catalogue.find(endpoint)
@@ -101,7 +101,10 @@ def test_a_parameter_that_a_model_lacks_is_refused_and_not_dropped(catalogue: Ca
     problems = catalogue.problems(catalogue.find("flux-schnell"), {"prompt": "a kiln", "negative_prompt": "smoke"})
 
     assert problems == [
-        ("negative_prompt", "is not a parameter of flux-schnell; these models have it: sdxl, sd-3.5-large")
+        (
+            "negative_prompt",
+            "is not a parameter of flux-schnell; these models have it: sdxl, sd-3.5-large, qwen-image-2, qwen-image-2512",
+        )
     ]
 
 

@@ -45,7 +45,10 @@ def test_a_parameter_that_only_a_fallback_has_is_refused() -> None:
 
     assert any(route.understands("negative_prompt") for route in model.routes)
     assert CATALOGUE.problems(model, {"negative_prompt": "smoke"}) == [
-        ("negative_prompt", "is not a parameter of flux-schnell; these models have it: sdxl, sd-3.5-large")
+        (
+            "negative_prompt",
+            "is not a parameter of flux-schnell; these models have it: sdxl, sd-3.5-large, qwen-image-2, qwen-image-2512",
+        )
     ]
 
 

@@ -43,8 +43,9 @@ SEEN = (
 )
 SOUNDS = (audio.speak, audio.transcribe)
 WORDS = (language.filter_products, completion.complete)
+PICTURES = (generation.text_to_image, generation.image_to_image)
 OTHERS = (
-    *(generation.text_to_image, generation.image_to_image, training.lora),
+    training.lora,
     *(language.caption, language.style, language.analyse),
 )
 every_task = pytest.mark.parametrize(
@@ -52,6 +53,7 @@ every_task = pytest.mark.parametrize(
     [
         *((task, "docs/tasks.md") for task in OTHERS),
         (batch, "docs/tasks/batch.md"),
+        *((task, "docs/tasks/pictures.md") for task in PICTURES),
         *((task, "docs/tasks/editing.md") for task in EDITS),
         *((task, "docs/tasks/video.md") for task in VIDEOS),
         *((task, "docs/tasks/vision.md") for task in SEEN),
@@ -208,7 +210,7 @@ def test_operations_has_every_setting_with_its_default() -> None:
 
 
 def test_the_worked_examples_serve_and_route_every_queue() -> None:
-    queues = {task.job_queue for task in (*OTHERS, *EDITS, *VIDEOS, *SEEN, *SOUNDS)}
+    queues = {task.job_queue for task in (*OTHERS, *PICTURES, *EDITS, *VIDEOS, *SEEN, *SOUNDS)}
     others = {"__init__", "__pycache__", "pipelines"}  # a pipeline is in the queue of what it makes
     assert queues == {path.stem for path in (ROOT / "tasks").iterdir()} - others
     served = ",".join(re.findall(r"^kilnhand worker -Q (\S+)$", OPERATIONS, re.MULTILINE)).split(",")
@@ -282,9 +284,9 @@ def test_the_examples_of_adding_are_taken_as_they_stand(tmp_path: Path) -> None:
     (tmp_path / "catalogue.toml").write_text("\n".join([whole, *stanzas]), encoding="utf-8")
     catalogue = load_catalogue(tmp_path / "catalogue.toml")
 
-    assert [catalogue.find(name).name for name in ("z-image", "gpt-image-2-edit", "swatch")] == [
-        "z-image-turbo",
-        "gpt-image-2-edit",
+    assert [catalogue.find(name).name for name in ("krea", "gpt-image-2-dress", "swatch")] == [
+        "flux-krea",
+        "gpt-image-2-dress",
         "swatch",
     ]
 

@@ -72,8 +72,16 @@ flux-lora           |                                               | nano-banan
 veo-3.1-fast        | image=i duration_s=8 aspect_ratio=9:16        | veo-3.1-lite    | close       |                            |                                    | veo-3.1-lite-generate-001 is another model
 veo-3.1-fast-audio  | image=i negative_prompt=fog                   | veo-3.1-lite    | close       | negative_prompt            |                                    | negative_prompt
 seedance-2.0        | image=i duration_s=8 aspect_ratio=auto        | veo-3.1-lite    | close       |                            |                                    | veo-3.1-lite-generate-001 is another model
+gpt-image-2         | quality=low image_size=1024x1024              | 3-pro-image     | close       | image_size                 | quality                            | quality, image_size
+seedream-5-pro      | image_size=2048x2048 output_format=png        | 3-pro-image     | close       | image_size                 |                                    | image_size
+grok-imagine        | image_size=landscape_16_9                     | nano-banana-2.1 | close       | image_size                 |                                    | image_size
+qwen-image-2        | negative_prompt=smoke                         | nano-banana-2.1 | close       | negative_prompt            |                                    | negative_prompt
+ideogram-v4         | quality=high                                  | 3-pro-image     | close       |                            | quality                            | quality
+recraft-v4          |                                               | 3-pro-image     | close       |                            |                                    | gemini-3-pro-image is another model
 
 a dropped parameter that matters to the caller is degraded
+flux-2-lora         | loras=a                                       | nano-banana-2.1 | degraded    |                            | loras                              | loras
+flux-2-edit         | images=i seed=7                               | nano-banana-2.1 | degraded    | seed                       |                                    | seed
 flux-schnell        | seed=7                                        | nano-banana-2.1 | degraded    | seed                       |                                    | seed
 flux-pro            | seed=7 image_size=square_hd                   | 3-pro-image     | degraded    | seed image_size            |                                    | seed
 flux-dev            | seed=9007199254740993                         | nano-banana-2.1 | degraded    |                            | seed                               | seed (is 9007199254740993; allowed: 0 to 2147483647)
@@ -103,6 +111,7 @@ flux-pro-v1.1-ultra | image_size=900x2100                           | 3-pro-imag
 flux-lora           | loras=a image_size=1000x300                   | nano-banana-2.1 | impossible  |                            | loras image_size                   | image_size (is drawn only in these ratios …
 flux-schnell        | num_images=5                                  | nano-banana-2.1 | impossible  |                            | num_images                         | num_images (is 5; allowed: 1 to 4)
 flux-schnell        | image=i                                       | nano-banana-2.1 | impossible  |                            | image                              | image
+grok-imagine        | image_size=2000x1000                          | nano-banana-2.1 | impossible  |                            | image_size                         | image_size (is drawn only in these ratios of width to height: 21:9, 16:9, 3:2, 4:3, 5:4, 1:1, …
 seedance-2.0        | image=i duration_s=15                         | veo-3.1-lite    | impossible  |                            | duration_s                         | duration_s (is 15; allowed: 4, 6, 8)
 seedance-2.0        | image=i aspect_ratio=21:9 duration_s=8        | veo-3.1-lite    | impossible  |                            | aspect_ratio                       | aspect_ratio (is '21:9'; allowed: auto, 16:9, 9:16)
 """
