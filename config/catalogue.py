@@ -23,6 +23,7 @@ __all__ = [
     "load_catalogue", "unknown_route",
 ]  # fmt: skip
 
+RAW = frozenset({"generation.run", "generation.workflow"})  # tasks with arguments by the endpoint's own names
 PIPELINE = "pipeline:"  # before a task's name: the model of a task that is made of steps
 _SEGMENT = r"(?!\.+(?:/|$))[A-Za-z0-9._-]+"
 _ENDPOINT = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{1,5}}")
@@ -76,11 +77,27 @@ class Catalogue(BaseModel):
         raise UnknownModelError(_unknown(name, near))
 
     def find_for(self, task: str, name: str) -> Model:
-        """As `find`. An endpoint id that belongs to a model of other tasks is passed through, like an unknown one."""
-        model = self._find(name, self.for_task(task) or self.models)
+        """As `find`. An endpoint id that belongs to a model of other tasks is passed through, like an unknown one.
+
+        A task of `RAW` gets the first endpoint of any model of fal, without our names, limits and price.
+        """
+        model = self.find(name) if task in RAW else self._find(name, self.for_task(task) or self.models)
+        if task in RAW and not (model.serves(task) and not model.passthrough):
+            return self._raw(model, name.strip())
         if model.serves(task) or not _ENDPOINT.fullmatch(name.strip()):
             return model
         return _passthrough(name.strip())
+
+    def _raw(self, model: Model, name: str) -> Model:
+        route = model.first_route
+        if name in model.retired:
+            raise UnknownModelError(f"fal does not answer {name} any more; {route.endpoint} replaces it")
+        if route.provider != "fal":
+            raise UnknownModelError(f"{model.name} is served by {route.provider}, and this task runs endpoints of fal")
+        raw = Route(provider="fal", endpoint=name if _ENDPOINT.fullmatch(name) else route.endpoint, takes=(ANYTHING,))
+        return Model(
+            name=raw.endpoint, title=raw.endpoint, task=(), usual_s=model.usual_s, routes=(raw,), passthrough=True
+        )
 
     def member(self, task: str, family: str) -> Model | None:
         """The model that serves this task under the name of its family. An endpoint id names one endpoint alone."""

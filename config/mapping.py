@@ -54,7 +54,9 @@ def _written(route: Route, name: str, value: Any) -> dict[str, Any]:
         return canvas_arguments(route.canvas, value)
     spelling = route.write.get(name, Spelling())
     word = _spelt(spelling, value)
-    return {} if word == "" and "" in spelling.values.values() else _nested(spelling.to or name, word)
+    if word == "" and "" in spelling.values.values():
+        return {}
+    return _nested(spelling.to, word) if spelling.to else {name: word}
 
 
 def _nested(name: str, value: Any) -> dict[str, Any]:

@@ -25,11 +25,22 @@ def test_tasks_and_queues() -> None:
     )
     words = (language.caption, language.style, language.analyse, language.filter_products, completion.complete)
     seen = (detection.detect, detection.detect_faces, detection.point, vision_words.ask, vision_words.describe)
-    everything = (batch, *files, *edits, *words, *seen, segmentation.segment, audio.speak, audio.transcribe)
+    everything = (
+        generation.run,
+        batch,
+        *files,
+        *edits,
+        *words,
+        *seen,
+        segmentation.segment,
+        audio.speak,
+        audio.transcribe,
+    )
     assert {task.name: task.job_queue for task in everything} == {
         "generation.text_to_image": "generation",
         "generation.image_to_image": "generation",
         "generation.batch": "generation",
+        "generation.run": "generation",
         "editing.remove_background": "editing",
         "editing.replace_background": "editing",
         "editing.upscale": "editing",
@@ -87,6 +98,8 @@ def test_status_and_result() -> None:
         " ".join(FileOut.model_fields)
         == "url content_type bytes sha256 width height duration_s key has_sound poster_url poster_key"
     )
+    of_any = {"files", "images", "video", "audio", "weights", "answer", "answer_url"}
+    assert of_any == set(generation.AnyResult.model_fields) - set(JobResult.model_fields)
     for pictures in (generation.Pictures, editing.Edited):
         assert {"images"} == set(pictures.model_fields) - set(JobResult.model_fields)
     assert {"images", "items", "failed"} == set(Batched.model_fields) - set(JobResult.model_fields)

@@ -14,6 +14,7 @@ from twin.fal.models import Model, Models, Shape
 from twin.fal.prices import BillableWork, read_seconds
 from twin.fal.sizes import SIDES, picture_size, read_ratio
 from twin.file_store import Drawable, FileStore, GeneratedFile, StaticFile
+from twin.mesh import write_mesh
 from twin.picture import Picture, Style
 from twin.safetensors import write_lora
 from twin.script import FaultKind
@@ -23,6 +24,7 @@ from twin.video import FPS, Video, video_size
 UPSCALERS = ("upscale", "esrgan", "aura-sr")
 CUTOUTS = ("rembg", "birefnet", "background/remove", "background_removed")
 FORMATS = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp", "gif": "gif"}
+MESHES = frozenset({"model_mesh", "model_glb", "glb"})
 DEFAULT_STEPS = 1000
 MAX_PICTURES = 16
 NOT_IN_FINGERPRINT = frozenset({"seed", "sync_mode"})
@@ -88,6 +90,9 @@ class OutputFiles:
             return self._video(shape)
         if "audio" in name:
             return self._sound(shape)
+        if name in MESHES:
+            mesh = write_mesh(f"{self.prompt[:100]} {self.job.seed}")
+            return self._file_without_size(StaticFile(mesh, "model/gltf-binary"), f"_{name}.glb")
         if name == "diffusers_lora_file":
             return self._file_without_size(StaticFile(self._lora(), "application/octet-stream"), "_lora.safetensors")
         if name == "config_file" or name.startswith("debug"):

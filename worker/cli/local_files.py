@@ -17,6 +17,7 @@ from worker.files.upload import format_of, input_key
 from worker.jobs.file_arguments import annotation_parts
 from worker.jobs.file_refs import FileType
 from worker.jobs.job import FileKind
+from worker.jobs.raw_arguments import HoldsFiles, kind_of_path
 from worker.jobs.request import MAX_BYTES, file_url
 
 _RESERVED_BYTES = 8 << 10  # of a request, for everything that is not a file
@@ -58,6 +59,8 @@ class _Attachment:
         if isinstance(value, list):
             return [self._value(f"{label}.{n}", each, annotations) for n, each in enumerate(value)]
         nested = list(annotation_parts(annotations))
+        if any(isinstance(part, HoldsFiles) for part in nested):
+            return self._raw(label, value)
         if isinstance(value, Mapping):
             model = next((part for part in nested if _is_model(part)), None)
             return self.of_model(model, value, f"{label}.") if model else value
@@ -65,7 +68,23 @@ class _Attachment:
         takes_url = any(isinstance(part, AfterValidator) and part.func is file_url for part in nested)
         if not (kind or takes_url) or not isinstance(value, str) or not value.startswith("@"):
             return value
+        return self._read(label, Path(value[1:]).expanduser(), kind)
+
+    def _raw(self, label: str, value: Any) -> Any:
+        """Arguments of an endpoint, whose fields nobody knows: `@path` is a file if there is one, or if it ends so."""
+        if isinstance(value, Mapping):
+            return {name: self._raw(f"{label}.{name}", each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self._raw(f"{label}.{n}", each) for n, each in enumerate(value)]
+        if not isinstance(value, str) or not value.startswith("@"):
+            return value
         path = Path(value[1:]).expanduser()
+        kind = kind_of_path(path.name)
+        if not (path.is_file() or kind):
+            return value
+        return self._read(label, path, kind or "file")
+
+    def _read(self, label: str, path: Path, kind: FileKind | None) -> str:
         try:
             return self._file(label, path, self._max_stored(kind))
         except OSError as error:

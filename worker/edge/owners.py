@@ -10,10 +10,11 @@ from uuid import uuid4
 
 from config.file_days import FileDays
 from config.settings import GatewaySettings, StoreSettings
-from worker.jobs.file_arguments import file_arguments, leaves
+from worker.jobs.file_arguments import file_arguments
 from worker.jobs.file_keys import new_folder
 from worker.jobs.file_owners import FileOwners
 from worker.jobs.job import Options, Step
+from worker.jobs.leaves import leaves
 
 
 def owner_problems(step: Step, tenant: str | None) -> list[tuple[str, str]]:

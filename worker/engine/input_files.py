@@ -37,6 +37,7 @@ FILE_USUAL_BYTES = 4 * MB  # a photo
 RETRY_SOON_S = 2.0  # and up to as much again
 _AS_PIECE: Mapping[FileKind, Kind] = {
     "image": "image", "mask": "image", "video": "video", "audio": "audio", "weights": "weights", "archive": "file",
+    "file": "file",
 }  # fmt: skip
 
 
@@ -249,7 +250,8 @@ async def _large(context: Context, inputs: InputFiles, job: Job, option: RouteOp
         if row_name(file.ref) not in urls:
             put = context.provider(option.route.provider).upload
             kind, name, tenant = _AS_PIECE[file.kind], _label(job, file), job.options.tenant
-            url = await inputs.hand_over(file.ref, put, kind=kind, name=name, tenant=tenant)
+            is_any = file.kind == "file"
+            url = await inputs.hand_over(file.ref, put, kind=kind, name=name, tenant=tenant, is_any=is_any)
             urls[row_name(file.ref)] = url
 
 

@@ -108,6 +108,9 @@ async def save_answer(
     context: Context, job: Job, outcome: Reply | RunFailure, step_input: StepInput, why: str = ""
 ) -> Transition:
     """The run is over: its cost is booked, and what it brought is saved."""
+    pieces = step_input.served.pieces
+    if isinstance(outcome, RunFailure) and outcome.output is not None and any(piece.as_found for piece in pieces):
+        outcome = Reply(outcome.output, outcome.billed_units)
     cost = cost_of(step_input.served, outcome, list_price(context, step_input.served))
     job = job.with_attempt(ended_at=step_input.now, cost=cost or job.attempts[-1].cost)
     if isinstance(outcome, RunFailure):
@@ -117,7 +120,6 @@ async def save_answer(
     receipt = replace(job.receipt, in_time=False) if job.receipt else None
     observed = Observation(True, progress=1.0, progress_estimated=False, logs=job.observed.logs)
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}
-    pieces = step_input.served.pieces
     if outcome.stored:
         stored = job.move(Stage.STORED, artefacts=outcome.stored, **changes)
         return Transition(stored, _pause_s(job), why)

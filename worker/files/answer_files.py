@@ -66,8 +66,12 @@ def _is_unannounced(file: AnswerFile, kind: Kind) -> bool:
 
 
 def _announced(file: AnswerFile) -> Kind:
-    """The kind by the content type, or else by the file's name or the URL's path; `file` if none says it."""
-    kinds = [by_content_type(file.content_type).kind, by_ending(file.file_name).kind, by_ending(_path(file.url)).kind]
+    return announced_kind(file.content_type, file.file_name, file.url)
+
+
+def announced_kind(content_type: str, file_name: str, url: str) -> Kind:
+    """The kind that a file is said to be of, by these three in their order; `file` if none says it."""
+    kinds = [by_content_type(content_type).kind, by_ending(file_name).kind, by_ending(_path(url)).kind]
     return next((kind for kind in kinds if kind != "file"), "file")
 
 

@@ -80,7 +80,8 @@ class Fetcher:
     ) -> Fetched:
         """The pieces that can be had, once `fetch_all` has finally failed: one bad file of a list loses no other.
 
-        Raises the first error if no file of the list can be had, or if the bad file is not in a list.
+        Raises the first error if no file of the list can be had, or if the bad file is not in a list; not for pieces
+        `as_found`, which are a part of an answer.
         """
         found = _several(pieces_of(answer, pieces))
         turns = asyncio.Semaphore(AT_ONCE)
@@ -147,6 +148,7 @@ class Fetcher:
                 raise ContentRefusedError(f"{error.message} ({FLAGS})", kind=FLAGS) from error
             raise
         key = key_of(folder, found.piece.name, found.n, seen.form.ending)
+        kind = seen.form.kind if found.piece.as_found else found.piece.kind
         crash.point("before_put")
         async with self._put_slots:
             await self._put(folder, key, spool, seen.form.content_type)
@@ -155,14 +157,14 @@ class Fetcher:
         return Artefact(
             name=found.piece.name,
             key=key,
-            kind=found.piece.kind,
+            kind=kind,
             content_type=seen.form.content_type,
             bytes=spool.bytes,
             sha256=spool.sha256,
             width=seen.width,
             height=seen.height,
             duration_s=seen.duration_s,
-            has_sound=seen.has_sound if found.piece.kind == "video" else None,
+            has_sound=seen.has_sound if kind == "video" else None,
             poster_key=poster_key,
         )
 
@@ -215,8 +217,8 @@ def _in_hand(files: Sequence[bytes], pieces: Sequence[Piece]) -> list[FoundFile]
 
 
 def _several(found: Sequence[FoundFile]) -> Sequence[FoundFile]:
-    """The same files. Raises `BrokenPieceError` for a single one: it is the one that has failed."""
-    if len(found) < 2:
+    """The same files. Raises `BrokenPieceError` for a single one, which has failed, unless its answer counts alone."""
+    if len(found) < 2 and not any(one.piece.as_found for one in found):
         raise BrokenPieceError("the answer has no other file")
     return found
 
@@ -227,7 +229,8 @@ def _rest(found: Sequence[FoundFile], results: Sequence[Artefact | BaseException
     missing = list[ExternalServiceError]()
     for one, result in zip(found, results, strict=False):
         if isinstance(result, BaseException):
-            if not isinstance(result, ExternalServiceError) or not is_list(one.piece) or one.piece.name not in names:
+            is_left = one.piece.as_found or (is_list(one.piece) and one.piece.name in names)
+            if not isinstance(result, ExternalServiceError) or not is_left:
                 raise result
             missing.append(result)
     return Fetched(tuple(stored), tuple(missing))

@@ -42,11 +42,22 @@ FORMATS = (
     Format("weights", "application/vnd.safetensors", "safetensors"),
     Format("json", "application/json", "json"),
 )
+# Files that nothing here decodes; a browser runs none of these types.
+OTHERS = (
+    Format("file", "application/zip", "zip"),
+    Format("file", "application/gzip", "gz"),
+    Format("file", "model/gltf-binary", "glb"),
+    Format("file", "model/gltf+json", "gltf"),
+    Format("file", "text/plain", "txt"),
+    Format("file", "text/csv", "csv"),
+    Format("file", "text/vtt", "vtt"),
+    Format("file", "application/x-subrip", "srt"),
+)
 ANYTHING = Format("file", "application/octet-stream", "bin")
 
 _MP3_FRAMES = (b"\xfb", b"\xf3", b"\xf2", b"\xfa")  # MPEG layer III, of each version
-_BY_ENDING = {form.ending: form for form in FORMATS}
-_BY_TYPE = {form.content_type: form for form in FORMATS}
+_BY_ENDING = {form.ending: form for form in (*FORMATS, *OTHERS)}
+_BY_TYPE = {form.content_type: form for form in (*FORMATS, *OTHERS)}
 _SAME_ENDING = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif", "heif": "heic", "apng": "png", "jfif": "jpg"}
 _SAME_TYPE = {
     "image/jpg": "image/jpeg",

@@ -6,15 +6,15 @@ try may cure (a server or our store is away) is raised as it is.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
-from worker.errors import BrokenPieceError, RequestRefusedError, ServiceUnavailableError
+from worker.errors import RequestRefusedError, ServiceUnavailableError
 from worker.files.archive import ArchiveLimits, is_archive, see_archive
 from worker.files.base import Store
 from worker.files.convert import PLAIN_TYPES, must_convert
@@ -23,13 +23,14 @@ from worker.files.file_info import DefectError
 from worker.files.fit import ImageLimits, check_file, fit_image
 from worker.files.formats import HEAD_BYTES, describe
 from worker.files.input_refs import OwnUrls, StoredFile, is_inline, may_be_handed_on, read_ref
+from worker.files.input_refusals import Budget, as_refusal
 from worker.files.landing import Landing
 from worker.files.media import Media
 from worker.files.odd_refs import has_odd_ending, is_odd_inline
 from worker.files.pieces import FoundFile
 from worker.files.slots import SharedSlots, SlotUser, host_of
 from worker.files.spool import Spool
-from worker.files.verify import Verifier
+from worker.files.verify import Verifier, any_file
 from worker.jobs.job import Kind, Piece
 from worker.net.pace import PACE, Pace, least_throughput
 from worker.net.public import AddressPolicy
@@ -152,23 +153,33 @@ class InputFiles:
         self._large_jobs[tenant] -= 1
 
     async def hand_over(
-        self, ref: str, upload: UploadLarge, *, kind: Kind, name: str, tenant: str | None = None
+        self,
+        ref: str,
+        upload: UploadLarge,
+        *,
+        kind: Kind,
+        name: str,
+        tenant: str | None = None,
+        is_any: bool = False,
     ) -> str:
         """Bring a large file (an archive has the kind `file`) to the disk, upload it from there, and return its URL.
 
-        It is never whole in memory. `name` is what messages call it. Raises what `bring` and `upload` raise.
+        It is never whole in memory. `name` is what messages call it. `is_any`: it may be anything, and is not checked.
+        Raises what `bring` and `upload` raise.
         """
-        found = FoundFile(Piece(name, kind, name), 0, "")
+        found = FoundFile(Piece(name, kind, name, as_found=is_any), 0, "" if is_inline(ref) else ref)
         async with self._large_slots.take(SlotUser(tenant)):
             with Landing(found.label, self._limits.large_bytes, self._limits.folder) as landing:
                 until = asyncio.get_running_loop().time() + self._limits.large_s
-                await self._fill(_Wanted(ref, found, tenant), landing.spool, _Budget(self._limits.large_bytes), until)
+                await self._fill(_Wanted(ref, found, tenant), landing.spool, Budget(self._limits.large_bytes), until)
                 ending = await self._ending_of(found, landing.spool, tenant)
                 return await upload(landing.named(f"{kind}.{ending}"))
 
     async def _ending_of(self, found: FoundFile, spool: Spool, tenant: str | None) -> str:
         """The file's format, from its bytes, as the ending of a name."""
-        with _as_refusal(found.label):
+        with as_refusal(found.label):
+            if found.piece.as_found:
+                return any_file(found).ending
             if found.piece.kind != "file":
                 return (await self._verifier.check(found, spool.file, tenant=tenant)).form.ending
             head = spool.file.read(HEAD_BYTES)
@@ -182,7 +193,7 @@ class InputFiles:
         most = MOST_MEGAPIXELS if kind == "image" else None
         pieces = {ref: Piece(label, kind, label, most_megapixels=most) for ref, label in labels.items()}
         wanted = [_Wanted(ref, FoundFile(piece, 0, ""), tenant) for ref, piece in pieces.items()]
-        budget = _Budget(most_bytes)
+        budget = Budget(most_bytes)
         with ExitStack() as stack:
             spools = [(each, stack.enter_context(self._spool(each, budget))) for each in wanted]
             until = asyncio.get_running_loop().time() + self._limits.total_s
@@ -195,19 +206,19 @@ class InputFiles:
         turns: asyncio.Semaphore,
         wanted: "_Wanted",
         spool: Spool,
-        budget: "_Budget",
+        budget: Budget,
         until: float,
         tenant: str | None,
     ) -> None:
         async with turns, self._slots.take(SlotUser(tenant, host_of(wanted.ref))):
             await self._fill(wanted, spool, budget, until)
 
-    def _spool(self, wanted: "_Wanted", budget: "_Budget") -> Spool:
+    def _spool(self, wanted: "_Wanted", budget: Budget) -> Spool:
         return Spool(wanted.found.label, budget.most_bytes, self._limits.folder, "")
 
-    async def _fill(self, wanted: "_Wanted", spool: Spool, budget: "_Budget", until: float) -> None:
+    async def _fill(self, wanted: "_Wanted", spool: Spool, budget: Budget, until: float) -> None:
         found = wanted.found
-        with _as_refusal(found.label):
+        with as_refusal(found.label):
             source = read_ref(wanted.ref, self._own, found.label, wanted.tenant)
             if isinstance(source, StoredFile):
                 await self._read(spool, source.key, found.label)
@@ -230,7 +241,7 @@ class InputFiles:
 
     async def _checked(self, wanted: "_Wanted", spool: Spool, fit: ImageLimits | None) -> Media:
         kind = wanted.found.piece.kind
-        with _as_refusal(wanted.found.label):
+        with as_refusal(wanted.found.label):
             if kind == "file" and is_archive(spool.file.read(HEAD_BYTES)):
                 contents = await asyncio.to_thread(see_archive, spool.file, self._limits.archive)
                 return check_file(Media(await asyncio.to_thread(spool.file.read), contents.form.content_type), fit)
@@ -253,40 +264,12 @@ class _Wanted:
     tenant: str | None = None
 
 
-class _Budget:
-    """The bytes that the files of one call may have together."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self.most_bytes, self._taken = most_bytes, 0
-
-    def take(self, label: str, size: int) -> None:
-        self._taken += size
-        if self._taken > self.most_bytes:
-            limit = f"{self.most_bytes / 1e6:g} MB"
-            raise RequestRefusedError(f"{label}: with it the files are larger than {limit} together", kind="too_large")
-
-
 def _once_each(refs: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
     """The label of each reference; one that is named twice goes by its first label."""
     found: dict[str, str] = {}
     for n, ref in enumerate(refs):
         found.setdefault(ref, labels[n] if labels else f"files.{n}")
     return found
-
-
-@contextmanager
-def _as_refusal(label: str) -> Iterator[None]:
-    """A defect of a caller's file is a defect of the request, and final. So is a server that is too slow."""
-    try:
-        yield
-    except BrokenPieceError as error:
-        raise RequestRefusedError(error.message, status=error.status, kind=error.kind) from error
-    except DefectError as error:
-        raise RequestRefusedError(f"{label}: {error}", kind=error.kind) from error
-    except ServiceUnavailableError as error:
-        if error.kind != "too_slow" and error.status != 404:
-            raise
-        raise RequestRefusedError(error.message, status=error.status, kind=error.kind or "status") from error
 
 
 async def _all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

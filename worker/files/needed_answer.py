@@ -42,7 +42,8 @@ def needed_answer(answer: Mapping[str, Any], pieces: Sequence[Piece], *, checked
 
 
 def is_inline(answer: Any) -> bool:
-    """Whether a file is inside the answer, as a data: URI."""
+    """Whether a file is inside the answer, as a data: URI. The values of the task's own check hold none."""
+    answer = {**answer, VALUES: None} if isinstance(answer, Mapping) else answer
     return any(text[:5].lower() == _INLINE for text in _texts(answer))
 
 
@@ -52,7 +53,7 @@ def without_inline(answer: Any) -> Any:
         case str() if answer[:5].lower() == _INLINE:
             return _INLINE
         case dict():
-            return {name: without_inline(value) for name, value in answer.items()}
+            return {name: value if name == VALUES else without_inline(value) for name, value in answer.items()}
         case list():
             return [without_inline(value) for value in answer]
     return answer

@@ -73,12 +73,12 @@ def find_pieces(answer: Mapping[str, Any], pieces: Sequence[Piece]) -> Found:
 
 def _of_one(answer: Mapping[str, Any], piece: Piece, taken: set[str]) -> Found:
     least = piece.count if piece.fewest is None else piece.fewest
-    flags = _flags(answer) if piece.kind in {"image", "video"} else []
+    flags = _flags(answer) if piece.kind in {"image", "video"} or piece.as_found else []
     places = _places(answer, piece, taken)
     named, suspected = _flagged(flags, len(places), piece)
     files = [(n, file) for n, file in enumerate(places) if file and n not in named]
     kept = files[: _most(piece)]
-    if not kept and least:
+    if not kept and (least or named):
         raise _nothing_found(answer, piece, flags)
     taken.update(file.url for _, file in kept)
     found = tuple(_found(piece, n, file, suspected=suspected) for n, file in kept)

@@ -17,11 +17,22 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from worker.errors import BrokenPieceError, ServiceUnavailableError
+from worker.files.answer_files import announced_kind
 from worker.files.audio import see_audio
 from worker.files.convert import BYTES_A_PIXEL
 from worker.files.decoding import convert_in_process, decode_in_process
 from worker.files.file_info import DefectError, FileInfo
-from worker.files.formats import ANYTHING, FORMATS, HEAD_BYTES, Format, by_ending, describe, sniff
+from worker.files.formats import (
+    ANYTHING,
+    FORMATS,
+    HEAD_BYTES,
+    Format,
+    by_content_type,
+    by_ending,
+    describe,
+    sniff,
+)
+from worker.files.input_refs import is_inline
 from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.files.picture import limit_pixels, picture_header, see_picture
@@ -37,6 +48,8 @@ _LENGTH_SLACK = 0.15
 _SIZE_SLACK = 0.04
 _JSON_LIMIT_BYTES = 4 << 20  # parsed JSON takes up to twenty times its size
 _LARGE_HEADER_BYTES = 1 << 20  # of weights; it is JSON, too
+_MOST_HEADER_BYTES = 100 << 20  # by the format
+_DECODED = frozenset({"image", "video", "audio"})
 SMALL_BYTES = 64 * MB  # of memory: a picture of 16 megapixels
 VIDEO_BYTES, AUDIO_BYTES, WEIGHTS_BYTES = 192 * MB, 96 * MB, 256 * MB
 PATIENCE_S = 10.0  # for memory; then the row is released and comes again
@@ -77,6 +90,15 @@ class Verifier:
 
         Raises `ServiceUnavailableError` of kind `busy` when no memory came free for it: tenants share it.
         """
+        may_be_black = may_be_black or (found.piece.as_found and not found.suspected)
+        try:
+            return await self._check(found, file, may_be_black, tenant)
+        except BrokenPieceError as error:
+            if not found.piece.as_found or error.kind != "broken" or is_announced(found):
+                raise
+            return FileInfo(any_file(found))  # its first bytes only look like those of a kind that is decoded
+
+    async def _check(self, found: FoundFile, file: BinaryIO, may_be_black: bool, tenant: str | None) -> FileInfo:
         most_pixels = self._limits.most_pixels
         seen = await asyncio.get_running_loop().run_in_executor(
             self._threads, _verify_if_small, found, file, most_pixels, may_be_black
@@ -165,8 +187,10 @@ def _read_header(found: FoundFile, file: BinaryIO, most_pixels: int) -> tuple[Fo
 def _form(found: FoundFile, head: bytes) -> Format:
     """The format to decode by: what the first bytes show for pictures and videos, the only one for the others."""
     kind = found.piece.kind
+    if found.piece.as_found:
+        return _form_by_bytes(found, head)
     if kind == "file":
-        return _any_file(found)
+        return any_file(found)
     form = sniff(head) if kind in {"image", "video", "audio"} else _ONLY[kind]
     fits = {"weights": head[8:9] == b"{", "json": sniff(head) is ANYTHING and not head.lstrip().startswith(b"<")}
     if form.kind != kind or not fits.get(kind, True):
@@ -174,11 +198,31 @@ def _form(found: FoundFile, head: bytes) -> Format:
     return form
 
 
-def _any_file(found: FoundFile) -> Format:
+def _form_by_bytes(found: FoundFile, head: bytes) -> Format:
+    """The format that the bytes show; any other file is kept by its name. A page of HTML is no picture."""
+    form = sniff(head)
+    if form is not ANYTHING:
+        return form
+    if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") <= _MOST_HEADER_BYTES:
+        return _ONLY["weights"]
+    if is_announced(found) and head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise DefectError("announced as a picture, video or sound, got text/html", "wrong_type")
+    return any_file(found)
+
+
+def is_announced(found: FoundFile) -> bool:
+    """Whether the answer says that the file is of a kind that is decoded: by its type, its name or its URL."""
+    return announced_kind(found.content_type, found.file_name, found.url) in _DECODED
+
+
+def any_file(found: FoundFile) -> Format:
     """Any format, with the ending of the file's name."""
-    name = found.file_name or urlsplit(found.url).path
-    ending = name.rpartition(".")[2].lower()
-    return replace(by_ending(name), kind="file", ending=ending if _ENDING.fullmatch(ending) else ANYTHING.ending)
+    name = found.file_name or ("" if is_inline(found.url) else urlsplit(found.url).path)
+    named, ending = by_ending(name), name.rpartition(".")[2].lower()
+    if named is ANYTHING and not _ENDING.fullmatch(ending):
+        named = by_content_type(found.content_type)
+        ending = named.ending
+    return replace(named, kind="file", ending=ending)
 
 
 def _most_of(piece: Piece, most_pixels: int) -> int:

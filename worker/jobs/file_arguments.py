@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 from worker.jobs.file_refs import FileType
 from worker.jobs.job import FileKind, Step
+from worker.jobs.leaves import leaves
+from worker.jobs.raw_arguments import HoldsFiles, raw_files
 
 # For rows of older versions, which did not record the files of a step.
 _UNRECORDED = {"image": "image", "images": "image", "images_data_url": "archive", "loras": "weights"}
@@ -57,7 +59,7 @@ def recorded_files(request: BaseModel, arguments: Mapping[str, Any]) -> dict[str
 def _names_files(parts: list[Any]) -> bool:
     """Whether a field with this annotation may contain files."""
     return any(
-        isinstance(part, FileType) or (_is_model(part) and any(map(_names_files, _all_parts(part))))
+        isinstance(part, FileType | HoldsFiles) or (_is_model(part) and any(map(_names_files, _all_parts(part))))
         for part in annotation_parts(parts)
     )
 
@@ -72,7 +74,9 @@ def _all_parts(model: type[BaseModel]) -> Iterator[list[Any]]:
 
 def _refs(parts: list[Any], value: Any) -> Iterator[tuple[str, FileKind]]:
     """The references in a field's value, with the kinds from its annotation."""
-    if isinstance(value, BaseModel):
+    if any(isinstance(part, HoldsFiles) for part in parts):
+        yield from raw_files(value)
+    elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from _refs(_parts(value, name), getattr(value, name))
     elif isinstance(value, list | tuple):
@@ -92,18 +96,6 @@ def annotation_parts(parts: Any) -> Iterator[Any]:
     for part in parts:
         yield part
         yield from annotation_parts(get_args(part))
-
-
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every string inside a value, with its path."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from leaves(each, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, list | tuple):
-        for n, each in enumerate(value):
-            yield from leaves(each, f"{path}.{n}")
 
 
 def _unrecorded(leaves: Mapping[str, str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ OURS = "jobs/"  # the prefix of every key of a job's file
 OUTCOMES = "outcomes/"
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _KEY_LENGTH = 512
+_NUMBER = re.compile(r"-(\d+)\.[^/.]*$")
 _DAYS = re.compile(r"d([1-9]\d{0,3})")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
@@ -36,6 +37,12 @@ def checked(key: str) -> str:
 def key_of(folder: str, name: str, n: int, ending: str) -> str:
     """The key of a file in a job's folder. It is always the same, so that a second fetch replaces the first."""
     return checked(f"{OURS}{folder}/{name}-{n}.{ending}")
+
+
+def number_of(key: str) -> int:
+    """The number of a file among those of its name, as `key_of` was given it."""
+    found = _NUMBER.search(key)
+    return int(found[1]) if found else 0
 
 
 def job_folder(job: Job) -> str:

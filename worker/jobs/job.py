@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 from worker.jobs.cost import Cost
 
 Kind = Literal["image", "video", "audio", "weights", "json", "file"]
-FileKind = Literal["image", "mask", "video", "audio", "weights", "archive"]  # of a file in a request
+FileKind = Literal["image", "mask", "video", "audio", "weights", "archive", "file"]  # of a file in a request
 Priority = Literal["low", "normal", "high"]
 Duplicates = Literal["allow", "never"]
 
@@ -90,6 +90,9 @@ class Piece:
     most_megapixels: int | None = None
     # Whether it must have an alpha channel. A version before it drops it; then an opaque picture passes.
     transparent: bool = False
+    # A file is verified and named by what its bytes are, since nobody knows what the endpoint makes. A version before
+    # it drops it; then the file is stored as it is.
+    as_found: bool = False
 
 
 @dataclass(frozen=True)

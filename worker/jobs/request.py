@@ -30,7 +30,8 @@ def _depth(value: JsonValue) -> int:
     return 0
 
 
-def _sendable(extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def sendable(extra: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The same arguments of an endpoint. Raises `ValueError` for what cannot be sent or kept."""
     if _depth(extra) > MAX_DEPTH:
         raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
     if extra.get("sync_mode"):
@@ -57,7 +58,7 @@ def file_url(url: str) -> str:
 
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Extra = Annotated[dict[Label, JsonValue], AfterValidator(_sendable)]
+Extra = Annotated[dict[Label, JsonValue], AfterValidator(sendable)]
 
 
 class TaskRequest(BaseModel):

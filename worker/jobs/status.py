@@ -6,7 +6,9 @@ from typing import Any, Literal, assert_never
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.jobs.cost import Cost
+from worker.jobs.file_keys import number_of
 from worker.jobs.job import Artefact, Job, Receipt, Stage
+from worker.jobs.raw_result import by_kind, urls_of_provider, with_file_urls
 from worker.jobs.seed import seed_in
 from worker.jobs.total_cost import total_cost
 
@@ -228,7 +230,12 @@ def _pieces(job: Job, urls: Mapping[str, str]) -> dict[str, Any]:
     values = answer.get(VALUES)
     found: dict[str, Any] = dict(values) if values is not None else {} if job.step.pieces else {"answer": answer}
     for piece in job.step.pieces:
-        files = [_file(artefact, urls) for artefact in job.artefacts if artefact.name == piece.name]
+        artefacts = [artefact for artefact in job.artefacts if artefact.name == piece.name]
+        files = [_file(artefact, urls) for artefact in artefacts]
+        if piece.as_found:
+            of_ours = {number_of(artefact.key): urls[artefact.key] for artefact in artefacts}
+            found = with_file_urls(found, {**urls_of_provider(answer.get(piece.name)), **of_ours})
+            found |= by_kind([(artefact.kind, file) for artefact, file in zip(artefacts, files, strict=True)])
         found[piece.name] = files if "*" in piece.at else files[0]
     return found
 

@@ -155,6 +155,7 @@ class RunFailure:
     """The error that a run ended with. It may have been billed, as some of fal's 422s are.
 
     `is_free`: the provider's documentation says that it does not bill such a failure. `cost`: see `Reply`.
+    `output`: the run was good, but its answer has no file. A task that takes any answer takes it.
     """
 
     error: ExternalServiceError
@@ -162,6 +163,7 @@ class RunFailure:
     tokens: Tokens | None = None
     is_free: bool = False
     cost: Cost | None = None
+    output: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

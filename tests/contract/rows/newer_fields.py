@@ -43,6 +43,10 @@ NEWER: Mapping[str, str] = {
     "signal step_ended:": "A hint that a step has ended. A pipeline looks at its steps without it, too.",
     "header kilnhand_step_of": "The pipeline and the name of a step. A worker of the version before keeps it as any header "
     "and does not read it: the pipeline sees the step's end at its next look.",
+    "Piece.as_found": "Whether a file is verified and named by what its bytes are. Without it the file is stored unread, under "
+    "the ending of its name.",
+    "Step.files=file": "A file of any kind in the arguments of `generation.run`. The version before does not have the task: it "
+    "sets the row aside, and this version takes it.",
     "Piece.duration_s": "The length of a video. Without it a video of another length passes.",
     "Piece.sound": "Whether a video must have a sound track. Without it a silent one passes.",
     "Piece.fewest": "The fewest files that are enough. Without it an answer with fewer files than `count` fails the job.",

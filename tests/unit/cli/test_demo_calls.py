@@ -11,6 +11,7 @@ from worker.cli.demo.every_task import _row
 from worker.cli.demo.samples import draw_samples
 from worker.cli.job_arguments import all_tasks
 from worker.cli.job_snapshot import JobSnapshot
+from worker.cli.screen.results import files_in, values_in
 
 URLS = {name: f"https://example.com/{name[1:]}" for name in (*draw_samples(), *calls.MADE_BY)}
 
@@ -36,7 +37,7 @@ def test_a_call_with_a_made_file_takes_it_from_the_task_before(task: str) -> Non
 def test_a_row_says_what_a_job_was_and_a_failed_one_has_its_state_alone() -> None:
     result = {
         "model": "flux-dev", "provider": "fal", "endpoint": "fal-ai/flux/dev", "timings": {"total_s": 1.25},
-        "images": [{"url": "u"}, {"url": "u"}], "total_cost": {"usd": 0.05, "lower_usd": 0.05, "upper_usd": 0.05},
+        "images": [{"url": "u"}, {"url": "v"}], "total_cost": {"usd": 0.05, "lower_usd": 0.05, "upper_usd": 0.05},
     }  # fmt: skip
     row = _row("generation.text_to_image", JobSnapshot("SUCCESS", result=result))
     assert row == ("generation.text_to_image", "flux-dev", "fal fal-ai/flux/dev", "1.2", "2", "$0.0500")
@@ -55,3 +56,9 @@ def test_the_sheet_has_pictures_and_poster_frames(tmp_path: Path, monkeypatch: p
     assert sheet.write_sheet(tmp_path / "folder/sheet.png", [("a.b", {"files": files})]) == 2
     with Image.open(tmp_path / "folder/sheet.png") as image:
         assert image.size == (sheet.COLUMNS * (sheet.SIDE + sheet.GAP) + sheet.GAP, 274)
+
+
+def test_a_file_with_two_names_counts_once_and_a_url_in_an_answer_is_none() -> None:
+    result = {"answer": {"url": "x"}, "images": [{"url": "u"}], "files": [{"url": "m"}, {"url": "u"}]}
+    assert [name for name, _ in files_in(result)] == ["images.0", "files.0"]
+    assert values_in(result) == {"answer": {"url": "x"}}

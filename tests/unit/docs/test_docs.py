@@ -41,6 +41,7 @@ SEEN = (
     *(detection.detect, detection.detect_faces, detection.point),
     *(segmentation.segment, vision_words.ask, vision_words.describe),
 )
+ANY = (generation.run,)
 SOUNDS = (audio.speak, audio.transcribe)
 WORDS = (language.filter_products, completion.complete)
 PICTURES = (generation.text_to_image, generation.image_to_image)
@@ -59,6 +60,7 @@ every_task = pytest.mark.parametrize(
         *((task, "docs/tasks/vision.md") for task in SEEN),
         *((task, "docs/tasks/audio.md") for task in SOUNDS),
         *((task, "docs/tasks/language.md") for task in WORDS),
+        *((task, "docs/tasks/run.md") for task in ANY),
     ],
 )
 
@@ -173,7 +175,8 @@ def test_the_page_names_every_parameter(task: Any, page: str) -> None:
     (row,) = [row for row in rows(TEXT[page], "Tasks") if f"`{task.name}`" in row[0]]
 
     assert [name for name in task.asks.model_fields if f"`{name}`" not in row[1] and name != "extra"] == []
-    assert task.asks.model_fields["model"].default in row[1]
+    model = task.asks.model_fields["model"]
+    assert model.is_required() or model.default in row[1]
     assert [name for name in set(task.gives.model_fields) - set(JobResult.model_fields) if name not in row[2]] == []
     assert f"`{task.job_queue}`" in row[0]
 

@@ -152,7 +152,14 @@ class FakeInputs:
         return tuple([await upload(media) for media in await self.bring(refs, most_bytes=most_bytes, labels=labels)])
 
     async def hand_over(
-        self, ref: str, upload: Callable[[Path], Awaitable[str]], *, kind: str, name: str, tenant: str | None = None
+        self,
+        ref: str,
+        upload: Callable[[Path], Awaitable[str]],
+        *,
+        kind: str,
+        name: str,
+        tenant: str | None = None,
+        is_any: bool = False,
     ) -> str:
         self.handed.append((ref, kind, name))
         if self.errors:

@@ -32,6 +32,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "editing.upscale": {"image": PHOTO},
         "generation.batch": {"prompts": ["a kiln", "a cup"], "num_images": 2},
         "generation.image_to_image": {"images": [PHOTO], "prompt": "a kiln at night"},
+        "generation.run": {"model": "fal-ai/hunyuan3d/v2", "arguments": {"input_image_url": PHOTO}},
         "generation.text_to_image": {"prompt": "a kiln at night"},
         "language.analyse": {"images": [PHOTO], "questions": ["Which is red?"]},
         "language.caption": {"images": [PHOTO, GARMENT]},

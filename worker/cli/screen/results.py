@@ -12,18 +12,31 @@ from worker.jobs.status import JobResult
 
 
 def files_in(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every file of a result, with its name: `images.0`, `video`, `weights`."""
+    """Every file of a result, with its first name: `images.0`, `video`, `weights`."""
+    seen = set[str]()
+    for name, file in _named_files(result):
+        if file["url"] not in seen:
+            seen.add(file["url"])
+            yield name, file
+
+
+def _named_files(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, value in result.items():
-        if isinstance(value, Mapping) and "url" in value:
+        if name == "answer":  # what a provider said; that of any endpoint may have URLs
+            continue
+        if _is_file(value):
             yield name, value
         elif isinstance(value, list):
-            found = [item for item in value if isinstance(item, Mapping) and "url" in item]
-            yield from ((f"{name}.{number}", item) for number, item in enumerate(found))
+            yield from ((f"{name}.{number}", item) for number, item in enumerate(filter(_is_file, value)))
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, Mapping) and "url" in value
 
 
 def values_in(result: Mapping[str, Any]) -> dict[str, Any]:
     """What a task's result has beside its files and the fields that every result has."""
-    files = {name.partition(".")[0] for name, _ in files_in(result)}
+    files = {name.partition(".")[0] for name, _ in _named_files(result)}
     names = result.keys() - JobResult.model_fields.keys() - files
     return {name: value for name, value in result.items() if name in names and value not in (None, [])}
 

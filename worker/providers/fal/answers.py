@@ -1,13 +1,15 @@
 """Reads fal's answers: output, billed units, log lines, durations, and the error that a run ended with. Pure."""
 
+import base64
 import json
 from typing import Any
 
 import httpx
 from fal_client import FalClientHTTPError
 
-from worker.errors import ExternalServiceError, RequestRefusedError, ServiceUnavailableError
+from worker.errors import BrokenPieceError, ExternalServiceError, RequestRefusedError, ServiceUnavailableError
 from worker.files.answer_files import file_of
+from worker.providers.base import Reply, RunFailure
 from worker.providers.fal.errors import fal_error
 from worker.providers.fal.guard import is_from_fal
 
@@ -59,12 +61,54 @@ def json_of(response: httpx.Response) -> object:
         return response.text[:500]
 
 
-def as_object(output: object) -> dict[str, Any] | None:
-    """A run's output as an object: a bare URL, or a list with files, is its `output`. None if it holds no file."""
-    if isinstance(output, dict):
-        return output
+def outcome_of(response: httpx.Response) -> Reply | RunFailure:
+    """What fal says of an ended run. Raises `ServiceUnavailableError` for an answer that is not about it."""
+    billed = response.headers.get("x-fal-billable-units")
+    units = units_of(billed)
+    if response.status_code >= 400:
+        is_free = not billed and response.status_code >= 500  # fal does not bill 5xx (docs.fal.ai, pricing)
+        return RunFailure(run_error(response, json_of(response)), units, is_free=is_free)
+    found, is_json = output_of(response)
+    output = as_object(found)
+    if not (is_json and has_files(found)) and not is_from_fal("GET", response):  # a proxy's page instead of the result
+        raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
+    if not has_files(found):
+        error = BrokenPieceError("fal: the result is not a JSON object", provider="fal")
+        return RunFailure(error, units, output=output)
+    return Reply(output, units, inference_s=seconds_of(output.get("timings"), "inference"))
+
+
+def output_of(response: httpx.Response) -> tuple[object, bool]:
+    """A run's output, and whether it is JSON: otherwise its text, or as a data: URI what is no text."""
+    try:
+        return json.loads(response.content), True
+    except (ValueError, RecursionError):
+        content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "application/json":  # damaged
+        return response.content.decode(errors="replace"), False
+    if not content_type.startswith(("image/", "video/", "audio/")) and _is_text(response.content):
+        return response.content.decode(), False
+    encoded = base64.b64encode(response.content).decode()
+    return f"data:{content_type or 'application/octet-stream'};base64,{encoded}", False
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def as_object(output: object) -> dict[str, Any]:
+    """A run's output as an object. Anything else, such as a bare URL, a list or a text, is its `output`."""
+    return output if isinstance(output, dict) else {"output": output}
+
+
+def has_files(output: object) -> bool:
+    """Whether a run's output can hold files: it is an object, a URL, or a list with files."""
     items = output if isinstance(output, list) else [output]
-    return {"output": output} if any(file_of(item) for item in items) else None
+    return isinstance(output, dict) or any(file_of(item) for item in items)
 
 
 def log_lines(logs: object) -> tuple[str, ...]:

@@ -46,18 +46,16 @@ from worker.providers.base import (
     SearchResult,
 )
 from worker.providers.fal.answers import (
-    as_object,
     json_of,
     log_lines,
+    outcome_of,
     poll_error,
-    run_error,
     sdk_error,
     seconds_of,
-    units_of,
 )
 from worker.providers.fal.billing_events import billing_events
 from worker.providers.fal.errors import fal_error
-from worker.providers.fal.guard import FalGuard, Sending, current_sending, is_from_fal
+from worker.providers.fal.guard import FalGuard, Sending, current_sending
 from worker.providers.fal.platform import TWIN_KEY, platform_url
 from worker.providers.fal.price_list import PriceList
 from worker.providers.fal.request_list import EARLIER_S, find_request
@@ -234,17 +232,7 @@ class Fal:
             response: httpx.Response = await again(self._http.get, _sendable(ticket.urls["response"]))
         except BrokenPieceError as error:  # larger than an answer may be
             return RunFailure(error)
-        billed = response.headers.get("x-fal-billable-units")
-        output, units = json_of(response), units_of(billed)
-        if response.status_code >= 400:
-            is_free = not billed and response.status_code >= 500  # fal does not bill 5xx (docs.fal.ai, pricing)
-            return RunFailure(run_error(response, output), units, is_free=is_free)
-        output = as_object(output)
-        if output is None:
-            if not is_from_fal("GET", response):  # a proxy's page instead of the result
-                raise ServiceUnavailableError("fal: the result cannot be read", provider="fal")
-            return RunFailure(BrokenPieceError("fal: the result is not a JSON object", provider="fal"), units)
-        return Reply(output, units, inference_s=seconds_of(output.get("timings"), "inference"))
+        return outcome_of(response)
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
         """One PUT. fal answers 200 for a queued run, 202 for a running, 400 for an ended, 404 for an unknown one.

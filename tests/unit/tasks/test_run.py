@@ -1,0 +1,152 @@
+"""Any endpoint and any answer: which arguments are files, which parts of an answer are, and what is refused."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from config.catalogue import UnknownModelError, load_catalogue
+from tasks.generation import run
+from tasks.generation.any_answer import MOST_ANSWER_BYTES, AnyAnswer
+from tests.unit.tasks.pictures import photo
+from worker.errors import InvalidRequestError
+from worker.jobs.raw_arguments import kind_of
+from worker.jobs.raw_result import by_kind, with_file_urls
+from worker.jobs.status import VALUES
+
+PNG = base64.b64encode(photo().data).decode()
+URI = f"data:image/png;base64,{PNG}"
+
+
+def _read(**given: Any) -> Any:
+    return run._read(given)[2]
+
+
+def _checked(output: Any, **request: Any) -> dict[str, Any]:
+    return dict(AnyAnswer().check(request, output, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "kind"),
+    [
+        ("https://example.com/a.png", "x", "image"),
+        ("https://example.com/a", "start_image_url", "image"),
+        ("https://example.com/a", "mask_url", "mask"),
+        ("https://example.com/a.mp4?x=1", "x", "video"),
+        ("https://example.com/lora.safetensors", "path", "weights"),
+        ("https://example.com/set.zip", "x", "archive"),
+        ("https://example.com/a", "mesh_url", "file"),
+        ("https://example.com/a", "homepage", None),
+        ("jobs/t-a/b/files-0.glb", "x", "file"),
+        ("jobs/t-a/b/images-0.png", "prompt", "image"),
+        ("data:image/png;base64,AAAA", "x", "image"),
+        ("data:image/svg+xml;base64,AAAA", "x", "file"),
+        ("data:application/zip;base64,AAAA", "x", "archive"),
+        ("data: what the table shows, in words", "prompt", None),
+        ("jobs are hard to find", "prompt", None),
+        ("https://[bad", "image_url", None),
+    ],
+)
+def test_a_text_is_a_file_if_all_of_it_is_a_reference(text: str, field: str, kind: str | None) -> None:
+    assert kind_of(text, field) == kind
+
+
+def test_arguments_are_sent_by_their_own_names_and_files_are_recorded_at_any_depth() -> None:
+    given = {"image": URI, "duration_s": 5, "a.b": {"c": [{"mask_url": "https://example.com/m"}]}, "model": "x"}
+
+    step = _read(model="acme/odd", arguments=given)
+
+    assert step.arguments == given
+    assert step.files == {"image": "image", "a.b.c.0.mask_url": "mask"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "acme/odd", "arguments": {"sync_mode": True}}, "arguments: sync_mode is not possible"),
+        ({"model": "acme/odd", "arguments": {"a": {"b": "jobs/../x"}}}, "arguments: a.b: not the key of a file"),
+        ({"model": "acme/odd", "arguments": {"image_url": "http://"}}, "arguments: image_url: must be an http"),
+        ({"model": "acme/odd", "arguments": {"image_url": "jobs/t-other/d/x-0.png"}}, "image_url: "),
+        ({"model": "acme/odd", "arguments": {}, "max_usd": 1}, "max_usd: is 1 USD, and the price of acme/odd"),
+        ({"model": "acme/odd", "providers": ["vertex"]}, "acme/odd has no route to"),
+        ({"model": "claude-haiku-5-5"}, "model: claude-haiku-5-5 is served by anthropic"),
+        ({"model": "flux-schnel"}, "did you mean flux-schnell"),
+        ({"model": "acme/odd", "prompt": "a"}, "prompt: is not a parameter of this task"),
+        ({"arguments": {}}, "model: field required"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_by_its_field(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        _read(**given)
+
+    assert message in str(refused.value)
+
+
+def test_a_name_of_the_catalogue_stands_for_its_endpoint_without_our_names() -> None:
+    catalogue = load_catalogue()
+    model = catalogue.find_for("generation.run", "flux-schnell")
+
+    assert (model.name, model.passthrough, model.price) == ("fal-ai/flux/schnell", True, None)
+    assert model.first_route.write == {}
+    assert catalogue.find_for("generation.run", model.name) == model
+    with pytest.raises(UnknownModelError):
+        catalogue.find_for("generation.run", "grow-mask")
+
+
+@pytest.mark.parametrize(
+    ("output", "urls"),
+    [
+        ({"images": [{"url": "https://v3.fal.media/files/a/b", "width": 3}]}, ["https://v3.fal.media/files/a/b"]),
+        ({"output": ["https://x.fal.media/a", "https://x.fal.media/a"]}, ["https://x.fal.media/a"]),
+        ({"a": {"b": [[{"c": "https://example.com/m.glb"}]]}}, ["https://example.com/m.glb"]),
+        ({"o": {"url": "https://example.com/x", "file_name": "x.bin"}}, ["https://example.com/x"]),
+        ({"o": {"url": "https://example.com/page", "title": "T"}}, []),
+        ({"o": "https://example.com/page"}, []),
+        ({"o": "See https://example.com/a.png"}, []),
+        ({"o": URI}, [URI]),
+        ({"b64_json": PNG}, [URI]),
+        ({"o": "data: none", "words": "a" * 400, "https://example.com/k.png": 1}, []),
+        ({"echo": "https://example.com/mine.png"}, []),
+        ({"video": {"url": "https://a.fal.media/v.mp4", "poster": {"url": "https://a.fal.media/p.png"}}},
+         ["https://a.fal.media/p.png", "https://a.fal.media/v.mp4"]),
+    ],
+)  # fmt: skip
+def test_files_are_found_wherever_they_are_and_links_are_none(output: dict[str, Any], urls: list[str]) -> None:
+    checked = _checked(output, arguments={"image_url": "https://example.com/mine.png"})
+
+    assert sorted(file["url"] for file in checked["files"]) == sorted(urls)
+    back = with_file_urls(checked[VALUES]["answer"], dict(enumerate(file["url"] for file in checked["files"])))
+    assert back == (output if output.get("b64_json") is None else {"b64_json": URI})
+
+
+def test_a_large_answer_becomes_a_file() -> None:
+    output = {"vectors": list(range(MOST_ANSWER_BYTES // 4))}
+
+    checked = _checked(output)
+
+    assert checked[VALUES] == {"answer": None, "answer_url": "kilnhand:file:0"}
+    (file,) = checked["files"]
+    assert file["file_name"] == "answer.json"
+    assert json.loads(base64.b64decode(file["url"].partition(",")[2])) == output
+
+
+@pytest.mark.parametrize(("files", "has_flags"), [(1, True), (2, False)])
+def test_flags_count_if_they_are_those_of_the_files(files: int, has_flags: bool) -> None:
+    images = [{"url": f"https://a.fal.media/{n}.png"} for n in range(files)]
+
+    assert ("has_nsfw_concepts" in _checked({"images": images, "has_nsfw_concepts": [True]})) is has_flags
+
+
+def test_a_place_without_a_file_of_ours_keeps_no_mark() -> None:
+    marked = {"a": "kilnhand:file:0", "b": ["kilnhand:file:1", "kilnhand:file:x"]}
+
+    assert with_file_urls(marked, {0: "u"}) == {"a": "u", "b": [None, "kilnhand:file:x"]}
+
+
+def test_files_are_named_by_what_they_are_for_chains() -> None:
+    picture, film = {"url": "p"}, {"url": "v"}
+
+    found = by_kind([("image", picture), ("file", {"url": "x"}), ("video", film), ("image", picture)])
+
+    assert found == {"images": [picture, picture], "video": film, "audio": None, "weights": None}
