@@ -98,8 +98,8 @@ def _units_of_large(price: Price, sent: Mapping[str, Any]) -> float:
     if not price.large:
         return 0
     size = sent.get("image_size")
-    if not isinstance(size, Mapping) and size not in PRESETS:  # the endpoint's default, or a word of its own
-        return price.large.units
+    if not (isinstance(size, Mapping) or (isinstance(size, str) and size in PRESETS)):
+        return price.large.units  # the endpoint's default, or a word of its own
     width, height = dimensions(size)
     return price.large.units if width * height > price.large.over else 0
 
