@@ -98,10 +98,10 @@ def _units_of_large(price: Price, sent: Mapping[str, Any]) -> float:
     if not price.large:
         return 0
     size = sent.get("image_size")
-    if isinstance(size, Mapping) or (isinstance(size, str) and size in PRESETS):
-        width, height = dimensions(size)
-        return price.large.units if width * height > price.large.over else 0
-    return price.large.units  # the endpoint's default, or a word of its own
+    if not (isinstance(size, Mapping) or (isinstance(size, str) and size in PRESETS)):
+        return price.large.units  # the endpoint's default, or a word of its own
+    width, height = dimensions(size)
+    return price.large.units if width * height > price.large.over else 0
 
 
 def is_unit_price_known(price: Price, route: Route, step: Step) -> bool:
