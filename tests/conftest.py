@@ -80,7 +80,8 @@ def wait_until(met, what: str, timeout_s: float = 120.0, every_s: float = 0.05):
 
 # the queues of a backend that has only Celery, as docs/celery.md shows them
 BARE_ROUTES = {
-    f"{name}.*": {"queue": name} for name in ("editing", "generation", "language", "training", "video", "vision")
+    f"{name}.*": {"queue": name}
+    for name in ("audio", "editing", "generation", "language", "training", "video", "vision")
 }
 TESTS = Path(__file__).parent
 LONGEST_FIRST = [

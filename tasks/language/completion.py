@@ -31,7 +31,8 @@ _OURS = frozenset(
     {"image_urls", "images", "llm", "max_tokens", "model", "prompt", "reasoning", "schema", "system"}
     | {"system_prompt", "temperature"}
 )
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n(?P<json>.*?)\n?```\s*", re.DOTALL | re.IGNORECASE)
+MAX_ANSWER = 1_000_000  # characters; 32,000 tokens are some 130,000
+_FENCES = frozenset({"```", "```json"})
 _JSON_ONLY = "Answer with one JSON object and nothing else. It must be valid against this JSON Schema:"
 
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=100_000, strip_whitespace=True)]
@@ -117,6 +118,8 @@ class CompletionCheck:
             return AnswerFaults((f"the model reports: {error[:300]}",))
         if output.get("partial") is True:
             return AnswerFaults(("it is only a part of an answer",), text)
+        if len(text) > MAX_ANSWER:
+            return AnswerFaults((f"it has {len(text)} characters; allowed: {MAX_ANSWER}",))
         reasoning = output.get("reasoning")
         values = {"reasoning": reasoning if isinstance(reasoning, str) else None, "llm": _llm_of(request)}
         if schema is None:
@@ -166,5 +169,6 @@ def _llm_of(request: Mapping[str, Any]) -> str | None:
 
 def _without_fence(text: str) -> str:
     """The text inside a Markdown fence, which many models put around JSON."""
-    fenced = _FENCED.fullmatch(text)
-    return fenced["json"] if fenced else text
+    first, _, rest = text.strip().partition("\n")
+    is_fenced = first.strip().lower() in _FENCES and rest.endswith("```")
+    return rest.removesuffix("```") if is_fenced else text

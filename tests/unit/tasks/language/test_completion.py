@@ -150,6 +150,8 @@ def test_json_is_handed_on_with_or_without_a_fence(output: dict[str, Any]) -> No
         ({"json": {"n": "2"}}, SCHEMA, "n: must be integer"),
         ({"json": {"n": 2, "m": 3}}, SCHEMA, "a property that the schema does not name"),
         ({"output": "[" * 100_000}, SCHEMA, "it is not JSON"),
+        ({"output": "```" + "\n" * 200_000}, SCHEMA, "it is not JSON"),
+        ({"output": "x" * 1_000_001}, None, "it has 1000001 characters; allowed: 1000000"),
     ],
 )
 def test_an_answer_that_cannot_be_used_is_a_fault(output: dict[str, Any], schema: Any, says: str) -> None:
