@@ -1,7 +1,8 @@
 """Many pictures as one job: every prompt, with every variation and every seed, as many pictures of each as asked for.
 
 Each call of the model is a step: it is paid once, has fallbacks of its own, and its pictures can be used before the
-others have come. What a call may ask is the business of generation.text_to_image.
+others have come. What a call may ask is the business of generation.text_to_image, and with pictures of
+generation.image_to_image.
 """
 
 from asyncio import gather
@@ -12,11 +13,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
-from tasks.generation import TextToImage, text_to_image
+from tasks.generation import ImageToImage, TextToImage, image_to_image, text_to_image
+from worker.edge.job_task import JobTask, catalogue
 from worker.edge.models import find_model
 from worker.edge.pipeline import Pipeline
 from worker.edge.task import pipeline_task
 from worker.errors import InvalidRequestError, KilnhandError, OverBudgetError, StepFailedError
+from worker.jobs.file_refs import Images
 from worker.jobs.job import Piece
 from worker.jobs.picture_fields import Prompt, Seed
 from worker.jobs.request import JobOptions, Label, TaskRequest
@@ -26,7 +29,7 @@ from worker.providers.base import RUN_CANCELLED
 PROMISES = (Piece("images", "image", "images.*"),)
 MOST_CALLS = 100  # each is a job, and its line is in the status
 MOST_PICTURES = 200
-MOST_AT_ONCE = 4  # of a call of generation.text_to_image
+MOST_AT_ONCE = 4  # of a call of these tasks
 _OWN = {"prompt", "num_images", "seed"}  # of a call; a batch has lists or numbers of its own instead
 
 
@@ -38,22 +41,29 @@ class BatchBase(TaskRequest):
     seeds: list[Seed] = Field([], max_length=MOST_CALLS)
     variations: list[dict[Label, JsonValue]] = Field([], max_length=MOST_CALLS)
     allowed_failures: int = Field(0, ge=0, le=MOST_CALLS)
+    images: Annotated[Images, Field(min_length=1, max_length=14)] | None = None
 
-    follows: ClassVar[Mapping[str, str]] = TextToImage.follows
+    follows: ClassVar[Mapping[str, str]] = {**TextToImage.follows, **ImageToImage.follows}
+
+    def shared(self) -> dict[str, Any]:
+        """The parameters that all calls have."""
+        own = BatchBase.model_fields.keys() - {"images"}
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=set(own))
 
 
 def _shared_fields() -> dict[str, Any]:
-    fields = {name: field for name, field in TextToImage.model_fields.items() if name not in _OWN}
-    return {name: (field.annotation, field) for name, field in fields.items()}
+    both = {**ImageToImage.model_fields, **TextToImage.model_fields}
+    return {name: (field.annotation, field) for name, field in both.items() if name not in _OWN | {"images"}}
 
 
 Batch: type[BatchBase] = create_model("Batch", __base__=BatchBase, __module__=__name__, **_shared_fields())
 Batch.__doc__ = """Every prompt with every variation and every seed; of each so many pictures.
 
-All parameters of generation.text_to_image are shared by all calls. A variation is a dict of those that differ in it,
-`model` too. `num_images` are the pictures of each prompt; what a model cannot make at once is split into several calls.
-With seeds it is at most what the model makes at once: a second call with the same seed makes the same pictures.
-`allowed_failures`: how many items (a prompt with a variation and a seed) may fail without failing the batch.
+All parameters of generation.text_to_image are shared by all calls; with `images`, those of generation.image_to_image. A
+variation is a dict of those that differ in it, `model` too. `num_images` are the pictures of each prompt; what a model
+cannot make at once is split into several calls. With seeds it is at most what the model makes at once: a second call
+with the same seed makes the same pictures. `allowed_failures`: how many items (a prompt with a variation and a seed)
+may fail without failing the batch.
 """
 
 
@@ -102,8 +112,7 @@ def items_of(request: BatchBase) -> list[Item]:
 
     Raises `UnknownModelError` for a model that this task has not.
     """
-    own = set(BatchBase.model_fields)
-    shared = request.model_dump(mode="json", exclude_unset=True, exclude=own)
+    shared = request.shared()
     variations: list[tuple[int | None, dict[str, Any]]] = [*enumerate(request.variations)] or [(None, {})]
     seeds: Sequence[int | None] = request.seeds or [None]
     items = []
@@ -115,16 +124,20 @@ def items_of(request: BatchBase) -> list[Item]:
 
 def _counts(given: Mapping[str, Any], wanted: int) -> tuple[int, ...]:
     """How many pictures each call makes."""
-    most = most_at_once(TextToImage.model_validate({**given, "num_images": 1}).model)
+    asks, task = _called(given)
+    most = most_at_once(task.name, asks.model_validate({**given, "num_images": 1}).model)
     whole, rest = divmod(wanted, most)
     return (most,) * whole + ((rest,) if rest else ())
 
 
-def most_at_once(name: str) -> int:
-    """How many pictures a model makes in one call. One, if it is not in the catalogue: nothing is assumed about it."""
-    from worker.edge.job_task import catalogue
+def _called(given: Mapping[str, Any]) -> tuple[type[TextToImage] | type[ImageToImage], JobTask]:
+    """The request and the task of a call."""
+    return (ImageToImage, image_to_image) if given.get("images") else (TextToImage, text_to_image)
 
-    model = find_model(catalogue(), text_to_image.name, name)
+
+def most_at_once(task: str, name: str) -> int:
+    """How many pictures a model makes in one call. One, if it is not in the catalogue: nothing is assumed about it."""
+    model = find_model(catalogue(), task, name)
     if model.passthrough or not model.takes("num_images"):
         return 1
     limit = model.limits.get("num_images")
@@ -134,8 +147,7 @@ def most_at_once(name: str) -> int:
 def batch_problems(request: BatchBase, options: JobOptions) -> list[tuple[str, str]]:
     """What is wrong with the calls, by field: of all of them, of a prompt, or of a variation."""
     tenant = {} if options.tenant is None else {"tenant": options.tenant}
-    own = set(BatchBase.model_fields)
-    shared = request.model_dump(mode="json", exclude_unset=True, exclude=own) | tenant
+    shared = request.shared() | tenant
     found = _call_problems("", {**shared, "prompt": request.prompts[0]})
     for n, prompt in enumerate(request.prompts):
         found += [] if found else _call_problems(f"prompts.{n}.", {**shared, "prompt": prompt})
@@ -150,7 +162,7 @@ def batch_problems(request: BatchBase, options: JobOptions) -> list[tuple[str, s
 
 
 def _call_problems(at: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(f"{at}{field}", message) for field, message in text_to_image.problems_of(given)]
+    return [(f"{at}{field}", message) for field, message in _called(given)[1].problems_of(given)]
 
 
 def _size_problems(request: BatchBase) -> list[tuple[str, str]]:
@@ -190,7 +202,7 @@ async def batch(request: BatchBase, job: Pipeline) -> Mapping[str, Any]:
 async def _draw(job: Pipeline, failures: "_Failures", item: Item, name: str, given: Mapping[str, Any]) -> Any:
     """The result of a call; None if it failed, and so many may fail."""
     try:
-        return await job.step(name, TextToImage.model_validate(given))
+        return await job.step(name, _called(given)[0].model_validate(given))
     except (StepFailedError, InvalidRequestError, OverBudgetError) as error:
         failures.add(item, error)
         return None

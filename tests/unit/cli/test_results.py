@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from worker.cli.screen.results import differences, served_by, summary
+from worker.cli.screen.results import differences, money, served_by, summary
 
 EXACT = {"asked_for": "flux-schnell", "provider": "fal", "model": "fal-ai/flux/schnell", "equivalence": "exact"}
 DEGRADED = {
@@ -43,3 +43,20 @@ def test_differences_are_listed_by_kind_and_an_exact_result_has_none() -> None:
         "missing": "filtered",
     }
     assert differences(result("flux-schnell", EXACT)) == differences(result("flux-schnell", None)) == {}
+
+
+@pytest.mark.parametrize(
+    ("usd", "lower", "upper", "is_estimated", "text"),
+    [
+        (0.006, 0.006, 0.006, False, "$0.0060"),
+        (0.006, 0.003, 0.006, True, "$0.0030 to $0.0060"),
+        (0.006, 0.003, None, True, "about $0.0060"),
+        (0.0, 0.0, 0.0, True, "$0.0000"),
+        (0.04, 0.04, 0.04000001, True, "about $0.0400"),
+        (None, 0.0, None, True, ""),
+    ],
+)
+def test_a_cost_is_as_short_as_it_can_be(
+    usd: float | None, lower: float, upper: float | None, is_estimated: bool, text: str
+) -> None:
+    assert money({"usd": usd, "lower_usd": lower, "upper_usd": upper, "estimated": is_estimated}) == text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.generation import TextToImage
+from tasks.generation import ImageToImage, TextToImage
 from tasks.pipelines.batch import MOST_CALLS, Batch, batch, items_of
 from tests.unit.edge.test_pipeline import Jobs
 from worker.edge.pipeline import Pipeline, replay
@@ -17,7 +17,8 @@ ENDPOINT = "fal-ai/acme/new"
 
 
 def test_a_batch_takes_every_parameter_of_its_calls() -> None:
-    assert Batch.model_fields.keys() - OWN == TextToImage.model_fields.keys() - {"prompt", "num_images", "seed"}
+    of_calls = TextToImage.model_fields.keys() | ImageToImage.model_fields.keys()
+    assert Batch.model_fields.keys() - OWN == of_calls - {"prompt", "num_images", "seed"}
 
 
 def calls(**given: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -48,7 +49,18 @@ def test_every_prompt_is_drawn_with_every_variation_and_every_seed() -> None:
     assert all(each["image_size"] == "square" and each["num_images"] == 1 for each in found)
 
 
+async def test_with_pictures_the_calls_are_those_of_image_to_image() -> None:
+    jobs, url = Drawings(), "https://example.com/a.png"
+    given = {"prompts": ["a"], "images": url, "strength": 0.5, "variations": [{}, {"images": ["https://b.c/d.png"]}]}
+    assert batch.problems_of(given) == []
+    await drawn(jobs, **given)
+    assert jobs.begun == {"item-1-1x1": "ImageToImage", "item-2-1x1": "ImageToImage"}
+    assert items_of(Batch.model_validate(given))[0].given["images"] == [url]
+
+
 REFUSED = [
+    ({"prompts": ["a"], "strength": 0.5}, "strength", "is not a parameter of this task"),
+    ({"prompts": ["a"], "images": ["https://a.b/c.png"], "model": "flux-schnell"}, "model", "models of this task"),
     ({"prompts": []}, "prompts", "at least 1 item"),
     ({"prompts": ["a", ""]}, "prompts.1", "at least 1 character"),
     ({"prompts": ["a"], "model": "flux-shnell"}, "model", "did you mean flux-schnell"),

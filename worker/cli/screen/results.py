@@ -115,7 +115,8 @@ def money(cost: Mapping[str, Any]) -> str:
         return f"${_usd(lower)} to ${_usd(upper)}"
     if usd is None:
         return ""
-    return f"{'about ' if cost.get('estimated') else ''}${_usd(usd)}"
+    is_certain = not cost.get("estimated") or (lower is not None and lower == upper)
+    return f"{'' if is_certain else 'about '}${_usd(usd)}"
 
 
 def _usd(usd: float) -> str:
