@@ -9,7 +9,6 @@ import base64
 import io
 import json
 import re
-import zipfile
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
@@ -17,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.chaos import task_kinds
+from tests.chaos import marked_files, task_kinds
 from tests.chaos.pipelines import STEPS
 from tests.chaos.task_kinds import TASK_KINDS
 
@@ -130,7 +129,7 @@ def _parts(random: Random, kind: str, number: int) -> tuple[JobSpec, ...]:
         case "training":
             return (training(number),)
         case "video":
-            return (video(number, 1, image=_image()),)
+            return (video(number, 1, image=marked_files.picture(mark(number))),)
         case "revoked" | "cancelled":
             slow = random.random() < 0.7
             return (picture(number, model="flux-dev" if slow else "flux-schnell", deadline_s=120.0),)
@@ -181,7 +180,8 @@ def video(number: int, part: int, **fields: Any) -> JobSpec:
 
 def training(number: int) -> JobSpec:
     """Return a job that trains a LoRA."""
-    base = {"images_data_url": _archive(), "trigger_word": mark(number), "steps": 100}
+    own = mark(number)
+    base = {"images_data_url": marked_files.archive(own), "trigger_word": own, "steps": 100}
     return JobSpec("training.lora", base | {"deadline_s": LONG_DEADLINE_S}, "flux-lora-training", "weights")
 
 
@@ -201,8 +201,9 @@ def vertex_picture(number: int) -> JobSpec:
 
 def film(number: int) -> JobSpec:
     """Return a job for a video at Vertex AI, whose operation is polled."""
-    base = {"prompt": mark(number), "model": "veo-3.1-lite", "provider": "vertex", "image": _image(), "duration_s": 4}
-    more = {"deadline_s": LONG_DEADLINE_S, "fallback": False}
+    own = mark(number)
+    base = {"prompt": own, "model": "veo-3.1-lite", "provider": "vertex", "duration_s": 4}
+    more = {"image": marked_files.picture(own), "deadline_s": LONG_DEADLINE_S, "fallback": False}
     return JobSpec("video.image_to_video", base | more, "veo-3.1-lite", "video", provider="vertex")
 
 
@@ -215,7 +216,8 @@ def outfit(number: int) -> JobSpec:
 
 def caption(number: int) -> JobSpec:
     """Return a job for a picture's caption by Anthropic."""
-    base = {"images": [_image()], "about": mark(number), "model": "claude-haiku-5-5", "fallback": False}
+    own = mark(number)
+    base = {"images": [marked_files.picture(own)], "about": own, "model": "claude-haiku-5-5", "fallback": False}
     return JobSpec("language.caption", base, "claude-haiku-5-5", "answer", provider="anthropic")
 
 
@@ -242,28 +244,8 @@ def mark_of(request: dict[str, Any]) -> tuple[int, int] | None:
 
 
 @cache
-def _image() -> str:
-    return "data:image/png;base64," + base64.b64encode(_png(96)).decode()
-
-
-@cache
 def _black() -> str:
     """Return a small file that takes 64 megabytes when it is decoded."""
     buffer = io.BytesIO()
     Image.new("L", (8000, 8000)).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-@cache
-def _archive() -> str:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for n in range(4):
-            archive.writestr(f"{n}.png", _png(48 + n))
-    return "data:application/zip;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _png(side: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (side, side * 9 // 16), (200, 90, side)).save(buffer, "PNG")
-    return buffer.getvalue()

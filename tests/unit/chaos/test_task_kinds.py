@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import av
@@ -27,6 +28,13 @@ def test_a_task_takes_the_request_of_its_kind(kind: str) -> None:
     task = find_task(spec.task)
     task.judge((), spec.fields, "nothing")
     assert load.mark_of(spec.fields) == (7, 1) and spec.task == task.name
+
+
+@pytest.mark.parametrize("kind", sorted(load.WEIGHTS.keys() - TASK_KINDS.keys() - {"invalid"}))
+def test_no_job_of_the_load_is_refused_before_it_is_sent(kind: str) -> None:
+    for item in load.draw(Random("1"), 20, 9.0, {kind: 1}):
+        for part in item.parts[: 1 if kind == "chain" else None]:  # the second one takes its picture from the first
+            find_task(part.task).judge((), part.fields, "nothing")
 
 
 def test_an_older_version_is_sent_only_tasks_that_it_knows() -> None:
