@@ -23,9 +23,11 @@ __all__ = [
     "load_catalogue", "unknown_route",
 ]  # fmt: skip
 
-RAW = frozenset({"generation.run", "generation.workflow"})  # tasks with arguments by the endpoint's own names
+WORKFLOWS = "generation.workflow"
+RAW = frozenset({"generation.run", WORKFLOWS})  # tasks with arguments by the endpoint's own names
 PIPELINE = "pipeline:"  # before a task's name: the model of a task that is made of steps
 _SEGMENT = r"(?!\.+(?:/|$))[A-Za-z0-9._-]+"
+_WORKFLOW = re.compile(r"workflows(?:/[^/]+){2,}")
 _ENDPOINT = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{1,5}}")
 # The commonest names of our parameters at fal, counted in the 130 schemas of fal's client types (2026-08). Where ours
 # differ: 43 have image_url, 17 image_urls, 20 of 30 durations are texts, most of them without a unit ("5").
@@ -83,13 +85,16 @@ class Catalogue(BaseModel):
         """
         model = self.find(name) if task in RAW else self._find(name, self.for_task(task) or self.models)
         if task in RAW and not (model.serves(task) and not model.passthrough):
-            return self._raw(model, name.strip())
+            return self._raw(task, model, name.strip())
         if model.serves(task) or not _ENDPOINT.fullmatch(name.strip()):
             return model
         return _passthrough(name.strip())
 
-    def _raw(self, model: Model, name: str) -> Model:
+    def _raw(self, task: str, model: Model, name: str) -> Model:
         route = model.first_route
+        if task == WORKFLOWS and not _WORKFLOW.fullmatch(name):
+            known = ", ".join(each.name for each in self.for_task(task))
+            raise UnknownModelError(f"{name} is no workflow; allowed: workflows/owner/name, {known}")
         if name in model.retired:
             raise UnknownModelError(f"fal does not answer {name} any more; {route.endpoint} replaces it")
         if route.provider != "fal":

@@ -10,7 +10,7 @@ import pytest
 from celery import chain
 
 from tasks.editing import upscale
-from tasks.generation import run
+from tasks.generation import run, workflow
 from tests.acceptance.conftest import HTTP, Twin
 from tests.unit.tasks.pictures import photo
 from twin.mesh import write_mesh
@@ -106,3 +106,21 @@ def test_a_run_fits_into_a_chain(stack: Stack, twin: Twin) -> None:
     result = chain(drawn, upscale.s()).apply_async().get(timeout=120)
 
     assert result["images"][0]["width"]
+
+
+def test_a_workflow_takes_a_chains_picture_and_typed_inputs(stack: Stack, twin: Twin) -> None:
+    drawn = run.s(model="flux-schnell", arguments={"prompt": "a person"})
+    edit = workflow.s(model="editing-workflow", inputs={"prompt": "a red coat", "strength": 0.5})
+
+    result = chain(drawn, edit).apply_async().get(timeout=120)
+
+    (record,) = twin.requests("workflows/Shootify/editing-workflow")
+    assert record["input"]["strength"] == 0.5 and record["input"]["image_url"].startswith("http")
+    assert [each["url"] for each in result["answer"]["edited"].values()] == [file["url"] for file in result["files"]]
+    assert result["provenance"]["asked_for"] == "editing-workflow"
+
+
+def test_any_workflow_runs_by_its_name(stack: Stack, twin: Twin) -> None:
+    result = workflow.delay(model="workflows/me/mine", inputs={"prompt": "a fox"}).get(timeout=120)
+
+    assert result["images"][0]["width"] and result["endpoint"] == "workflows/me/mine"

@@ -28,6 +28,7 @@ def test_tasks_and_queues() -> None:
     everything = (
         generation.run,
         batch,
+        generation.workflow,
         *files,
         *edits,
         *words,
@@ -41,6 +42,7 @@ def test_tasks_and_queues() -> None:
         "generation.image_to_image": "generation",
         "generation.batch": "generation",
         "generation.run": "generation",
+        "generation.workflow": "generation",
         "editing.remove_background": "editing",
         "editing.replace_background": "editing",
         "editing.upscale": "editing",

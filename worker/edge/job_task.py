@@ -230,7 +230,7 @@ class JobTask(NotEagerTask):
         except UnknownModelError as error:
             raise self._refusal("model", str(error)) from error
         step = type(self).order(request, model)
-        step = replace(step, files=recorded_files(request, step.arguments))
+        step = step if step.files is not None else replace(step, files=recorded_files(request, step.arguments))
         own = (self.asks.model_fields.keys() | step.arguments) - {"model", "extra"}  # an endpoint may have a `model`
         of_extra = [*own_parameter_problems(model, own, request.extra)]
         of_extra += extra_problems(model.first_route.provider, request.extra)

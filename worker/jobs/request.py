@@ -130,6 +130,16 @@ def check_known_fields(task: str, asks: type[BaseModel], given: Mapping[str, Any
         raise refusal(task, problems)
 
 
+def read_inside(task: str, field: str, asks: type[T], given: Mapping[str, Any]) -> T:
+    """The typed value of an object in a request. Raises `InvalidRequestError` with a line per field of it."""
+    problems: list[tuple[str, str]] = []
+    found = _read(asks, without_absent(asks, given), problems)
+    if problems:
+        raise refusal(task, [(f"{field}.{name}", message) for name, message in problems])
+    assert isinstance(found, asks)  # noqa: S101  # without problems it is read
+    return found
+
+
 def _parts(asks: type[BaseModel], given: Mapping[str, Any]) -> Iterator[tuple[type[BaseModel], dict[str, Any]]]:
     """The request's own fields and the options. `None` counts as not given where there is a default."""
     shared = {name: value for name, value in given.items() if name in JobOptions.model_fields}

@@ -50,7 +50,7 @@ def test_a_model_is_found_by_name_alias_and_endpoint(catalogue: Catalogue, said:
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["workflows/Shootify/flux-krea-lora-i2i", "fal-ai/flux/krea", "comfy/me/my_flow-1", "a/b/c/d/e/f"],
+    ["workflows/me/flux-krea-lora-i2i", "fal-ai/flux/krea", "comfy/me/my_flow-1", "a/b/c/d/e/f"],
 )
 def test_an_unknown_endpoint_is_passed_through_as_it_is(catalogue: Catalogue, endpoint: str) -> None:
     model = catalogue.find(endpoint)

@@ -41,7 +41,7 @@ SEEN = (
     *(detection.detect, detection.detect_faces, detection.point),
     *(segmentation.segment, vision_words.ask, vision_words.describe),
 )
-ANY = (generation.run,)
+ANY = (generation.run, generation.workflow)
 SOUNDS = (audio.speak, audio.transcribe)
 WORDS = (language.filter_products, completion.complete)
 PICTURES = (generation.text_to_image, generation.image_to_image)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from config.catalogue import UnknownModelError, load_catalogue
-from tasks.generation import run
+from config.mapping import arguments_for
+from tasks.generation import run, workflow
 from tasks.generation.any_answer import MOST_ANSWER_BYTES, AnyAnswer
 from tests.unit.tasks.pictures import photo
 from worker.errors import InvalidRequestError
@@ -150,3 +151,67 @@ def test_files_are_named_by_what_they_are_for_chains() -> None:
     found = by_kind([("image", picture), ("file", {"url": "x"}), ("video", film), ("image", picture)])
 
     assert found == {"images": [picture, picture], "video": film, "audio": None, "weights": None}
+
+
+LORA = {"url": "https://example.com/a.safetensors", "role": "subject"}
+PICTURE = "https://example.com/a"
+
+
+def test_the_inputs_of_a_known_workflow_are_written_by_its_route() -> None:
+    given = {"prompt": "a", "image": PICTURE, "references": [f"{PICTURE}2"], "loras": [LORA], "seed": None}
+
+    step = workflow._read({"model": "editing-workflow", "inputs": given})[2]
+
+    route = load_catalogue().find("editing-workflow").first_route
+    assert arguments_for(route, step.arguments, {}) == {
+        "prompt": "a",
+        "image_url": PICTURE,
+        "reference_image_urls": [f"{PICTURE}2"],
+        "loras": [{"path": LORA["url"], "scale": 0.8}],
+    }
+    assert step.files == {"image": "image", "references.0": "image", "loras.0.path": "weights"}
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        ({"model": "workflows/me/x", "inputs": {"a": 1}, "image": PICTURE}, {"image_url": PICTURE, "a": 1}),
+        ({"model": "workflows/me/x", "inputs": {"image_url": "y"}, "image": PICTURE}, {"image_url": "y"}),
+        (
+            {"model": "flux-krea-lora-i2i", "inputs": {"prompt": "a"}, "image": PICTURE},
+            {"prompt": "a", "image": PICTURE},
+        ),
+    ],
+)
+def test_a_picture_from_a_chain_is_the_workflows_picture(given: dict[str, Any], arguments: dict[str, Any]) -> None:
+    assert workflow._read(given)[2].arguments == arguments
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "workflows/Shootify/editing-workflow", "inputs": {"prompt": "a"}}, "inputs.image: field required"),
+        (
+            {"model": "editing-workflow", "inputs": {"prompt": "a", "image": PICTURE, "x": 1}},
+            "inputs.x: is not a param",
+        ),
+        (
+            {"model": "editing-workflow", "inputs": {"prompt": "a", "image": PICTURE, "strength": 2}},
+            "inputs.strength: is 2.0; allowed: 0.01 to 1 (editing-workflow)",
+        ),
+        (
+            {"model": "editing-workflow", "inputs": {"prompt": "a", "image": PICTURE, "loras": [LORA, LORA]}},
+            "inputs.loras: each role",
+        ),
+        ({"model": "editing-workflow", "inputs": {"prompt": "a", "image": "a.png"}}, "inputs.image: must be"),
+        ({"model": "workflows/me"}, "workflows/me is no workflow; allowed: workflows/owner/name, flux-krea-lora-i2i"),
+        ({"model": "flux-dev"}, "flux-dev is no workflow"),
+        ({"model": "editing-workflo"}, "did you mean editing-workflow?"),
+        ({"model": "workflows/me/x", "max_usd": 1}, "max_usd: "),
+    ],
+)
+def test_what_no_workflow_takes_is_refused_by_its_field(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        workflow._read(given)
+
+    assert message in str(refused.value)

@@ -34,6 +34,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "generation.image_to_image": {"images": [PHOTO], "prompt": "a kiln at night"},
         "generation.run": {"model": "fal-ai/hunyuan3d/v2", "arguments": {"input_image_url": PHOTO}},
         "generation.text_to_image": {"prompt": "a kiln at night"},
+        "generation.workflow": {"model": "flux-krea-lora-i2i", "inputs": {"prompt": "a kiln at night", "image": PHOTO}},
         "language.analyse": {"images": [PHOTO], "questions": ["Which is red?"]},
         "language.caption": {"images": [PHOTO, GARMENT]},
         "language.complete": {"prompt": "What is a kiln?"},
