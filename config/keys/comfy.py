@@ -14,6 +14,9 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
+from config.keys.fal import fal_disabled_why
+from config.settings import FalSettings
+
 COMFY_ENDPOINT = "fal-ai/comfy-server/stream"
 _ENDPOINT = re.compile(r"(?:(?!\.+(?:/|$))[A-Za-z0-9._-]+/){1,5}(?!\.+$)[A-Za-z0-9._-]+")
 
@@ -42,3 +45,12 @@ def find_comfy_access(folder: Path | None = None, env: Mapping[str, str] | None 
     if any(not "!" <= sign <= "~" for sign in token):  # it becomes a header
         raise ValueError("the Hugging Face token is not valid: it must be one word of ASCII")
     return ComfyAccess(endpoint, SecretStr(token) if token else None)
+
+
+def stream_disabled_why(settings: FalSettings) -> str | None:
+    """What to set to enable fal's streams: what enables fal, and an endpoint and a token that can be used."""
+    try:
+        find_comfy_access()
+    except ValueError as error:
+        return str(error)
+    return fal_disabled_why(settings)

@@ -83,7 +83,7 @@ def refusal(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 async def events(job: Job) -> AsyncIterator[dict[str, Any]]:
-    """Yield the events of a run, spread over its time."""
+    """Yield the events of a run. Samplers share its time, other nodes take none."""
     nodes = nodes_of(job.submission.input)
     if error := refusal(nodes):
         yield {"type": "fal-execution-error", "data": error}
@@ -94,12 +94,12 @@ async def events(job: Job) -> AsyncIterator[dict[str, Any]]:
     yield {"type": "execution_cached", "data": {"nodes": [], "prompt_id": job.request_id}}
     saves = saving_nodes(nodes)
     working = [node for node in nodes if node not in saves]
-    pause = job.seconds / max(1, len(working) * STEPS)
+    samplers = [node for node in working if "Sampler" in str(nodes[node].get("class_type"))]
     for node in working:
         yield _event("executing", job, node=node)
-        for step in range(1, STEPS + 1):
-            await _wait(job, pause)
-            if "Sampler" in str(nodes[node].get("class_type")):
+        if node in samplers:
+            for step in range(1, STEPS + 1):
+                await _wait(job, job.seconds / len(samplers) / STEPS)
                 yield _event("progress", job, node=node, value=step, max=STEPS)
     await job.ended.wait()
     outcome = job.outcome
