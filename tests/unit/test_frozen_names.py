@@ -3,10 +3,10 @@
 from typing import get_args
 
 from tasks import audio, editing, generation, language, training, video
+from tasks.generation import comfy
 from tasks.language import completion
 from tasks.language.answers import Analysis, Caption, Captions, Finding, Match, Matches, Outfit, Outfits
 from tasks.pipelines.batch import Batched, BatchItem, batch
-from tasks.generation import comfy
 from tasks.vision import detection, segmentation
 from tasks.vision import words as vision_words
 from tasks.vision.places import Box, FoundObject, FoundPoint, NormalisedBox, Point

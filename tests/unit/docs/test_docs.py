@@ -11,9 +11,9 @@ from typer.main import get_command
 from config.catalogue import load_catalogue
 from config.settings import GROUPS, variable
 from tasks import audio, editing, generation, language, training, video
+from tasks.generation import comfy
 from tasks.language import completion
 from tasks.pipelines.batch import batch
-from tasks.generation import comfy
 from tasks.vision import detection, segmentation
 from tasks.vision import words as vision_words
 from worker.cli.main import app as cli
