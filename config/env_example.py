@@ -20,6 +20,10 @@ _VENDORS = """\
 #FAL_KEY_ID=
 #FAL_KEY_SECRET=
 #FAL_API_KEY=
+# The Comfy server's endpoint, and a token for gated and private files of Hugging Face; else application_name under
+# [fal] and token under [huggingface] in fal-config.ini.
+#FAL_COMFY_ENDPOINT=fal-ai/comfy-server/stream
+#HF_TOKEN=
 
 # Vertex AI, the first of these that exists: GOOGLE_APPLICATION_CREDENTIALS (the key file of a service account);
 # GOOGLE_CLOUD_PROJECT with the machine's own login; GOOGLE_API_KEY with GOOGLE_GENAI_USE_ENTERPRISE=true. Without

@@ -28,6 +28,7 @@ _GOOGLE = {
 # By provider, each name with the names that an object under it may have; none: it is no object.
 ALLOWED: Mapping[str, Mapping[str, frozenset[str]]] = {
     "fal": ANY,
+    "fal-stream": ANY,
     "vertex": _GOOGLE,
     "gemini": _GOOGLE,
     "local": {},

@@ -296,6 +296,18 @@ class FalSettings(_Group):
 
     fal_base_url: str | None = Field(None, description="the URL of the twin instead of fal.ai: http://host:port")
     fal_timeout_s: float = Field(30, gt=0, le=600, description="timeout of one call to fal, in seconds")
+    fal_stream_s: float = Field(
+        900,
+        gt=0,
+        le=3600,
+        description="the most for a call whose events are streamed, such as a ComfyUI workflow, in seconds; the row of "
+        "a worker that died in it is held as long",
+    )
+    fal_comfy_nodes: Path | None = Field(
+        None,
+        description="a file with the answer of the Comfy server's GET /object_info: other nodes are refused before "
+        "anything is sent",
+    )
     fal_low_priority: bool = Field(
         False,
         description="send priority low to fal, where such a job waits behind the normal jobs of all customers",

@@ -109,7 +109,7 @@ class Worker:
         files: Any = Files(world.stored, world.objects, process, world.decisions)
         fal: Any = copy.copy(world.seams.fal)
         fal._searching = asyncio.Semaphore(SEARCHES)  # of this process, and bound to this world's loop
-        fal._prices = PriceList(fal._http, "https://api.fal.ai", world.loop.time)
+        fal._prices = PriceList(fal.http, "https://api.fal.ai", world.loop.time)
         at_once: Any = AtOnce("vertex", process, world.decisions, world.payments, world.before_take)
         health: Any = _Health(world.health, process)
         context = Context(

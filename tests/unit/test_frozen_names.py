@@ -3,6 +3,7 @@
 from typing import get_args
 
 from tasks import audio, editing, generation, language, training, video
+from tasks.generation import comfy
 from tasks.language import completion
 from tasks.language.answers import Analysis, Caption, Captions, Finding, Match, Matches, Outfit, Outfits
 from tasks.pipelines.batch import Batched, BatchItem, batch
@@ -18,7 +19,7 @@ from worker.jobs.status import FileOut, JobResult, JobStatus, State
 
 def test_tasks_and_queues() -> None:
     videos = (video.text_to_video, video.image_to_video, video.reference_to_video, video.extend)
-    files = (generation.text_to_image, generation.image_to_image, training.lora, *videos)
+    files = (generation.text_to_image, generation.image_to_image, comfy.comfy, training.lora, *videos)
     edits = (
         *(editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase),
         *(editing.expand, editing.try_on),
@@ -43,6 +44,7 @@ def test_tasks_and_queues() -> None:
         "generation.batch": "generation",
         "generation.run": "generation",
         "generation.workflow": "generation",
+        "generation.comfy": "generation",
         "editing.remove_background": "editing",
         "editing.replace_background": "editing",
         "editing.upscale": "editing",
@@ -106,6 +108,9 @@ def test_status_and_result() -> None:
         assert {"images"} == set(pictures.model_fields) - set(JobResult.model_fields)
     assert {"images", "items", "failed"} == set(Batched.model_fields) - set(JobResult.model_fields)
     assert " ".join(BatchItem.model_fields) == "prompt variation seed images error error_code"
+    comfied = {"images", "videos", "audio", "files", "outputs"}
+    assert comfied == set(comfy.Comfied.model_fields) - set(JobResult.model_fields)
+    assert " ".join(comfy.NodeOutput.model_fields) == "node class_type name images videos audio files texts"
     assert {"audio"} == set(audio.Spoken.model_fields) - set(JobResult.model_fields)
     assert {"text", "segments", "language"} == set(audio.Transcribed.model_fields) - set(JobResult.model_fields)
     assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)

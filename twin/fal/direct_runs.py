@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from twin.fal import comfy
 from twin.fal.access import account_of
 from twin.fal.address import Address
 from twin.fal.errors import Refused, refused
@@ -63,7 +64,12 @@ async def _outcome(fal: FalService, job: Job) -> Outcome:
 
 
 def _stream(fal: FalService, job: Job) -> Response:
-    events = _workflow_events(fal, job) if job.submission.app.startswith("workflows/") else _model_events(fal, job)
+    if job.submission.app == comfy.ENDPOINT:
+        events = comfy.events(job)
+    elif job.submission.app.startswith("workflows/"):
+        events = _workflow_events(fal, job)
+    else:
+        events = _model_events(fal, job)
     return StreamingResponse(
         _as_sse(events), media_type="text/event-stream", headers={"x-fal-request-id": job.request_id}
     )

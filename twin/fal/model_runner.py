@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from twin.fal import llm
+from twin.fal import comfy, llm
 from twin.fal.errors import Refused, internal_error, refused
 from twin.fal.input_files import InputReader
 from twin.fal.job import Job, Outcome
@@ -44,7 +44,8 @@ class ModelRunner:
         is_llm = submission.endpoint in llm.ENDPOINTS
         if is_llm:
             llm.check_llm(submission.input)
-        inputs = await self._reader.read(submission.input)
+        is_comfy = submission.endpoint == comfy.ENDPOINT
+        inputs = await self._reader.read(comfy.input_files(submission.input) if is_comfy else submission.input)
         output_files = OutputFiles(self._models, model, job, inputs, self._files)
         if min(output_files.size) < 1 or output_files.size[0] * output_files.size[1] > MAX_PIXELS:
             message = f"The twin draws pictures of 1 to {MAX_PIXELS} pixels"

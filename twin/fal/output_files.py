@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from twin.edited_picture import Edit, EditedPicture
+from twin.fal import comfy
 from twin.fal.input_files import InputFiles
 from twin.fal.job import Job
 from twin.fal.models import Model, Models, Shape
@@ -36,6 +37,8 @@ class OutputFiles:
     def __init__(self, models: Models, model: Model | None, job: Job, inputs: InputFiles, files: FileStore) -> None:
         defaults = {name: field.default for name, field in model.input.items() if field.has_default} if model else {}
         self.values: Mapping[str, Any] = defaults | {k: v for k, v in job.submission.input.items() if v is not None}
+        if job.submission.endpoint == comfy.ENDPOINT:
+            self.values = {**self.values, **comfy.drawing_values(self.values)}
         self.job, self.inputs, self.model = job, inputs, model
         self.size = picture_size(models, model, self.values, inputs.source_size)
         self.paths: list[str] = []

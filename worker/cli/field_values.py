@@ -29,6 +29,12 @@ class FieldTypes:
         """The value that this text is in the field `name`. Text that does not fit the type stays text."""
         return self._from_text(list(self._alternatives(self._fields.get(name, {}))), text)
 
+    def takes_json_file(self, name: str) -> bool:
+        """Whether `@path` is a file with the field's JSON: the field takes objects, and no text."""
+        schemas = list(self._alternatives(self._fields.get(name, {})))
+        schemas += self._items(schemas)
+        return bool(_of(schemas, "object")) and not _of(schemas, "string")
+
     def _from_text(self, schemas: list[Schema], text: str) -> Any:
         types = {schema.get("type") for schema in schemas}
         parsed = _parsed(text)

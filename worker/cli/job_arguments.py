@@ -2,8 +2,10 @@
 
 import difflib
 import importlib
+import json
 import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -47,5 +49,18 @@ def read_fields(request_type: type[BaseModel], pairs: Sequence[str]) -> dict[str
         if (name := name.strip()) in fields:
             hint = f"""a list is one value, for example {name}='["@a.jpg", "@b.jpg"]'"""
             raise CliError(f"{name} is given twice: write it once; {hint}", status=2)
-        fields[name] = types.value(name, text)
+        is_file = text.startswith("@") and types.takes_json_file(name)
+        fields[name] = types.value(name, _json_file(name, Path(text[1:]).expanduser()) if is_file else text)
     return fields
+
+
+def _json_file(name: str, path: Path) -> str:
+    """The text of a file of JSON, such as a workflow. Raises a `CliError`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        json.loads(text)
+    except OSError as error:
+        raise CliError(f"{name}: {path} cannot be read ({error.strerror})", status=2) from error
+    except (ValueError, RecursionError) as error:
+        raise CliError(f"{name}: {path} is no JSON ({error})", status=2) from error
+    return text

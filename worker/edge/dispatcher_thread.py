@@ -14,6 +14,7 @@ from celery.worker import state as celery_state
 from redis.exceptions import RedisError
 
 from config.settings import Settings
+from worker.edge.call_progress import CallProgress
 from worker.edge.loop import LoopThread
 from worker.edge.message import is_message_of
 from worker.edge.pipeline_provider import PipelineProvider
@@ -166,6 +167,8 @@ class DispatcherThread:
             queued = QueuedMessages(self._settings.redis.broker, self._settings.redis.prefix)
             pipelines = PipelineProvider(self._app, services.ledger)
             providers = {**services.context.providers, pipelines.name: pipelines}
+            progress = CallProgress(services.ledger, publisher)
+            progress.listen_to(providers.values())
             context = replace(services.context, is_queued=queued.has, providers=providers)
             dispatcher = Dispatcher(services.ledger, context, publisher, self._options)
             for name, why in services.context.disabled.items():
@@ -179,6 +182,7 @@ class DispatcherThread:
             await dispatcher.stop(STOP_GRACE_S, self._call_grace_s)
             await dispatching
             renewing.cancel()
+            await progress.aclose()
             await publisher.aclose()
             await queued.aclose()
 

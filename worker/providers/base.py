@@ -85,9 +85,10 @@ class Queued:
 
 @dataclass(frozen=True)
 class Running:
-    """Running, with its log lines so far."""
+    """Running, with its log lines so far, and its progress from 0 to 1 where a stream tells it."""
 
     logs: tuple[str, ...] = ()
+    progress: float | None = None
 
 
 @dataclass(frozen=True)

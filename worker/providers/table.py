@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from config.keys.anthropic import anthropic_disabled_why
+from config.keys.comfy import stream_disabled_why
 from config.keys.fal import fal_disabled_why
 from config.keys.google import gemini_disabled_why, vertex_disabled_why
 from config.settings import Settings
@@ -26,6 +27,7 @@ class ProviderEntry:
 
 PROVIDERS: Mapping[str, ProviderEntry] = {
     "fal": ProviderEntry("worker.providers.fal.provider", lambda settings: fal_disabled_why(settings.fal)),
+    "fal-stream": ProviderEntry("worker.providers.fal.streaming", lambda settings: stream_disabled_why(settings.fal)),
     "vertex": ProviderEntry("worker.providers.google.vertex", lambda settings: vertex_disabled_why(settings.google)),
     "gemini": ProviderEntry("worker.providers.google.gemini", lambda settings: gemini_disabled_why(settings.google)),
     "anthropic": ProviderEntry(

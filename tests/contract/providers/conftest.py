@@ -8,12 +8,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from config.keys.comfy import ComfyAccess
 from config.keys.fal import FalKey
 from config.settings import FalSettings
 from twin.app import create_app
 from twin.server import in_thread
 from worker.net.http import open_transport
 from worker.providers.fal.provider import Fal, open_fal
+from worker.providers.fal.streaming import FalStream
 
 
 class Twin:
@@ -63,6 +65,13 @@ def twin(_twin: Twin) -> Twin:
 async def opened(twin: Twin, key: str = "id:secret", timeout_s: float = 30.0, *, low_priority: bool = False) -> Fal:
     settings = FalSettings(fal_base_url=twin.url, fal_timeout_s=timeout_s, fal_low_priority=low_priority)
     return await open_fal(settings, FalKey("FAL_KEY", SecretStr(key)), open_transport(10))
+
+
+async def opened_stream(twin: Twin, timeout_s: float = 30.0) -> FalStream:
+    """fal's streams: never to Hugging Face."""
+    settings = FalSettings(fal_base_url=twin.url, fal_stream_s=timeout_s)
+    hub = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500)))
+    return FalStream(await opened(twin), settings, ComfyAccess(), hub)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from PIL import Image
 
 from config.catalogue import Model, Route
 from config.settings import AnthropicSettings
-from tests.contract.providers.conftest import Twin
+from tests.contract.providers.conftest import Twin, opened_stream
 from tests.contract.providers.conftest import opened as opened_fal
 from tests.contract.providers.google import opened as opened_google
 from tests.unit.engine.fakes import FakeFetcher, FakeInputs
@@ -185,6 +185,7 @@ def agrees(cost: Cost, billed: float | None) -> bool:
 async def providers(_twin: Twin) -> AsyncIterator[dict[str, Any]]:
     found = {
         "fal": await opened_fal(_twin),
+        "fal-stream": await opened_stream(_twin),
         "vertex": await opened_google("vertex", _twin, timeout_s=30),
         "gemini": await opened_google("gemini", _twin, timeout_s=30),
         "anthropic": await open_anthropic(

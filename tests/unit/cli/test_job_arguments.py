@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,19 @@ def test_the_type_of_a_field_decides_what_its_text_is(pair: str, value: Any) -> 
 )
 def test_a_single_item_is_a_list_of_one(pair: str, value: Any) -> None:
     assert list(read_fields(find_task("language.analyse").asks, [pair]).values()) == [value]
+
+
+def test_an_object_is_read_from_a_file_of_json(tmp_path: Path) -> None:
+    file = tmp_path / "workflow.json"
+    file.write_text('{"8": {"class_type": "KSampler", "inputs": {"cfg": 7.50, "seed": 18446744073709551615}}}')
+    asks = find_task("generation.comfy").asks
+    (node,) = read_fields(asks, [f"workflow=@{file}"])["workflow"].values()
+    assert node["inputs"] == {"cfg": 7.5, "seed": 18446744073709551615}
+    assert read_fields(asks, ['inputs={"prompt": "@x", "steps": 20}'])["inputs"] == {"prompt": "@x", "steps": 20}
+    for text, message in (("{", "is no JSON"), (None, "cannot be read")):
+        file.write_text(text) if text else file.unlink()
+        with pytest.raises(CliError, match=message):
+            read_fields(asks, [f"workflow=@{file}"])
 
 
 @pytest.mark.parametrize("pair", ["prompt", "=x", " =x"])

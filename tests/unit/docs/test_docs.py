@@ -11,6 +11,7 @@ from typer.main import get_command
 from config.catalogue import load_catalogue
 from config.settings import GROUPS, variable
 from tasks import audio, editing, generation, language, training, video
+from tasks.generation import comfy
 from tasks.language import completion
 from tasks.pipelines.batch import batch
 from tasks.vision import detection, segmentation
@@ -55,6 +56,7 @@ every_task = pytest.mark.parametrize(
         *((task, "docs/tasks.md") for task in OTHERS),
         (batch, "docs/tasks/batch.md"),
         *((task, "docs/tasks/pictures.md") for task in PICTURES),
+        (comfy.comfy, "docs/tasks/comfy.md"),
         *((task, "docs/tasks/editing.md") for task in EDITS),
         *((task, "docs/tasks/video.md") for task in VIDEOS),
         *((task, "docs/tasks/vision.md") for task in SEEN),

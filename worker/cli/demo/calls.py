@@ -31,6 +31,15 @@ CALLS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "editing.try_on": {"person": PHOTO, "garment": GARMENT},
         "editing.upscale": {"image": PHOTO},
         "generation.batch": {"prompts": ["a kiln", "a cup"], "num_images": 2},
+        "generation.comfy": {
+            "workflow": {
+                "1": {"class_type": "StringInput_fal", "inputs": {"name": "prompt", "value": "a kiln"}},
+                "2": {"class_type": "LoadImage", "inputs": {"image": PHOTO}},
+                "3": {"class_type": "KSampler", "inputs": {"prompt": ["1", 0], "image": ["2", 0]}},
+                "4": {"class_type": "SaveImage_fal", "inputs": {"images": ["3", 0], "output_name": "final"}},
+            },
+            "inputs": {"prompt": "a kiln at night"},
+        },
         "generation.image_to_image": {"images": [PHOTO], "prompt": "a kiln at night"},
         "generation.run": {"model": "fal-ai/hunyuan3d/v2", "arguments": {"input_image_url": PHOTO}},
         "generation.text_to_image": {"prompt": "a kiln at night"},

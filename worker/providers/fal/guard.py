@@ -8,7 +8,7 @@ made becomes `ServiceUnavailableError`. A GET or PUT is not repeated here either
 The key is sent only to fal's hosts, or to the twin: the SDK alone would send it to any host that a ticket names.
 
 Every answer is read under a cap of bytes and one total time (`worker.net.answer`). A GET whose answer drips is given up
-sooner: it is free.
+sooner: it is free. A stream of events is the exception: `stream` limits it, and the guard passes it on unread.
 """
 
 import asyncio
@@ -43,6 +43,7 @@ _FAL_DOMAINS = ("fal.run", "fal.ai", "falrun.com", "fal.media")
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 LIST_BYTES = 32 * MB  # of a page of the platform's lists: a hundred requests with their inputs
 ANSWER_PACE = Pace(window_s=5.0)
+STREAMED = "kilnhand_streamed_s"  # extension of a request whose events are read as they come: the most seconds of it
 
 
 @dataclass
@@ -90,12 +91,15 @@ class FalGuard(httpx.AsyncBaseTransport):
         return response
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
-        request.headers["accept-encoding"] = ENCODINGS
+        streamed_s = request.extensions.get(STREAMED)
+        request.headers["accept-encoding"] = ENCODINGS if streamed_s is None else "identity"
         most_bytes = request.extensions.get("most_bytes", ANSWER_BYTES)
         if sending := current_sending.get():
             sending.has_begun = True
-        async with asyncio.timeout(self._total_s):
+        async with asyncio.timeout(self._total_s if streamed_s is None else streamed_s):
             response = await self._inner.handle_async_request(request)
+            if streamed_s is not None and is_event_stream(response):
+                return response
             response = await whole_response(response, most_bytes, None if request.method == "POST" else ANSWER_PACE)
         return await with_clean_json(response)
 
@@ -112,6 +116,12 @@ class FalGuard(httpx.AsyncBaseTransport):
 def _is_ambiguous(status: int) -> bool:
     """Whether the job may have been accepted despite this status. The SDK would repeat 408, 409 and some 5xx."""
     return status >= 500 or status in {408, 409}
+
+
+def is_event_stream(response: httpx.Response) -> bool:
+    """Whether the answer is a stream of events, and no error."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return response.status_code == 200 and kind == "text/event-stream"
 
 
 def is_from_fal(method: str, response: httpx.Response) -> bool:

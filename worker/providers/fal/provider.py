@@ -112,7 +112,7 @@ class Fal:
     ) -> None:
         self.call_s, self._sends_low = settings.fal_timeout_s, settings.fal_low_priority
         self._files_s = settings.fal_files_s
-        self._client, self._http, self._platform_url = client, http, platform_url
+        self._client, self.http, self._platform_url = client, http, platform_url
         self._searching, self._prices = asyncio.Semaphore(SEARCHES), PriceList(http, platform_url)
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
@@ -150,7 +150,7 @@ class Fal:
     def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
         """The ticket, with URLs that the SDK builds from the app and the id."""
         in_urls = quote(request_id, safe="")
-        return _ticket(request_id, AsyncRequestHandle.from_request_id(self._http, endpoint, in_urls))
+        return _ticket(request_id, AsyncRequestHandle.from_request_id(self.http, endpoint, in_urls))
 
     async def find(self, lost: LostSubmission) -> SearchResult:
         """Search the list of ended requests, then the billing events with our tags.
@@ -160,7 +160,7 @@ class Fal:
         """
         try:
             async with self._searching, asyncio.timeout(FIND_S):
-                listed = await find_request(self._http, self._platform_url, lost)
+                listed = await find_request(self.http, self._platform_url, lost)
         except TimeoutError as error:
             text = f"fal: its list took more than {FIND_S:g} s"
             raise ServiceUnavailableError(text, provider="fal", kind="too_slow") from error
@@ -177,7 +177,7 @@ class Fal:
         tags = {JOB: job_tag(lost.job_id), ATTEMPT: str(lost.attempt)}
         since = lost.since - EARLIER_S
         try:
-            events = await billing_events(self._http, self._platform_url, since=since, tags=tags)
+            events = await billing_events(self.http, self._platform_url, since=since, tags=tags)
         except ExternalServiceError as error:
             log.debug("billing_events_not_read", job=lost.job_id, error=error.message)
             return None
@@ -229,7 +229,7 @@ class Fal:
         """The model's output, or the error that the run ended with. Up to three GETs: they are free."""
         again = three_attempts(ServiceUnavailableError, unless=_is_slow)
         try:
-            response: httpx.Response = await again(self._http.get, _sendable(ticket.urls["response"]))
+            response: httpx.Response = await again(self.http.get, _sendable(ticket.urls["response"]))
         except BrokenPieceError as error:  # larger than an answer may be
             return RunFailure(error)
         return outcome_of(response)
@@ -240,7 +240,7 @@ class Fal:
         The SDK's `cancel` does not return which of 200 and 202 it was, so the request is sent with its client.
         """
         again = three_attempts(ServiceUnavailableError, unless=_is_slow)
-        response: httpx.Response = await again(self._http.put, _sendable(ticket.urls["cancel"]))
+        response: httpx.Response = await again(self.http.put, _sendable(ticket.urls["cancel"]))
         body, status = json_of(response), response.status_code
         match body:
             case {"status": "OK"} if status == 200:
@@ -260,13 +260,11 @@ class Fal:
     async def aclose(self) -> None:
         """Close connections. The SDK has no public method for it (fal-client 1.0.3)."""
         await self._prices.aclose()
-        await self._http.aclose()
+        await self.http.aclose()
 
     def _handle(self, ticket: Ticket) -> AsyncRequestHandle:
         urls = {name: _sendable(url) for name, url in ticket.urls.items()}
-        return AsyncRequestHandle(
-            ticket.request_id, urls["response"], urls["status"], urls["cancel"], client=self._http
-        )
+        return AsyncRequestHandle(ticket.request_id, urls["response"], urls["status"], urls["cancel"], client=self.http)
 
 
 def _ticket(request_id: str, handle: AsyncRequestHandle) -> Ticket:

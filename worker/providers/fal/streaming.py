@@ -1,0 +1,210 @@
+"""fal's streamed endpoints: the answer comes in the call, and what happens until then is reported meanwhile.
+
+A stream has no request id that could be asked for, so its provider lists nothing: a stream that broke is unknown, and
+is not run again by itself. Endpoints are streamed at `fal.run`, without fal's queue. A `Run` reads what the events of
+an endpoint mean: those of the Comfy server `comfy_run`; of any other endpoint the last event is the answer.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import fal_client.client as sdk
+import httpx
+from pydantic import SecretStr
+
+from config.keys.comfy import COMFY_ENDPOINT, ComfyAccess, find_comfy_access
+from config.keys.fal import find_fal_key
+from config.settings import FalSettings, Settings
+from worker.errors import ExternalServiceError, InternalError, SubmitUnknownError
+from worker.files.media import Media
+from worker.files.memory_budget import MB, MemoryBudget
+from worker.jobs.job import Ticket
+from worker.net.event_stream import StreamBrokenError, StreamLimits
+from worker.net.http import open_downloads, open_transport
+from worker.net.public import AddressPolicy
+from worker.providers.base import (
+    Call,
+    CancelResult,
+    ListPrice,
+    LostSubmission,
+    Provider,
+    Reply,
+    RunFailure,
+    Running,
+    RunStatus,
+    SearchResult,
+)
+from worker.providers.fal.answers import as_object, units_of
+from worker.providers.fal.comfy_nodes import known_nodes, refuse_unknown
+from worker.providers.fal.comfy_run import ComfyRun
+from worker.providers.fal.hugging_face import Hidden, sign_links
+from worker.providers.fal.provider import Fal, open_fal
+from worker.providers.fal.stream import FalEvents, open_stream
+from worker.providers.fal.submit_headers import submit_headers
+
+NAME = "fal-stream"
+SILENT_S = 120.0  # between two events; the connector waits as long
+CALL_MB = 12  # an event, decoded, and the workflow
+Listener = Callable[[str, Running], None]  # job id, and how far its call is
+
+
+class Run(Protocol):
+    """The events of one call, read as they come."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no event is needed any more."""
+
+    @property
+    def running(self) -> Running:
+        """What is shown of it now."""
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Read the next event."""
+
+    def outcome(self) -> Reply | RunFailure | None:
+        """What it came to, once the stream is over; None if it is not known."""
+
+
+class LastEvent:
+    """The run of an endpoint that sends longer and longer parts of its output: the last event is the answer."""
+
+    is_over = False
+
+    def __init__(self) -> None:
+        self._last: Mapping[str, Any] | None = None
+
+    @property
+    def running(self) -> Running:
+        """The text so far, where the output has one."""
+        text = (self._last or {}).get("output")
+        return Running((text[-500:],) if isinstance(text, str) and text else ())
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Keep it."""
+        self._last = event
+
+    def outcome(self) -> Reply | None:
+        """The last event."""
+        output = as_object(self._last)
+        return Reply(output) if output is not None else None
+
+
+async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
+    """See `worker.providers.table`."""
+    fal = await open_fal(settings.fal, find_fal_key(), open_transport(settings.worker.max_claims))
+    return FalStream(fal, settings.fal, find_comfy_access(), open_downloads(8, policy=AddressPolicy([])))
+
+
+class FalStream:
+    """See `worker.providers.base.Provider`."""
+
+    name = NAME
+    lists_requests = False
+    result_bytes = 0
+
+    def __init__(self, fal: Fal, settings: FalSettings, access: ComfyAccess, hub: httpx.AsyncClient) -> None:
+        """`hub` asks huggingface.co. Both clients are closed with the provider."""
+        self.call_s = settings.fal_stream_s + settings.fal_timeout_s
+        self.listener: Listener | None = None
+        self._files_s = settings.fal_files_s
+        self._fal, self._hub, self._access = fal, hub, access
+        self._limits = StreamLimits(settings.fal_stream_s, min(SILENT_S, settings.fal_stream_s))
+        self._nodes = known_nodes(settings.fal_comfy_nodes)
+
+    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
+        """The files that are uploaded for it, and its events."""
+        return file_bytes + CALL_MB * MB
+
+    async def submit(self, call: Call) -> Reply | RunFailure:
+        """One POST, and its events to the end."""
+        is_comfy = call.endpoint == COMFY_ENDPOINT
+        endpoint = self._access.endpoint if is_comfy else call.endpoint
+        if is_comfy and self._nodes is not None:
+            refuse_unknown(call.arguments.get("prompt", {}), self._nodes)
+        hidden = await self._hidden(self._access.hugging_face if is_comfy else None, call.arguments)
+        run: Run = ComfyRun(call.arguments.get("prompt", {})) if is_comfy else LastEvent()
+        billed = None
+        try:
+            async with asyncio.timeout(self._limits.total_s):
+                headers = submit_headers(call, self._files_s)
+                arguments = hidden.put_into(call.arguments)
+                async with open_stream(self._fal.http, _url(endpoint), arguments, headers, self._limits) as events:
+                    billed = units_of(events.headers.get("x-fal-billable-units"))
+                    await self._follow(call.job_id, run, events, hidden)
+        except TimeoutError as error:
+            raise _lost(f"it took more than {self._limits.total_s:g} s") from error
+        except StreamBrokenError as error:
+            if not run.is_over:
+                raise _lost(str(error)) from error
+        return _ended(run, billed, endpoint)
+
+    async def _hidden(self, token: SecretStr | None, arguments: Mapping[str, Any]) -> Hidden:
+        return Hidden() if token is None else await sign_links(self._hub, token, arguments)
+
+    async def _follow(self, job_id: str, run: Run, stream: FalEvents, hidden: Hidden) -> None:
+        async for event in stream.events:
+            run.take(hidden.out_of(event))
+            if self.listener:
+                self.listener(job_id, run.running)
+            if run.is_over:
+                return
+
+    async def upload(self, media: Media | Path) -> str:
+        """To fal's file store."""
+        try:
+            return await self._fal.upload(media)
+        except ExternalServiceError as error:
+            error.provider = NAME  # so that the engine knows whose upload has failed
+            raise
+
+    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
+        """Never called: no call returns a ticket."""
+        raise InternalError("a stream has no ticket: there is nothing to poll")
+
+    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
+        """Never called: no call returns a ticket."""
+        raise InternalError("a stream has no ticket: there is no result to get")
+
+    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
+        """Every call has ended when it is answered. One that runs is cancelled by closing its connection."""
+        return CancelResult.TOO_LATE
+
+    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
+        """A ticket that nothing can be done with."""
+        return Ticket(request_id)
+
+    async def find(self, lost: LostSubmission) -> SearchResult:
+        """fal's list has no answer of a stream that could be fetched."""
+        return SearchResult()
+
+    def list_price(self, endpoint: str) -> ListPrice | None:
+        """By fal's price list."""
+        return self._fal.list_price(endpoint.removesuffix("/stream"))
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._hub.aclose()
+        await self._fal.aclose()
+
+
+def _url(endpoint: str) -> str:
+    """The address of an endpoint's stream. An id that ends with it already keeps it."""
+    return f"{sdk.RUN_URL_FORMAT}{endpoint.removesuffix('/stream')}/stream"
+
+
+def _ended(run: Run, billed: float | None, endpoint: str) -> Reply | RunFailure:
+    match run.outcome():
+        case None:
+            raise _lost("it ended before the run did")
+        case RunFailure(error=error):
+            return RunFailure(error, billed)
+        case Reply(output=output):
+            return Reply(output, billed, version=endpoint)
+
+
+def _lost(why: str) -> SubmitUnknownError:
+    text = f"fal: the stream was lost: {why}; the run may have gone on, and may be billed"
+    return SubmitUnknownError(text, provider=NAME)
