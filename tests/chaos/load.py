@@ -190,7 +190,7 @@ def of_task(kind: str, number: int) -> JobSpec:
     asked, own = TASK_KINDS[kind], mark(number)
     base = {"labels": {"mark": own}, "deadline_s": LONG_DEADLINE_S, "fallback": False}
     model = {} if asked.model in STEPS else {"model": asked.model}
-    return JobSpec(asked.task, base | model | asked.fields(own), asked.model, asked.piece, provider=asked.provider)
+    return JobSpec(asked.task, base | model | asked.fields(own), asked.model, asked.piece, asked.count, asked.provider)
 
 
 def vertex_picture(number: int) -> JobSpec:

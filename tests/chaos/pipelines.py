@@ -39,6 +39,10 @@ STEPS: Mapping[str, tuple[ExpectedStep, ...]] = {  # the model of a pipeline -> 
         ExpectedStep("refine-1", "flux-dev-image-to-image"),
         ExpectedStep("blend-1", "blend", "local"),
     ),
+    "pipeline:generation.batch": (
+        ExpectedStep("item-1-1x1", "flux-schnell"),
+        ExpectedStep("item-2-1x1", "flux-schnell"),
+    ),
     "pipeline:training.lora_with_samples": (
         ExpectedStep("train", "flux-lora-training", piece="weights"),
         ExpectedStep("sample-1", "flux-lora"),

@@ -22,6 +22,7 @@ class TaskKind:
     weight: int = 4
     provider: str = "fal"
     is_cancelled: bool = False  # after a few seconds
+    count: int = 1  # of the pieces
 
 
 def _sticker(mark: str) -> dict[str, Any]:
@@ -38,6 +39,14 @@ def _masked(mark: str, **others: Any) -> dict[str, Any]:
 
 def _training(mark: str) -> dict[str, Any]:
     return {"images_data_url": archive(mark), "trigger_word": mark, "steps": 100, "sample_prompts": [mark]}
+
+
+def _batch(mark: str) -> dict[str, Any]:
+    return {"prompts": [mark], "model": "flux-schnell", "seeds": [1, 2]}
+
+
+def _question(mark: str) -> dict[str, Any]:
+    return {"prompt": mark, "llm": "openai/gpt-4.1"}
 
 
 def _pipeline(task: str, fields: Callable[[str], dict[str, Any]], weight: int, is_cancelled: bool = False) -> TaskKind:
@@ -80,6 +89,13 @@ TASK_KINDS: Mapping[str, TaskKind] = {
     "sticker cancelled": _pipeline("editing.sticker", _sticker, 4, is_cancelled=True),
     "garment": _pipeline("editing.fix_garment", lambda mark: _photo(mark, garment="the coat", prompt=mark), 3),
     "face": _pipeline("editing.fix_face", lambda mark: _photo(mark, prompt=mark), 2),
+    "batch": TaskKind(
+        "generation.batch", "pipeline:generation.batch", "images", _batch, 3, "pipeline", count=2
+    ),
+    "any endpoint": TaskKind(
+        "generation.run", "fal-ai/flux/schnell", "images", lambda mark: {"arguments": {"prompt": mark}}, 3
+    ),
+    "completed": TaskKind("language.complete", "openrouter", "text", _question, 3),
     "training with samples": _pipeline("training.lora_with_samples", _training, 2),
 }  # fmt: skip
 PACE = {  # seconds of a run at the twin

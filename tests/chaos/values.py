@@ -27,7 +27,7 @@ def count_of(result: dict[str, Any], piece: str) -> int:
 
 
 def _texts(result: dict[str, Any], output: dict[str, Any]) -> tuple[Any, Any]:
-    return result["text"], str(output.get("text", "")).strip()
+    return result["text"], str(output.get("text") or output.get("output") or "").strip()
 
 
 def _points(result: dict[str, Any], output: dict[str, Any]) -> tuple[Any, Any]:

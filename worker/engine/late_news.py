@@ -88,8 +88,24 @@ def _news_of(attempt: Attempt, step_input: StepInput) -> str | None:
     """The name of the signal that says what became of an ended attempt without a ticket; None if we know already."""
     if attempt.was_taken or attempt.ended_at is None:
         return None
-    names = (outcome_signal(attempt.number), ticket_signal(attempt.number), webhook_signal(attempt.number))
+    if left_outcome(attempt, step_input):
+        return outcome_signal(attempt.number)
+    names = (ticket_signal(attempt.number), webhook_signal(attempt.number))
     return next((name for name in names if name in step_input.signals), None)
+
+
+def left_outcome(attempt: Attempt, step_input: StepInput) -> Job | None:
+    """The row as the worker that sent an attempt has left it in a signal. None: nothing, or a refusal that we know.
+
+    Signals stay on the row: a refusal that counted as news each time would be taken over for ever.
+    """
+    raw = step_input.signals.get(outcome_signal(attempt.number))
+    if raw is None:
+        return None
+    left = load_job(raw)
+    theirs = left.attempts[-1]
+    is_known = attempt.ended_at is not None and not theirs.was_taken and theirs.error == attempt.error
+    return None if is_known else left
 
 
 def _with_news(context: Context, job: Job, attempt: Attempt, news: str, step_input: StepInput) -> Attempt:

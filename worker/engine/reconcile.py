@@ -12,11 +12,11 @@ from typing import Literal
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail
 from worker.engine.kept_outcome import OutcomeStore
-from worker.engine.late_news import book_lost_call, go_on_with, lost_submission, taken_before
+from worker.engine.late_news import book_lost_call, go_on_with, left_outcome, lost_submission, taken_before
 from worker.engine.polling import search_again_s, unknown_wait_s
 from worker.errors import AuthenticationError, ExternalServiceError, SubmitUnknownError
-from worker.jobs.job import Job, Observation, Stage, Ticket, load_job, load_ticket
-from worker.jobs.signals import outcome_signal, ticket_signal
+from worker.jobs.job import Job, Observation, Stage, Ticket, load_ticket
+from worker.jobs.signals import ticket_signal
 from worker.jobs.total_cost import booked_cost
 from worker.routing.retry import (
     FAILED_SEARCHES,
@@ -45,8 +45,8 @@ class _Search:
 async def reconcile(context: Context, job: Job, step_input: StepInput) -> Transition:
     """Found: the job goes on from there. Not yet: it is searched again. Never: a new attempt, or the end."""
     attempt = job.attempts[-1]
-    if raw := step_input.signals.get(outcome_signal(attempt.number)):
-        return _continue_from(job, load_job(raw), "by the worker that sent it")
+    if left := left_outcome(attempt, step_input):
+        return _continue_from(job, left, "by the worker that sent it")
     found = await _search(context, job, step_input)
     if found.ticket:
         taken = replace(attempt, ticket=found.ticket)

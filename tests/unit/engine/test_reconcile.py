@@ -1,12 +1,13 @@
 """A submission whose answer was lost: found by whoever can tell, and only then, at a known risk, made again."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.unit.engine.world import LEASE_S, World
 from worker.errors import AuthenticationError, RateLimitError, ServiceUnavailableError, SubmitUnknownError
-from worker.jobs.job import Attempt, Job, Stage, Ticket, dump_ticket
+from worker.jobs.job import Attempt, ErrorRecord, Job, Stage, Ticket, dump_job, dump_ticket
 from worker.providers.base import Ended, Running, SearchResult
 
 
@@ -334,3 +335,22 @@ async def test_with_webhooks_a_refused_attempt_is_given_time_to_report(world: Wo
     await world.accept()
     row = await world.until(Stage.CLOSING)
     assert 2.4 <= row.attempts[1].started_at - row.attempts[0].started_at <= 4
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_refusal_that_its_worker_left_is_taken_over_once(world: World, taken: bool) -> None:
+    """A worker whose claim was lost leaves what it was answered as a signal, which stays on the row."""
+    await lose_the_answer(world)
+    await world.turn()
+    row = await world.row()
+    refusal = ErrorRecord("service_unavailable", "HTTP 503", "fal", 503, "internal_error")
+    refused = replace(row.attempts[0], ended_at=world.now, error=refusal)
+    await world.ledger.signal("a", "outcome:1", dump_job(row.move(Stage.ACCEPTED, attempts=(refused,))).decode())
+    row = await world.turn()
+    assert (row.stage, row.attempts[0].error) == (Stage.ACCEPTED, refusal)
+    if taken:  # fal had taken it all the same
+        await world.hear(request_id="r-8")
+    row = await world.until(Stage.CLOSING)
+    assert row.ending == Stage.COMPLETED
+    assert world.fal.calls.count("submit") == (0 if taken else 1)
+    assert len(row.attempts) == (1 if taken else 2)
