@@ -28,6 +28,7 @@ MOST_ANSWER_BYTES = 256 << 10  # of an answer that is part of a result; a larger
 FILES = Piece("files", "file", "files.*", count=MOST_FILES, fewest=0, as_found=True)
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]{100,}={0,2}\s*")
+_LONGEST_URL = 4096  # a row keeps no longer one
 _LEAST_BASE64 = 100  # characters
 _HEADS = (b"glTF", b"%PDF-")
 _DESCRIBES = frozenset({"content_type", "file_name", "file_size", "width"})
@@ -48,7 +49,9 @@ class AnyAnswer:
         raw = to_json(values["answer"])
         if len(raw) > MOST_ANSWER_BYTES:
             encoded = base64.b64encode(to_json(output)).decode()
-            mark = found.add(AnswerFile(f"data:application/json;base64,{encoded}", "application/json", "answer.json"))
+            mark = found.add(
+                AnswerFile(f"data:application/json;base64,{encoded}", "application/json", "answer.json"), MOST_FILES
+            )
             values = {"answer": None, "answer_url": mark}
         return {
             "files": found.listed,
@@ -69,9 +72,11 @@ class _Files:
         self.listed = list[dict[str, str]]()
         self._sent, self._numbers = sent, dict[str, int]()
 
-    def add(self, file: AnswerFile) -> str:
-        """The mark of the file."""
+    def add(self, file: AnswerFile, most: int = MOST_FILES - 1) -> str:
+        """The mark of the file; its URL if there are too many already."""
         if file.url not in self._numbers:
+            if len(self.listed) >= most:
+                return file.url
             self._numbers[file.url] = len(self.listed)
             named = {"url": file.url, "content_type": file.content_type, "file_name": file.file_name}
             self.listed.append({name: text for name, text in named.items() if text})
@@ -97,6 +102,8 @@ class _Files:
             return None
         if file.url[:5].lower() == "data:":
             return file if DATA_URI.match(file.url) else None
+        if len(file.url) > _LONGEST_URL:
+            return None
         is_described = isinstance(node, Mapping) and bool(_DESCRIBES & node.keys())
         return file if is_described or _ends_like_a_file(file.url) else None
 

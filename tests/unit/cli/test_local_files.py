@@ -2,18 +2,20 @@
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 from pydantic import AfterValidator
 
-from tasks.generation import TextToImage
+from tasks.generation import Run, TextToImage
 from tasks.language.requests import StyleRequest
 from tasks.training import TrainLora
 from tasks.video import ImageToVideo
 from tests.unit.files.files import picture
 from worker.cli.errors import CliError
+from worker.cli.field_values import FieldTypes
 from worker.cli.local_files import MAX_INLINE_BYTES, MAX_STORED_IMAGE_BYTES, attach_files
 from worker.jobs.request import MAX_BYTES, BaseRequest, file_url, read
 
@@ -137,3 +139,15 @@ def test_the_largest_file_fits_a_request(tmp_path: Path) -> None:
 
     assert len(given["image"]) > MAX_BYTES * 0.9
     assert read("video.image_to_video", ImageToVideo, given)
+
+
+def test_files_are_attached_at_any_depth_of_an_endpoints_arguments(photo: Path) -> None:
+    text = json.dumps({"a": {"urls": [f"@{photo}"]}, "scale": 1.5, "prompt": "@anna waves", "n": None})
+    arguments = FieldTypes(Run).value("arguments", text)
+
+    found = attach_files(Run, {"model": "acme/odd", "arguments": arguments})["arguments"]
+
+    assert found["a"]["urls"][0].startswith("data:image/jpeg;base64,")
+    assert (found["scale"], found["prompt"], found["n"]) == (1.5, "@anna waves", None)
+    with pytest.raises(CliError, match=r"arguments\.image: .*cannot be read"):
+        attach_files(Run, {"arguments": {"image": "@missing.png"}})

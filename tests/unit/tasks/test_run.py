@@ -9,11 +9,12 @@ import pytest
 from config.catalogue import UnknownModelError, load_catalogue
 from config.mapping import arguments_for
 from tasks.generation import run, workflow
-from tasks.generation.any_answer import MOST_ANSWER_BYTES, AnyAnswer
+from tasks.generation.any_answer import FILES, MOST_ANSWER_BYTES, AnyAnswer
 from tests.unit.tasks.pictures import photo
 from worker.errors import InvalidRequestError
+from worker.files.needed_answer import needed_answer
 from worker.jobs.raw_arguments import kind_of
-from worker.jobs.raw_result import by_kind, with_file_urls
+from worker.jobs.raw_result import by_kind, urls_of_provider, with_file_urls
 from worker.jobs.status import VALUES
 
 PNG = base64.b64encode(photo().data).decode()
@@ -130,6 +131,17 @@ def test_a_large_answer_becomes_a_file() -> None:
     (file,) = checked["files"]
     assert file["file_name"] == "answer.json"
     assert json.loads(base64.b64decode(file["url"].partition(",")[2])) == output
+
+
+def test_a_url_that_is_not_stored_stays_in_the_answer() -> None:
+    urls = [f"https://a.fal.media/{n}.png" for n in range(70)]
+    output = {"frames": urls, "signed": {"url": f"https://a.fal.media/x.png?{'s' * 5000}", "file_name": "x.png"}}
+
+    checked = _checked(output)
+
+    kept = needed_answer(checked, (FILES,), checked=True)
+    back = with_file_urls(kept[VALUES]["answer"], urls_of_provider(kept["files"]))
+    assert (len(kept["files"]), back) == (63, output)
 
 
 @pytest.mark.parametrize(("files", "has_flags"), [(1, True), (2, False)])
