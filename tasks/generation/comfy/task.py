@@ -12,13 +12,28 @@ from tasks.generation.comfy.nodes import FILES
 from tasks.generation.comfy.request import Comfy
 from tasks.generation.comfy.result import PIECES, Comfied, ComfyCheck
 from worker.edge.task import job_task
+from worker.files.file_checks import Prepared
+from worker.files.media import Media
 from worker.jobs.job import Step
 from worker.jobs.request import refusal
 
 NAME = "generation.comfy"
+INLINE = ("inline_inputs", "inline_urls")  # pictures that are data: URIs, of nodes that load a file or a URL
 
 
-@job_task(NAME, queue="generation", asks=Comfy, gives=Comfied, check=ComfyCheck())
+class InlinePictures:
+    """Has pictures that are data: URIs uploaded: the server downloads what it loads. See `worker.files.file_checks`."""
+
+    def looks_at(self, request: Mapping[str, Any]) -> tuple[str, ...]:
+        """The arguments with such pictures, if there are any."""
+        return INLINE
+
+    def prepare(self, request: Mapping[str, Any], step: Step, files: Mapping[str, Media]) -> Prepared:
+        """Nothing changes: what was brought is uploaded."""
+        return Prepared(step)
+
+
+@job_task(NAME, queue="generation", asks=Comfy, gives=Comfied, check=ComfyCheck(), files=InlinePictures())
 def comfy(request: Comfy, model: Model) -> Step:
     """Run a ComfyUI workflow in the cloud. Raises `InvalidRequestError` for one that cannot run there."""
     if model.passthrough:
@@ -42,11 +57,19 @@ def _arguments(
     graph: dict[str, Any] = copy.deepcopy(dict(request.workflow))
     values: dict[str, Any] = {}
     where: dict[str, Any] = {}
+    inline: dict[str, dict[str, Any]] = {INLINE[0]: {}, INLINE[1]: {}}
     for node, ref in files.items():
         place = places[node]
+        is_inline = place.file == "image" and ref[:5].lower() == "data:"
         if place.kind in FILES:
-            name = _free_name(place.kind.lower(), {*found, *values})
-            values[name], where[name] = ref, _key(node, place.input, place.kind)
+            name = _free_name(place.kind.lower(), {*found, *where})
+            where[name] = _key(node, place.input, place.kind)
+            (inline[INLINE[0]] if is_inline else values)[name] = ref
+            if place.value == ref:  # the server puts the file there
+                graph[node]["inputs"][place.input] = name
+        elif is_inline:
+            graph[node]["inputs"].pop(place.input, None)
+            inline[INLINE[1]][node] = {"inputs": {place.input: ref}}
         else:
             graph[node]["inputs"][place.input] = ref
     for name, each in found.items():
@@ -58,6 +81,7 @@ def _arguments(
         "fal_inputs": values,
         "fal_inputs_dev_info": where,
         "extra_data": {"extra_pnginfo": {"workflow": {}}},
+        **{name: refs for name, refs in inline.items() if refs},
     }
 
 

@@ -8,6 +8,7 @@ from config.catalogue import load_catalogue
 from config.mapping import arguments_for
 from tasks.generation.comfy import comfy
 from tasks.generation.comfy.result import ComfyCheck
+from tasks.generation.comfy.task import INLINE
 from tests.unit.tasks.comfy_workflow import LOAD, workflow
 from worker.errors import InvalidRequestError
 from worker.jobs.file_arguments import file_arguments
@@ -63,6 +64,17 @@ def test_files_are_recorded_wherever_they_stand() -> None:
 )
 def test_a_reference_inside_the_workflow_is_a_file(node: Any, name: str, kind: str) -> None:
     assert (name, kind) in {(file.path, file.kind) for file in file_arguments(ordered(workflow=workflow(n11=node)))}
+
+
+def test_a_picture_inside_the_request_is_uploaded_and_stands_where_any_other_would() -> None:
+    data = "data:image/png;base64,AAAA"
+    url_node = {"class_type": "LoadImageFromURL_fal", "inputs": {"url": data, "mode": "RGB"}}
+    step = ordered(workflow=workflow(n11=LOAD, n12=url_node), files=[{"node": "11", "image": data}])
+    sent = arguments_for(load_catalogue().find("comfy").first_route, step.arguments, step.extra)
+
+    assert {file.parameter for file in file_arguments(step) if file.kind == "image"} == set(INLINE)
+    assert sent["fal_inputs"]["loadimage_1"] == data and sent["fal_inputs"]["prompt"] == "a kiln"
+    assert sent["prompt"]["12"] == url_node and sent["fal_inputs_dev_info"]["loadimage_1"]["key"][0] == "11"
 
 
 @pytest.mark.parametrize("wrapped", [{"prompt": workflow(), "fal_inputs": {}}, {"output": workflow(), "workflow": {}}])
