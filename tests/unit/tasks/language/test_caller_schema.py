@@ -1,10 +1,13 @@
 """The schema that a caller gives: what is taken, what is refused, what vendors get, and what an answer is held against."""
 
 import json
-from typing import Any
+from datetime import date
+from enum import StrEnum
+from typing import Any, Literal
 
 import jsonschema
 import pytest
+from pydantic import BaseModel, Field
 
 from tasks.language.caller_schema import MAX_LEVELS, SchemaError, for_vendors, read_schema
 from tasks.language.schema_faults import MAX_LINES, faults_of
@@ -110,6 +113,38 @@ def test_an_answer_is_judged_as_the_reference_implementation_judges_it(answer: A
 def test_objects_are_closed_where_the_schema_does_not_say() -> None:
     schema = read_schema(whole(a=NAME))
     assert faults_of({"a": "x", "secret": "y"}, schema) == ("the whole: has a property that the schema does not name",)
+
+
+class Fit(StrEnum):
+    LOOSE, TIGHT = "loose", "tight"
+
+
+class Piece(BaseModel):
+    """A garment."""
+
+    name: str = Field(min_length=1, description="what it is called")
+    fit: Fit | None = None
+
+
+class Look(BaseModel):
+    pieces: list[Piece] = Field(max_length=3)
+    season: Literal["winter", "summer"] = "winter"
+    worn: date | None = None
+
+
+def test_the_schema_of_a_pydantic_model_is_taken() -> None:
+    schema = read_schema(Look.model_json_schema())
+    look = Look(pieces=[Piece(name="coat", fit=Fit.LOOSE), Piece(name="hat")])
+
+    assert faults_of(look.model_dump(mode="json"), schema) == ()
+    assert faults_of({"pieces": [{"name": "", "fit": "wide"}]}, schema) == (
+        "pieces.0.name: has 0, but minLength is 1",
+        "pieces.0.fit: is none of the alternatives of anyOf",
+    )
+    assert for_vendors(schema)["properties"]["worn"]["anyOf"] == [
+        {"type": "string", "format": "date"},
+        {"type": "null"},
+    ]
 
 
 def test_what_vendors_get_has_no_reference_no_limit_and_one_type_at_a_time() -> None:
