@@ -43,13 +43,11 @@ SEEN = (
     *(segmentation.segment, vision_words.ask, vision_words.describe),
 )
 ANY = (generation.run, generation.workflow)
+TRAININGS = (training.lora, training.prepare, training.unpack, training.pack)
 SOUNDS = (audio.speak, audio.transcribe)
 WORDS = (language.filter_products, completion.complete)
 PICTURES = (generation.text_to_image, generation.image_to_image)
-OTHERS = (
-    training.lora,
-    *(language.caption, language.style, language.analyse),
-)
+OTHERS = (*(language.caption, language.style, language.analyse),)
 every_task = pytest.mark.parametrize(
     ("task", "page"),
     [
@@ -63,6 +61,7 @@ every_task = pytest.mark.parametrize(
         *((task, "docs/tasks/audio.md") for task in SOUNDS),
         *((task, "docs/tasks/language.md") for task in WORDS),
         *((task, "docs/tasks/run.md") for task in ANY),
+        *((task, "docs/tasks/training.md") for task in TRAININGS),
     ],
 )
 
