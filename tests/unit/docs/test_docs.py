@@ -214,7 +214,7 @@ def test_operations_has_every_setting_with_its_default() -> None:
 
 
 def test_the_worked_examples_serve_and_route_every_queue() -> None:
-    queues = {task.job_queue for task in (*OTHERS, *PICTURES, *EDITS, *VIDEOS, *SEEN, *SOUNDS)}
+    queues = {task.job_queue for task in (*OTHERS, *PICTURES, *EDITS, *VIDEOS, *SEEN, *SOUNDS, *TRAININGS)}
     others = {"__init__", "__pycache__", "pipelines"}  # a pipeline is in the queue of what it makes
     assert queues == {path.stem for path in (ROOT / "tasks").iterdir()} - others
     served = ",".join(re.findall(r"^kilnhand worker -Q (\S+)$", OPERATIONS, re.MULTILINE)).split(",")
