@@ -12,10 +12,10 @@ from config.shape import PRESETS
 class Limit(BaseModel):
     """The allowed values of a parameter.
 
-    `max_length` counts characters, `max_items` the items of a list. `min_side` is a picture's least length in pixels on
-    each side. The rest is about a value with width and height, in pixels, or a preset of `image_size`: `max_side` for
-    each side, `min_area` and `max_area` for width times height, `max_ratio` for the longer side divided by the
-    shorter, and `multiple_of` for both sides.
+    `max_length` counts characters, `max_items` the items of a list, `min_items` the pictures of an archive. `min_side`
+    is a picture's least length in pixels on each side. The rest is about a value with width and height, in pixels, or
+    a preset of `image_size`: `max_side` for each side, `min_area` and `max_area` for width times height, `max_ratio`
+    for the longer side divided by the shorter, and `multiple_of` for both sides.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +25,7 @@ class Limit(BaseModel):
     one_of: tuple[str | int | float, ...] | None = None
     max_length: int | None = None
     min_side: int | None = Field(None, ge=1)
+    min_items: int | None = None
     max_items: int | None = None
     max_side: int | None = Field(None, ge=1)
     min_area: int | None = Field(None, ge=1)

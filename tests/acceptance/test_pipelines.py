@@ -39,8 +39,9 @@ def worker(home: Stack) -> Child:
 def start_worker(home: Stack, name: str, **env: str) -> Child:
     beat = heartbeat_file(home.folder, name)
     command = [sys.executable, "-m", "celery", "-A", "tests.acceptance.pipeline_app", "worker", "--without-mingle",
-               "--without-gossip", "--queues", "editing,generation,own,training,vision"]  # fmt: skip
-    env = {"PYTHONPATH": str(Path(__file__).parents[2]), **env}
+               "--without-gossip", "--queues", "editing,generation,language,own,training,vision"]  # fmt: skip
+    anthropic = {"KILNHAND_ANTHROPIC_BASE_URL": f"{home.twin_url}/anthropic"}  # captions of a training
+    env = {"PYTHONPATH": str(Path(__file__).parents[2]), **anthropic, **env}
     child = home.add(name, command, lambda since: beat.exists() and beat.stat().st_mtime > since, env)
     child.wait_ready()
     return child
@@ -174,6 +175,38 @@ def test_a_training_shows_samples(shop: Celery, twin: Twin) -> None:
     result = shop.send_task("training.lora_with_samples", kwargs=given, queue="training").get(timeout=90)
     assert len(result["images"]) == 3 and result["weights"]["key"].endswith(".safetensors")
     assert (result["sheet"]["width"], result["sheet"]["height"]) == (1536, 512)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_training_on_pictures_captions_them_and_packs_them(shop: Celery, twin: Twin) -> None:
+    twin.pace(seconds=0.2)
+    given = {"images": [picture((300 + n, 300)) for n in range(4)], "captions": "auto", "trigger_word": "mug"}
+    job = shop.send_task("training.lora", kwargs={**given, "role": "product", "steps": 20}, queue="training")
+    result = job.get(timeout=90)
+    assert result["weights"]["key"].endswith(".safetensors") and result["role"] == "product"
+    assert [each["name"] for each in result["captions"]] == [f"images.{n}" for n in range(4)]
+    assert all("mug" in each["caption"] for each in result["captions"])
+    assert result["dataset"]["content_type"] == "application/zip" and twin.count == 2
+    trained = status(step_id(job.id, "train"))
+    assert trained and any("20/20" in line for line in trained.logs), trained
+
+
+@pytest.mark.usefixtures("worker")
+def test_pictures_that_cannot_be_trained_on_cost_nothing(shop: Celery, twin: Twin) -> None:
+    zipped = data_set()  # of pictures with 64 pixels
+    with pytest.raises(Exception, match=r"0.png: is 64x64 pixels.*4.png: is 68x64 pixels"):
+        shop.send_task("training.lora", kwargs={"images_data_url": zipped, "captions": "auto"}, queue="training").get(
+            timeout=60
+        )
+    images = [
+        picture(),
+        picture((600, 300)),
+        picture((301, 300)),
+        picture((600, 300)).replace("data:image/png", "data:image/PNG"),
+    ]
+    with pytest.raises(Exception, match=r"images.3: has the same pixels as images.1"):
+        shop.send_task("training.lora", kwargs={"images": images}, queue="training").get(timeout=60)
+    assert twin.count == 0
 
 
 def data_set() -> str:

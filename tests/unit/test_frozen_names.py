@@ -19,7 +19,8 @@ from worker.jobs.status import FileOut, JobResult, JobStatus, State
 
 def test_tasks_and_queues() -> None:
     videos = (video.text_to_video, video.image_to_video, video.reference_to_video, video.extend)
-    files = (generation.text_to_image, generation.image_to_image, comfy.comfy, training.lora, *videos)
+    trainings = (training.lora, training.prepare, training.unpack, training.pack)
+    files = (generation.text_to_image, generation.image_to_image, comfy.comfy, *trainings, *videos)
     edits = (
         *(editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase),
         *(editing.expand, editing.try_on),
@@ -53,6 +54,9 @@ def test_tasks_and_queues() -> None:
         "editing.expand": "editing",
         "editing.try_on": "editing",
         "training.lora": "training",
+        "training.prepare": "training",
+        "training.unpack": "training",
+        "training.pack": "training",
         "video.text_to_video": "video",
         "video.image_to_video": "video",
         "video.reference_to_video": "video",
@@ -113,7 +117,11 @@ def test_status_and_result() -> None:
     assert " ".join(comfy.NodeOutput.model_fields) == "node class_type name images videos audio files texts"
     assert {"audio"} == set(audio.Spoken.model_fields) - set(JobResult.model_fields)
     assert {"text", "segments", "language"} == set(audio.Transcribed.model_fields) - set(JobResult.model_fields)
-    assert {"weights", "config"} == set(training.Weights.model_fields) - set(JobResult.model_fields)
+    trained = {"weights", "config", "role", "trigger_word", "dataset", "captions"}
+    assert trained == set(training.Weights.model_fields) - set(JobResult.model_fields)
+    prepared = {"images", "pictures", "ignored"}
+    assert prepared == set(training.PreparedImages.model_fields) - set(JobResult.model_fields)
+    assert {"archive"} == set(training.PackedDataSet.model_fields) - set(JobResult.model_fields)
     assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)
     for result in (language.Captioned, language.Styled, language.Analysed, language.Filtered):
         assert {"answer"} == set(result.model_fields) - set(JobResult.model_fields)

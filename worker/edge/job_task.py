@@ -236,9 +236,11 @@ class JobTask(NotEagerTask):
         of_extra += extra_problems(model.first_route.provider, request.extra)
         checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
         checked += inline_size_problems(model, step.arguments)
-        if problems := of_extra + checked + route_problems(model, options, step):
+        has_steps = self.pipeline is not None and request.has_steps
+        checked += [] if has_steps else route_problems(model, options, step)
+        if problems := of_extra + checked:
             raise refusal(self.name, problems)
-        return request, options.values(), step
+        return request, options.values(), self._steps(request, options) if has_steps else step
 
     def _steps(self, request: TaskRequest, options: JobOptions) -> Step:
         """The step of a pipeline's own row: its files go to its steps as they are."""

@@ -250,7 +250,8 @@ def _line(step: AskedStep) -> str:
     where = f" at {job.attempts[-1].provider}" if job.attempts else ""
     is_done = job.ending is Stage.COMPLETED
     keys = "".join(f" {artefact.key}" for artefact in job.artefacts) if is_done else ""
-    return f"{step.name}: {told}{done}{where} ({job.task}, job {job.id}){keys}"
+    said = f": {job.observed.logs[-1][:200]}" if job.ending is None and job.observed.logs else ""
+    return f"{step.name}: {told}{done}{where} ({job.task}, job {job.id}){keys}{said}"
 
 
 @contextmanager

@@ -23,16 +23,20 @@ def job_task(
     gives: type[BaseModel],
     check: AnswerCheck | None = None,
     files: FileCheck | None = None,
+    steps: PipelineFunction | None = None,
+    promises: Sequence[Piece] = (),
 ) -> Callable[[Order], JobTask]:
     """Make a task of a function that turns a request and its model into the step to take.
 
     `asks` is the request, `gives` documents the result that `AsyncResult.get()` returns as a dict. `check` checks an
-    answer that is more than files, `files` checks input files before anything is sent.
+    answer that is more than files, `files` checks input files before anything is sent. Requests with `has_steps` are
+    served by `steps`, a function as `pipeline_task` takes one, which brings the files of `promises`.
     """
 
     def make(order: Order) -> JobTask:
         fields = {"job_queue": queue, "asks": asks, "gives": gives, "check": check, "file_check": files}
-        return _task(name, order, {**fields, "order": staticmethod(order)})
+        in_steps = {"pipeline": staticmethod(steps), "promises": tuple(promises)} if steps else {}
+        return _task(name, order, {**fields, **in_steps, "order": staticmethod(order)})
 
     return make
 

@@ -128,8 +128,9 @@ async def _files(
     rest = [file for file in files if file.path not in seen]
     refs, labels = [file.ref for file in rest], [file.path for file in rest]
     fit = ImageLimits(content_types=option.route.pictures) if option.route.pictures else None
+    kind: Kind = "file" if any(file.kind == "archive" for file in rest) else "image"  # an archive comes alone
     tenant = job.options.tenant
-    found = await context.inputs.bring(refs, most_bytes=most_bytes, fit=fit, labels=labels, tenant=tenant)
+    found = await context.inputs.bring(refs, most_bytes=most_bytes, kind=kind, fit=fit, labels=labels, tenant=tenant)
     brought = {**seen, **{file.path: each for file, each in zip(rest, found, strict=True)}}
     for file in files:
         check_size(brought[file.path], _least_side(model, option, [file]), file.path)

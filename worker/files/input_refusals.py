@@ -1,6 +1,6 @@
 """How the files of a call are refused: by their size together, and a file's defect as a defect of the request."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from worker.errors import BrokenPieceError, RequestRefusedError, ServiceUnavailableError
@@ -34,3 +34,12 @@ def as_refusal(label: str) -> Iterator[None]:
         if error.kind != "too_slow" and error.status != 404:
             raise
         raise RequestRefusedError(error.message, status=error.status, kind=error.kind or "status") from error
+
+
+def raise_together(refused: Sequence[RequestRefusedError]) -> None:
+    """Raise one error for all of them, so that callers see every bad file at once; nothing if there are none."""
+    if len(refused) > 1:
+        first = refused[0]
+        raise RequestRefusedError("; ".join(error.message for error in refused), status=first.status, kind=first.kind)
+    if refused:
+        raise refused[0]

@@ -23,7 +23,7 @@ from worker.files.file_info import DefectError
 from worker.files.fit import ImageLimits, check_file, fit_image
 from worker.files.formats import HEAD_BYTES, describe
 from worker.files.input_refs import OwnUrls, StoredFile, is_inline, may_be_handed_on, read_ref
-from worker.files.input_refusals import Budget, as_refusal
+from worker.files.input_refusals import Budget, as_refusal, raise_together
 from worker.files.landing import Landing
 from worker.files.media import Media
 from worker.files.odd_refs import has_odd_ending, is_odd_inline
@@ -199,7 +199,14 @@ class InputFiles:
             until = asyncio.get_running_loop().time() + self._limits.total_s
             turns = asyncio.Semaphore(AT_ONCE)
             await _all([self._fill_in_slot(turns, each, spool, budget, until, tenant) for each, spool in spools])
-            return {each.ref: await self._checked(each, spool, fit) for each, spool in spools}
+            refused, media = list[RequestRefusedError](), dict[str, Media]()
+            for each, spool in spools:
+                try:
+                    media[each.ref] = await self._checked(each, spool, fit)
+                except RequestRefusedError as error:
+                    refused.append(error)
+            raise_together(refused)
+            return media
 
     async def _fill_in_slot(
         self,

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from worker.errors import BrokenPieceError, ServiceUnavailableError
 from worker.files.answer_files import announced_kind
+from worker.files.archive import ZIP
 from worker.files.audio import see_audio
 from worker.files.convert import BYTES_A_PIXEL
 from worker.files.decoding import convert_in_process, decode_in_process
@@ -190,7 +191,8 @@ def _form(found: FoundFile, head: bytes) -> Format:
     if found.piece.as_found:
         return _form_by_bytes(found, head)
     if kind == "file":
-        return any_file(found)
+        form = any_file(found)
+        return ZIP if form.ending == ANYTHING.ending and head.startswith(b"PK\x03\x04") else form
     form = sniff(head) if kind in {"image", "video", "audio"} else _ONLY[kind]
     fits = {"weights": head[8:9] == b"{", "json": sniff(head) is ANYTHING and not head.lstrip().startswith(b"<")}
     if form.kind != kind or not fits.get(kind, True):

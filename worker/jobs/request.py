@@ -69,6 +69,11 @@ class TaskRequest(BaseModel):
     follows: ClassVar[Mapping[str, str]] = {}
     """In a chain, the fields that take their value from the job before: field -> path in that job's result."""
 
+    @property
+    def has_steps(self) -> bool:
+        """Whether a task that can do it with one call or with steps takes steps for this request."""
+        return False
+
 
 class BaseRequest(TaskRequest):
     """The parameters of one call. `extra` is sent to the endpoint unchanged and overrides what we would send."""

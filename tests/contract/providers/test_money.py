@@ -89,6 +89,7 @@ class Pictures(FakeInputs):
         refs: Sequence[str],
         *,
         most_bytes: int,
+        kind: Any = "image",
         labels: Sequence[str],
         fit: object = None,
         tenant: str | None = None,

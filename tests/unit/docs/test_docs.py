@@ -43,13 +43,11 @@ SEEN = (
     *(segmentation.segment, vision_words.ask, vision_words.describe),
 )
 ANY = (generation.run, generation.workflow)
+TRAININGS = (training.lora, training.prepare, training.unpack, training.pack)
 SOUNDS = (audio.speak, audio.transcribe)
 WORDS = (language.filter_products, completion.complete)
 PICTURES = (generation.text_to_image, generation.image_to_image)
-OTHERS = (
-    training.lora,
-    *(language.caption, language.style, language.analyse),
-)
+OTHERS = (*(language.caption, language.style, language.analyse),)
 every_task = pytest.mark.parametrize(
     ("task", "page"),
     [
@@ -63,6 +61,7 @@ every_task = pytest.mark.parametrize(
         *((task, "docs/tasks/audio.md") for task in SOUNDS),
         *((task, "docs/tasks/language.md") for task in WORDS),
         *((task, "docs/tasks/run.md") for task in ANY),
+        *((task, "docs/tasks/training.md") for task in TRAININGS),
     ],
 )
 
@@ -215,7 +214,7 @@ def test_operations_has_every_setting_with_its_default() -> None:
 
 
 def test_the_worked_examples_serve_and_route_every_queue() -> None:
-    queues = {task.job_queue for task in (*OTHERS, *PICTURES, *EDITS, *VIDEOS, *SEEN, *SOUNDS)}
+    queues = {task.job_queue for task in (*OTHERS, *PICTURES, *EDITS, *VIDEOS, *SEEN, *SOUNDS, *TRAININGS)}
     others = {"__init__", "__pycache__", "pipelines"}  # a pipeline is in the queue of what it makes
     assert queues == {path.stem for path in (ROOT / "tasks").iterdir()} - others
     served = ",".join(re.findall(r"^kilnhand worker -Q (\S+)$", OPERATIONS, re.MULTILINE)).split(",")

@@ -171,6 +171,7 @@ class FakeInputs:
         refs: Sequence[str],
         *,
         most_bytes: int,
+        kind: Any = "image",
         labels: Sequence[str],
         fit: object = None,
         tenant: str | None = None,

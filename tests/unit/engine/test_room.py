@@ -292,7 +292,7 @@ async def test_files_larger_than_usual_are_brought_anew_with_room_for_the_larges
     vertex(world).call_size = 0
     brought = list[tuple[int, int]]()
 
-    async def bring(refs: Any, *, most_bytes: int, labels: Any, fit: Any, tenant: Any) -> tuple[Media, ...]:
+    async def bring(refs: Any, *, most_bytes: int, kind: Any, labels: Any, fit: Any, tenant: Any) -> tuple[Media, ...]:
         brought.append((most_bytes, free(world)))
         if most_bytes < 9 * MB:
             raise RequestRefusedError("image: larger than the limit of 4 MB", kind="too_large")

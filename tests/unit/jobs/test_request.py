@@ -79,7 +79,7 @@ WRONG: list[tuple[JobTask, dict[str, Any], str]] = [
     (text_to_image, {"prompt": "a", "deadline_s": 0}, "deadline_s: input should be greater than 0"),
     (text_to_image, {"prompt": "a", "tenant": ""}, "tenant: string should have at least 1 character"),
     (text_to_image, {"prompt": "a", "model": "nano-banana-2", "image_size": {"width": 1000, "height": 850}}, "image_size: is drawn only in these ratios"),
-    (lora, {"trigger_word": "x"}, "images_data_url: field required"),
+    (lora, {"trigger_word": "x"}, "request: give either images (a list) or images_data_url (a zip)"),
     (lora, {"images_data_url": "/home/me/set.zip"}, "images_data_url: must be an http:// or https:// URL"),
     (lora, {"images_data_url": "https://example.com/a.zip", "steps": 0}, "steps: input should be greater than or equal to 1"),
     (lora, {"images_data_url": "https://example.com/a.zip", "is_style": 1}, "is_style: input should be a valid boolean"),

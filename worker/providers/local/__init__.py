@@ -1,1 +1,1 @@
-"""Picture work that needs no model: masks are grown, pictures are cut and blended, in this process and for free."""
+"""Picture work that needs no model: masks are grown, pictures are cut and blended, data sets are packed. It is free."""

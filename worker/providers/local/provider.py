@@ -1,7 +1,7 @@
-"""The provider of `worker.providers.local.pictures`: it answers at once, and nothing of it costs money."""
+"""The provider of `worker.providers.local`: it answers at once, and nothing of it costs money."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from worker.providers.base import (
     RunStatus,
     SearchResult,
 )
+from worker.providers.local import dataset
 from worker.providers.local.pictures import NAME, Box, blend, contact_sheet, cut, grow_mask
 
 AT_ONCE = 2  # pieces of work: each uses a core and the memory of some decoded pictures
@@ -57,6 +58,10 @@ class _Columns(_Arguments):
     columns: int = Field(ge=1, le=16)
 
 
+class _Captions(_Arguments):
+    captions: list[str] = []
+
+
 class Local:
     """See `worker.providers.base.Provider`."""
 
@@ -70,7 +75,8 @@ class Local:
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
         """A decoded picture is about ten times as large as its file, and there are some copies of it."""
-        return 50 * MB + 40 * file_bytes
+        copies = 3 if endpoint in _ONE_BY_ONE else 40
+        return (100 if copies == 3 else 50) * MB + copies * file_bytes
 
     async def submit(self, call: Call) -> Reply:
         """Do the work in a thread. Raises `RequestRefusedError` for arguments that do not fit the pictures."""
@@ -145,9 +151,33 @@ def _sheet(call: Call) -> Reply:
     return Reply({}, files=(contact_sheet(call.files, columns),))
 
 
+def _prepare(call: Call) -> Reply:
+    return _of_pictures(dataset.prepare(call.files), ())
+
+
+def _unpack(call: Call) -> Reply:
+    found = dataset.unpack(call.files[0])
+    return _of_pictures(found.pictures, found.ignored)
+
+
+def _of_pictures(pictures: Sequence[dataset.Picture], ignored: Sequence[str]) -> Reply:
+    said = [{"name": each.name, "sha256": each.sha256, "caption": each.caption} for each in pictures]
+    files = tuple(each.media.data for each in pictures)
+    return Reply({VALUES: {"pictures": said, "ignored": list(ignored)}}, files=files)
+
+
+def _pack(call: Call) -> Reply:
+    captions = _Captions.model_validate(call.arguments).captions
+    return Reply({}, files=(dataset.pack(call.files, captions),))
+
+
+_ONE_BY_ONE = frozenset({"prepare-pictures", "unpack-archive", "pack-archive"})  # they decode one picture at a time
 _WORK: Mapping[str, Callable[[Call], Reply]] = {
     "grow-mask": _grow,
     "cut": _cut,
     "blend": _blend,
     "contact-sheet": _sheet,
+    "prepare-pictures": _prepare,
+    "unpack-archive": _unpack,
+    "pack-archive": _pack,
 }

@@ -1,0 +1,55 @@
+"""Which caption belongs to which picture. Pure."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+def name_of(ref: str, n: int) -> str:
+    """What callers call the n-th picture of a list: the name in its URL or key, or `images.<n>` for a data: URI."""
+    name = "" if ref[:5].lower() == "data:" else PurePosixPath(unquote(urlsplit(ref).path)).name
+    return name or f"images.{n}"
+
+
+def given_captions(captions: Any, names: Sequence[str]) -> list[str | None]:
+    """The caption of each picture; None for one without.
+
+    A mapping has names (`a.jpg`, or `a`) or numbers from 0. Raises `ValueError`, which names the entry that fits no
+    picture or several.
+    """
+    found: list[str | None] = [None] * len(names)
+    if isinstance(captions, Mapping):
+        for name, text in captions.items():
+            n = _place(name, names)
+            if found[n] is not None:
+                raise ValueError(f"captions.{name}: {names[n]} has another caption already")
+            found[n] = text
+    elif isinstance(captions, Sequence) and not isinstance(captions, str):
+        if len(captions) != len(names):
+            raise ValueError(f"captions: there are {len(captions)} for {len(names)} images")
+        found = list(captions)
+    return found
+
+
+def with_trigger(caption: str | None, trigger_word: str | None) -> str:
+    """The caption with the trigger word in it: trainers that read captions do not add it."""
+    if not caption:
+        return ""  # a trainer gives the trigger word to pictures without a caption
+    return f"{trigger_word}, {caption}" if trigger_word and trigger_word not in caption else caption
+
+
+def _place(name: str, names: Sequence[str]) -> int:
+    exact = [n for n, each in enumerate(names) if name == each]
+    places = exact or [n for n, each in enumerate(names) if name in {_stem(each), PurePosixPath(each).name}]
+    if not places and name.isdecimal() and int(name) < len(names):
+        places = [int(name)]
+    if len(places) != 1:
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        problem = "names no image" if not places else f"names {len(places)} images"
+        raise ValueError(f"captions.{name}: {problem}; allowed: 0 to {len(names) - 1}, or {shown}")
+    return places[0]
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
