@@ -11,7 +11,7 @@ from worker.cli.commands.doctor_checks import TIMEOUT_S, Check
 from worker.errors import ExternalServiceError, KilnhandError
 from worker.net.http import open_transport
 from worker.providers.fal.permissions import LIST_REQUESTS, READ_BILLING, PermissionMissingError
-from worker.providers.fal.platform import open_platform
+from worker.providers.fal.platform import FalPlatform, open_platform
 from worker.providers.fal.platform_access import ENDPOINTS, ListAccess, probe_billing, read_list
 
 SINCE_S = 7 * 86_400.0
@@ -38,17 +38,24 @@ def check_fal_access(settings: FalSettings) -> Iterator[Check]:
 async def _ask(settings: FalSettings, key: FalKey | None) -> list[ListAccess | KilnhandError | None]:
     """The three answers, or their errors."""
     since = time.time() - SINCE_S
-    endpoints = [
-        route.endpoint for model in load_catalogue().models for route in model.routes if route.provider == "fal"
-    ]
+    routes = (route for model in load_catalogue().models for route in model.routes if route.provider == "fal")
+    endpoints = list(dict.fromkeys(route.endpoint for route in routes))
     quick = settings.model_copy(update={"fal_timeout_s": TIMEOUT_S})
     async with open_platform(quick, key, open_transport(len(NAMES))) as platform:
         calls = (
-            _answer(read_list(platform, endpoints[:ENDPOINTS], since)),
+            _answer(_read_lists(platform, endpoints, since)),
             _answer(probe_billing(platform, since, tagged=False)),
             _answer(probe_billing(platform, since, tagged=True)),
         )
         return list(await asyncio.gather(*calls))
+
+
+async def _read_lists(platform: FalPlatform, endpoints: list[str], since: float) -> ListAccess:
+    """The first part of the list that has requests."""
+    answer = ListAccess(0, 0)
+    for first in range(0, len(endpoints), ENDPOINTS):
+        answer = answer if answer.requests else await read_list(platform, endpoints[first : first + ENDPOINTS], since)
+    return answer
 
 
 async def _answer(call: Awaitable[ListAccess | None]) -> ListAccess | KilnhandError | None:
