@@ -361,10 +361,10 @@ async def test_a_refused_connection_means_that_nothing_was_sent(name: str) -> No
 
 @pytest.mark.parametrize(("name", "access"), [("vertex", VertexAccess), ("gemini", GeminiAccess)])
 async def test_a_bad_key_is_an_authentication_error_that_does_not_show_it(name: str, access: Any, twin: Twin) -> None:
-    google = await opened(name, twin, access=access("a test", key=SecretStr("bad-4711")))
+    google = await opened(name, twin, access=access("a test", key=SecretStr("bad-key-of-nobody")))
     with pytest.raises(AuthenticationError) as refused:
         await google.submit(text_call())
-    assert refused.value.kind == "API_KEY_INVALID" and "4711" not in f"{refused.value!r} {google!r} {vars(google)}"
+    assert refused.value.kind == "API_KEY_INVALID" and "of-nobody" not in f"{refused.value!r} {google!r} {vars(google)}"
     await google.aclose()
 
 
