@@ -41,7 +41,7 @@ def sound(mark: str) -> str:
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(b"\1\2" * RATE)
-    text = mark.encode() + b"\0" * (2 - len(mark) % 2)
+    text = mark.encode() + b";" + b"\0" * (1 + len(mark) % 2)
     comment = b"INFOICMT" + struct.pack("<I", len(text)) + text
     raw = buffer.getvalue() + b"LIST" + struct.pack("<I", len(comment)) + comment
     raw = raw[:4] + struct.pack("<I", len(raw) - 8) + raw[8:]
@@ -54,6 +54,6 @@ def _png(image: Image.Image, mark: str) -> str:
 
 def _png_bytes(image: Image.Image, mark: str) -> bytes:
     info, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
-    info.add_text("Comment", mark)
+    info.add_text("Comment", f"{mark};")  # the checksum follows, whose first byte may be a digit
     image.save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()

@@ -74,3 +74,10 @@ def test_values_that_are_not_those_of_the_answer_are_found(
         set_result(history, "SUCCESS", **got)
         found = [each for each in check(history)["whole_piece"] if "instead of" in each.text and ": " in each.text]
         assert bool(found) == is_wrong
+
+
+def test_the_mark_of_a_file_is_read_as_it_was_written() -> None:
+    for number in range(300):
+        for uri in (picture(load.mark(number)), sound(load.mark(number))):
+            content = base64.b64decode(uri.partition(",")[2])
+            assert load.find_mark(content.decode("latin-1")) == (number, 1)
