@@ -43,6 +43,8 @@ class Position:
     index: int = 0
     """The index in the nearest list."""
     depth: int = 0
+    in_list: bool = False
+    """Whether it is an entry of a list: `images` of numbers names pictures, a number `images` counts them."""
 
     def inside(self, name: str) -> "Position":
         """Return the position of a property of this object."""
@@ -50,7 +52,7 @@ class Position:
 
     def at(self, index: int) -> "Position":
         """Return the position of an entry of this list."""
-        return Position(self.name, index, self.depth + 1)
+        return Position(self.name, index, self.depth + 1, in_list=True)
 
 
 class BadSchema(ValueError):
@@ -162,7 +164,7 @@ class _Filler:
     def _known_number(self, position: Position) -> float | None:
         pictures = self._facts.pictures
         if position.name.lower() in ("count", "pictures", "images", "num_images"):
-            return len(pictures)
+            return None if position.in_list else len(pictures)
         if not pictures or position.name.lower() not in ("width", "height"):
             return None
         picture = pictures[position.index % len(pictures)]

@@ -128,3 +128,11 @@ def test_what_is_no_picture_or_too_large_a_one_is_refused(png: Png) -> None:
     with pytest.raises(NotAPicture, match="7100x7100 pixels are more than"):
         inspect(png("red", (7_100, 7_100)))
     assert unread_picture("gs://b/a.png").thumbnail is None
+
+
+def test_images_of_numbers_name_pictures_and_a_number_counts_them(png: Png) -> None:
+    facts = collect_facts([inspect(png("red")), inspect(png("blue"))], [])
+    numbers = {"type": "array", "items": {"type": "integer", "minimum": 1}}
+    named = fill_schema({"type": "object", "properties": {"images": numbers}}, facts)
+    counted = fill_schema({"type": "object", "properties": {"images": {"type": "integer"}}}, facts)
+    assert (named, counted) == ({"images": [1, 2]}, {"images": 2})
