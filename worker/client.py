@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from worker.edge.pipeline import begun_steps, step_id
-from worker.edge.sending import producer
+from worker.edge.sending import ledger_away, producer
 from worker.errors import InternalError, UnknownJobError
 from worker.jobs.aliases import STATE_ALIASES, OldState
 from worker.jobs.file_keys import OURS, BadKeyError, checked, is_of_tenant
@@ -186,4 +186,4 @@ def _as_operational_error() -> Iterator[None]:
     except (RedisError, OSError) as error:
         if not is_away(error):
             raise InternalError(f"the ledger refused it ({problem_of(error)})") from error
-        raise OperationalError(f"the ledger cannot be reached ({type(error).__name__})") from error
+        raise OperationalError(ledger_away(error)) from error

@@ -38,5 +38,6 @@ def report_redis_errors(what_failed: str, status: int = 1) -> Iterator[None]:
     except (OperationalError, RedisError, OSError) as error:
         if isinstance(error, RedisError) and not is_away(error):
             raise CliError(f"{what_failed}, Redis refused it: {mask_text(str(error))}", status) from error
-        message = f"{what_failed}, Redis cannot be reached: {mask_text(str(error))}\n{HOW_TO_REACH_ONE}"
+        why = mask_text(str(error)).removeprefix("the ledger cannot be reached: ")
+        message = f"{what_failed}, Redis cannot be reached: {why}\n{HOW_TO_REACH_ONE}"
         raise CliError(message, status) from error

@@ -22,6 +22,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from config.redis_url import read_redis_url
 from config.settings import Settings
 from worker.edge.backend import is_chord_part
 from worker.edge.message import LOW_STEP, SENT_AT_HEADER, message_to_send
@@ -70,6 +71,14 @@ def producer() -> Producer:
     return open_redis_producer(settings.ledger, settings.own_keys)
 
 
+def ledger_away(error: BaseException) -> str:
+    """Where the ledger was looked for, and which variable says so. Without the URL's login."""
+    redis = Settings().redis
+    variable = "KILNHAND_LEDGER_URL" if redis.ledger_url else "KILNHAND_REDIS_URL"
+    place = read_redis_url(redis.ledger).place
+    return f"the ledger cannot be reached: Redis at {place} ({variable}), {type(error).__name__}"
+
+
 def send(
     task: Task,
     queue: str,
@@ -104,7 +113,7 @@ def send(
             raise
         if not is_away(error):
             raise InternalError(f"the ledger refused the job, nothing was sent ({problem_of(error)})") from error
-        raise OperationalError(f"the ledger cannot be reached ({type(error).__name__}): nothing was sent") from error
+        raise OperationalError(f"{ledger_away(error)}: nothing was sent") from error
     crash.point("after_sent_row")
     if job_id != job.id:
         return task.AsyncResult(job_id)

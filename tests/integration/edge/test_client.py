@@ -86,7 +86,9 @@ def test_an_unknown_id_has_no_status_and_its_cancel_is_noted() -> None:
 def test_without_redis_it_raises_what_delay_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     point_producer_at({"KILNHAND_REDIS_URL": "redis://:hunter22@127.0.0.1:1/0"}, monkeypatch)
     for call in (client.cancel, client.status, client.result):
-        with pytest.raises(OperationalError, match="the ledger cannot be reached") as caught:
+        with pytest.raises(
+            OperationalError, match=r"the ledger cannot be reached: Redis at 127\.0\.0\.1:1 \(KILNHAND_REDIS_URL\)"
+        ) as caught:
             call("x")
         assert "hunter22" not in str(caught.value)
 
