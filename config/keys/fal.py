@@ -20,6 +20,7 @@ HOW_TO_SET = (
     "or put api_key under [fal] in fal-config.ini, or log in with `fal auth login`; "
     "without an account, KILNHAND_FAL_BASE_URL points at the twin"
 )
+KEY_SHAPE = "fal's keys are <id>:<secret>: copy the whole key"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class FalKey:
     def is_sendable(self) -> bool:
         """Whether it can be a header: one word of ASCII. The login of the fal CLI always can."""
         return self.value is None or all("!" <= sign <= "~" for sign in self.value.get_secret_value())
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether it has both parts of a key. The login of the fal CLI has none."""
+        return self.value is None or ":" in self.value.get_secret_value()
 
     @property
     def login(self) -> bool:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings
+from config.settings import FalSettings, Settings
+from worker.cli.commands.doctor_checks import check_fal
 from worker.cli.processes.up_plan import Ports, UpPlan, plan_demo, plan_up
 
 ANY = Ports(0, 0, 0, 0)
@@ -48,6 +49,15 @@ def test_with_a_fal_key_there_is_no_twin_and_a_note_about_the_cost(
     plan = planned(tmp_path)
     assert "twin" not in plan.processes and "KILNHAND_FAL_BASE_URL" not in plan.environment
     assert plan.notes == ("fal.ai is the real one, with the key of FAL_KEY: jobs cost money",)
+
+
+def test_a_fal_key_without_a_colon_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAL_KEY", "a9f3c07be2d4518x")
+    assert planned(tmp_path).notes[1] == (
+        "the key of FAL_KEY has no colon: fal's keys are <id>:<secret>: copy the whole key"
+    )
+    check = check_fal(FalSettings())
+    assert (check.verdict, check.advice) == ("note", "fal's keys are <id>:<secret>: copy the whole key")
 
 
 def test_a_redis_url_that_is_set_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

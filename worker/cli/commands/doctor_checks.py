@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from config.keys.anthropic import anthropic_disabled_why
-from config.keys.fal import HOW_TO_SET, find_fal_key
+from config.keys.fal import HOW_TO_SET, KEY_SHAPE, find_fal_key
 from config.keys.google import MissingAccess, find_gemini, find_vertex
 from config.logging import mask_text
 from config.settings import (
@@ -181,6 +181,8 @@ def check_fal(settings: FalSettings) -> Check:
         return Check("fal", "ok", f"simulated by {shown_url(twin_url)} (KILNHAND_FAL_BASE_URL); no money is spent")
     if key is None:
         return Check("fal", "off", "disabled: its jobs fail at once", HOW_TO_SET)
+    if not key.has_secret:
+        return Check("fal", "note", f"fal.ai, but the key from {key.source} (***) has no colon", KEY_SHAPE)
     return Check("fal", "ok", f"fal.ai, key from {key.source} (***)")
 
 

@@ -16,6 +16,7 @@ from worker.providers.fal.platform_access import ENDPOINTS, ListAccess, probe_bi
 
 SINCE_S = 7 * 86_400.0
 NAMES = ("fal list", "fal billing", "fal tags")
+NO_ANSWER = "look at this machine's network, its proxy (KILNHAND_TRUST_PROXIES), and fal's status page"
 NOT_FOUND = "a submission whose answer was lost cannot be found by the list"
 
 
@@ -69,7 +70,7 @@ def _list_check(answer: ListAccess | KilnhandError | None) -> Check:
     if isinstance(answer, PermissionMissingError):
         return Check("fal list", "note", answer.message, f"use a key with {LIST_REQUESTS}; without it, {NOT_FOUND}")
     if isinstance(answer, KilnhandError):
-        return Check("fal list", "note", answer.message, f"look at fal's status page; until it works, {NOT_FOUND}")
+        return Check("fal list", "note", answer.message, f"{NO_ANSWER}; until it works, {NOT_FOUND}")
     if answer is not None and answer.requests and not answer.with_input:
         advice = f"let fal store payloads in the account's settings; without inputs, {NOT_FOUND}"
         return Check("fal list", "note", f"none of {answer.requests} requests has its input", advice)
@@ -82,7 +83,7 @@ def _billing_check(answer: ListAccess | KilnhandError | None) -> Check:
         advice = f"use a key with {READ_BILLING}; without it, `kilnhand audit` and `kilnhand duplicates` cannot work"
         return Check("fal billing", "note", answer.message, advice)
     if isinstance(answer, KilnhandError):
-        return Check("fal billing", "note", answer.message, "look at fal's status page")
+        return Check("fal billing", "note", answer.message, NO_ANSWER)
     return Check("fal billing", "ok", "the billing events can be read")
 
 
@@ -92,5 +93,5 @@ def _tags_check(answer: ListAccess | KilnhandError | None) -> Check:
         advice += "a submission whose answer was lost cannot be found by its tag"
         return Check("fal tags", "note", "the billing events have no tags: tagged reporting is off", advice)
     if isinstance(answer, KilnhandError):
-        return Check("fal tags", "note", answer.message, "look at fal's status page")
+        return Check("fal tags", "note", answer.message, NO_ANSWER)
     return Check("fal tags", "ok", "the billing events can be searched by our tags")

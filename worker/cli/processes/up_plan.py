@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.keys.anthropic import anthropic_disabled_why
-from config.keys.fal import find_fal_key
+from config.keys.fal import KEY_SHAPE, find_fal_key
 from config.keys.google import MissingAccess, find_gemini, find_vertex
 from config.settings import Settings
 from worker.cli.processes.ports import free_port
@@ -79,6 +79,8 @@ def plan_up(folder: Path, ports: Ports, settings: Settings) -> UpPlan:
     elif key := find_fal_key():
         addresses = replace(addresses, twin_port=None)
         notes.append(f"fal.ai is the real one, with the key of {key.source}: jobs cost money")
+        if not key.has_secret:
+            notes.append(f"the key of {key.source} has no colon: {KEY_SHAPE}")
     else:
         notes.append("the twin simulates fal.ai, because no fal key was found; set FAL_KEY to use fal.ai")
     others = {} if addresses.twin_port is None else _other_vendors(addresses, settings)
