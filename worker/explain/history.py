@@ -137,7 +137,7 @@ def bounds_text(cost: Cost) -> str:
     if cost.upper_usd is not None:
         return f"between {usd_text(cost.lower_usd).removesuffix(' USD')} and {usd_text(cost.upper_usd)}"
     if cost.usd:
-        return f"about {usd_text(cost.usd)}, without a known limit"
+        return f"about {usd_text(cost.usd)}, and no upper bound is known"
     return f"{cost.units:g} units of unknown price" if cost.units is not None else "an unknown sum"
 
 

@@ -125,6 +125,8 @@ _WORDS: Mapping[str, str] = {
 }
 _SIGNALS: Mapping[str, str] = {
     "cancel": "a cancel arrived",
+    "step": "step {} is sent",
+    "step_ended": "step {} has ended",
     "webhook": "the provider's webhook for attempt {} arrived",
     "ticket": "the ticket of attempt {} arrived late, from the worker that had submitted it",
     "outcome": "the outcome of attempt {} arrived late, from the worker that had submitted it",

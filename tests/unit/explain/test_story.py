@@ -104,6 +104,8 @@ def test_every_word_of_a_history_is_a_sentence() -> None:
         ("webhook:2", "the provider's webhook for attempt 2 arrived"),
         ("ticket:1", "the ticket of attempt 1 arrived late, from the worker that had submitted it"),
         ("{x}", "signal {x}"),
+        ("step:item-1-1x4", "step item-1-1x4 is sent"),
+        ("step_ended:item-1-1x4", "step item-1-1x4 has ended"),
     ],
 )
 def test_what_was_heard_is_told(signal: str, said: str) -> None:
@@ -145,7 +147,9 @@ def test_money_is_the_sum_of_all_attempts() -> None:
 
 def test_a_cost_of_an_older_version_is_an_estimate_without_a_limit() -> None:
     old = Cost(0.004, 1, "image", estimated=True)
-    assert money(job(attempts=(attempt(1, cost=old),))).startswith("billed about 0.0040 USD, without a known limit")
+    assert money(job(attempts=(attempt(1, cost=old),))).startswith(
+        "billed about 0.0040 USD, and no upper bound is known"
+    )
 
 
 @pytest.mark.parametrize(
