@@ -14,7 +14,7 @@ from worker.jobs.file_keys import checked
 
 
 class SecretMissingError(KilnhandError):
-    """KILNHAND_SECRET is not set. It signs the URLs of a folder store's files: set the same for worker and gateway."""
+    """KILNHAND_SECRET is not set. It signs file URLs: set the same 16 or more characters for worker and gateway."""
 
     code = "secret_missing"
 

@@ -43,6 +43,13 @@ def test_a_worker_without_a_secret_says_what_to_set(monkeypatch: pytest.MonkeyPa
     assert "KILNHAND_SECRET is not set" in error.message and "kilnhand up" in error.message
 
 
+def test_pruning_without_a_secret_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KILNHAND_SECRET", raising=False)
+    error = RUN.invoke(app, ["files", "prune"]).exception
+    assert isinstance(error, CliError) and "KILNHAND_SECRET is not set" in error.message
+
+
 def test_every_command_is_in_the_help() -> None:
     shown = RUN.invoke(app, ["--help"]).stdout
     for command in (

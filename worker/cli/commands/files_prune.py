@@ -15,8 +15,8 @@ from worker.files.store import folder_of, open_store
 def prune_files(dry_run: bool, as_json: bool) -> int:
     """Delete the files whose time is over, or count them. Raises a `CliError` if the store cannot be read."""
     settings = read_settings()
-    store, folder = open_store(settings.store, settings.gateway), folder_of(settings.store)
     try:
+        store, folder = open_store(settings.store, settings.gateway), folder_of(settings.store)
         found = asyncio.run(prune(store, settings.store.file_days, folder, dry_run=dry_run))
     except KilnhandError as error:
         raise CliError(f"the files could not be pruned: {error.message}") from error
