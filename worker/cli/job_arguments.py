@@ -23,7 +23,7 @@ def find_task(name: str) -> JobTask:
     name = name if name in known else task_of(name, Settings().request.aliases)
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.45)
     hint = f"did you mean {near[0]}? " if near else ""
     raise CliError(f"no task {name!r}: {hint}the tasks are {', '.join(sorted(known))}", status=2)
 
