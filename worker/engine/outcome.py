@@ -24,7 +24,7 @@ from worker.files.needed_answer import is_inline, needed_answer, without_inline
 from worker.jobs.answers import AnswerFaults
 from worker.jobs.cost import NOTHING_BILLED
 from worker.jobs.file_keys import job_folder
-from worker.jobs.job import Artefact, Job, Observation, Stage
+from worker.jobs.job import Artefact, Job, Observation, Piece, Stage
 from worker.money.cost import cost_of
 from worker.providers.base import RUN_CANCELLED, CancelResult, Reply, RunFailure
 from worker.routing.retry import STORE_PAUSES_S, Again, Elsewhere, Failed, Unknown, after_attempt, leads_elsewhere
@@ -104,13 +104,19 @@ def _elsewhere(ended: Job, left: Job, error: ExternalServiceError) -> Transition
     return Transition(ended.move(Stage.ACCEPTED, **fresh), NOW, f"elsewhere: {error.message}")
 
 
+def _without_files(outcome: Reply | RunFailure, pieces: tuple[Piece, ...]) -> Reply | RunFailure:
+    """The outcome of a good run; one whose answer has no file is a failure unless files are taken as they are found."""
+    if isinstance(outcome, RunFailure) and outcome.output is not None and any(piece.as_found for piece in pieces):
+        return Reply(outcome.output, outcome.billed_units)
+    return outcome
+
+
 async def save_answer(
     context: Context, job: Job, outcome: Reply | RunFailure, step_input: StepInput, why: str = ""
 ) -> Transition:
     """The run is over: its cost is booked, and what it brought is saved."""
     pieces = step_input.served.pieces
-    if isinstance(outcome, RunFailure) and outcome.output is not None and any(piece.as_found for piece in pieces):
-        outcome = Reply(outcome.output, outcome.billed_units)
+    outcome = _without_files(outcome, pieces)
     cost = cost_of(step_input.served, outcome, list_price(context, step_input.served))
     job = job.with_attempt(ended_at=step_input.now, cost=cost or job.attempts[-1].cost)
     if isinstance(outcome, RunFailure):
