@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import unquote
@@ -122,12 +123,17 @@ def resolve_as(patch: pytest.MonkeyPatch, table: Mapping[str, Sequence[Sequence[
 
 
 def watch_connects(patch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Returns a list of every address that a socket connects to. Connections beyond loopback are refused."""
+    """Returns a list of every address that a socket of this thread connects to. Connections beyond loopback are refused.
+
+    A connection of another thread is not ours: an earlier test may have left one that reaches for its Redis.
+    """
     asked: list[tuple[str, int]] = []
     real = socket.socket.connect
+    ours = threading.get_ident()
 
     def connect(self: socket.socket, address: tuple[str, int]) -> None:
-        asked.append(address[:2])
+        if threading.get_ident() == ours:
+            asked.append(address[:2])
         if address[0] not in {"127.0.0.1", "::1"}:
             raise ConnectionRefusedError(111, "refused by the test")
         real(self, address)
