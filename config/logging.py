@@ -23,8 +23,6 @@ _QUIET = (
 _SECRET_FIELD = re.compile(r"(?i)authorization|password|secret|credential|api_?key|fal_key|^(auth|(.+_)?token)$")
 _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b(Key|Basic|Bearer|Token)\s+(?=\S*[:.=_0-9])[\w.~+/=:-]{8,}"), r"\1 ***"),
-    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@]*):(?!\d{1,5}/)[^\s@]+@"), r"\1:***@"),
-    (re.compile(r"((?:rediss?|unix|amqps?|sentinel|s3|gs)://[^\s/:@]*):[^\s]+@"), r"\1:***@"),  # to the last @
     (re.compile(r"(?i)([?&](?:password|username)=)[^\s&\"']+"), r"\1***"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:[0-9a-f]{16,}"), "***"),
     (
@@ -36,6 +34,11 @@ _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
 )
 
+_WORD = re.compile(r"\S+")
+_LOGIN: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"([a-z][a-z0-9+.-]{0,30}://[^\s/:@]*):(?!\d{1,5}/)[^\s@]+@"), r"\1:***@"),
+    (re.compile(r"((?:rediss?|unix|amqps?|sentinel|s3|gs)://[^\s/:@]*):[^\s]+@"), r"\1:***@"),  # to the last @
+)
 
 _SEVERAL_LINES = frozenset({"exception", "stack"})
 
@@ -75,9 +78,21 @@ def escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 def mask_text(text: str) -> str:
     """The text with *** instead of what looks like a key, a token or a password."""
+    if "://" in text and "@" in text:
+        text = _WORD.sub(_without_password, text)
     for pattern, replacement in _SECRET_TEXT:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _without_password(word: re.Match[str]) -> str:
+    """A word without the passwords of its URLs. They are before its last @; to search behind it takes time squared."""
+    before, at, rest = word[0].rpartition("@")
+    if not at or "://" not in before:
+        return word[0]
+    for pattern, replacement in _LOGIN:
+        before = pattern.sub(replacement, f"{before}@")[:-1]
+    return f"{before}@{rest}"
 
 
 def _masked(value: Any, name: str = "") -> Any:

@@ -4,7 +4,6 @@ Sources, as in the connector (`config.py` of ComfyUI-fal-Connector): `FAL_COMFY_
 `[fal]` in `fal-config.ini`; `HF_TOKEN`, then `token` under `[huggingface]`. `.env` counts as the environment.
 """
 
-import configparser
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from config.keys.fal import fal_disabled_why
+from config.keys.ini import read_ini
 from config.settings import FalSettings
 
 COMFY_ENDPOINT = "fal-ai/comfy-server/stream"
@@ -30,12 +30,11 @@ class ComfyAccess:
 
 
 def find_comfy_access(folder: Path | None = None, env: Mapping[str, str] | None = None) -> ComfyAccess:
-    """The access by the environment, then by the file. Raises `ValueError` for an endpoint that cannot be one."""
+    """The access by the environment, then by the file. Raises `ValueError` for what cannot be read or used."""
     folder = folder or Path.cwd()
     found = (*dotenv_values(folder / ".env").items(), *(os.environ if env is None else env).items())
     known = {name: value.strip() for name, value in found if value and value.strip()}
-    file = configparser.ConfigParser(interpolation=None)
-    file.read(folder / "fal-config.ini", encoding="utf-8")
+    file = read_ini(folder / "fal-config.ini")
     endpoint = known.get("FAL_COMFY_ENDPOINT") or file.get("fal", "application_name", fallback="").strip()
     endpoint = (endpoint or COMFY_ENDPOINT).strip("/")
     if not _ENDPOINT.fullmatch(endpoint):

@@ -4,7 +4,6 @@ The order of the sources (from the brief, section 5, and fal-client): `FAL_KEY`;
 `FAL_API_KEY`; `fal-config.ini` in the working directory (`[fal] api_key`); `~/.fal/credentials`; the fal CLI's login.
 """
 
-import configparser
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
+from config.keys.ini import KeyFileError, read_ini
 from config.settings import FalSettings
 
 HOW_TO_SET = (
@@ -48,14 +48,20 @@ class FalKey:
 
 def fal_disabled_why(settings: FalSettings) -> str | None:
     """What to set to enable fal; None if there is a key, or the twin, which accepts any key."""
-    key = find_fal_key()
+    try:
+        key = find_fal_key()
+    except KeyFileError as error:
+        return str(error)
     if key and not key.is_sendable:
         return f"{key.source} is not a valid key: it must be one word of ASCII"
     return None if settings.fal_base_url or key else HOW_TO_SET
 
 
 def find_fal_key(folder: Path | None = None, env: Mapping[str, str] | None = None) -> FalKey | None:
-    """The first key found, or None. `folder` has `.env` and `fal-config.ini`; `env` replaces the environment."""
+    """The first key found, or None. `folder` has `.env` and `fal-config.ini`; `env` replaces the environment.
+
+    Raises `KeyFileError`, if no variable has a key.
+    """
     folder = folder or Path.cwd()
     env = os.environ if env is None else env
     found = (*dotenv_values(folder / ".env").items(), *env.items())
@@ -75,11 +81,7 @@ def _from_variables(known: Mapping[str, str]) -> FalKey | None:
 
 
 def _from_ini(path: Path) -> FalKey | None:
-    if not path.is_file():
-        return None
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(path, encoding="utf-8")
-    key = parser.get("fal", "api_key", fallback="").strip()
+    key = read_ini(path).get("fal", "api_key", fallback="").strip()
     return FalKey(path.name, SecretStr(key)) if key else None
 
 

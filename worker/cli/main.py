@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from worker.cli.commands import dead, files, models
-from worker.cli.errors import CliError
+from worker.cli.errors import WRONG_INPUT, CliError
 from worker.cli.exit_codes import CLOSED_PIPE
 from worker.cli.options import AsJson, JobId, Port
 from worker.cli.screen.closed_pipe import close_stdout
@@ -251,6 +251,7 @@ def main() -> None:
 
 def _run() -> int | str | None:
     """Run the command and return its exit status."""
+    from config.keys.ini import KeyFileError
     from worker.cli.processes.redis_server import NoRedisServerError
 
     try:
@@ -261,6 +262,9 @@ def _run() -> int | str | None:
     except NoRedisServerError as error:
         _show_error(CliError(str(error)))
         return 1
+    except KeyFileError as error:
+        _show_error(CliError(str(error), WRONG_INPUT))
+        return WRONG_INPUT
     except SystemExit as ended:
         return ended.code
     return 0

@@ -2,13 +2,17 @@
 
 from functools import cache
 
-from config.catalogue import Catalogue, UnknownModelError
+from config.catalogue import PIPELINE, Catalogue, UnknownModelError
 from config.model import Model
 from config.settings import RequestSettings
 
 
 def find_model(catalogue: Catalogue, task: str, name: str) -> Model:
     """The model. Raises `UnknownModelError`, whose text is for the caller."""
+    if name.strip().startswith(PIPELINE):
+        raise UnknownModelError(
+            f"{name.strip()[:100]} is no model of a request: it is how kilnhand calls a task of steps"
+        )
     if member := catalogue.member(task, name):
         return member
     model = catalogue.find_for(task, name)

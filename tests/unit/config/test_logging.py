@@ -118,6 +118,13 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert mask_text(text) == text
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("part", ["a", "redis://a:", "a://b:1/", "a://", "Key ", "secret ", "a@", "0123456a-"])
+@pytest.mark.parametrize("end", ["", "@", " @", "://a:b@"])
+def test_a_text_is_masked_in_time_by_its_length_alone(part: str, end: str) -> None:
+    assert mask_text(part * (1_000_000 // len(part)) + end)
+
+
 def test_ordinary_fields_stay_as_they_are() -> None:
     configure("json", stream=(stream := io.StringIO()))
     fields = {"key": "jobs/1/image.png", "token": 7, "tokens": "many", "idempotency_key": "order-17", "none": None}

@@ -4,6 +4,7 @@ import pytest
 
 from config.catalogue import UnknownModelError, load_catalogue
 from config.settings import RequestSettings
+from worker.cli.demo.calls import CALLS
 from worker.edge import models
 
 CATALOGUE = load_catalogue()
@@ -32,3 +33,10 @@ def test_an_endpoint_passes_if_the_setting_allows_it(
         with pytest.raises(UnknownModelError, match="KILNHAND_PASSTHROUGH does not allow it"):
             models.find_model(CATALOGUE, TASK, endpoint)
     assert models.find_model(CATALOGUE, TASK, "flux-dev"), "models of the catalogue are always allowed"
+
+
+@pytest.mark.parametrize("task", sorted(CALLS))
+@pytest.mark.parametrize("name", ["pipeline:{}", " pipeline:{}", "pipeline:"])
+def test_the_name_of_a_tasks_steps_is_no_model(task: str, name: str) -> None:
+    with pytest.raises(UnknownModelError):
+        models.find_model(CATALOGUE, task, name.format(task))

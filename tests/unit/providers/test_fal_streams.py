@@ -1,9 +1,11 @@
 """fal's streams: how events are read, where they stop, what a run on the Comfy server came to, links of Hugging Face."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -16,12 +18,14 @@ from worker.errors import (
     AuthenticationError,
     BrokenPieceError,
     ExternalServiceError,
+    RateLimitError,
     RequestRefusedError,
     ServiceUnavailableError,
     SubmitUnknownError,
 )
 from worker.net.event_stream import StreamBrokenError, StreamLimits, read_events
 from worker.providers.base import Call, Reply, RunFailure, Running
+from worker.providers.fal import streaming
 from worker.providers.fal.comfy_run import ComfyRun
 from worker.providers.fal.hugging_face import sign_links
 from worker.providers.fal.provider import open_fal
@@ -105,24 +109,26 @@ def test_progress_counts_nodes_and_steps() -> None:
 def test_a_run_that_has_ended_brings_the_files_of_each_node(last: dict[str, Any]) -> None:
     run = told(event("executing", node="10"), SAVED, last)
     assert run.is_over
-    assert run.outcome() == Reply(
+    assert run.outcome(is_cut=False) == Reply(
         {"outputs": [{"node": "10", "files": [{"url": FILE["url"], "file_name": "a.png"}], "texts": []}]}
     )
 
 
 def test_a_stream_that_ends_before_the_run_has_no_outcome() -> None:
-    assert told(event("executing", node="8")).outcome() is None
-    assert isinstance(told(SAVED).outcome(), Reply), "every node has run that hands nothing on"
+    assert told(event("executing", node="8")).outcome(is_cut=False) is None
+    assert isinstance(told(SAVED).outcome(is_cut=False), Reply), "every node has run that hands nothing on"
 
 
 def test_previews_count_only_where_there_is_nothing_else() -> None:
     temp = {**FILE, "type": "temp", "url": "https://fal.media/t.png"}
-    both = told(event("executed", node="10", output={"images": [temp, FILE], "text": ["words"]}), END).outcome()
+    both = told(event("executed", node="10", output={"images": [temp, FILE], "text": ["words"]}), END).outcome(
+        is_cut=False
+    )
     assert isinstance(both, Reply)
     assert both.output["outputs"][0] == {
         "node": "10", "files": [{"url": FILE["url"], "file_name": "a.png"}], "texts": ["words"]
     }  # fmt: skip
-    alone = told(event("executed", node="10", output={"images": [temp]}), END).outcome()
+    alone = told(event("executed", node="10", output={"images": [temp]}), END).outcome(is_cut=False)
     assert isinstance(alone, Reply) and len(alone.output["outputs"][0]["files"]) == 1
 
 
@@ -142,7 +148,7 @@ NODE_ERRORS = {"8": {"class_type": "KSampler", "errors": [{"message": "Value not
     ],
 )  # fmt: skip
 def test_a_failed_run_says_where_and_why(given: dict[str, Any], cls: type[ExternalServiceError], message: str) -> None:
-    outcome = told(given).outcome()
+    outcome = told(given).outcome(is_cut=False)
     assert isinstance(outcome, RunFailure) and type(outcome.error) is cls
     assert message in outcome.error.message
 
@@ -153,7 +159,7 @@ def test_a_failed_run_says_where_and_why(given: dict[str, Any], cls: type[Extern
 )  # fmt: skip
 def test_odd_events_change_nothing(odd: dict[str, Any]) -> None:
     run = told(odd)
-    assert not run.is_over and run.outcome() is None
+    assert not run.is_over and run.outcome(is_cut=False) is None
 
 
 class Server(httpx.AsyncBaseTransport):
@@ -224,6 +230,9 @@ async def test_a_run_is_one_post_and_reports_its_progress() -> None:
         (stream_of(), SubmitUnknownError),
         (httpx.Response(200, json={"images": []}), SubmitUnknownError),
         (httpx.Response(502, text="nginx"), SubmitUnknownError),
+        (httpx.Response(500, json={"detail": "x"}, headers={"x-fal-error-type": "runner_error"}), SubmitUnknownError),
+        (httpx.Response(503, json={"detail": "x"}, headers={"x-fal-error-type": "no_runner"}), SubmitUnknownError),
+        (httpx.Response(429, json={"detail": "later"}), RateLimitError),
         (httpx.ReadTimeout("slow"), SubmitUnknownError),
         (httpx.ConnectError("refused"), ServiceUnavailableError),
         (httpx.Response(422, json={"detail": "no"}), RequestRefusedError),
@@ -239,8 +248,26 @@ async def test_a_lost_stream_is_unknown_and_a_refusal_is_not(answer: Any, cls: t
     assert len(server.sent) == 1
 
 
-async def test_a_break_after_the_end_does_no_harm() -> None:
-    assert isinstance(await submit(Server(stream_of(SAVED, END, cut=True))), Reply)
+@pytest.mark.parametrize("events", [(SAVED, END), (SAVED,)])
+async def test_a_break_after_the_last_output_does_no_harm(events: tuple[dict[str, Any], ...]) -> None:
+    assert isinstance(await submit(Server(stream_of(*events, cut=True))), Reply)
+
+
+async def test_silence_after_the_last_output_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield f"data: {json.dumps(SAVED)}\n\n".encode()
+            await asyncio.sleep(3600)
+
+    monkeypatch.setattr(streaming, "SILENT_S", 0.05)
+    answer = httpx.Response(200, stream=Silent(), headers={"content-type": "text/event-stream"})
+    assert isinstance(await submit(Server(answer)), Reply)
+
+
+@pytest.mark.parametrize("answer", [stream_of({"output": "a"}, cut=True), stream_of()])
+async def test_a_stream_of_another_endpoint_without_a_whole_answer_is_unknown(answer: httpx.Response) -> None:
+    with pytest.raises(SubmitUnknownError):
+        await submit(Server(answer), Call("job", "me/app", {"prompt": "x"}))
 
 
 async def test_the_last_event_is_the_answer_of_any_other_endpoint() -> None:
@@ -303,6 +330,20 @@ async def test_the_token_goes_to_hugging_face_alone() -> None:
     assert [str(each.url) for each in asked] == [ADDRESS] and asked[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert LINK in sent.content.decode() and TOKEN not in sent.content.decode() + str(sent.headers)
     assert ADDRESS in outcome.error.message and "s3cret" not in outcome.error.message
+
+
+LONG_LINK = f"https://cas-bridge.xethub.hf.co/{'y' * 400}?X-Amz-Signature=s3cret&x-id=GetObject"
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("link", [LINK, LONG_LINK])
+@pytest.mark.parametrize("shown", [str, lambda link: link.partition("?")[2], lambda link: quote(link, safe="")])
+async def test_no_refusal_shows_a_signed_link(status: int, link: str, shown: Callable[[str], str]) -> None:
+    server = Server(httpx.Response(status, json={"detail": f"Value not in list: {shown(link)}"}))
+    call = Call("job", "fal-ai/comfy-server/stream", {"prompt": {"1": {"inputs": {"url": ADDRESS}}}})
+    with pytest.raises(ExternalServiceError) as refused:
+        await submit(server, call, hub=hub(httpx.Response(302, headers={"location": link})), env={"HF_TOKEN": TOKEN})
+    assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

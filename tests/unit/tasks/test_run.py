@@ -122,6 +122,20 @@ def test_files_are_found_wherever_they_are_and_links_are_none(output: dict[str, 
     assert back == (output if output.get("b64_json") is None else {"b64_json": URI})
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("head", ["", PNG[:100]])
+def test_an_echo_that_is_nearly_base64_takes_time_by_its_length_alone(head: str) -> None:
+    checked = _checked({"prompt": f"{head}{'A' * 100}{chr(10) * 1_000_000}!"})
+
+    assert [file["file_name"] for file in checked["files"]] == ["answer.json"]  # as large as it is
+
+
+def test_base64_with_line_ends_is_a_file() -> None:
+    text = "\r\n".join(PNG[at : at + 76] for at in range(0, len(PNG), 76)) + "\n"
+
+    assert [file["url"] for file in _checked({"b64_json": text})["files"]] == [URI]
+
+
 def test_a_large_answer_becomes_a_file() -> None:
     output = {"vectors": list(range(MOST_ANSWER_BYTES // 4))}
 

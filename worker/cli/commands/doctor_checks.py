@@ -15,8 +15,9 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from config.keys.anthropic import anthropic_disabled_why
-from config.keys.fal import HOW_TO_SET, KEY_SHAPE, find_fal_key
+from config.keys.fal import HOW_TO_SET, KEY_SHAPE, fal_disabled_why, find_fal_key
 from config.keys.google import MissingAccess, find_gemini, find_vertex
+from config.keys.ini import KeyFileError
 from config.logging import mask_text
 from config.settings import (
     AnthropicSettings,
@@ -162,7 +163,7 @@ def check_gateway(settings: GatewaySettings, fal: FalSettings) -> Check:
     """Whether the gateway answers at its public URL, and whether fal.ai can reach that URL."""
     url, public_url = f"{settings.public_url}/healthz", shown_url(settings.public_url)
     host = urlsplit(settings.public_url).hostname or ""
-    if not is_public_host(host) and fal.fal_base_url is None and find_fal_key():
+    if not is_public_host(host) and fal.fal_base_url is None and fal_disabled_why(fal) is None:
         advice = "set KILNHAND_PUBLIC_URL to an address that fal can reach, so that its webhooks arrive"
         return Check("gateway", "note", f"{public_url} is not a public address", advice)
     if url_answers(url):
@@ -173,7 +174,11 @@ def check_gateway(settings: GatewaySettings, fal: FalSettings) -> Check:
 
 def check_fal(settings: FalSettings) -> Check:
     """Which fal.ai is used, and with which key."""
-    key, twin_url = find_fal_key(), settings.fal_base_url
+    twin_url = settings.fal_base_url
+    try:
+        key = find_fal_key()
+    except KeyFileError as error:
+        return Check("fal", "broken", str(error), "mend or remove the file, or set FAL_KEY")
     if twin_url and not url_answers(twin_url):
         advice = "start the twin with `kilnhand twin`, or unset KILNHAND_FAL_BASE_URL"
         return Check("fal", "broken", f"{shown_url(twin_url)} (KILNHAND_FAL_BASE_URL) does not answer", advice)

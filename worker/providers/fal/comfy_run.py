@@ -66,8 +66,8 @@ class ComfyRun:
             case "fal-info" if data.get("message"):
                 self._say("fal", _text(data["message"]))
 
-    def outcome(self) -> Reply | RunFailure | None:
-        """What the run came to; None if the stream has ended before the run."""
+    def outcome(self, *, is_cut: bool) -> Reply | RunFailure | None:
+        """What the run came to; None if the stream has ended before the run, however it ended."""
         if self._error is not None:
             return RunFailure(self._error)
         if not (self._has_ended or self._is_whole()):

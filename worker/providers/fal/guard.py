@@ -8,7 +8,8 @@ made becomes `ServiceUnavailableError`. A GET or PUT is not repeated here either
 The key is sent only to fal's hosts, or to the twin: the SDK alone would send it to any host that a ticket names.
 
 Every answer is read under a cap of bytes and one total time (`worker.net.answer`). A GET whose answer drips is given up
-sooner: it is free. A stream of events is the exception: `stream` limits it, and the guard passes it on unread.
+sooner: it is free. A stream of events is the exception: `stream` limits it, and the guard passes it on unread. A
+stream that fails with 5xx may have run, also if fal says so in its own words: no list shows afterwards what it did.
 """
 
 import asyncio
@@ -86,7 +87,8 @@ class FalGuard(httpx.AsyncBaseTransport):
                 status=429,
                 retry_after_s=retry_after_s(response.headers),
             )
-        if _is_ambiguous(response.status_code) and not is_from_fal(request.method, response):
+        is_known = STREAMED not in request.extensions and is_from_fal(request.method, response)
+        if _is_ambiguous(response.status_code) and not is_known:
             _raise_ambiguous(request, response)
         return response
 

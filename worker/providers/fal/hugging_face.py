@@ -8,8 +8,9 @@ is sent. It is on no row, and `Hidden` takes it out of what the server says.
 
 import re
 from collections.abc import Mapping
+from html import escape
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -26,6 +27,8 @@ class Hidden:
 
     def __init__(self, links: Mapping[str, str] | None = None) -> None:
         self._links = dict(links or {})
+        shown = [(text, address) for address, link in self._links.items() for text in _forms(link)]
+        self._shown = sorted(shown, key=lambda pair: len(pair[0]), reverse=True)
 
     def put_into(self, value: Any) -> Any:
         """The value with the signed link in place of each address."""
@@ -36,14 +39,14 @@ class Hidden:
         return self._links.get(value, value) if isinstance(value, str) else value
 
     def out_of(self, value: Any) -> Any:
-        """The value with the address in place of each signed link."""
+        """The value with the address in place of each signed link, or of its query alone, quoted or not."""
         if isinstance(value, Mapping):
             return {name: self.out_of(each) for name, each in value.items()}
         if isinstance(value, list | tuple):
             return [self.out_of(each) for each in value]
         if isinstance(value, str):
-            for address, link in self._links.items():
-                value = value.replace(link, address)
+            for text, address in self._shown:
+                value = value.replace(text, address)
         return value
 
 
@@ -71,6 +74,12 @@ async def _link(http: httpx.AsyncClient, token: SecretStr, address: str) -> str 
         raise ServiceUnavailableError(text, status=answer.status_code)
     target = answer.headers.get("location", "")
     return target if answer.is_redirect and urlsplit(target).scheme == "https" else None
+
+
+def _forms(link: str) -> set[str]:
+    """The texts that open the file: the link and its signature, also quoted."""
+    signed = {link, urlsplit(link).query} - {""}
+    return signed | {quote(text, safe="") for text in signed} | {escape(text) for text in signed}
 
 
 def _addresses(value: Any) -> list[str]:

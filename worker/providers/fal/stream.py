@@ -6,7 +6,7 @@ that breaks is unknown. The connection is closed whenever the caller leaves, als
 """
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -34,9 +34,15 @@ class FalEvents:
 
 @asynccontextmanager
 async def open_stream(
-    http: httpx.AsyncClient, url: str, arguments: Mapping[str, Any], headers: Mapping[str, str], limits: StreamLimits
+    http: httpx.AsyncClient,
+    url: str,
+    arguments: Mapping[str, Any],
+    headers: Mapping[str, str],
+    limits: StreamLimits,
+    *,
+    hide: Callable[[Any], Any] = lambda value: value,
 ) -> AsyncIterator[FalEvents]:
-    """Send the one POST and read its events.
+    """Send the one POST and read its events. `hide` takes secrets out of all that fal says, before any of it is cut.
 
     Raises the errors of `FalGuard` and `fal_error` for an answer that is no stream. `StreamBrokenError`: the stream
     has begun, and broke.
@@ -53,10 +59,11 @@ async def open_stream(
     try:
         if response.status_code >= 400:
             await response.aread()
-            raise fal_error(response.status_code, json_of(response), response.headers)
+            raise fal_error(response.status_code, hide(json_of(response)), response.headers)
         if not is_event_stream(response):
             raise StreamBrokenError(f"HTTP {response.status_code} without a stream")
-        yield FalEvents(_objects(cast(AsyncIterable[bytes], response.stream), limits), response.headers)
+        events = _objects(cast(AsyncIterable[bytes], response.stream), limits)
+        yield FalEvents((hide(event) async for event in events), response.headers)
     finally:
         await response.aclose()
 

@@ -64,8 +64,8 @@ class Run(Protocol):
     def take(self, event: Mapping[str, Any]) -> None:
         """Read the next event."""
 
-    def outcome(self) -> Reply | RunFailure | None:
-        """What it came to, once the stream is over; None if it is not known."""
+    def outcome(self, *, is_cut: bool) -> Reply | RunFailure | None:
+        """What it came to, once the stream is over; None if it is not known. `is_cut`: the stream broke."""
 
 
 class LastEvent:
@@ -86,9 +86,9 @@ class LastEvent:
         """Keep it."""
         self._last = event
 
-    def outcome(self) -> Reply | None:
-        """The last event."""
-        output = as_object(self._last)
+    def outcome(self, *, is_cut: bool) -> Reply | None:
+        """The last event; of a stream that broke it may be a part of the answer."""
+        output = None if is_cut or self._last is None else as_object(self._last)
         return Reply(output) if output is not None else None
 
 
@@ -126,27 +126,26 @@ class FalStream:
             refuse_unknown(call.arguments.get("prompt", {}), self._nodes)
         hidden = await self._hidden(self._access.hugging_face if is_comfy else None, call.arguments)
         run: Run = ComfyRun(call.arguments.get("prompt", {})) if is_comfy else LastEvent()
-        billed = None
+        billed, broken = None, None
         try:
             async with asyncio.timeout(self._limits.total_s):
                 headers = submit_headers(call, self._files_s)
-                arguments = hidden.put_into(call.arguments)
-                async with open_stream(self._fal.http, _url(endpoint), arguments, headers, self._limits) as events:
+                asked = (self._fal.http, _url(endpoint), hidden.put_into(call.arguments), headers, self._limits)
+                async with open_stream(*asked, hide=hidden.out_of) as events:
                     billed = units_of(events.headers.get("x-fal-billable-units"))
-                    await self._follow(call.job_id, run, events, hidden)
-        except TimeoutError as error:
-            raise _lost(f"it took more than {self._limits.total_s:g} s") from error
+                    await self._follow(call.job_id, run, events)
+        except TimeoutError:
+            broken = f"it took more than {self._limits.total_s:g} s"
         except StreamBrokenError as error:
-            if not run.is_over:
-                raise _lost(str(error)) from error
-        return _ended(run, billed, endpoint)
+            broken = str(error)
+        return _ended(run, billed, endpoint, broken)
 
     async def _hidden(self, token: SecretStr | None, arguments: Mapping[str, Any]) -> Hidden:
         return Hidden() if token is None else await sign_links(self._hub, token, arguments)
 
-    async def _follow(self, job_id: str, run: Run, stream: FalEvents, hidden: Hidden) -> None:
+    async def _follow(self, job_id: str, run: Run, stream: FalEvents) -> None:
         async for event in stream.events:
-            run.take(hidden.out_of(event))
+            run.take(event)
             if self.listener:
                 self.listener(job_id, run.running)
             if run.is_over:
@@ -195,10 +194,10 @@ def _url(endpoint: str) -> str:
     return f"{sdk.RUN_URL_FORMAT}{endpoint.removesuffix('/stream')}/stream"
 
 
-def _ended(run: Run, billed: float | None, endpoint: str) -> Reply | RunFailure:
-    match run.outcome():
+def _ended(run: Run, billed: float | None, endpoint: str, broken: str | None) -> Reply | RunFailure:
+    match run.outcome(is_cut=broken is not None):
         case None:
-            raise _lost("it ended before the run did")
+            raise _lost(broken or "it ended before the run did")
         case RunFailure(error=error):
             return RunFailure(error, billed)
         case Reply(output=output):
