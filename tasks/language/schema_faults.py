@@ -34,9 +34,7 @@ class _Checker:
 
     def faults(self, value: Any, schema: Schema, at: str) -> Iterator[str]:
         """The faults of a part of the value, which is at this path."""
-        self._left -= 1 + len(schema.get("enum", ()))
-        if self._left < 0:
-            raise _TooMuchError
+        self._spend(1 + len(schema.get("enum", ())))
         where = at or "the whole"
         if (types := types_of(schema)) and not any(is_a(value, kind) for kind in types):
             yield f"{where}: must be {' or '.join(types)}"
@@ -48,11 +46,29 @@ class _Checker:
         if "anyOf" in schema and all(any(True for _ in self.faults(value, each, at)) for each in schema["anyOf"]):
             yield f"{where}: is none of the alternatives of anyOf"
         yield from (f"{where}: {fault}" for fault in _limit_faults(value, schema))
+        if isinstance(value, list) and schema.get("uniqueItems") is True and self._has_twins(value):
+            yield f"{where}: has an item twice"
         if isinstance(value, Mapping) and "properties" in schema:
             yield from self._object_faults(value, schema, at)
         if isinstance(value, list) and "items" in schema:
             for n, each in enumerate(value):
                 yield from self.faults(each, schema["items"], f"{at}.{n}" if at else str(n))
+
+    def _has_twins(self, items: list[Any]) -> bool:
+        """Items are compared as text; each hundred characters count as a check."""
+        seen = set[str]()
+        for each in items:
+            text = json.dumps(each, sort_keys=True)
+            self._spend(1 + len(text) // 100)
+            if text in seen:
+                return True
+            seen.add(text)
+        return False
+
+    def _spend(self, checks: int) -> None:
+        self._left -= checks
+        if self._left < 0:
+            raise _TooMuchError
 
     def _object_faults(self, value: Mapping[str, Any], schema: Schema, at: str) -> Iterator[str]:
         prefix = f"{at}." if at else ""
@@ -78,17 +94,11 @@ def _limit_faults(value: Any, schema: Schema) -> Iterator[str]:
         yield f"has {len(value)}, but min{kind} is {schema[f'min{kind}']}"
     if kind and len(value) > schema.get(f"max{kind}", len(value)):
         yield f"has {len(value)}, but max{kind} is {schema[f'max{kind}']}"
-    if isinstance(value, list) and schema.get("uniqueItems") is True and _has_twins(value):
-        yield "has an item twice"
 
 
 def _same(one: Any, other: Any) -> bool:
     """Equal as JSON: `true` is not 1."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
-def _has_twins(items: list[Any]) -> bool:
-    return len({json.dumps(each, sort_keys=True) for each in items}) < len(items)
 
 
 def _shown(value: Any) -> str:

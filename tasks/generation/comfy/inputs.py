@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any
 
 from tasks.generation.comfy.checks import Nodes, Problem, is_link
@@ -38,9 +39,9 @@ class NamedInput:
         if number is None:
             return f"is {_shown(value)}; allowed: a number{self._range()}"
         if (low is not None and number < low) or (high is not None and number > high):
-            return f"is {value}; allowed: {self._range().strip()}"
-        if step and (number - (low or Decimal(0))) % step != 0:
-            return f"is {value}; allowed: {self._range().strip()}"
+            return f"is {_shown(value)}; allowed: {self._range().strip()}"
+        if step and (Fraction(number) - Fraction(low or 0)) % Fraction(step) != 0:
+            return f"is {_shown(value)}; allowed: {self._range().strip()}"
         return None
 
     def _limits(self) -> tuple[Any, Any, Any]:

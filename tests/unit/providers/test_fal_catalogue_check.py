@@ -120,3 +120,9 @@ async def test_a_price_list_that_refuses_one_id_still_gives_the_prices_of_the_ot
 async def test_a_list_that_cannot_be_read_says_so(answer: httpx.Response, error: type[Exception]) -> None:
     with pytest.raises(error, match="fal"):
         await listed_models(platform(lambda request: answer))
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(404, json={}), httpx.Response(200, json={"models": []})])
+async def test_an_empty_list_of_models_is_no_list(answer: httpx.Response) -> None:
+    with pytest.raises(ServiceUnavailableError):
+        await listed_models(platform(lambda _: answer))

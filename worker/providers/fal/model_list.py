@@ -34,6 +34,8 @@ async def listed_models(platform: FalPlatform) -> Mapping[str, str]:
         for item in _items(page, "models"):
             found[str(item.get("endpoint_id"))] = str((item.get("metadata") or {}).get("status") or ACTIVE)
         cursor = page.get("next_cursor") if page and page.get("has_more") else None
+        if not found:
+            raise ServiceUnavailableError("fal: its list of models is empty", provider="fal")
         if cursor is None:
             return found
     raise ServiceUnavailableError(f"fal: its list of models has more than {MOST_PAGES} pages", provider="fal")

@@ -106,6 +106,7 @@ def test_an_input_may_have_the_name_that_a_file_would_get() -> None:
         ({"steps": 8.5}, "inputs.steps: is 8.5; allowed: a whole number from 4"),
         ({"steps": True}, "inputs.steps: is True; allowed: a whole number"),
         ({"cfg": 7.55}, "inputs.cfg: is 7.55; allowed: from 0 to 20 in steps of 0.1"),
+        ({"cfg": 1e-300}, "inputs.cfg: is 1e-300; allowed: from 0 to 20 in steps of 0.1"),
         ({"cfg": "7"}, "inputs.cfg: is '7'; allowed: a number"),
         ({"tiled": 1}, "inputs.tiled: is 1; allowed: true or false"),
         ({"size": 1}, "inputs.size: the workflow has no input of this name; it has prompt, steps, cfg, tiled"),
@@ -113,6 +114,12 @@ def test_an_input_may_have_the_name_that_a_file_would_get() -> None:
 )
 def test_a_value_that_does_not_fit_is_refused(inputs: dict[str, Any], message: str) -> None:
     assert message in refusal(inputs=inputs)
+
+
+def test_a_number_with_many_digits_is_judged_as_well() -> None:
+    count = {"class_type": "IntegerInput_fal", "inputs": {"name": "count", "number": 1, "step": 3}}
+    assert "inputs.count: is 1" in refusal(workflow=workflow(n11=count), inputs={"count": 10**40})
+    assert ordered(workflow=workflow(n11=count), inputs={"count": 3 * 10**40})
 
 
 @pytest.mark.parametrize("cfg", [0, 0.7, 7.1, 20])

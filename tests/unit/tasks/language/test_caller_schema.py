@@ -176,3 +176,10 @@ def test_faults_are_few_and_quote_nothing_of_the_answer() -> None:
 def test_an_answer_that_is_too_large_is_not_checked_to_its_end() -> None:
     schema = read_schema(whole(a={"type": "array", "items": {"anyOf": [*[{"enum": list(range(100))}] * 15, NAME]}}))
     assert faults_of({"a": ["x"] * 60_000}, schema)[-1] == "it is too large to be checked"
+
+
+def test_the_text_of_items_that_are_compared_counts_as_work() -> None:
+    schema = read_schema(whole(a={"type": "array", "items": NAME, "uniqueItems": True}))
+    assert faults_of({"a": [f"{n}{'x' * 6000}" for n in range(2000)]}, schema) == ("it is too large to be checked",)
+    assert faults_of({"a": ["a", "b", "a"]}, schema) == ("a: has an item twice",)
+    assert faults_of({"a": ["a", "b"]}, schema) == ()
