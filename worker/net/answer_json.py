@@ -10,6 +10,8 @@ The number of values has a limit, too: 4 MB of `[],[],` take five seconds and 10
 import json
 import math
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 MOST_LEVELS = 64
@@ -20,7 +22,9 @@ _ODD = re.compile(rb"\\u[dD][89a-fA-F]|NaN|Infinity|[eE]\+?\d{3}|\d{41}")
 
 
 class AnswerTooLargeError(Exception):
-    """An answer has more bytes or values than it may have."""
+    """An answer has more bytes or values than it may have. `headers` are its own, where a guard has added them."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def clean_json(body: bytes) -> bytes:

@@ -93,10 +93,16 @@ async def test_an_answer_is_read_no_further_than_its_cap(call: str) -> None:
 
 
 async def test_a_compressed_bomb_is_too_large() -> None:
-    fal = await opened(lambda _: httpx.Response(200, stream=_Once(BOMB), headers={"content-encoding": "gzip"}))
-    outcome = await fal.result(ENDPOINT, TICKET)
-    assert isinstance(outcome, RunFailure) and outcome.error.kind == "too_large"
-    assert outcome.billed_units is None and not outcome.is_free, "what it may have cost stays booked"
+    headers = {"content-encoding": "gzip"}
+    for billed, units in {"2.5": 2.5, "": None}.items():
+        fal = await opened(
+            lambda _, said=billed: httpx.Response(
+                200, stream=_Once(BOMB), headers={**headers, "x-fal-billable-units": said}
+            )
+        )
+        outcome = await fal.result(ENDPOINT, TICKET)
+        assert isinstance(outcome, RunFailure) and outcome.error.kind == "too_large"
+        assert outcome.billed_units == units and not outcome.is_free, "what it may have cost stays booked"
 
 
 class _Once(httpx.AsyncByteStream):

@@ -102,8 +102,13 @@ class FalGuard(httpx.AsyncBaseTransport):
             response = await self._inner.handle_async_request(request)
             if streamed_s is not None and is_event_stream(response):
                 return response
-            response = await whole_response(response, most_bytes, None if request.method == "POST" else ANSWER_PACE)
-        return await with_clean_json(response)
+            headers = response.headers
+            try:
+                response = await whole_response(response, most_bytes, None if request.method == "POST" else ANSWER_PACE)
+                return await with_clean_json(response)
+            except AnswerTooLargeError as error:
+                error.headers = headers  # they say what was billed
+                raise
 
     def _may_get_key(self, url: httpx.URL) -> bool:
         if self._twin is not None:

@@ -52,6 +52,7 @@ from worker.providers.fal.answers import (
     poll_error,
     sdk_error,
     seconds_of,
+    units_of,
 )
 from worker.providers.fal.billing_events import billing_events
 from worker.providers.fal.errors import fal_error
@@ -230,8 +231,9 @@ class Fal:
         again = three_attempts(ServiceUnavailableError, unless=_is_slow)
         try:
             response: httpx.Response = await again(self.http.get, _sendable(ticket.urls["response"]))
-        except BrokenPieceError as error:  # larger than an answer may be
-            return RunFailure(error)
+        except BrokenPieceError as error:  # larger than an answer may be, and billed all the same
+            headers = getattr(error.__cause__, "headers", {})
+            return RunFailure(error, units_of(headers.get("x-fal-billable-units")))
         return outcome_of(response)
 
     async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
