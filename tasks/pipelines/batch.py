@@ -146,6 +146,8 @@ def most_at_once(task: str, name: str) -> int:
 
 def batch_problems(request: BatchBase, options: JobOptions) -> list[tuple[str, str]]:
     """What is wrong with the calls, by field: of all of them, of a prompt, or of a variation."""
+    if too_many := _too_many_items(request):
+        return too_many
     tenant = {} if options.tenant is None else {"tenant": options.tenant}
     shared = request.shared() | tenant
     found = _call_problems("", {**shared, "prompt": request.prompts[0]})
@@ -159,6 +161,15 @@ def batch_problems(request: BatchBase, options: JobOptions) -> list[tuple[str, s
     for n, seed in enumerate(request.seeds):
         found += [] if found else _call_problems(f"seeds.{n}.", {**shared, "prompt": request.prompts[0], "seed": seed})
     return found or _size_problems(request)
+
+
+def _too_many_items(request: BatchBase) -> list[tuple[str, str]]:
+    """Counted before the items are made: three lists of 100 would be a million items, with a check of each."""
+    items = len(request.prompts) * max(1, len(request.variations)) * max(1, len(request.seeds))
+    if items <= MOST_CALLS:
+        return []
+    text = f"make {items * request.num_images} pictures in {items} or more calls; allowed: {MOST_PICTURES} in "
+    return [("prompts", f"{text}{MOST_CALLS}: send several batches")]
 
 
 def _call_problems(at: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:

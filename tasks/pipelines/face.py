@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from tasks.editing.compositing import Blend, Box, Cut
-from tasks.generation import ImageToImage
+from tasks.generation import ImageToImage, image_to_image
+from tasks.pipelines.step_checks import A_PICTURE, step_problems
 from tasks.vision.detection import DetectFaces
 from worker.edge.pipeline import Pipeline
 from worker.edge.task import pipeline_task
@@ -15,7 +16,7 @@ from worker.errors import RequestRefusedError
 from worker.jobs.file_refs import Image
 from worker.jobs.job import Piece
 from worker.jobs.picture_fields import ModelName, Prompt, Seed
-from worker.jobs.request import TaskRequest
+from worker.jobs.request import JobOptions, TaskRequest
 from worker.jobs.status import FileOut, JobResult
 
 PROMISES = (Piece("images", "image", "images.*"),)
@@ -47,7 +48,14 @@ class FixedFaces(JobResult):
     faces: list[Box]
 
 
-@pipeline_task("editing.fix_face", queue="editing", asks=FixFace, gives=FixedFaces, promises=PROMISES)
+def face_problems(request: FixFace, options: JobOptions) -> list[tuple[str, str]]:
+    """What the refinement of a face would refuse, by field."""
+    return step_problems(image_to_image, _refinement(request, A_PICTURE), options)
+
+
+@pipeline_task(
+    "editing.fix_face", queue="editing", asks=FixFace, gives=FixedFaces, promises=PROMISES, check=face_problems
+)
 async def fix_face(request: FixFace, job: Pipeline) -> Mapping[str, Any]:
     """Find the faces, refine each, and put each back."""
     seen = await job.step("faces", DetectFaces(image=request.image))
@@ -66,13 +74,18 @@ async def fix_face(request: FixFace, job: Pipeline) -> Mapping[str, Any]:
 async def _refined(request: FixFace, job: Pipeline, n: int, box: Box) -> str:
     """The key of the refined cut of a face."""
     cut = await job.step(f"cut-{n}", Cut(image=request.image, box=box))
+    drawn = await job.step(f"refine-{n}", ImageToImage(**_refinement(request, cut.images[0].key)))
+    return str(drawn.images[0].key)
+
+
+def _refinement(request: FixFace, face: str) -> dict[str, Any]:
+    """The parameters of the call that refines the cut of a face."""
     given: dict[str, Any] = {"strength": request.strength, "seed": request.seed}
     if request.model:
         given["model"] = request.model
     elif request.strength is None:
         given["strength"] = 0.35  # of the default model: the face stays the same person's
-    drawn = await job.step(f"refine-{n}", ImageToImage(images=[cut.images[0].key], prompt=request.prompt, **given))
-    return str(drawn.images[0].key)
+    return {"images": [face], "prompt": request.prompt, **given}
 
 
 def _boxes(seen: Any, request: FixFace) -> Sequence[Box]:

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tasks.editing import Inpaint
+from tasks.editing import Inpaint, inpaint
 from tasks.editing.compositing import Blend, GrowMask, OutsideMask
+from tasks.pipelines.step_checks import A_PICTURE, step_problems
 from tasks.vision.segmentation import Segment
 from worker.edge.pipeline import Pipeline
 from worker.edge.task import pipeline_task
@@ -15,7 +16,7 @@ from worker.errors import RequestRefusedError
 from worker.jobs.file_refs import Image, Mask, Weights
 from worker.jobs.job import Piece
 from worker.jobs.picture_fields import ModelName, Prompt, Seed, Weight
-from worker.jobs.request import TaskRequest
+from worker.jobs.request import JobOptions, TaskRequest
 from worker.jobs.status import FileOut, JobResult
 
 PROMISES = (Piece("images", "image", "images.*"), Piece("masks", "image", "masks.*"))
@@ -57,7 +58,19 @@ class FixedGarment(JobResult):
     outside_mask: OutsideMask
 
 
-@pipeline_task("editing.fix_garment", queue="editing", asks=FixGarment, gives=FixedGarment, promises=PROMISES)
+def garment_problems(request: FixGarment, options: JobOptions) -> list[tuple[str, str]]:
+    """What the painting would refuse, by field."""
+    return step_problems(inpaint, _painting(request, A_PICTURE), options)
+
+
+@pipeline_task(
+    "editing.fix_garment",
+    queue="editing",
+    asks=FixGarment,
+    gives=FixedGarment,
+    promises=PROMISES,
+    check=garment_problems,
+)
 async def fix_garment(request: FixGarment, job: Pipeline) -> Mapping[str, Any]:
     """Find the garment, paint it, and put only that onto the photo."""
     found = request.mask or await _found(request, job)
@@ -65,13 +78,15 @@ async def fix_garment(request: FixGarment, job: Pipeline) -> Mapping[str, Any]:
         job.step("grow", GrowMask(mask=found, by=request.grow)),
         job.step("feather", GrowMask(mask=found, by=request.grow, feather=request.feather)),
     )
-    given = {name: value for name in _OF_PAINTING if (value := getattr(request, name)) is not None}
-    mask = hard.images[0].key
-    painted = await job.step(
-        "paint", Inpaint(image=request.image, mask=mask, paints="white", prompt=request.prompt, **given)
-    )
+    painted = await job.step("paint", Inpaint(**_painting(request, hard.images[0].key)))
     blended = await job.step("blend", Blend(base=request.image, over=painted.images[0].key, mask=soft.images[0].key))
     return {"images": blended.images, "masks": soft.images, "outside_mask": blended.outside_mask}
+
+
+def _painting(request: FixGarment, mask: str) -> dict[str, Any]:
+    """The parameters of the call that paints the garment."""
+    given = {name: value for name in _OF_PAINTING if (value := getattr(request, name)) is not None}
+    return {"image": request.image, "mask": mask, "paints": "white", "prompt": request.prompt, **given}
 
 
 async def _found(request: FixGarment, job: Pipeline) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tasks.editing.compositing import ContactSheet
-from tasks.generation import TextToImage
-from tasks.training import TrainLora
+from tasks.generation import TextToImage, text_to_image
+from tasks.pipelines.step_checks import SOME_WEIGHTS, step_problems
+from tasks.training import TrainLora, lora
 from tasks.training.requests import Captions, TrainingImages, TriggerWord, check_data_set, with_numbers_as_names
 from tasks.training.results import CaptionedImage
 from worker.edge.pipeline import Pipeline
@@ -16,7 +17,7 @@ from worker.edge.task import pipeline_task
 from worker.jobs.file_refs import Archive
 from worker.jobs.job import Piece
 from worker.jobs.picture_fields import ModelName, Prompt, Role, Seed, Weight
-from worker.jobs.request import TaskRequest
+from worker.jobs.request import JobOptions, TaskRequest
 from worker.jobs.status import FileOut, JobResult
 
 PROMISES = (
@@ -75,15 +76,40 @@ class LoraWithSamples(JobResult):
     captions: list[CaptionedImage] = Field(default_factory=list)
 
 
+def _training(request: TrainLoraWithSamples) -> dict[str, Any]:
+    """The parameters of the training."""
+    return request.model_dump(include=set(TrainLora.model_fields), exclude_none=True, exclude_unset=True)
+
+
+def _sampling(request: TrainLoraWithSamples, weights: str) -> dict[str, Any]:
+    """The parameters that all samples have."""
+    drawing = {"model": request.sample_model, "seed": request.sample_seed}
+    return {**drawing, "lora_url": weights, "lora_scale": request.lora_scale}
+
+
+def sample_problems(request: TrainLoraWithSamples, options: JobOptions) -> list[tuple[str, str]]:
+    """What the training or a sample would refuse, by field."""
+    found = step_problems(lora, _training(request), options)
+    shared = _sampling(request, SOME_WEIGHTS)
+    for n, prompt in enumerate(request.sample_prompts):
+        names = {"prompt": f"sample_prompts.{n}", "model": "sample_model", "seed": "sample_seed"}
+        names["loras"] = "sample_model"  # it is refused if it takes no LoRAs
+        found += step_problems(text_to_image, {**shared, "prompt": prompt}, options, names)
+    return list(dict.fromkeys(found))
+
+
 @pipeline_task(
-    "training.lora_with_samples", queue="training", asks=TrainLoraWithSamples, gives=LoraWithSamples, promises=PROMISES
+    "training.lora_with_samples",
+    queue="training",
+    asks=TrainLoraWithSamples,
+    gives=LoraWithSamples,
+    promises=PROMISES,
+    check=sample_problems,
 )
 async def lora_with_samples(request: TrainLoraWithSamples, job: Pipeline) -> Mapping[str, Any]:
     """Train, then draw the samples at the same time, then lay them out."""
-    given = request.model_dump(include=set(TrainLora.model_fields), exclude_none=True, exclude_unset=True)
-    trained = await job.step("train", TrainLora(**given))
-    lora = {"lora_url": trained.weights.key, "lora_scale": request.lora_scale}
-    asked = {"model": request.sample_model, "seed": request.sample_seed, **lora}
+    trained = await job.step("train", TrainLora(**_training(request)))
+    asked = _sampling(request, trained.weights.key)
     prompts = enumerate(request.sample_prompts, 1)
     drawn = await gather(*(job.step(f"sample-{n}", TextToImage(prompt=prompt, **asked)) for n, prompt in prompts))
     images = [each.images[0] for each in drawn]

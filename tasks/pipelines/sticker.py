@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tasks.editing import RemoveBackground
-from tasks.generation import ImageToImage, TextToImage
+from tasks.editing import RemoveBackground, remove_background
+from tasks.generation import ImageToImage, TextToImage, image_to_image, text_to_image
+from tasks.pipelines.step_checks import A_PICTURE, step_problems
 from worker.edge.pipeline import Pipeline
 from worker.edge.task import pipeline_task
 from worker.jobs.file_refs import Image
 from worker.jobs.job import Piece
 from worker.jobs.picture_fields import ModelName, Prompt, Seed
-from worker.jobs.request import TaskRequest
+from worker.jobs.request import JobOptions, TaskRequest
 from worker.jobs.status import FileOut, JobResult
 
 STYLE = "as a sticker, clean thick white outline, flat colours, plain background"
@@ -46,16 +47,30 @@ class Stickers(JobResult):
     drafts: list[FileOut]
 
 
-@pipeline_task("editing.sticker", queue="editing", asks=Sticker, gives=Stickers, promises=PROMISES)
-async def sticker(request: Sticker, job: Pipeline) -> Mapping[str, Any]:
-    """Draw it, then cut it out."""
+def sticker_problems(request: Sticker, options: JobOptions) -> list[tuple[str, str]]:
+    """What the drawing or the cutting would refuse, by field."""
+    task, cutting = image_to_image if request.image else text_to_image, {"image": A_PICTURE, "model": request.cutter}
+    return [
+        *step_problems(task, _drawing(request), options, {"images.0": "image"}),
+        *step_problems(remove_background, cutting, options, {"model": "cutter"}),
+    ]
+
+
+def _drawing(request: Sticker) -> dict[str, Any]:
+    """The parameters of the call that draws it."""
     drawing: dict[str, Any] = {"prompt": f"{request.prompt}, {STYLE}", "seed": request.seed}
     if request.model:
         drawing["model"] = request.model
-    if request.image:
-        drawn = await job.step("draw", ImageToImage(images=[request.image], strength=request.strength, **drawing))
-    else:
-        drawn = await job.step("draw", TextToImage(**drawing))
+    return {**drawing, "images": [request.image], "strength": request.strength} if request.image else drawing
+
+
+@pipeline_task(
+    "editing.sticker", queue="editing", asks=Sticker, gives=Stickers, promises=PROMISES, check=sticker_problems
+)
+async def sticker(request: Sticker, job: Pipeline) -> Mapping[str, Any]:
+    """Draw it, then cut it out."""
+    asks = ImageToImage if request.image else TextToImage
+    drawn = await job.step("draw", asks(**_drawing(request)))
     cutting = {"model": request.cutter} if request.cutter else {}
     done = await job.step("cut-out", RemoveBackground(image=drawn.images[0].key, **cutting))
     return {"images": done.images[:1], "drafts": drawn.images[:1]}

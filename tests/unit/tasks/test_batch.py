@@ -72,6 +72,7 @@ REFUSED = [
     ({"prompts": ["a"], "seeds": [1], "num_images": 5}, "num_images", "allowed with seeds: 4"),
     ({"prompts": ["a"], "variations": [{"seed": 1}], "num_images": 5}, "num_images", "allowed with seeds: 4"),
     ({"prompts": ["a", "b"], "num_images": 101}, "prompts", "202 pictures in 52 calls; allowed: 200 in 100"),
+    ({"prompts": ["a"] * 100, "variations": [{}] * 100, "seeds": [*range(100)]}, "prompts", "in 1000000 or more calls"),
     ({"prompts": ["a"], "allowed_failures": 1}, "allowed_failures", "allowed: less than the 1 items"),
     ({"prompts": ["a"] * (MOST_CALLS + 1)}, "prompts", "at most 100 items"),
 ]  # fmt: skip
