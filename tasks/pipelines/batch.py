@@ -30,6 +30,7 @@ PROMISES = (Piece("images", "image", "images.*"),)
 MOST_CALLS = 100  # each is a job, and its line is in the status
 MOST_PICTURES = 200
 MOST_AT_ONCE = 4  # of a call of these tasks
+_Places = tuple[int, int | None, int | None]  # of a prompt, a variation and a seed in their lists
 _OWN = {"prompt", "num_images", "seed"}  # of a call; a batch has lists or numbers of its own instead
 
 
@@ -112,14 +113,24 @@ def items_of(request: BatchBase) -> list[Item]:
 
     Raises `UnknownModelError` for a model that this task has not.
     """
-    shared = request.shared()
-    variations: list[tuple[int | None, dict[str, Any]]] = [*enumerate(request.variations)] or [(None, {})]
-    seeds: Sequence[int | None] = request.seeds or [None]
     items = []
-    for number, (prompt, (place, variation), seed) in enumerate(product(request.prompts, variations, seeds), 1):
-        given = {**shared, "prompt": prompt, **({} if seed is None else {"seed": seed}), **variation}
-        items.append(Item(number, prompt, place, seed, given, _counts(given, request.num_images)))
+    for number, ((prompt, variation, seed), given) in enumerate(_combinations(request), 1):
+        drawn = None if seed is None else request.seeds[seed]
+        counts = _counts(given, request.num_images)
+        items.append(Item(number, request.prompts[prompt], variation, drawn, given, counts))
     return items
+
+
+def _combinations(request: BatchBase) -> Iterator[tuple[_Places, dict[str, Any]]]:
+    """The parameters of each item, with the places of its prompt, variation and seed in their lists."""
+    shared = request.shared()
+    variations: Sequence[int | None] = range(len(request.variations)) or [None]
+    seeds: Sequence[int | None] = range(len(request.seeds)) or [None]
+    for prompt, variation, seed in product(range(len(request.prompts)), variations, seeds):
+        given = {**shared, "prompt": request.prompts[prompt]}
+        if seed is not None:
+            given["seed"] = request.seeds[seed]
+        yield (prompt, variation, seed), given if variation is None else {**given, **request.variations[variation]}
 
 
 def _counts(given: Mapping[str, Any], wanted: int) -> tuple[int, ...]:
@@ -148,18 +159,15 @@ def batch_problems(request: BatchBase, options: JobOptions) -> list[tuple[str, s
     """What is wrong with the calls, by field: of all of them, of a prompt, or of a variation."""
     if too_many := _too_many_items(request):
         return too_many
-    tenant = {} if options.tenant is None else {"tenant": options.tenant}
-    shared = request.shared() | tenant
-    found = _call_problems("", {**shared, "prompt": request.prompts[0]})
-    for n, prompt in enumerate(request.prompts):
-        found += [] if found else _call_problems(f"prompts.{n}.", {**shared, "prompt": prompt})
     for n, variation in enumerate(request.variations):
-        if own_names := sorted(variation.keys() & (JobOptions.model_fields.keys() | {"num_images"})):
-            found.append((f"variations.{n}", f"cannot change {', '.join(own_names)}: it is the same for all"))
-        elif not found:
-            found += _call_problems(f"variations.{n}.", {**shared, "prompt": request.prompts[0], **variation})
-    for n, seed in enumerate(request.seeds):
-        found += [] if found else _call_problems(f"seeds.{n}.", {**shared, "prompt": request.prompts[0], "seed": seed})
+        if own_names := sorted(variation.keys() & _of_all(request)):
+            return [(f"variations.{n}", f"cannot change {', '.join(own_names)}: the batch has it")]
+    tenant = {} if options.tenant is None else {"tenant": options.tenant}
+    found = list[tuple[str, str]]()
+    for places, given in _combinations(request):
+        problems = _called(given)[1].problems_of({**given, **tenant})
+        found += [(_named(field, places, request), message) for field, message in problems]
+    found = list(dict(reversed(found)).items())[::-1]  # one for each field, the first
     return found or _size_problems(request)
 
 
@@ -172,8 +180,22 @@ def _too_many_items(request: BatchBase) -> list[tuple[str, str]]:
     return [("prompts", f"{text}{MOST_CALLS}: send several batches")]
 
 
-def _call_problems(at: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(f"{at}{field}", message) for field, message in _called(given)[1].problems_of(given)]
+def _of_all(request: BatchBase) -> set[str]:
+    """The fields that no variation may change."""
+    return {*JobOptions.model_fields, "num_images", "prompt", *(["seed"] if request.seeds else [])}
+
+
+def _named(field: str, places: _Places, request: BatchBase) -> str:
+    """The batch's name for a field of a call."""
+    prompt, variation, seed = places
+    if field == "prompt":
+        return f"prompts.{prompt}"
+    if field == "seed" and seed is not None:
+        return f"seeds.{seed}"
+    changed = {} if variation is None else request.variations[variation]
+    if field.partition(".")[0] in changed or changed.keys() & {"model", "images"}:
+        return f"variations.{variation}.{field}"  # the model of a variation may refuse what is shared
+    return field
 
 
 def _size_problems(request: BatchBase) -> list[tuple[str, str]]:

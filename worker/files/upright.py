@@ -32,6 +32,8 @@ def open_upright(media: Media) -> Image.Image:
     """The upright picture, decoded."""
     with Image.open(io.BytesIO(media.data)) as picture:
         picture.load()
+        if picture.getexif().get(_ORIENTATION, 1) == 1:
+            return picture  # `exif_transpose` would return a copy
         return ImageOps.exif_transpose(picture)
 
 

@@ -73,6 +73,9 @@ REFUSED = [
     ({"prompts": ["a"], "variations": [{"seed": 1}], "num_images": 5}, "num_images", "allowed with seeds: 4"),
     ({"prompts": ["a", "b"], "num_images": 101}, "prompts", "202 pictures in 52 calls; allowed: 200 in 100"),
     ({"prompts": ["a"] * 100, "variations": [{}] * 100, "seeds": [*range(100)]}, "prompts", "in 1000000 or more calls"),
+    ({"prompts": ["a"], "variations": [{"prompt": "b"}]}, "variations.0", "cannot change prompt"),
+    ({"prompts": ["a"], "variations": [{"seed": 1}], "seeds": [2]}, "variations.0", "cannot change seed"),
+    ({"prompts": ["a"], "variations": [{"model": "flux-schnell"}, {"model": "nano-banana-2.1"}], "seeds": [3000000000]}, "seeds.0", "2147483647"),
     ({"prompts": ["a"], "allowed_failures": 1}, "allowed_failures", "allowed: less than the 1 items"),
     ({"prompts": ["a"] * (MOST_CALLS + 1)}, "prompts", "at most 100 items"),
 ]  # fmt: skip
@@ -82,6 +85,17 @@ REFUSED = [
 def test_a_bad_batch_is_refused_by_field_before_anything_is_sent(given: dict[str, Any], field: str, text: str) -> None:
     problems = batch.problems_of(given)
     assert [name for name, _ in problems] == [field] and text in problems[0][1]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"quality": "high", "variations": [{"model": "gpt-image-2"}, {"model": "ideogram-v4"}]},
+        {"negative_prompt": "x", "variations": [{"model": "sdxl"}]},
+    ],
+)
+def test_shared_parameters_are_judged_by_the_models_that_draw(given: dict[str, Any]) -> None:
+    assert batch.problems_of({"prompts": ["a"], **given}) == []
 
 
 class Drawings(Jobs):

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from PIL import Image
+
 from worker.errors import RequestRefusedError
 from worker.files.convert import convert, must_convert
 from worker.files.file_info import DefectError, FileInfo
@@ -21,8 +23,8 @@ from worker.files.fit import ImageLimits, fit_image
 from worker.files.formats import HEAD_BYTES, by_ending, sniff
 from worker.files.media import Media
 from worker.files.picture import UNREADABLE, see_picture
-from worker.files.upright import open_upright, turned_upright
-from worker.providers.local.pictures import NAME
+from worker.files.upright import open_upright, turned_upright, upright_size
+from worker.providers.local.pictures import MOST_PIXELS, NAME, check_pixels
 
 T = TypeVar("T")
 LEAST_SIDE_PX = 256  # trainers work at 512 px and more: a smaller picture would be enlarged and blurred
@@ -30,7 +32,7 @@ MOST_PICTURES = 60  # a result has at most 64 files in one list
 MOST_NAMED = 20  # problems in one message
 _TAKEN = frozenset({"image/jpeg", "image/png"})
 _FITS = ImageLimits(most_pixels=2048 * 2048, most_bytes=1_600_000, content_types=_TAKEN)
-_MOST_PIXELS = 36_000_000  # of a picture in an archive: it is decoded in this process
+_BAND_PX = 256  # rows
 _MOST_PICTURE_BYTES = 50_000_000
 _CAPTION_CHARACTERS = 20_000
 _LITTER = frozenset({"thumbs.db", "desktop.ini"})
@@ -65,15 +67,25 @@ def prepare(pictures: Sequence[Media]) -> list[Picture]:
 
 def prepared(media: Media) -> Picture:
     """The picture, upright and in size, with the hash of its pixels. Raises `DefectError`."""
+    check_pixels(media)
     media = turned_upright(media) or media
-    picture = open_upright(media)
-    width, height = picture.size
+    width, height = upright_size(media)
     if min(width, height) < LEAST_SIDE_PX:
         raise DefectError(f"is {width}x{height} pixels; needed: {LEAST_SIDE_PX} on each side")
-    pixels = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    digest = hashlib.sha256(f"{width}x{height} {pixels.mode} ".encode() + pixels.tobytes()).hexdigest()
+    digest = _hash_of_pixels(open_upright(media))
     seen = FileInfo(sniff(media.data[:HEAD_BYTES]), width, height)
     return Picture(fit_image(media.data, seen, _FITS), digest)
+
+
+def _hash_of_pixels(picture: Image.Image) -> str:
+    """In bands: copies of the whole picture would take more memory than the picture."""
+    width, height = picture.size
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    digest = hashlib.sha256(f"{width}x{height} {mode} ".encode())
+    for top in range(0, height, _BAND_PX):
+        band = picture.crop((0, top, width, min(top + _BAND_PX, height)))
+        digest.update(band.convert(mode).tobytes())
+    return digest.hexdigest()
 
 
 def unpack(archive: Media) -> Unpacked:
@@ -126,7 +138,7 @@ def _picture(files: zipfile.ZipFile, name: str) -> Picture:
     form, spool = sniff(data[:HEAD_BYTES]), io.BytesIO(data)
     if form.kind != "image":
         raise DefectError("is not a picture")
-    seen = see_picture(spool, form, _MOST_PIXELS, may_be_black=True)
+    seen = see_picture(spool, form, MOST_PIXELS, may_be_black=True)
     return prepared(convert(spool, form, _TAKEN) if must_convert(seen, _TAKEN) else Media(data, form.content_type))
 
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
 from worker.errors import RequestRefusedError
+from worker.files.file_info import DefectError
 from worker.files.media import Media
 from worker.files.upright import open_upright
 
 NAME = "local"
 SHEET_TILE_PX = 512
+MOST_PIXELS = 36_000_000  # of each picture: `Local.call_bytes` reserves the memory for so many
 _WHITE = 128  # from here on a mask's pixel counts as white
 
 
@@ -47,7 +49,7 @@ class Box:
 
 def grow_mask(mask: Media, by: int, feather: int) -> bytes:
     """The mask with its white part grown by so many pixels, then with an edge that fades over so many more."""
-    white = open_upright(mask).convert("L").point(lambda value: 255 if value >= _WHITE else 0)
+    white = _opened(mask).convert("L").point(lambda value: 255 if value >= _WHITE else 0)
     grown = _spread(_spread(white, by, across=True), by, across=False)
     if feather:
         blurred = max(1, feather // 2)  # a box blur reaches exactly so far
@@ -59,7 +61,7 @@ def grow_mask(mask: Media, by: int, feather: int) -> bytes:
 
 def cut(picture: Media, box: Box) -> bytes:
     """The part of the picture in the box."""
-    whole = open_upright(picture)
+    whole = _opened(picture)
     box.check_inside(whole)
     return _png(whole.crop(box.edges))
 
@@ -80,12 +82,12 @@ def blend(base: Media, over: Media, mask: Media | None, box: Box | None, feather
 
     `over` is brought to the size of the box, or of the base. Without a mask, its edge fades over `feather` pixels.
     """
-    below = _plain(open_upright(base))
+    below = _plain(_opened(base))
     part = box or Box(0, 0, below.width, below.height)
     part.check_inside(below)
     size = part.size
     above = Image.new(below.mode, below.size)
-    above.paste(_plain(open_upright(over)).convert(below.mode).resize(size, Image.Resampling.LANCZOS), part.edges)
+    above.paste(_plain(_opened(over)).convert(below.mode).resize(size, Image.Resampling.LANCZOS), part.edges)
     opacity = Image.new("L", below.size, 0)
     opacity.paste(_mask(mask, size) if mask else _faded(size, feather), part.edges)
     blended = Image.composite(above, below, opacity)
@@ -101,12 +103,28 @@ def contact_sheet(pictures: Sequence[Media], columns: int) -> bytes:
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * SHEET_TILE_PX, rows * SHEET_TILE_PX), "white")
     for n, picture in enumerate(pictures):
-        tile = _plain(open_upright(picture))
+        tile = _plain(_opened(picture))
         tile.thumbnail((SHEET_TILE_PX - 8, SHEET_TILE_PX - 8))
         left = n % columns * SHEET_TILE_PX + (SHEET_TILE_PX - tile.width) // 2
         upper = n // columns * SHEET_TILE_PX + (SHEET_TILE_PX - tile.height) // 2
         sheet.paste(tile.convert("RGB"), (left, upper))
     return _png(sheet)
+
+
+def check_pixels(media: Media) -> None:
+    """Raise `DefectError` for a picture with more pixels than memory is reserved for. Only its header is read."""
+    with Image.open(io.BytesIO(media.data)) as picture:
+        width, height = picture.size
+    if width * height > MOST_PIXELS:
+        raise DefectError(f"is {width}x{height} pixels; allowed: {MOST_PIXELS / 1e6:g} megapixels", "too_many_pixels")
+
+
+def _opened(media: Media) -> Image.Image:
+    try:
+        check_pixels(media)
+    except DefectError as error:
+        raise RequestRefusedError(f"a picture {error}", provider=NAME) from error
+    return open_upright(media)
 
 
 def _spread(mask: Image.Image, by: int, *, across: bool) -> Image.Image:
@@ -135,7 +153,7 @@ def _faded(size: tuple[int, int], feather: int) -> Image.Image:
 
 
 def _mask(mask: Media, size: tuple[int, int]) -> Image.Image:
-    return open_upright(mask).convert("L").resize(size, Image.Resampling.BILINEAR)
+    return _opened(mask).convert("L").resize(size, Image.Resampling.BILINEAR)
 
 
 def _plain(picture: Image.Image) -> Image.Image:
