@@ -44,7 +44,7 @@ _COMPOSE = """\
 # the gateway's address on this machine
 #KILNHAND_GATEWAY_PUBLISH=127.0.0.1:8080
 # limits of memory: of a worker's and of Redis's container, and where Redis refuses writes; half of its container
-#KILNHAND_WORKER_MEMORY=2g
+#KILNHAND_WORKER_MEMORY=2500m
 #KILNHAND_REDIS_MEMORY=2g
 #KILNHAND_REDIS_MAXMEMORY=1gb
 # passwords of Redis for workers and backends, for the gateway and for Flower: letters and digits; required

@@ -1,8 +1,10 @@
-"""Local work reserves as much memory as its largest pictures take."""
+"""Local work keeps to its memory: what it reserves for pictures of usual sizes, and one large picture at a time."""
 
+import asyncio
 import io
 import subprocess
 import sys
+import time
 
 import pytest
 from PIL import Image
@@ -10,8 +12,9 @@ from PIL import Image
 from worker.errors import RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MB
-from worker.providers.local import dataset, pictures
-from worker.providers.local.provider import Local
+from worker.providers.base import Call, Reply
+from worker.providers.local import dataset, pictures, provider
+from worker.providers.local.provider import AT_ONCE, LARGE_PIXELS, Local
 
 PEAK_OF = """
 import io, resource, sys
@@ -38,11 +41,35 @@ def plain_png(side: int, mode: str = "RGBA") -> bytes:
 
 
 @pytest.mark.parametrize("endpoint", ["prepare-pictures", "blend"])
-def test_the_peak_of_the_largest_picture_is_within_the_reserved_memory(endpoint: str) -> None:
-    data = plain_png(6000)
+@pytest.mark.parametrize("side", [2000, 6000])
+def test_the_peak_is_what_is_reserved_or_what_the_documents_say_of_large_pictures(endpoint: str, side: int) -> None:
+    data = plain_png(side)
     child = [sys.executable, "-c", PEAK_OF, endpoint]
     peak = int(subprocess.run(child, input=data, capture_output=True, check=True).stdout)
-    assert 100 * MB < peak < Local().call_bytes(endpoint, {}, len(data))
+    if side * side <= LARGE_PIXELS:
+        assert peak < Local().call_bytes(endpoint, {}, 2 * len(data))
+    else:
+        assert 100 * MB < peak < 800 * MB
+
+
+async def test_work_on_a_large_picture_has_no_other_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = list[bool](), dict[bool, int]({True: 0, False: 0})
+
+    def work(call: Call) -> Reply:
+        is_large = len(call.files[0].data) > 20_000
+        running.append(is_large)
+        most[is_large] = max(most[is_large], len(running))
+        time.sleep(0.02)
+        assert not is_large or running == [True]
+        running.remove(is_large)
+        return Reply({})
+
+    monkeypatch.setitem(provider._WORK, "cut", work)
+    local = Local()
+    small, large = (Media(plain_png(side), "image/png") for side in (64, 2400))
+    calls = [Call(str(n), "cut", {}, files=(media,)) for n, media in enumerate([small, large, small, small, large] * 3)]
+    await asyncio.gather(*map(local.submit, calls))
+    assert most == {True: 1, False: AT_ONCE}
 
 
 def test_a_picture_with_more_pixels_is_refused_before_it_is_decoded() -> None:

@@ -16,7 +16,7 @@ from worker.files.upright import open_upright
 
 NAME = "local"
 SHEET_TILE_PX = 512
-MOST_PIXELS = 36_000_000  # of each picture: `Local.call_bytes` reserves the memory for so many
+MOST_PIXELS = 36_000_000  # of each picture
 _WHITE = 128  # from here on a mask's pixel counts as white
 
 
@@ -111,8 +111,14 @@ def contact_sheet(pictures: Sequence[Media], columns: int) -> bytes:
     return _png(sheet)
 
 
+def pixels_of(media: Media) -> int:
+    """By its header. Raises Pillow's errors (`UNREADABLE`)."""
+    with Image.open(io.BytesIO(media.data)) as picture:
+        return picture.width * picture.height
+
+
 def check_pixels(media: Media) -> None:
-    """Raise `DefectError` for a picture with more pixels than memory is reserved for. Only its header is read."""
+    """Raise `DefectError` for a picture with more than `MOST_PIXELS`. Only its header is read."""
     with Image.open(io.BytesIO(media.data)) as picture:
         width, height = picture.size
     if width * height > MOST_PIXELS:

@@ -1,7 +1,8 @@
 """The provider of `worker.providers.local`: it answers at once, and nothing of it costs money."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ from worker.providers.base import (
     SearchResult,
 )
 from worker.providers.local import dataset
-from worker.providers.local.pictures import MOST_PIXELS, NAME, Box, blend, contact_sheet, cut, grow_mask
+from worker.providers.local.pictures import NAME, Box, blend, contact_sheet, cut, grow_mask, pixels_of
 
-_PACK = "pack-archive"  # decodes nothing
-_BYTES_A_PIXEL = 32  # measured peaks: 20 for data sets, 17 for blending, both without the encoded result
+_ONE_BY_ONE = frozenset({"prepare-pictures", "unpack-archive", "pack-archive"})  # they decode one picture at a time
+LARGE_PIXELS = 4_000_000  # a picture above takes more memory than is reserved, so its work has no other beside it
 AT_ONCE = 2  # pieces of work: each uses a core and the memory of some decoded pictures
 
 
@@ -74,18 +75,23 @@ class Local:
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._alone = asyncio.Lock()
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
-        """Enough for the largest picture that is taken: a small file can have many pixels."""
-        decoded = 0 if endpoint == _PACK else MOST_PIXELS * _BYTES_A_PIXEL
-        return 50 * MB + decoded + 3 * file_bytes
+        """For pictures up to `LARGE_PIXELS`: copies of a picture, which is about ten times as large as its file.
+
+        Nobody knows yet how many pixels the files have. Work on larger ones takes up to 0.8 GB (measured: 20 bytes a
+        pixel for data sets, 17 for blending, of `MOST_PIXELS`), once in a process.
+        """
+        copies = 3 if endpoint in _ONE_BY_ONE else 40
+        return (100 if copies == 3 else 50) * MB + copies * file_bytes
 
     async def submit(self, call: Call) -> Reply:
         """Do the work in a thread. Raises `RequestRefusedError` for arguments that do not fit the pictures."""
         work = _WORK.get(call.endpoint)
         if work is None:
             raise RequestRefusedError(f"{call.endpoint} is not known; known: {', '.join(_WORK)}", provider=NAME)
-        async with self._turns:
+        async with self._turn(call):
             try:
                 return await asyncio.to_thread(partial(work, call))
             except ValidationError as error:
@@ -94,6 +100,17 @@ class Local:
                 raise RequestRefusedError(f"{field}: {first['msg']}", provider=NAME) from error
             except (*UNREADABLE, Image.DecompressionBombError) as error:
                 raise RequestRefusedError(f"a picture cannot be read: {error}", provider=NAME) from error
+
+    @asynccontextmanager
+    async def _turn(self, call: Call) -> AsyncIterator[None]:
+        """One of the turns; all of them for work on large pictures, of which one waits for turns at a time."""
+        async with AsyncExitStack() as held:
+            is_large = any(_is_large(media) for media in call.files)
+            if is_large:
+                await held.enter_async_context(self._alone)
+            for _ in range(AT_ONCE if is_large else 1):
+                await held.enter_async_context(self._turns)
+            yield
 
     async def upload(self, media: Media | Path) -> str:
         """Never called: the files are in the call."""
@@ -173,6 +190,14 @@ def _pack(call: Call) -> Reply:
     return Reply({}, files=(dataset.pack(call.files, captions),))
 
 
+def _is_large(media: Media) -> bool:
+    """Whether it has many pixels, or may have: an archive, and what cannot be read."""
+    try:
+        return pixels_of(media) > LARGE_PIXELS
+    except (*UNREADABLE, Image.DecompressionBombError):
+        return True
+
+
 _WORK: Mapping[str, Callable[[Call], Reply]] = {
     "grow-mask": _grow,
     "cut": _cut,
@@ -180,5 +205,5 @@ _WORK: Mapping[str, Callable[[Call], Reply]] = {
     "contact-sheet": _sheet,
     "prepare-pictures": _prepare,
     "unpack-archive": _unpack,
-    _PACK: _pack,
+    "pack-archive": _pack,
 }
