@@ -17,7 +17,7 @@ from worker.providers.local import dataset, pictures, provider
 from worker.providers.local.provider import AT_ONCE, LARGE_PIXELS, Local
 
 PEAK_OF = """
-import io, resource, sys
+import io, pathlib, re, sys
 from PIL import Image
 from worker.files.media import Media
 from worker.providers.local import dataset, pictures
@@ -25,12 +25,14 @@ from worker.providers.local import dataset, pictures
 Image.MAX_IMAGE_PIXELS = None
 file = io.BytesIO(sys.stdin.buffer.read())
 media = Media(file.getvalue(), "image/png")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+pathlib.Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+rss = lambda name: 1024 * int(re.search(name + r":\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+before = rss("VmRSS")
 if sys.argv[1] == "prepare-pictures":
     dataset.prepare([media])
 else:
     pictures.blend(media, media, None, None, 8)
-print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+print(rss("VmHWM") - before)
 """
 
 

@@ -84,7 +84,7 @@ class Local:
         pixel for data sets, 17 for blending, of `MOST_PIXELS`), once in a process.
         """
         copies = 3 if endpoint in _ONE_BY_ONE else 40
-        return (100 if copies == 3 else 50) * MB + copies * file_bytes
+        return 100 * MB + copies * file_bytes
 
     async def submit(self, call: Call) -> Reply:
         """Do the work in a thread. Raises `RequestRefusedError` for arguments that do not fit the pictures."""
