@@ -61,6 +61,10 @@ def shown(stack: Stack) -> dict[str, Any]:
     return next(each for each in json.loads(ran.stdout)["providers"] if each["provider"] == "fal")
 
 
+def both_have_ended_jobs(stack: Stack) -> bool:
+    return all("job_ended" in stack[name].log_text() for name in ("worker", "worker-2"))
+
+
 def the_time_is_up(stack: Stack) -> None:
     """What 300 s do: the circuit's end lies in the past. How long a lock is believed is no setting."""
     with redis.Redis.from_url(stack.redis_url) as client:
@@ -73,10 +77,12 @@ def test_a_locked_account_is_told_once_and_jobs_go_elsewhere_until_it_is_mended(
     twin.script(provider="fal", call="submit", what="http", times=-1, **LOCKED)
     began = time.time()
     results = make(24)
-    assert served_by(results) == {"vertex": 24}
+    while not both_have_ended_jobs(two):  # on a busy machine one of them takes all
+        assert time.time() < began + 240
+        results += make(8)
+    assert served_by(results) == {"vertex": len(results)}
     assert errors(results) == {"account_locked", None}, "nobody calls it a bad key"
-    assert Counter(request["provider"] for request in twin.requests()) == {"google": 24}
-    assert all("job_ended" in two[name].log_text() for name in ("worker", "worker-2")), "both had their share"
+    assert Counter(request["provider"] for request in twin.requests()) == {"google": len(results)}
     assert [(line["provider"], line["cause"]) for line in told(two, "provider_alert")] == [("fal", "locked")]
     fal = shown(two)
     assert (fal["stand"], fal["cause"]) == ("open", "locked")
