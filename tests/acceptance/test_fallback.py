@@ -19,7 +19,7 @@ from celery import Celery
 from celery.result import AsyncResult
 from PIL import Image
 
-from tests.acceptance.conftest import Twin
+from tests.acceptance.conftest import Twin, forget_health
 from tests.acceptance.fallback_rows import CUT, FAILED, LORA, PICTURE, SERVED, Row
 from tests.conftest import BARE_ROUTES, wait_until
 from worker.cli.processes.ports import free_port
@@ -46,8 +46,7 @@ class Scene:
         self.twin.reset()
         self.twin.pace(**{"seconds": 0.1, **pace})
         for ledger in (self.redis, self.redis_cut):
-            if known := list(ledger.scan_iter("kilnhand:health:*")):
-                ledger.delete(*known)
+            forget_health(ledger)
 
     def paid(self) -> dict[str, int]:
         return dict(Counter(request["provider"] for request in self.twin.requests() if not request["is_cancelled"]))

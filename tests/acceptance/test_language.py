@@ -18,7 +18,7 @@ from celery import Celery, chain
 from tasks import language
 from tasks.generation import text_to_image
 from tasks.language.completion import Completed, complete
-from tests.acceptance.conftest import HTTP, Twin, point_producer_at
+from tests.acceptance.conftest import HTTP, Twin, forget_health, point_producer_at
 from tests.conftest import BARE_ROUTES
 from tests.unit.files.files import picture
 from worker.cli.processes.stack import Stack, run_stack
@@ -55,8 +55,7 @@ def stack(_home: Stack, _patch: pytest.MonkeyPatch) -> Stack:
     point_producer_at(_home, _patch)
     Twin(_home.twin_url).reset()
     with redis.Redis.from_url(_home.redis_url) as client:
-        if known := list(client.scan_iter("kilnhand:health:*")):
-            client.delete(*known)
+        forget_health(client)
     return _home
 
 
