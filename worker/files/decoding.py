@@ -41,7 +41,7 @@ async def convert_in_process(
     with as_disk_error(), cast(BinaryIO, tempfile.TemporaryFile()) as into:
         asked = {**_asked(found, most_pixels, True, most_bytes), "taken": sorted(taken)}
         said = _read(found, *await _with_file(asked, file, into))
-        into.seek(0)
+        _read_anew(into)
         return Media(await asyncio.to_thread(into.read), said["content_type"])
 
 
@@ -62,6 +62,16 @@ async def _with_file(asked: dict[str, Any], file: BinaryIO, into: BinaryIO | Non
     finally:
         if on_disk is not file:
             on_disk.close()
+        _read_anew(file)
+
+
+def _read_anew(file: BinaryIO) -> None:
+    """Go to the first byte. The decoder has moved the place in the file, which it shares, and a buffer does not know.
+
+    `seek(0)` alone may stay inside the buffer: what is read then is the buffer, and nothing after it.
+    """
+    file.seek(0, os.SEEK_END)
+    file.seek(0)
 
 
 def _on_disk(file: BinaryIO) -> BinaryIO:

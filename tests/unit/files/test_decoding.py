@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import random
 import struct
 import tempfile
 import time
@@ -43,6 +44,15 @@ async def test_a_large_picture_is_seen_as_in_a_thread(verifier: Verifier, is_spo
         file.write(LARGE)
         seen = await verifier.check(found(), file)  # type: ignore[arg-type]
     assert (seen.form.content_type, seen.width, seen.height) == ("image/png", 4200, 4200)
+
+
+@pytest.mark.parametrize("kept", ["memory", "disk"])
+async def test_the_whole_file_is_read_after_its_decoder(verifier: Verifier, kept: str) -> None:
+    content = LARGE + random.Random(1).randbytes(2_000_000)  # more than a buffer, as a photo has
+    with tempfile.SpooledTemporaryFile(max_size=1 << (20 if kept == "disk" else 24)) as file:
+        file.write(content)
+        await verifier.check(found(), file)  # type: ignore[arg-type]
+        assert len(file.read()) == len(content)
 
 
 async def test_defects_of_a_large_picture_are_told_as_in_a_thread(verifier: Verifier) -> None:
