@@ -5,7 +5,6 @@ file hosts; a data: URI; or base64 that begins like a known format. Any other UR
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -128,7 +127,7 @@ def _in_base64(text: str) -> AnswerFile | None:
         return None
     try:
         head = base64.b64decode("".join(text[:_LEAST_BASE64].split())[:88])
-    except (binascii.Error, ValueError):  # not a multiple of 4; not ASCII
+    except ValueError:  # not a multiple of 4; not ASCII
         return None
     form = sniff(head)
     if form is ANYTHING and not is_archive(head) and not head.startswith(_HEADS):

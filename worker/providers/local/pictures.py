@@ -111,16 +111,15 @@ def contact_sheet(pictures: Sequence[Media], columns: int) -> bytes:
     return _png(sheet)
 
 
-def pixels_of(media: Media) -> int:
-    """By its header. Raises Pillow's errors (`UNREADABLE`)."""
+def size_of(media: Media) -> tuple[int, int]:
+    """Its width and height by the header. Raises Pillow's errors (`UNREADABLE`)."""
     with Image.open(io.BytesIO(media.data)) as picture:
-        return picture.width * picture.height
+        return picture.size
 
 
 def check_pixels(media: Media) -> None:
     """Raise `DefectError` for a picture with more than `MOST_PIXELS`. Only its header is read."""
-    with Image.open(io.BytesIO(media.data)) as picture:
-        width, height = picture.size
+    width, height = size_of(media)
     if width * height > MOST_PIXELS:
         raise DefectError(f"is {width}x{height} pixels; allowed: {MOST_PIXELS / 1e6:g} megapixels", "too_many_pixels")
 

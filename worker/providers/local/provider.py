@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from worker.providers.base import (
     SearchResult,
 )
 from worker.providers.local import dataset
-from worker.providers.local.pictures import NAME, Box, blend, contact_sheet, cut, grow_mask, pixels_of
+from worker.providers.local.pictures import NAME, Box, blend, contact_sheet, cut, grow_mask, size_of
 
 _ONE_BY_ONE = frozenset({"prepare-pictures", "unpack-archive", "pack-archive"})  # they decode one picture at a time
 LARGE_PIXELS = 4_000_000  # a picture above takes more memory than is reserved, so its work has no other beside it
@@ -193,7 +194,7 @@ def _pack(call: Call) -> Reply:
 def _is_large(media: Media) -> bool:
     """Whether it has many pixels, or may have: an archive, and what cannot be read."""
     try:
-        return pixels_of(media) > LARGE_PIXELS
+        return prod(size_of(media)) > LARGE_PIXELS
     except (*UNREADABLE, Image.DecompressionBombError):
         return True
 
