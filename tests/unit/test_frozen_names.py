@@ -96,7 +96,7 @@ def test_options() -> None:
 def test_status_and_result() -> None:
     assert " ".join(JobStatus.model_fields) == (
         "job_id task state stage model progress progress_estimated queue_position logs provider endpoint request_id "
-        "attempt tenant labels created_at updated_at error total_cost receipt"
+        "attempt tenant labels created_at updated_at error delayed_by total_cost receipt"
     )
     assert " ".join(JobResult.model_fields) == (
         "job_id task provider model endpoint request_id seed cost total_cost timings attempts possible_duplicate "

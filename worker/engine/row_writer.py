@@ -14,7 +14,7 @@ from worker.engine.kept_outcome import OutcomeStore, has_outcome, leave_as_signa
 from worker.errors import ClaimLostError, InternalError
 from worker.explain.history import with_defect, with_history
 from worker.jobs.job import Job, Observation, Stage
-from worker.jobs.status import JobStatus, state_of, status_of
+from worker.jobs.status import JobStatus, delayed_by, state_of, status_of
 from worker.ledger.base import Claim, Ledger
 from worker.net.away import is_permanent
 from worker.testing import crash
@@ -175,12 +175,14 @@ def log_changes(before: Job, job: Job) -> None:
 
 
 def should_publish(before: Job, job: Job, now: float) -> bool:
-    """Every milestone and every new attempt; news from the provider once a second; an estimate every five."""
+    """Every milestone, attempt and reason for a delay; news from the provider once a second; an estimate every five."""
     if job.ending is not None or job.stage in {Stage.SENT, Stage.SUBMITTING}:  # the POST follows an intent at once
         return False
     if _passes(before, job):
         return False
     if job.published_at is None or is_milestone(before, job) or len(job.attempts) != len(before.attempts):
+        return True
+    if delayed_by(job) != delayed_by(before):
         return True
     if job.observed == before.observed:
         return False

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from worker.jobs.cost import Cost
-from worker.jobs.job import HistoryEntry, Job, Receipt, Stage
+from worker.jobs.job import HELD_BACK, HistoryEntry, Job, Receipt, Stage
 
 FIRST, LAST = 20, 40  # entries that a long history keeps from its start and from its end
 
@@ -45,7 +45,7 @@ def _step(before: Job, after: Job, why: str) -> tuple[str, str] | None:
         case Stage.ACCEPTED:
             if before.stage != Stage.ACCEPTED:
                 return "again_later", why or _error_text(after)
-            return ("held_back", why) if why else None
+            return (HELD_BACK, why) if why else None
         case Stage.SUBMITTING:
             if attempt is None or len(before.attempts) == len(after.attempts):
                 return None

@@ -193,6 +193,9 @@ class Receipt:
     total_cost: Cost | None = None
 
 
+HELD_BACK = "held_back"  # an accepted job is not submitted now; the entry's text says why
+
+
 @dataclass(frozen=True)
 class HistoryEntry:
     """An entry of a job's history."""

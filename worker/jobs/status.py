@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.jobs.cost import Cost
 from worker.jobs.file_keys import number_of
-from worker.jobs.job import Artefact, Job, Receipt, Stage
+from worker.jobs.job import HELD_BACK, Artefact, Job, Receipt, Stage
 from worker.jobs.raw_result import by_kind, urls_of_provider, with_file_urls
 from worker.jobs.seed import seed_in
 from worker.jobs.total_cost import total_cost
@@ -49,6 +49,9 @@ class JobStatus(BaseModel):
     created_at: float
     updated_at: float
     error: str | None = None
+    delayed_by: str | None = Field(
+        None, description="why it is not submitted now: the last attempt failed, or no provider may be asked"
+    )
     total_cost: Cost | None = Field(None, description="all attempts so far; a running one with what it may cost")
     receipt: Receipt | None = Field(
         None, description="the result of a cancel: whether it came in time, and what was billed"
@@ -140,15 +143,15 @@ def status_of(job: Job, now: float) -> JobStatus:
     """The job's public status at this moment."""
     attempt = job.attempt
     ticket = attempt.ticket if attempt else None
-    ended = job.stage == Stage.CLOSING or job.is_final
+    is_done = Stage.COMPLETED in {job.stage, job.ending}
     return JobStatus(
         job_id=job.id,
         task=job.task,
         state=state_of(job),
         stage=job.stage,
         model=job.step.model,
-        progress=1.0 if ended else job.observed.progress or 0.0,
-        progress_estimated=not ended and job.observed.progress_estimated,
+        progress=1.0 if is_done else job.observed.progress or 0.0,
+        progress_estimated=not is_done and job.observed.progress_estimated,
         queue_position=job.observed.queue_position,
         logs=list(job.observed.logs),
         provider=attempt.provider if attempt else None,
@@ -160,9 +163,20 @@ def status_of(job: Job, now: float) -> JobStatus:
         created_at=job.created_at,
         updated_at=now,
         error=job.error.message if job.error else None,
+        delayed_by=delayed_by(job),
         total_cost=total_cost(job),
         receipt=job.receipt,
     )
+
+
+def delayed_by(job: Job) -> str | None:
+    """Why a job waits before its next attempt: its last one failed, or it is held back."""
+    if job.stage != Stage.ACCEPTED:
+        return None
+    if job.history and job.history[-1].what == HELD_BACK:
+        return job.history[-1].text
+    failed = job.attempt
+    return f"attempt {failed.number} failed: {failed.error.message}" if failed and failed.error else None
 
 
 def cancel_noted(job_id: str, now: float) -> JobStatus:

@@ -56,6 +56,18 @@ def test_a_line_is_printed_only_for_a_change() -> None:
     ]
 
 
+def test_each_failed_attempt_is_a_line() -> None:
+    console = Console(record=True, width=160, file=io.StringIO())
+    display = ChangeLines(console)
+    for attempt in (1, 1, 2):
+        failed = {"delayed_by": f"attempt {attempt} failed: fal: HTTP 429", "model": "flux-dev"}
+        display.show([(PICTURE, JobSnapshot("QUEUED", failed))], attempt)
+    assert lines(console) == [
+        "[  1.0 s] picture: QUEUED attempt 1 failed: fal: HTTP 429",
+        "[  2.0 s] picture: QUEUED attempt 2 failed: fal: HTTP 429",
+    ]
+
+
 @pytest.mark.parametrize(("job", "hint"), [(PICTURE, True), (VIDEO, False)])
 def test_a_job_that_no_worker_takes_gets_a_hint_unless_it_waits_for_another_job(job: FollowedJob, hint: bool) -> None:
     console = Console(record=True, width=160, file=io.StringIO())

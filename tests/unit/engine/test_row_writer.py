@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from worker.engine.row_writer import should_publish
-from worker.jobs.job import Attempt, Job, Kind, Observation, Options, Piece, Stage, Step
+from worker.jobs.job import Attempt, ErrorRecord, Job, Kind, Observation, Options, Piece, Stage, Step
+from worker.jobs.status import status_of
 
 BEFORE = Job(
     "a", "generation.text_to_image", "generation", {}, Step("flux-schnell", {}, ()), Options(), 0.0, Stage.WAITING,
@@ -36,6 +37,15 @@ def test_a_place_in_the_queue_is_told_when_it_changes_and_not_because_time_has_p
     queued = replace(BEFORE, observed=Observation(queue_position=3, queued_at=99.0))
     assert not should_publish(queued, replace(queued, observed=Observation(queue_position=3, queued_at=101.5)), 101.5)
     assert should_publish(queued, replace(queued, observed=Observation(queue_position=2, queued_at=101.5)), 101.5)
+
+
+def test_a_failed_attempt_is_published_although_the_job_stays_queued() -> None:
+    submitting = replace(BEFORE, stage=Stage.SUBMITTING, observed=Observation())
+    refused = replace(submitting, stage=Stage.ACCEPTED).with_attempt(error=ErrorRecord("rate_limited", "fal: HTTP 429"))
+
+    assert should_publish(submitting, refused, 100.1)
+    assert status_of(refused, 100.1).delayed_by == "attempt 1 failed: fal: HTTP 429"
+    assert not should_publish(refused, replace(refused, tries=1), 160.0), "that it still waits is no news"
 
 
 @pytest.mark.parametrize(("kind", "is_told"), [("image", False), ("weights", True)])

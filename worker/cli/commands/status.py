@@ -96,6 +96,7 @@ def _lines(status: JobStatus, result: Any) -> dict[str, str]:
         "tenant": status.tenant or "",
         "labels": ", ".join(f"{name}={value}" for name, value in status.labels.items()),
         "created": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(status.created_at)),
+        "delayed": status.delayed_by or "",
         "error": status.error or "",
         "cost": cost_text(status.total_cost) if status.attempt and not result else "",
         "receipt": _receipt(status, result),

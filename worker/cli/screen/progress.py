@@ -98,7 +98,8 @@ class ChangeLines:
         for job, snapshot in snapshots:
             quarter = int(_progress(snapshot) * 4)
             hint = NOT_TAKEN if _is_not_taken(job, snapshot, elapsed_s) else ""
-            current = (snapshot.state, quarter, snapshot.status.get("queue_position"), hint)
+            news = (snapshot.status.get("queue_position"), snapshot.status.get("delayed_by"))
+            current = (snapshot.state, quarter, *news, hint)
             if self._shown.get(job.job_id) != current:
                 self._shown[job.job_id] = current
                 words = [f"[{elapsed_s:5.1f} s]", f"{job.name}:", _state(job, snapshot, states)]
@@ -145,6 +146,8 @@ def _detail(job: FollowedJob, snapshot: JobSnapshot, elapsed_s: float) -> str:
     if _is_not_taken(job, snapshot, elapsed_s):
         return NOT_TAKEN
     status = snapshot.status
+    if delayed_by := status.get("delayed_by"):
+        return str(delayed_by)
     if (ahead := status.get("queue_position")) is not None and snapshot.state == "QUEUED":
         return f"{ahead} ahead at {status.get('provider')}"
     logs = status.get("logs") or []
