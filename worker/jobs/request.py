@@ -161,12 +161,26 @@ def _read(
     try:
         return model.model_validate_json(to_json(part, inf_nan_mode="constants"), strict=True)
     except ValidationError as error:
-        problems += [
+        problems += _merged(
             (_field_name(item["loc"]), _message(item))
             for item in error.errors(include_url=False, include_input=False)
             if not (later and _may_come(item, later))
-        ]
+        )
         return None
+
+
+def _merged(problems: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """One problem for each field: pydantic reports every branch of a union on its own.
+
+    Where one branch fits so far that its own fields are refused, the others are left out.
+    """
+    found = dict[str, dict[str, None]]()
+    for field, message in problems:
+        found.setdefault(field, {})[message] = None
+    for field, messages in found.items():
+        if not any(other.startswith(f"{field}.") for other in found):
+            first, *rest = messages
+            yield field, " or ".join([first, *(message.removeprefix("input should be ") for message in rest)])
 
 
 def _may_come(item: Any, later: frozenset[str]) -> bool:

@@ -109,6 +109,25 @@ def test_every_wrong_field_has_its_own_line() -> None:
     assert [line.strip().split(":")[0] for line in lines] == ["prompt", "num_images", "seed", "priority"]
 
 
+@pytest.mark.parametrize(
+    ("size", "lines"),
+    [
+        (
+            "huge",
+            [
+                "image_size: input should be 'square_hd', 'square', 'portrait_4_3', 'portrait_16_9', 'landscape_4_3' or "
+                "'landscape_16_9' or an object"
+            ],
+        ),
+        ({"width": 512}, ["image_size.height: field required"]),
+    ],
+)
+def test_a_field_of_two_types_has_one_line(size: Any, lines: list[str]) -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        text_to_image.delay(prompt="a", image_size=size)
+    assert [line.strip() for line in refused.value.message.splitlines()[1:]] == lines
+
+
 def test_a_positional_value_is_refused_with_the_way_out() -> None:
     with pytest.raises(InvalidRequestError, match="fields are given by name, or as a TextToImage"):
         text_to_image.delay("a red kiln")
