@@ -1,7 +1,8 @@
-"""Reading a job's row from the ledger, and the error when there is none."""
+"""Reads a job's row from the ledger; the error for a job that does not exist."""
 
 from worker.cli.errors import CliError
 from worker.cli.redis_errors import report_redis_errors
+from worker.errors import UnknownJobError
 from worker.ledger.base import Row
 
 
@@ -21,5 +22,6 @@ def unknown_job_error(job_id: str) -> CliError:
     return CliError(
         f"no job {job_id}: the ledger does not know it. Possible reasons: it ended long ago and its row has expired "
         f"(`kilnhand status {job_id}` also asks the result backend), it was sent by name only and no worker has taken "
-        "it yet, or it is in another Redis (KILNHAND_REDIS_URL)"
+        "it yet, or it is in another Redis (KILNHAND_REDIS_URL)",
+        code=UnknownJobError.code,
     )

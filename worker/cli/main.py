@@ -213,10 +213,14 @@ def worker(context: typer.Context) -> None:
 
 @app.command()
 def gateway() -> None:
-    """Run the gateway: files, health and webhooks."""
+    """Run the gateway: files, health and webhooks.
+
+    In the folder of a running `kilnhand up` it joins that stack, on a free port: the stack has a gateway already.
+    """
+    from_stack = _use_running_stack()
     from worker.cli.commands.serve import run_gateway
 
-    run_gateway()
+    run_gateway(from_stack)
 
 
 @app.command(context_settings=EXTRA_ARGUMENTS, add_help_option=False)

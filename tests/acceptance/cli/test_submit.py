@@ -169,6 +169,9 @@ def test_an_unknown_id_is_an_error(kilnhand: Callable[..., Finished], stack: Sta
     ran = kilnhand("status", "nope", env=stack.environment)
     assert (ran.status, ran.out) == (1, "")
     assert "no job nope" in ran.err
+    for command in ("status", "why"):
+        answer = json.loads(kilnhand(command, "nope", "--json", env=stack.environment).out)
+        assert answer["error"]["code"] == "unknown_job"
 
 
 def test_without_redis_the_error_says_what_to_do(kilnhand: Callable[..., Finished]) -> None:

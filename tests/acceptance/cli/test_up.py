@@ -41,7 +41,7 @@ def test_up_runs_a_stack_for_its_folder_until_ctrl_c(
         assert stat.S_IMODE((tmp_path / ".kilnhand" / name).stat().st_mode) == 0o600
 
     second = kilnhand("up")
-    assert (second.status, "another `kilnhand up` runs in this folder" in second.err) == (1, True)
+    assert (second.status, "another `kilnhand up` runs in this folder (pid " in second.err) == (1, True)
 
     sent = kilnhand("submit", "generation.text_to_image", "prompt=a fox", "--json")
     assert sent.status == 0, sent.err
@@ -51,6 +51,14 @@ def test_up_runs_a_stack_for_its_folder_until_ctrl_c(
     beside = running("worker", "-Q", "video", "--hostname", "video@%h")
     beside.says(" ready.")
     assert beside.end(signal.SIGTERM) == 0
+
+    second_gateway = running("gateway")
+    second_gateway.says("gateway listening on http://127.0.0.1:")
+    port = re.search(r"listening on http://127\.0\.0\.1:(\d+)", second_gateway.text())
+    assert port and port[1] != moved[1]
+    url = httpx.URL(json.loads(sent.out)["images"][0]["url"])
+    assert httpx.get(url.copy_with(port=int(port[1]))).status_code == 200, "both have the same secret and files"
+    assert second_gateway.end(signal.SIGTERM) == -signal.SIGTERM, "uvicorn raises the signal again"
 
     assert up.end(signal.SIGINT) == 0
     assert up.left() == []

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from worker.cli.errors import CliError
 from worker.cli.processes import stack as stacks
 from worker.cli.processes.child import Child, ChildFailedError
 from worker.cli.processes.ports import free_port
@@ -104,6 +105,15 @@ def test_a_stack_is_found_while_its_folder_is_locked_and_the_environment_wins(
         assert (os.environ["KILNHAND_REDIS_URL"], os.environ["KILNHAND_STORE_URL"]) == ("redis://x", "mine")
     monkeypatch.delenv("KILNHAND_REDIS_URL")
     assert use_running_stack(tmp_path) == []
+
+
+def test_the_lock_says_which_process_holds_it(tmp_path: Path) -> None:
+    with lock_folder(tmp_path):
+        held = rf"another `kilnhand up` runs in this folder \(pid {os.getpid()}\)"
+        with pytest.raises(CliError, match=held), lock_folder(tmp_path):
+            pass
+    with lock_folder(tmp_path):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n", "the id of the one before is gone"
 
 
 def test_flower_moves_when_another_program_has_taken_its_port_since(

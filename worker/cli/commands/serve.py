@@ -1,6 +1,7 @@
 """Runs a worker, the gateway, the twin or Flower in this process."""
 
 import os
+from collections.abc import Collection
 
 from config.clean_values import clean_variables
 from config.settings import Settings
@@ -11,6 +12,8 @@ from worker.errors import KilnhandError
 from worker.files.signing import require_secret
 from worker.files.store import folder_of
 from worker.net.webhook_url import are_webhooks_requested
+
+GATEWAY_PORT = "KILNHAND_GATEWAY_PORT"
 
 
 def run_worker(arguments: list[str]) -> None:
@@ -43,8 +46,14 @@ def run_flower(arguments: list[str]) -> None:
     celery(args=["-A", worker.app.__name__, "flower", *arguments], prog_name="celery", auto_envvar_prefix="CELERY")
 
 
-def run_gateway() -> None:
-    """Run the gateway at the address of the settings."""
+def run_gateway(from_stack: Collection[str] = ()) -> None:
+    """Run the gateway at the address of the settings.
+
+    `from_stack`: the variables of the stack that it joins. If the port is one of them, the stack's own gateway listens
+    there, and this one takes a free port.
+    """
+    if GATEWAY_PORT in from_stack:
+        os.environ[GATEWAY_PORT] = "0"
     settings = read_settings()
     from config.logging import configure
     from worker.gateway.serve import serve

@@ -15,6 +15,7 @@ from worker.cli.screen import terminal
 from worker.cli.screen.progress import STATE_COLOURS
 from worker.cli.screen.results import differences, show_result, show_summary, summary
 from worker.cli.settings import read_settings
+from worker.errors import UnknownJobError
 from worker.explain.history import cost_text, receipt_text
 from worker.jobs.job import Job
 from worker.jobs.status import JobStatus, status_of
@@ -30,7 +31,8 @@ def status(job_id: str, as_json: bool, follow: bool) -> int:
         raise CliError(
             f"no job {job_id}: neither the ledger nor the result backend knows it. Possible reasons: it was "
             "sent by name only and no worker has taken it yet, it ended long ago, or it is in another Redis "
-            "(KILNHAND_REDIS_URL)"
+            "(KILNHAND_REDIS_URL)",
+            code=UnknownJobError.code,
         )
     if follow and not (job.is_final if job else snapshot and snapshot.is_final):
         return follow_one(FollowedJob(job.task if job else job_id, job_id), as_json, None)

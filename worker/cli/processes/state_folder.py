@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
 from worker.cli.errors import CliError
 
@@ -17,12 +18,15 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """Hold the folder's lock. Raises a `CliError` when another `kilnhand up` holds it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
-    with (folder / "lock").open("a") as lock:
+    with (folder / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            message = f"another `kilnhand up` runs in this folder (it holds the lock in {folder}); end it first"
-            raise CliError(message) from None
+            raise CliError(
+                f"another `kilnhand up` runs in this folder ({_holder(lock, folder)}); end it first"
+            ) from None
+        lock.truncate(0)
+        print(os.getpid(), file=lock, flush=True)
         try:
             yield
         finally:
@@ -58,6 +62,13 @@ def write_secret(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+
+
+def _holder(lock: TextIO, folder: Path) -> str:
+    """Who holds the lock: its process, or the folder if that has not written its id yet."""
+    lock.seek(0)
+    pid = lock.read().strip()
+    return f"pid {pid}" if pid else f"it holds the lock in {folder}"
 
 
 def _is_locked(lock: Path) -> bool:
