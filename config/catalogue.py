@@ -69,7 +69,7 @@ class Catalogue(BaseModel):
     def _find(self, name: str, near: tuple[Model, ...]) -> Model:
         """As `find`; the error names similar ones of the `near` models."""
         wanted = name.strip()
-        if wanted.startswith(PIPELINE):
+        if is_pipeline(wanted):
             return _pipeline(wanted)
         for names in (self._names, self._endpoints):
             if model := names.get(wanted.casefold()):
@@ -229,6 +229,11 @@ def _all_names(models: tuple[Model, ...]) -> Iterator[tuple[Model, str]]:
 def unknown_route(provider: str, endpoint: str) -> Route:
     """The route to an endpoint that is not in the catalogue: it takes everything, at fal by fal's commonest names."""
     return Route(provider=provider, endpoint=endpoint, takes=(ANYTHING,), write=_FAL_NAMES if provider == "fal" else {})
+
+
+def is_pipeline(model: str) -> bool:
+    """Whether this is the model of a task that is made of steps."""
+    return model.startswith(PIPELINE)
 
 
 def _pipeline(name: str) -> Model:

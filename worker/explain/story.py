@@ -6,6 +6,7 @@
 import time
 from collections.abc import Iterator, Mapping
 
+from config.catalogue import is_pipeline
 from worker.explain.history import FIRST, LAST, bounds_text, cost_text, receipt_text
 from worker.jobs.job import Attempt, HistoryEntry, Job
 from worker.jobs.status import state_of
@@ -32,7 +33,7 @@ def money(job: Job) -> str:
 
 
 def _head(job: Job, start: float) -> Iterator[str]:
-    model = f" with {job.step.model}" if job.step.model else ""
+    model = f" with {job.step.model}" if job.step.model and not is_pipeline(job.step.model) else ""
     yield f"job {job.id}: {job.task}{model}, {state_of(job)} ({job.stage})"
     yield f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(start))} UTC"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from config.catalogue import PIPELINE
+from config.catalogue import is_pipeline
 from worker.jobs.cost import Cost
 from worker.jobs.job import Job
 from worker.jobs.total_cost import is_lost
@@ -37,7 +37,7 @@ class Booked:
 
 def booked_attempts(job: Job) -> Iterator[Booked]:
     """Every attempt of a job; none of a pipeline, whose steps are jobs with costs of their own."""
-    if job.step.model.startswith(PIPELINE):
+    if is_pipeline(job.step.model):
         return
     for attempt in job.attempts:
         is_last = attempt is job.attempts[-1]

@@ -6,7 +6,7 @@ The rule: the most that its attempts so far may have cost, plus the most that th
 
 import math
 
-from config.catalogue import PIPELINE, Model, Route
+from config.catalogue import Model, Route, is_pipeline
 from config.mapping import arguments_for
 from worker.jobs.cost import Cost
 from worker.jobs.job import Job, Options, Step
@@ -50,7 +50,7 @@ def budget_problem(model: Model, step: Step, options: Options) -> str | None:
 
 def _is_pipeline(step: Step) -> bool:
     """Whether the limit holds for the steps, each of which is given what is left of it."""
-    return step.model.startswith(PIPELINE)
+    return is_pipeline(step.model)
 
 
 def _price_of(route: Route, upper: float | None) -> str:

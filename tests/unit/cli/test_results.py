@@ -26,6 +26,7 @@ def result(model: str, provenance: dict[str, Any] | None) -> dict[str, Any]:
         ("flux-schnell", None, "flux-schnell by fal"),
         ("flux-schnell", {**EXACT, "asked_for": "fal-ai/flux/schnell"}, "flux-schnell by fal for fal-ai/flux/schnell"),
         ("flux-lora", DEGRADED, "gemini-nano-banana-2.1 by vertex for flux-lora (degraded)"),
+        ("pipeline:editing.sticker", {**EXACT, "provider": "pipeline"}, "the steps of editing.sticker"),
         ("flux-lora", {**DEGRADED, "equivalence": "close"}, "gemini-nano-banana-2.1 by vertex for flux-lora (close)"),
     ],
 )

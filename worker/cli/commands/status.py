@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
+from config.catalogue import is_pipeline
 from config.settings import RedisSettings
 from worker.cli.errors import CliError
 from worker.cli.follow import follow_one
@@ -13,7 +14,7 @@ from worker.cli.job_snapshot import FollowedJob, JobSnapshot, read_snapshot
 from worker.cli.redis_errors import report_redis_errors
 from worker.cli.screen import terminal
 from worker.cli.screen.progress import STATE_COLOURS
-from worker.cli.screen.results import differences, show_result, show_summary, summary
+from worker.cli.screen.results import differences, model_text, show_result, show_summary, summary
 from worker.cli.settings import read_settings
 from worker.errors import UnknownJobError
 from worker.explain.history import cost_text, receipt_text
@@ -107,7 +108,8 @@ def _lines(status: JobStatus, result: Any) -> dict[str, str]:
 
 def _requested(status: JobStatus) -> str:
     """The model that was requested, and the provider if it was sent to one."""
-    return f"{status.model}{f' of {status.provider}' if status.provider else ''}"
+    of = f" of {status.provider}" if status.provider and not is_pipeline(status.model) else ""
+    return f"{model_text(status.model)}{of}"
 
 
 def _receipt(status: JobStatus, result: Any) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.cli.job_snapshot import FollowedJob, JobSnapshot
-from worker.cli.screen.results import served_by
+from worker.cli.screen.results import model_text, served_by
 from worker.cli.screen.terminal import can_redraw
 
 BAR_FROM = 70  # columns
@@ -151,7 +151,7 @@ def _detail(job: FollowedJob, snapshot: JobSnapshot, elapsed_s: float) -> str:
     if (ahead := status.get("queue_position")) is not None and snapshot.state == "QUEUED":
         return f"{ahead} ahead at {status.get('provider')}"
     logs = status.get("logs") or []
-    return str(logs[-1]) if logs else str(status.get("model") or "")
+    return str(logs[-1]) if logs else model_text(str(status.get("model") or ""))
 
 
 def _is_not_taken(job: FollowedJob, snapshot: JobSnapshot, elapsed_s: float) -> bool:

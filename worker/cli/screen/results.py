@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from config.catalogue import PIPELINE, is_pipeline
 from config.control_signs import escape_line
 from worker.jobs.status import JobResult
 
@@ -78,11 +79,18 @@ def show_summary(console: Console, result: Mapping[str, Any]) -> None:
 
 def served_by(result: Mapping[str, Any]) -> str:
     """Model and provider. A substitute shows its own model, the model asked for, and how close it is."""
+    if is_pipeline(str(result.get("model"))):
+        return model_text(str(result.get("model")))
     provenance = result.get("provenance") or {}
     equivalence, asked_for = provenance.get("equivalence", "exact"), provenance.get("asked_for")
     model = result.get("model") if equivalence == "exact" else provenance.get("model")
     instead = f" for {asked_for}" if asked_for not in {None, model} else ""
     return f"{model} by {result.get('provider')}{instead}{'' if equivalence == 'exact' else f' ({equivalence})'}"
+
+
+def model_text(model: str) -> str:
+    """The model as people read it. A task that is made of steps has none of its own."""
+    return f"the steps of {model.removeprefix(PIPELINE)}" if is_pipeline(model) else model
 
 
 def differences(result: Mapping[str, Any]) -> dict[str, str]:
