@@ -2,22 +2,21 @@
 
 from asyncio import gather
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from tasks.editing.compositing import ContactSheet
 from tasks.generation import TextToImage, text_to_image
 from tasks.pipelines.step_checks import SOME_WEIGHTS, step_problems
 from tasks.training import TrainLora, lora
-from tasks.training.requests import Captions, TrainingImages, TriggerWord, check_data_set, with_numbers_as_names
+from tasks.training.requests import TrainingRequest
 from tasks.training.results import CaptionedImage
 from worker.edge.pipeline import Pipeline
 from worker.edge.task import pipeline_task
-from worker.jobs.file_refs import Archive
 from worker.jobs.job import Piece
-from worker.jobs.picture_fields import ModelName, Prompt, Role, Seed, Weight
-from worker.jobs.request import JobOptions, TaskRequest
+from worker.jobs.picture_fields import ModelName, Prompt, Seed, Weight
+from worker.jobs.request import JobOptions
 from worker.jobs.status import FileOut, JobResult
 
 PROMISES = (
@@ -28,39 +27,18 @@ PROMISES = (
 )
 
 
-class TrainLoraWithSamples(TaskRequest):
+class TrainLoraWithSamples(TrainingRequest):
     """A training as training.lora takes it, then a picture for each of `sample_prompts`.
 
     `sample_model` is a model of generation.text_to_image that takes LoRAs. All samples have the same seed, if one is
     given.
     """
 
-    images_data_url: Archive | None = None
-    images: TrainingImages | None = None
-    captions: Captions | None = None
-    prepare: bool = False
     model: ModelName | None = None
-    role: Role | None = None
-    trigger_word: TriggerWord | None = None
-    steps: int | None = Field(None, ge=1, le=10_000)
-    is_style: bool | None = None
-    create_masks: bool | None = None
-    learning_rate: float | None = Field(None, gt=0, le=0.01)
-    training_type: Literal["content", "style", "balanced"] | None = None
     sample_prompts: Annotated[list[Prompt], Field(min_length=1, max_length=16)]
     sample_model: ModelName = "flux-lora"
     sample_seed: Seed | None = None
     lora_scale: Weight | None = None
-
-    @field_validator("captions", mode="before")
-    @classmethod
-    def _numbers_are_names(cls, given: Any) -> Any:
-        return with_numbers_as_names(given)
-
-    @model_validator(mode="after")
-    def _has_one_data_set(self) -> "TrainLoraWithSamples":
-        check_data_set(self.images_data_url, self.images, self.captions)
-        return self
 
 
 class LoraWithSamples(JobResult):

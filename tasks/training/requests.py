@@ -1,7 +1,7 @@
 """The request of a training. A list of pictures, or captions, make it a task of steps: see `tasks.training.lora`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -9,7 +9,7 @@ from tasks.training.captions import given_captions, name_of
 from tasks.training.dataset import MOST_PICTURES
 from worker.jobs.file_refs import Archive, Images
 from worker.jobs.picture_fields import ModelName, Role
-from worker.jobs.request import BaseRequest
+from worker.jobs.request import BaseRequest, TaskRequest
 
 TriggerWord = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 Caption = Annotated[str, StringConstraints(min_length=1, max_length=5_000, strip_whitespace=True)]
@@ -20,12 +20,7 @@ FIELDS = frozenset(
 )  # what a trainer gets
 
 
-def with_numbers_as_names(captions: Any) -> Any:
-    """The captions with texts as keys: in Python, pictures may be numbered with integers."""
-    return {str(name): text for name, text in captions.items()} if isinstance(captions, Mapping) else captions
-
-
-def check_data_set(archive: str | None, images: list[str] | None, captions: Any) -> None:
+def _check_data_set(archive: str | None, images: list[str] | None, captions: Any) -> None:
     """Raise `ValueError` unless there is one data set, and the captions fit it as far as that is known."""
     if (archive is None) == (images is None):
         raise ValueError("give either images (a list) or images_data_url (a zip)")
@@ -39,15 +34,14 @@ def check_data_set(archive: str | None, images: list[str] | None, captions: Any)
         given_captions(captions, [name_of(ref, n) for n, ref in enumerate(images)])
 
 
-class TrainLora(BaseRequest):
-    """A LoRA of a subject, a product or, with `is_style`, a style.
+class TrainingRequest(TaskRequest):
+    """The data set and the parameters of a training.
 
     The pictures are a list, or a zip. A zip alone goes to the trainer as it is, whatever is in it. With `prepare` or
     `captions` it is checked, as a list is, and packed again. `captions` are texts in the order of the pictures, texts
     by the name or the number of a picture (from 0), or "auto": then `language.caption` writes those that are missing.
     """
 
-    model: ModelName = "flux-lora-training"
     images_data_url: Archive | None = None
     images: TrainingImages | None = None
     captions: Captions | None = None
@@ -63,12 +57,19 @@ class TrainLora(BaseRequest):
     @field_validator("captions", mode="before")
     @classmethod
     def _numbers_are_names(cls, given: Any) -> Any:
-        return with_numbers_as_names(given)
+        """Texts as keys: in Python, pictures may be numbered with integers."""
+        return {str(name): text for name, text in given.items()} if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
-    def _has_one_data_set(self) -> "TrainLora":
-        check_data_set(self.images_data_url, self.images, self.captions)
+    def _has_one_data_set(self) -> Self:
+        _check_data_set(self.images_data_url, self.images, self.captions)
         return self
+
+
+class TrainLora(TrainingRequest, BaseRequest):
+    """A LoRA of a subject, a product or, with `is_style`, a style."""
+
+    model: ModelName = "flux-lora-training"
 
     @property
     def has_steps(self) -> bool:

@@ -8,30 +8,23 @@ builds requests and reads answers, `errors` maps error answers. Every call retur
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx2
 from anthropic import APIConnectionError, APIStatusError, AsyncAnthropic, DefaultAsyncHttpxClient
 
 from config.settings import AnthropicSettings, Settings
-from worker.errors import ContentRefusedError, InternalError, RequestRefusedError
-from worker.files.media import Media
+from worker.errors import ContentRefusedError, RequestRefusedError
 from worker.files.memory_budget import MB, MemoryBudget
-from worker.jobs.job import Ticket
 from worker.providers.anthropic.errors import anthropic_error, no_answer_error
 from worker.providers.anthropic.guard import AnthropicGuard, Sending, current_sending
 from worker.providers.anthropic.message import answer_of, body_of
+from worker.providers.at_once import AtOnceProvider
 from worker.providers.base import (
     Call,
-    CancelResult,
-    ListPrice,
-    LostSubmission,
     Provider,
     Reply,
     RunFailure,
-    RunStatus,
-    SearchResult,
 )
 
 BASE_URL = "https://api.anthropic.com"  # set, so that no variable of the SDK sends the key elsewhere
@@ -71,12 +64,10 @@ async def open_anthropic(settings: AnthropicSettings) -> "Anthropic":
     return Anthropic(client, settings.anthropic_timeout_s + CONNECT_S)
 
 
-class Anthropic:
+class Anthropic(AtOnceProvider):
     """See `worker.providers.base.Provider`."""
 
     name = "anthropic"
-    lists_requests = False
-    result_bytes = 0
 
     def __init__(self, client: AsyncAnthropic, deadline_s: float) -> None:
         """`deadline_s` limits a whole call: the client's own timeout starts again with every byte received."""
@@ -122,34 +113,6 @@ class Anthropic:
             return body_of(call)
         async with self._building:
             return await asyncio.to_thread(body_of, call)
-
-    async def upload(self, media: Media | Path) -> str:
-        """Not supported: files go inside the call."""
-        raise RequestRefusedError("anthropic takes files inside the call", provider="anthropic")
-
-    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
-        """Never called: no call returns a ticket."""
-        raise InternalError("anthropic has no tickets: there is nothing to poll")
-
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
-        """Never called: no call returns a ticket."""
-        raise InternalError("anthropic has no tickets: there is no result to get")
-
-    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """Every call has ended when it is answered."""
-        return CancelResult.TOO_LATE
-
-    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
-        """A ticket that nothing can be done with."""
-        return Ticket(request_id)
-
-    async def find(self, lost: LostSubmission) -> SearchResult:
-        """Anthropic has no list of messages."""
-        return SearchResult()
-
-    def list_price(self, endpoint: str) -> ListPrice | None:
-        """Anthropic has no price list that can be asked."""
-        return None
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -5,25 +5,18 @@ The same calls as in `vertex`, without the fields that only Vertex AI has. Impor
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from config.keys.google import GeminiAccess, MissingAccess, find_gemini
 from config.settings import GoogleSettings, Settings
-from worker.errors import InternalError, ProviderDisabledError, RequestRefusedError
-from worker.files.media import Media
+from worker.errors import ProviderDisabledError, RequestRefusedError
 from worker.files.memory_budget import MemoryBudget
-from worker.jobs.job import Ticket
+from worker.providers.at_once import AtOnceProvider
 from worker.providers.base import (
     Call,
-    CancelResult,
-    ListPrice,
-    LostSubmission,
     Provider,
     Reply,
     RunFailure,
-    RunStatus,
-    SearchResult,
 )
 from worker.providers.google.language import generate_text
 from worker.providers.google.memory import call_bytes
@@ -50,12 +43,10 @@ async def open_gemini(
     return Gemini(GoogleSdk(NAME, settings, found, memory), PROFILES[settings.google_safety])
 
 
-class Gemini:
+class Gemini(AtOnceProvider):
     """See `worker.providers.base.Provider`."""
 
     name = NAME
-    lists_requests = False
-    result_bytes = 0
 
     def __init__(self, sdk: GoogleSdk, safety: Safety) -> None:
         self.call_s = sdk.call_s
@@ -74,34 +65,6 @@ class Gemini:
                 return await generate_text(self._sdk, call, self._safety)
         text = f"{NAME}: {call.endpoint} runs on Vertex AI only"
         raise RequestRefusedError(text, provider=NAME, kind="endpoint")
-
-    async def upload(self, media: Media | Path) -> str:
-        """Not supported: files go inside the call."""
-        raise RequestRefusedError(f"{NAME} takes files inside the call", provider=NAME)
-
-    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
-        """Never called: no call returns a ticket."""
-        raise InternalError(f"{NAME}: {endpoint} answers at once")
-
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
-        """Never called: no call returns a ticket."""
-        raise InternalError(f"{NAME}: {endpoint} answers at once")
-
-    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """Every call has ended when it is answered."""
-        return CancelResult.TOO_LATE
-
-    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
-        """A ticket that nothing can be done with."""
-        return Ticket(request_id)
-
-    async def find(self, lost: LostSubmission) -> SearchResult:
-        """Google has no list of requests."""
-        return SearchResult()
-
-    def list_price(self, endpoint: str) -> ListPrice | None:
-        """Google has no price list that can be asked."""
-        return None
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -5,28 +5,22 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.settings import Settings
-from worker.errors import InternalError, RequestRefusedError
+from worker.errors import RequestRefusedError
 from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
 from worker.files.picture import UNREADABLE
-from worker.jobs.job import Ticket
 from worker.jobs.status import VALUES
+from worker.providers.at_once import AtOnceProvider
 from worker.providers.base import (
     Call,
-    CancelResult,
-    ListPrice,
-    LostSubmission,
     Provider,
     Reply,
-    RunStatus,
-    SearchResult,
 )
 from worker.providers.local import dataset
 from worker.providers.local.pictures import NAME, Box, blend, contact_sheet, cut, grow_mask, size_of
@@ -66,13 +60,11 @@ class _Captions(_Arguments):
     captions: list[str] = []
 
 
-class Local:
+class Local(AtOnceProvider):
     """See `worker.providers.base.Provider`."""
 
     name = NAME
     call_s = 120.0
-    lists_requests = False
-    result_bytes = 0
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -112,37 +104,6 @@ class Local:
             for _ in range(AT_ONCE if is_large else 1):
                 await held.enter_async_context(self._turns)
             yield
-
-    async def upload(self, media: Media | Path) -> str:
-        """Never called: the files are in the call."""
-        raise RequestRefusedError("files go inside the call", provider=NAME)
-
-    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
-        """Never called: there are no tickets."""
-        raise InternalError("local work has no ticket")
-
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply:
-        """Never called: there are no tickets."""
-        raise InternalError("local work has no ticket")
-
-    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """Never called: there are no tickets."""
-        return CancelResult.TOO_LATE
-
-    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
-        """A ticket that leads nowhere."""
-        return Ticket(request_id)
-
-    async def find(self, lost: LostSubmission) -> SearchResult:
-        """Work whose answer was lost is nowhere: it is done again."""
-        return SearchResult()
-
-    def list_price(self, endpoint: str) -> ListPrice | None:
-        """None: the catalogue says that it is free."""
-        return None
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
 
 
 def _grow(call: Call) -> Reply:
