@@ -45,13 +45,14 @@ SEEN = (
 ANY = (generation.run, generation.workflow)
 TRAININGS = (training.lora, training.prepare, training.unpack, training.pack)
 SOUNDS = (audio.speak, audio.transcribe)
-WORDS = (language.filter_products, completion.complete)
+WORDS = (
+    *(language.caption, language.style, language.analyse),
+    *(language.filter_products, completion.complete),
+)
 PICTURES = (generation.text_to_image, generation.image_to_image)
-OTHERS = (*(language.caption, language.style, language.analyse),)
 every_task = pytest.mark.parametrize(
     ("task", "page"),
     [
-        *((task, "docs/tasks.md") for task in OTHERS),
         (batch, "docs/tasks/batch.md"),
         *((task, "docs/tasks/pictures.md") for task in PICTURES),
         (comfy.comfy, "docs/tasks/comfy.md"),
@@ -214,7 +215,7 @@ def test_operations_has_every_setting_with_its_default() -> None:
 
 
 def test_the_worked_examples_serve_and_route_every_queue() -> None:
-    queues = {task.job_queue for task in (*OTHERS, *PICTURES, *EDITS, *VIDEOS, *SEEN, *SOUNDS, *TRAININGS)}
+    queues = {task.job_queue for task in (*WORDS, *PICTURES, *EDITS, *VIDEOS, *SEEN, *SOUNDS, *TRAININGS)}
     others = {"__init__", "__pycache__", "pipelines"}  # a pipeline is in the queue of what it makes
     assert queues == {path.stem for path in (ROOT / "tasks").iterdir()} - others
     served = ",".join(re.findall(r"^kilnhand worker -Q (\S+)$", OPERATIONS, re.MULTILINE)).split(",")
