@@ -109,7 +109,7 @@ def extend(request: Extend, model: Model) -> Step:
 
 def _step(request: _Clip, model: Model, *, is_whole: bool = True) -> Step:
     """`is_whole`: the video has the length that was asked for; an extension has that of the first video, too."""
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra"})
+    arguments = request.as_arguments()
     video = Piece("video", "video", "video", most_megapixels=MOST_MEGAPIXELS)
     if not model.passthrough:
         length_s = request.duration_s if is_whole else None

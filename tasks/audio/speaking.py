@@ -48,5 +48,5 @@ class Spoken(JobResult):
 @job_task("audio.speak", queue="audio", asks=Speak, gives=Spoken)
 def speak(request: Speak, model: Model) -> Step:
     """Speak a text."""
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra"})
+    arguments = request.as_arguments()
     return Step(model.name, arguments, (Piece("audio", "audio", "audio"),), request.extra)

@@ -84,7 +84,7 @@ class TranscriptCheck:
 @job_task("audio.transcribe", queue="audio", asks=Transcribe, gives=Transcribed, check=TranscriptCheck())
 def transcribe(request: Transcribe, model: Model) -> Step:
     """Write down what is said."""
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra"})
+    arguments = request.as_arguments()
     return Step(model.name, {name: value for name, value in arguments.items() if value != []}, (), request.extra)
 
 

@@ -10,7 +10,7 @@ from tasks.editing.results import Edited
 from worker.edge.task import job_task
 from worker.jobs.file_refs import Image
 from worker.jobs.job import Piece, Step
-from worker.jobs.picture_fields import ModelName, NegativePrompt, OutputFormat, Prompt, Seed, is_count_sent
+from worker.jobs.picture_fields import ModelName, NegativePrompt, OutputFormat, Prompt, Seed, picture_arguments
 from worker.jobs.request import BaseRequest
 
 MOST_MEGAPIXELS = 100
@@ -41,7 +41,7 @@ class RemoveBackground(BaseRequest):
 @job_task("editing.remove_background", queue="editing", asks=RemoveBackground, gives=Edited)
 def remove_background(request: RemoveBackground, model: Model) -> Step:
     """Cut out what a picture shows. The result has an alpha channel."""
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra"})
+    arguments = request.as_arguments()
     cutout = Piece("images", "image", "images.*", most_megapixels=MOST_MEGAPIXELS, transparent=not model.passthrough)
     return Step(model.name, arguments, (cutout,), request.extra)
 
@@ -72,8 +72,6 @@ class ReplaceBackground(BaseRequest):
 @job_task("editing.replace_background", queue="editing", asks=ReplaceBackground, gives=Edited)
 def replace_background(request: ReplaceBackground, model: Model) -> Step:
     """Put what a picture shows in front of another background."""
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra", "num_images"})
-    if is_count_sent(model, request.model_fields_set, request.num_images):
-        arguments["num_images"] = request.num_images
+    arguments = picture_arguments(request, model, request.num_images)
     pictures = Piece("images", "image", "images.*", count=request.num_images, most_megapixels=MOST_MEGAPIXELS)
     return Step(model.name, arguments, (pictures,), request.extra)

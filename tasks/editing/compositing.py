@@ -134,5 +134,5 @@ def contact_sheet(request: ContactSheet, model: Model) -> Step:
 
 
 def _step(request: BaseRequest, model: Model) -> Step:
-    arguments: dict[str, Any] = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra"})
+    arguments: dict[str, Any] = request.as_arguments()
     return Step(model.name, arguments, (_PICTURE,), request.extra)

@@ -40,7 +40,7 @@ class Erase(BaseRequest):
 @job_task("editing.erase", queue="editing", asks=Erase, gives=Edited, files=MaskCheck())
 def erase(request: Erase, model: Model) -> Step:
     """Remove what the mask covers, and continue the background there."""
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra", "paints"})
+    arguments = request.as_arguments("paints")
     return Step(
         model.name, arguments, (Piece("images", "image", "images.*", most_megapixels=MOST_MEGAPIXELS),), request.extra
     )

@@ -132,8 +132,7 @@ def expand(request: Expand, model: Model) -> Step:
     if model.passthrough:
         problem = f"how {model.name} takes a canvas is not known; use a model of the catalogue"
         raise refusal("editing.expand", [("model", problem)])
-    own = {"model", "extra", "canvas", "ratio", "sides", "position"}
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude=own)
+    arguments = request.as_arguments("canvas", "ratio", "sides", "position")
     arguments["canvas"] = request.wanted_canvas()
     larger = Piece("images", "image", "images.*", most_megapixels=MOST_MEGAPIXELS)
     return Step(model.name, arguments, (larger,), request.extra)

@@ -12,6 +12,7 @@ from worker.edge.task import job_task
 from worker.jobs.file_refs import Image, Mask, Weights
 from worker.jobs.job import Piece, Step
 from worker.jobs.picture_fields import (
+    LORA_FIELDS,
     MOST_LORAS,
     MOST_MEGAPIXELS,
     Lora,
@@ -23,9 +24,9 @@ from worker.jobs.picture_fields import (
     Seed,
     Weight,
     check_loras,
-    is_count_sent,
     joined_loras,
     lora_arguments,
+    picture_arguments,
 )
 from worker.jobs.request import BaseRequest
 
@@ -69,12 +70,9 @@ class Inpaint(BaseRequest):
 
     def arguments(self, model: Model) -> dict[str, Any]:
         """The arguments by our names."""
-        own = {"model", "extra", "paints", "loras", "lora_url", "lora_scale", "num_images"}
-        arguments = self.model_dump(mode="json", exclude_none=True, exclude=own)
+        arguments = picture_arguments(self, model, self.num_images, "paints", *LORA_FIELDS)
         if loras := joined_loras(self.loras, self.lora_url, self.lora_scale):
             arguments["loras"] = lora_arguments(loras)
-        if is_count_sent(model, self.model_fields_set, self.num_images):
-            arguments["num_images"] = self.num_images
         return arguments
 
 

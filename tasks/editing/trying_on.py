@@ -10,7 +10,7 @@ from tasks.editing.results import Edited
 from worker.edge.task import job_task
 from worker.jobs.file_refs import Image
 from worker.jobs.job import Piece, Step
-from worker.jobs.picture_fields import MOST_MEGAPIXELS, ModelName, Seed, is_count_sent
+from worker.jobs.picture_fields import MOST_MEGAPIXELS, ModelName, Seed, picture_arguments
 from worker.jobs.request import BaseRequest
 
 
@@ -45,8 +45,6 @@ class TryOn(BaseRequest):
 @job_task("editing.try_on", queue="editing", asks=TryOn, gives=Edited)
 def try_on(request: TryOn, model: Model) -> Step:
     """Put a garment on a person."""
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra", "num_images"})
-    if is_count_sent(model, request.model_fields_set, request.num_images):
-        arguments["num_images"] = request.num_images
+    arguments = picture_arguments(request, model, request.num_images)
     worn = Piece("images", "image", "images.*", count=request.num_images, most_megapixels=MOST_MEGAPIXELS)
     return Step(model.name, arguments, (worn,), request.extra)

@@ -73,7 +73,7 @@ class UpscaleCheck:
 @job_task("editing.upscale", queue="editing", asks=Upscale, gives=Edited, files=UpscaleCheck())
 def upscale(request: Upscale, model: Model) -> Step:
     """Enlarge a picture. The result has exactly the size that the factor gives, within the rounding of models."""
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra"})
+    arguments = request.as_arguments()
     if model.passthrough and "factor" not in request.model_fields_set:
         del arguments["factor"]  # about an endpoint that is not in the catalogue nothing is assumed
     larger = Piece("images", "image", "images.*", most_megapixels=MOST_MEGAPIXELS)

@@ -9,6 +9,7 @@ from config.catalogue import Model
 from worker.jobs.file_refs import Weights
 from worker.jobs.job import Piece, Step
 from worker.jobs.picture_fields import (
+    LORA_FIELDS,
     MOST_LORAS,
     MOST_MEGAPIXELS,
     Lora,
@@ -20,15 +21,14 @@ from worker.jobs.picture_fields import (
     Size,
     Weight,
     check_loras,
-    is_count_sent,
     joined_loras,
     lora_arguments,
+    picture_arguments,
     pixels,
 )
 from worker.jobs.request import BaseRequest
 
 MOST_PICTURES = 64  # of one answer
-_WRITTEN_APART = {"model", "extra", "loras", "lora_url", "lora_scale", "num_images"}
 
 
 class PictureRequest(BaseRequest):
@@ -71,11 +71,9 @@ class PictureRequest(BaseRequest):
 
 def pictures_step(request: PictureRequest, model: Model) -> Step:
     """The step of a request: its arguments, and the pictures that it promises."""
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude=_WRITTEN_APART)
+    arguments = picture_arguments(request, model, request.num_images, *LORA_FIELDS)
     if loras := request.all_loras():
         arguments["loras"] = lora_arguments(loras)
-    if is_count_sent(model, request.model_fields_set, request.num_images):
-        arguments["num_images"] = request.num_images
     width, height = pixels(request.image_size)
     most = None if model.passthrough or width else MOST_MEGAPIXELS
     count = _count(request, model)

@@ -90,5 +90,5 @@ def describe(request: Describe, model: Model) -> Step:
 
 
 def _step(request: _Words, model: Model) -> Step:
-    arguments = request.model_dump(mode="json", exclude_none=True, exclude={"model", "extra"})
+    arguments = request.as_arguments()
     return Step(model.name, arguments, (), request.extra)

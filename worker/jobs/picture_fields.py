@@ -1,6 +1,6 @@
 """The fields that requests for pictures have in common: sizes, LoRAs, and how they become arguments. Pure."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from config.catalogue import Model
 from config.shape import PRESETS
 from worker.jobs.file_refs import Weights
+from worker.jobs.request import BaseRequest
 
 MOST_MEGAPIXELS = 36  # of a picture whose size was left to the model; a size that was asked for is its own limit
 MOST_LORAS = 4
+LORA_FIELDS = ("loras", "lora_url", "lora_scale")
 
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
@@ -65,10 +67,14 @@ def lora_arguments(loras: Iterable[Lora]) -> list[dict[str, Any]]:
     return [{"path": lora.url, "scale": lora.weight} for lora in loras]
 
 
-def is_count_sent(model: Model, fields_set: Collection[str], num_images: int) -> bool:
-    """Whether `num_images` is sent. About an endpoint that is not in the catalogue nothing is assumed."""
-    is_sent = "num_images" in fields_set if model.passthrough else model.takes("num_images")
-    return is_sent or num_images > 1
+def picture_arguments(request: BaseRequest, model: Model, num_images: int, *apart: str) -> dict[str, Any]:
+    """The arguments of a request for pictures, without those `apart`; `num_images` only if it is sent.
+
+    About an endpoint that is not in the catalogue nothing is assumed: it gets the number that the caller has set.
+    """
+    arguments = request.as_arguments("num_images", *apart)
+    is_sent = "num_images" in request.model_fields_set if model.passthrough else model.takes("num_images")
+    return {**arguments, "num_images": num_images} if is_sent or num_images > 1 else arguments
 
 
 def pixels(size: Preset | Size | None) -> tuple[int | None, int | None]:

@@ -81,6 +81,10 @@ class BaseRequest(TaskRequest):
     model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
     extra: Extra = Field(default_factory=dict, max_length=50)
 
+    def as_arguments(self, *apart: str) -> dict[str, Any]:
+        """The fields that have a value, by our names, as JSON; without `model`, `extra` and those `apart`."""
+        return self.model_dump(mode="json", exclude_none=True, exclude={"model", "extra", *apart})
+
 
 class JobOptions(BaseModel):
     """The options that every task takes besides its request."""
