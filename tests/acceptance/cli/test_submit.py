@@ -156,6 +156,15 @@ def test_ctrl_c_while_waiting_leaves_the_job_running(
     assert kilnhand("status", follow_on, "--follow", env=stack.environment).status == 0
 
 
+def test_a_failed_attempt_is_shown_while_another_follows(
+    kilnhand: Callable[..., Finished], stack: Stack, twin: Twin
+) -> None:
+    twin.script(call="submit", what="http", status=429, seconds=1)
+    ran = kilnhand("submit", PICTURE, "prompt=a fox", env=stack.environment)
+    assert ran.status == 0, ran.err
+    assert "QUEUED attempt 1 failed: fal: too many requests (HTTP 429)" in ran.err
+
+
 def test_a_timeout_says_how_to_follow_the_job(kilnhand: Callable[..., Finished], stack: Stack, twin: Twin) -> None:
     twin.pace(seconds=20)
     ran = kilnhand("submit", PICTURE, "prompt=a fox", "--timeout", "0.5", "--json", env=stack.environment)
