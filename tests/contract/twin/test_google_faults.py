@@ -1,6 +1,5 @@
 """Faults of the script at Google, as errors and answers of google-genai."""
 
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -9,22 +8,10 @@ import httpx2
 import pytest
 from google.genai import errors
 
-PRO = "gemini-3-pro-image"
-FLASH = "gemini-3.8-flash"
+from tests.contract.twin.google_calls import FLASH, PRO, ask, refused
 
 # google-genai subclasses aiohttp's session, of which aiohttp warns
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
-
-
-def ask(sdk: Any, model: str = PRO, contents: Any = "a fox", **config: Any) -> Any:
-    return sdk("models.generate_content", model=model, contents=contents, config=config or None)
-
-
-def refused(call: Callable[[], Any], kind: type[errors.APIError] = errors.ClientError) -> errors.APIError:
-    with pytest.raises(errors.APIError) as caught:
-        call()
-    assert type(caught.value) is kind
-    return caught.value
 
 
 @pytest.mark.parametrize(

@@ -5,27 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.genai import errors, types
+from google.genai import types
 
-PRO = "gemini-3-pro-image"
-FLASH = "gemini-3.8-flash"
+from tests.contract.twin.google_calls import FLASH, PRO, ask, refused
+
 TRY_ON = "virtual-try-on-001"
 VERTEX = "/google/v1/projects/p/locations/us-central1/publishers/google/models"
 Png = Callable[..., bytes]
 
 # google-genai subclasses aiohttp's session, of which aiohttp warns
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
-
-
-def ask(sdk: Any, model: str = PRO, contents: Any = "a fox", **config: Any) -> Any:
-    return sdk("models.generate_content", model=model, contents=contents, config=config or None)
-
-
-def refused(call: Callable[[], Any], kind: type[errors.APIError] = errors.ClientError) -> errors.APIError:
-    with pytest.raises(errors.APIError) as caught:
-        call()
-    assert type(caught.value) is kind
-    return caught.value
 
 
 @pytest.mark.parametrize(
