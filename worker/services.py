@@ -94,6 +94,7 @@ async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) ->
         ),
         memory=memory,
         signals=partial(_signals, ledger),
+        own_run=ledger.own_run,
     )
 
 

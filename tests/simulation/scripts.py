@@ -32,7 +32,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PREFIX, CLOCK = "kilnhand:", "simulated:clock"
 _ASYNC = (
     "accept", "claim", "renew", "cancelled", "keep", "release", "signal", "cancel", "take", "hold", "confirm", "get", "row",
-    "dead", "in_flight", "ping",
+    "dead", "in_flight", "ping", "own_run",
 )  # fmt: skip
 
 

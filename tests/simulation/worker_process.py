@@ -123,6 +123,7 @@ class Worker:
             webhook=world.webhook_url if world.plan.webhooks else None,
             health=health,
             signals=partial(_signals, self.ledger),
+            own_run=self.ledger.own_run,
             checks=checks or {},
         )
         return Services(self.ledger, context)  # type: ignore[arg-type]

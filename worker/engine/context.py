@@ -104,6 +104,7 @@ class Context:
     inputs: InputFiles | None = None  # None: no route here wants files inside its calls
     memory: MemoryBudget | None = None  # None: calls may take whatever they want
     signals: Callable[[str], Awaitable[Mapping[str, str]]] | None = None  # on a job's row by now
+    own_run: Callable[[str, str], Awaitable[bool]] | None = None  # see `Ledger.own_run`; None: no other job has a run
     checks: Mapping[str, AnswerCheck] = field(default_factory=dict)  # of answers, by task
     file_checks: Mapping[str, FileCheck] = field(default_factory=dict)  # of input files, by task
     is_queued: Callable[[Job], Awaitable[bool]] | None = None  # whether the job's message still waits in its queue

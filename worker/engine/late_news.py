@@ -16,10 +16,10 @@ from worker.engine.arguments import call_arguments
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.spending import cost_of_attempt
 from worker.errors import ExternalServiceError
-from worker.jobs.job import Attempt, Job, Observation, Stage, load_job, load_ticket
+from worker.jobs.job import Attempt, Job, Observation, Stage, load_job, load_ticket, run_name
 from worker.jobs.signals import outcome_signal, ticket_signal, webhook_signal
 from worker.jobs.total_cost import total_cost
-from worker.providers.base import LostSubmission
+from worker.providers.base import LostSubmission, SearchResult
 from worker.routing.served import route_of
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ async def find_refused(context: Context, job: Job, step_input: StepInput) -> Att
         return None
     try:
         async with asyncio.timeout(SEARCH_MAX_S):
-            found = await context.provider(last.provider).find(lost_submission(context, job, last, step_input))
+            found = await search_run(context, job, last, step_input)
     except (ExternalServiceError, TimeoutError) as error:
         log.info("refused_attempt_not_searched", job=job.id, attempt=last.number, error=str(error))
         return None
@@ -150,7 +150,7 @@ async def with_refused_searched(context: Context, job: Job, step_input: StepInpu
     for place in refused[-MOST_SEARCHED:]:
         attempt = attempts[place]
         try:
-            found = await context.provider(attempt.provider).find(lost_submission(context, job, attempt, step_input))
+            found = await search_run(context, job, attempt, step_input)
         except ExternalServiceError:
             found = None
         last = attempts[-1]
@@ -186,6 +186,19 @@ def _with_possible_cost(context: Context, job: Job, attempt: Attempt, step_input
     """The attempt with bounds: probably nothing was billed, and at most what it may cost."""
     possible = cost_of_attempt(context, step_input.served.model, job, attempt)
     return replace(attempt, cost=attempt.cost or replace(possible, usd=0.0, units=0.0))
+
+
+async def search_run(context: Context, job: Job, attempt: Attempt, step_input: StepInput) -> SearchResult:
+    """What its provider lists of an attempt. Of requests that look like it, the first that no other job has is its own.
+
+    Two jobs may ask for the same, for example two calls of a batch to a model without a seed. Raises as
+    `Provider.find` does.
+    """
+    found = await context.provider(attempt.provider).find(lost_submission(context, job, attempt, step_input))
+    for ticket in found.alike:
+        if context.own_run is None or await context.own_run(run_name(attempt.provider, ticket), job.id):
+            return SearchResult(ticket, found.listed_until)
+    return replace(found, alike=())
 
 
 def lost_submission(context: Context, job: Job, attempt: Attempt, step_input: StepInput) -> LostSubmission:

@@ -12,7 +12,7 @@ from typing import Literal
 from worker.engine.context import NOW, Context, StepInput, Transition
 from worker.engine.endings import close, error_record, fail
 from worker.engine.kept_outcome import OutcomeStore
-from worker.engine.late_news import book_lost_call, go_on_with, left_outcome, lost_submission, taken_before
+from worker.engine.late_news import book_lost_call, go_on_with, left_outcome, search_run, taken_before
 from worker.engine.polling import search_again_s, unknown_wait_s
 from worker.errors import AuthenticationError, ExternalServiceError, SubmitUnknownError
 from worker.jobs.job import Job, Observation, Stage, Ticket, load_ticket
@@ -79,7 +79,7 @@ async def _search(context: Context, job: Job, step_input: StepInput) -> _Search:
             return _Search("by its webhook", provider.ticket_of(attempt.endpoint, reported.request_id))
         if not provider.lists_requests:
             return _Search("the provider lists no requests", verdict="unproven" if is_over else "open")
-        found = await provider.find(lost_submission(context, job, attempt, step_input))
+        found = await search_run(context, job, attempt, step_input)
     except AuthenticationError as error:
         return _Search(error.message, verdict="unproven" if is_over and tries >= FORBIDDEN_SEARCHES else "open")
     except ExternalServiceError as error:

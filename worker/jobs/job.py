@@ -293,6 +293,14 @@ class Job:
         """Whether it may have been paid for more than once."""
         return any(attempt.possible_duplicate for attempt in self.attempts)
 
+    @property
+    def new_run(self) -> str | None:
+        """The run that this row is the first to name, where only its input tells it from runs of other jobs."""
+        if self.stage != Stage.WAITING or self.tries or self.attempts[-1].seed is not None:
+            return None
+        ticket = self.attempts[-1].ticket
+        return run_name(self.attempts[-1].provider, ticket) if ticket else None
+
     def move(self, stage: Stage, **changes: Any) -> "Job":
         """The job at another stage. Raises `ValueError` for a move that the table does not allow."""
         if stage not in MOVES[self.stage]:
@@ -316,6 +324,11 @@ _TICKET = TypeAdapter(Ticket)
 def dump_job(job: Job) -> bytes:
     """The job as the ledger's JSON."""
     return _JOB.dump_json(job, exclude_defaults=True, by_alias=True, exclude_computed_fields=True)
+
+
+def run_name(provider: str, ticket: Ticket) -> str:
+    """The name of a run, among the runs of all providers."""
+    return f"{provider}:{ticket.request_id}"
 
 
 def dump_ticket(ticket: Ticket) -> str:

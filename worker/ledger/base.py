@@ -18,6 +18,7 @@ SPARE_DUE_S = 60.0  # when an older version claims a row beyond its tenant's sha
 SPARE_WAIT_S = 0.05  # when the next row beyond a share may be claimed, at the latest
 FORGOTTEN_S = 86_400.0  # no row is forgotten earlier than this after it was sent
 NEW_JOB_BACKDATE_S = 2.0  # a new job is due this much in the past, so that it is claimed before polls
+RUN_KEPT_S = 8 * 86_400.0  # how long it is known whose a run is; a deadline is at most a week, so nobody searches later
 BACKDATE_S: Mapping[Priority, float] = {"low": 0.0, "normal": NEW_JOB_BACKDATE_S, "high": 600.0}
 
 
@@ -147,6 +148,12 @@ class Ledger(Protocol):
         """Write the row and end the claim. The row is due after `due_in_s`, or at once if a signal came meanwhile.
 
         Raises `ClaimLostError`.
+        """
+
+    async def own_run(self, run: str, job_id: str) -> bool:
+        """Make a run (`jobs.job.run_name`) this job's unless it is another's. Returns whether it is this job's.
+
+        `keep` and `release` do the same for a ticket that is new on the row (`Job.new_run`), in the same atomic step.
         """
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:

@@ -38,6 +38,10 @@ class Keys:
         """How much of its share of a queue a tenant has sent."""
         return f"{self.prefix}sends:{queue}:{tenant}"
 
+    def run(self, run: str) -> str:
+        """The id of the job that a run at a provider belongs to."""
+        return f"{self.prefix}run:{run}"
+
     def written(self, job: Job, key: IdempotencyKey | None = None) -> list[str]:
         """The keys that a write of this row touches, with that of its idempotency key."""
         return [self.job(job.id), self.due(job.queue), *self.idempotency(key)]

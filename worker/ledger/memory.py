@@ -47,6 +47,7 @@ class MemoryLedger:
         self._dead: dict[str, None] = {}
         self._share_used: dict[tuple[str, str], float] = {}  # queue and tenant: until when its share is used
         self._spare: dict[str, float] = {}  # ids of rows beyond their tenant's share, and when they were accepted
+        self._runs: dict[str, str] = {}  # whose a run is
         self._cancelled: dict[str, float] = {}  # ids without a row: until when their cancel is noted
 
     async def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
@@ -152,9 +153,15 @@ class MemoryLedger:
         if row is None or row.fence != claim.fence:
             raise ClaimLostError(f"job {job.id}: another worker holds the row since fence {claim.fence}")
         row.job, row.claims_since_write = job, 0
+        if run := job.new_run:
+            self._runs.setdefault(run, job.id)
         if job.ending:
             row.signals.clear()
         return row
+
+    async def own_run(self, run: str, job_id: str) -> bool:
+        """Make a run this job's unless it is another's."""
+        return self._runs.setdefault(run, job_id) == job_id
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
         """Store a signal on a row and make it due."""

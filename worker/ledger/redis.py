@@ -23,13 +23,23 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import Job, dump_job
 from worker.jobs.signals import CANCEL
-from worker.ledger.base import BACKDATE_S, BadRow, Claim, IdempotencyKey, Row, UnreadableRowError, is_forgotten
+from worker.ledger.base import (
+    BACKDATE_S,
+    RUN_KEPT_S,
+    BadRow,
+    Claim,
+    IdempotencyKey,
+    Row,
+    UnreadableRowError,
+    is_forgotten,
+)
 from worker.ledger.dead_messages import dead_message_keys
 from worker.ledger.hash import ROW_VERSION, Keys, accepted_job, confirmed_doc, read_claim, read_job, read_row
 from worker.net.redis_client import open_async_redis
 
 log = structlog.get_logger(__name__)
 
+_RUN_KEPT_MS = int(RUN_KEPT_S * 1000)
 _SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "confirm", "aside")
 
 
@@ -130,11 +140,19 @@ class RedisLedger:
         await self._write(claim, job, "release", due_in_s)
 
     async def _write(self, claim: Claim, job: Job, mode: str, seconds: float) -> None:
-        keys = self._keys.written(job)
+        keys = [*self._keys.written(job), *([self._keys.run(run)] if (run := job.new_run) else [])]
         args: list[Any] = [job.id, claim.fence, dump_job(job), job.stage, mode, int(seconds * 1000), claim.signal_count]
-        args += [ROW_VERSION]
+        args += [ROW_VERSION, _RUN_KEPT_MS]
         if not await self._script["write"](keys=keys, args=args):
             raise ClaimLostError(f"job {job.id}: another worker holds the row since fence {claim.fence}")
+
+    async def own_run(self, run: str, job_id: str) -> bool:
+        """Make a run this job's unless it is another's."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.set(self._keys.run(run), job_id, nx=True, px=_RUN_KEPT_MS)
+            pipe.get(self._keys.run(run))
+            _, owner = await pipe.execute()
+        return owner is not None and owner.decode() == job_id
 
     async def signal(self, job_id: str, name: str, value: str = "1") -> Job | None:
         """Store a signal on a row and make it due."""

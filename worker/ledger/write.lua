@@ -3,7 +3,9 @@
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
 -- KEYS[2]  due   zset  <prefix>due:<queue>
--- ARGV     id, fence, doc, stage, 'keep' | 'release', ms (lease | due in), number of signals at claim time, version
+-- KEYS[3]  run   string  <prefix>run:<provider>:<request id>, for a new ticket: becomes this job's unless it is another's
+-- ARGV     id, fence, doc, stage, 'keep' | 'release', ms (lease | due in), number of signals at claim time, version,
+--          ms that a run is kept
 -- returns  1, or 0 when a newer claim exists
 local row = redis.call('HMGET', KEYS[1], 'fence', 'heard')
 if row[1] ~= ARGV[2] then return 0 end
@@ -15,6 +17,7 @@ local till = ARGV[5] == 'keep' and now + ms or 0
 redis.call('HSET', KEYS[1], 'doc', ARGV[3], 'stage', ARGV[4], 'version', ARGV[8], 'strikes', 0, 'until', till)
 if ARGV[5] == 'release' and row[2] ~= ARGV[7] then ms = 0 end
 redis.call('ZADD', KEYS[2], now + ms, ARGV[1])
+if KEYS[3] then redis.call('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[9]) end
 if ARGV[4] == 'closing' then
   for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
     if name:sub(1, 7) == 'signal:' then redis.call('HDEL', KEYS[1], name) end

@@ -61,11 +61,13 @@ class SearchResult:
 
     Without a ticket the submission is not in the list. `listed_until` says how fresh the list is: a request of ours
     that ended at this time is in it (seconds since the epoch), so every one that ended before is in it. None: it shows
-    none.
+    none. `alike`, of a submission without a mark: the requests with exactly its input, the oldest first. Each of them
+    may be another job's.
     """
 
     ticket: Ticket | None = None
     listed_until: float | None = None
+    alike: tuple[Ticket, ...] = ()
 
 
 class CancelResult(Enum):

@@ -76,6 +76,31 @@ async def test_a_lost_claim_cannot_write(bench: Bench) -> None:
     assert row and row.stage == Stage.SUBMITTING
 
 
+def at_fal(number: int, row: Job, seed: int | None = None) -> Job:
+    """A row that gets the ticket of a run."""
+    attempt = Attempt(1, "fal", "e", started_at=1.0, seed=seed, ticket=Ticket(f"r-{number}"), submitted_at=1.0)
+    return replace(row, attempts=(attempt,), stage=Stage.WAITING)
+
+
+async def test_a_run_belongs_to_the_first_job_that_names_it(bench: Bench) -> None:
+    assert await bench.ledger.own_run("fal:r-0", "a")
+    assert not await bench.ledger.own_run("fal:r-0", "b")
+    assert await bench.ledger.own_run("fal:r-0", "a")
+    assert await bench.ledger.own_run("vertex:r-0", "b")
+
+
+@pytest.mark.parametrize("write", ["keep", "release"])
+async def test_a_new_ticket_makes_its_run_the_jobs_where_no_seed_of_ours_tells_it_from_others(
+    bench: Bench, write: str
+) -> None:
+    for number, seed in enumerate((None, 7)):
+        await bench.ledger.accept(job(f"job-{number}"))
+        (claim,), _ = await bench.ledger.claim(["generation"], 1, LEASE_S)
+        await getattr(bench.ledger, write)(claim, at_fal(number, claim.job, seed), 60.0)
+        assert await bench.ledger.own_run(f"fal:r-{number}", "another") is (seed is not None)
+        assert await bench.ledger.own_run(f"fal:r-{number}", f"job-{number}") is (seed is None)
+
+
 async def test_a_renewed_claim_lasts_another_lease_and_a_lost_one_is_returned(bench: Bench) -> None:
     await bench.ledger.accept(job())
     (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)

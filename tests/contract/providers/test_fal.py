@@ -279,21 +279,24 @@ async def test_a_submission_whose_answer_was_lost_is_found_in_the_list(fal: Fal,
     for ticket in tickets:
         await until_ended(fal, ticket)
     found = [await fal.find(lost(call.arguments)) for call in calls]
-    assert [each.ticket for each in found] == tickets
-    assert (await fal.find(lost({**CALL.arguments, "seed": 4}))).ticket is None
+    assert [each.alike for each in found] == [(ticket,) for ticket in tickets]
+    assert not (await fal.find(lost({**CALL.arguments, "seed": 4}))).alike
 
 
-async def test_two_equal_submissions_are_both_ambiguous_which_is_no_proof_of_absence(fal: Fal) -> None:
-    for ticket in [await fal.submit(CALL), await fal.submit(CALL)]:
+async def test_equal_submissions_without_a_mark_are_alike_in_the_order_of_their_sending(fal: Fal) -> None:
+    tickets = [await fal.submit(CALL), await fal.submit(CALL)]
+    for ticket in tickets:
         await until_ended(fal, ticket)
+    found = await fal.find(lost())
+    assert (found.ticket, list(found.alike)) == (None, tickets) and found.listed_until is not None
     with pytest.raises(ServiceUnavailableError, match="several requests match"):
-        await fal.find(lost())
+        await fal.find(lost(is_marked=True))
 
 
 async def test_without_a_seed_of_ours_only_an_equal_input_matches(fal: Fal) -> None:
     theirs = await fal.submit(replace(CALL, arguments={**CALL.arguments, "guidance_scale": 9}))
     await until_ended(fal, theirs)
-    assert (await fal.find(lost())).ticket is None
+    assert not (await fal.find(lost())).alike
     assert (await fal.find(lost(is_marked=True))).ticket == theirs
 
 
@@ -301,15 +304,15 @@ async def test_a_known_request_of_the_job_does_not_match(fal: Fal) -> None:
     first = await fal.submit(CALL)
     await until_ended(fal, first)
     known = frozenset({first.request_id})
-    assert (await fal.find(lost(known=known))).ticket is None
+    assert not (await fal.find(lost(known=known))).alike
     second = await fal.submit(CALL)
     await until_ended(fal, second)
-    assert (await fal.find(lost(known=known))).ticket == second
+    assert (await fal.find(lost(known=known))).alike == (second,)
 
 
 async def test_a_request_that_was_sent_much_later_does_not_match(fal: Fal) -> None:
     await until_ended(fal, await fal.submit(CALL))
-    assert (await fal.find(lost(ago_s=600))).ticket is None
+    assert not (await fal.find(lost(ago_s=600))).alike
 
 
 async def test_the_list_is_read_page_by_page(fal: Fal) -> None:

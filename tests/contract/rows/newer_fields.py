@@ -31,6 +31,8 @@ NEWER: Mapping[str, str] = {
     "header and does not read it: it sends them to its own default queue, as it always did.",
     "key claimed": "The claims of one call, for its repetition. It lives as long as a lease; the version before does not "
     "repeat a claim and never reads the key.",
+    "key run": "The job that a run belongs to. The version before does not write it, so a lost call with the same input "
+    "may take such a run, as it always could there.",
     "key cancelled": "A cancel that came before its row. It has an expiry. If the version before writes the row, it does "
     "not read the note, and the job runs as it always did there; a producer or a worker of this version reads it.",
     "Cost.lower_usd": "The least that may be billed. Without it the least is 0, unless the cost is exact: then the sum itself.",

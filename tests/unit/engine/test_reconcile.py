@@ -1,13 +1,20 @@
 """A submission whose answer was lost: found by whoever can tell, and only then, at a known risk, made again."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.unit.engine.world import LEASE_S, World
-from worker.errors import AuthenticationError, RateLimitError, ServiceUnavailableError, SubmitUnknownError
-from worker.jobs.job import Attempt, ErrorRecord, Job, Stage, Ticket, dump_job, dump_ticket
+from tests.unit.engine.world import IMAGES, LEASE_S, World
+from worker.errors import (
+    AuthenticationError,
+    KilnhandError,
+    RateLimitError,
+    ServiceUnavailableError,
+    SubmitUnknownError,
+)
+from worker.jobs.job import Attempt, ErrorRecord, Job, Options, Stage, Step, Ticket, dump_job, dump_ticket
 from worker.providers.base import Ended, Running, SearchResult
 
 
@@ -102,6 +109,35 @@ async def test_a_defect_in_the_middle_of_a_submission_does_not_repeat_it_blindly
     row = await world.until(Stage.CLOSING)
     assert world.fal.calls.count("submit") == 1
     assert row.ending == Stage.COMPLETED
+
+
+EQUAL = SearchResult(None, math.inf, alike=(Ticket("r-1"), Ticket("r-2")))
+
+
+@pytest.mark.parametrize("error", [SubmitUnknownError("no answer"), RateLimitError("429", provider="fal", status=429)])
+async def test_a_lost_call_does_not_take_the_run_of_another_job_that_asked_for_the_same(
+    world: World, error: KilnhandError
+) -> None:
+    """Two calls of a batch to a model without a seed: the run of one is listed, and it looks like the other's."""
+    world.fal.submits = [Ticket("r-1"), error]
+    step = Step("flux-schnell", {"prompt": "x", "seed": 7}, IMAGES)  # a seed of the caller marks no submission
+    await world.ledger.accept(Job("sibling", "generation.text_to_image", "generation", {}, step, Options(), 0.0))
+    await world.dispatcher.run_once()
+    await world.dispatcher.idle()
+    await world.accept_step(step)
+    world.fal.finds = [EQUAL]
+    row = await world.until(Stage.CLOSING)
+    assert [attempt.ticket for attempt in row.attempts] == [Ticket("r-2")]
+
+
+async def test_a_lost_call_is_made_again_if_every_run_that_looks_like_it_is_of_another_job(world: World) -> None:
+    for run in ("fal:r-1", "fal:r-2"):
+        assert await world.ledger.own_run(run, "sibling")
+    world.fal.submits = [SubmitUnknownError("no answer"), Ticket("r-3")]
+    world.fal.finds = [EQUAL]
+    await world.accept(given={"seed": 7})
+    row = await world.until(Stage.CLOSING)
+    assert [attempt.ticket for attempt in row.attempts] == [None, Ticket("r-3")]
 
 
 async def test_a_list_that_may_not_be_read_is_no_proof(world: World) -> None:

@@ -69,6 +69,7 @@ class World:
             inputs=inputs,
             memory=self.memory,
             signals=self._signals,
+            own_run=self.ledger.own_run,
             checks=answer_checks(app),
             **{"file_checks": file_checks(app), **more},
         )

@@ -129,9 +129,9 @@ async def _search_list(platform: FalPlatform, doubt: Doubt, missing: str) -> Fin
     sent = {"seed": doubt.seed}
     lost = LostSubmission(doubt.job_id, doubt.attempt, doubt.endpoint, sent, doubt.at, True, doubt.known_requests)
     try:
-        request_id = (await find_request(platform.http, platform.url, lost)).request_id
+        request_ids = (await find_request(platform.http, platform.url, lost)).request_ids
     except ExternalServiceError as error:
         return Finding(doubt, None, f"{missing}; {error.message}")
-    if request_id is None:
+    if not request_ids:
         return Finding(doubt, None, f"it is not in fal's list; {missing}")
-    return Finding(doubt, True, "fal's list of requests has it", (request_id,))
+    return Finding(doubt, True, "fal's list of requests has it", request_ids)

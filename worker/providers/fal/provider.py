@@ -154,11 +154,14 @@ class Fal:
         return _ticket(request_id, AsyncRequestHandle.from_request_id(self.http, endpoint, in_urls))
 
     async def find(self, lost: LostSubmission) -> SearchResult:
-        """Search the list of ended requests, then the billing events with our tags.
+        """Search the list of ended requests, and the billing events with our tags.
 
         The list has inputs only if the account stores payloads. The billing events need tagged reporting, which fal
-        switches on: they can show a submission, but never that there is none.
+        switches on: they can show a submission, but never that there is none. They name the attempt, so they are read
+        first for a submission without a mark, whose input may be that of another job too.
         """
+        if not lost.is_marked and (ticket := await self._billed(lost)):
+            return SearchResult(ticket)
         try:
             async with self._searching, asyncio.timeout(FIND_S):
                 listed = await find_request(self.http, self._platform_url, lost)
@@ -166,12 +169,13 @@ class Fal:
             text = f"fal: its list took more than {FIND_S:g} s"
             raise ServiceUnavailableError(text, provider="fal", kind="too_slow") from error
         except ExternalServiceError:
-            if ticket := await self._billed(lost):
+            if lost.is_marked and (ticket := await self._billed(lost)):
                 return SearchResult(ticket)
             raise
-        if listed.request_id:
-            return SearchResult(self.ticket_of(lost.endpoint, listed.request_id))
-        return SearchResult(await self._billed(lost), listed.until)
+        tickets = tuple(self.ticket_of(lost.endpoint, request_id) for request_id in listed.request_ids)
+        if not lost.is_marked:
+            return SearchResult(None, listed.until, alike=tickets)
+        return SearchResult(tickets[0] if tickets else await self._billed(lost), listed.until)
 
     async def _billed(self, lost: LostSubmission) -> Ticket | None:
         """The ticket of the request that was billed with this attempt's tags."""

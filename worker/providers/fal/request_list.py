@@ -2,7 +2,8 @@
 
 The list (`GET /v1/models/requests/by-endpoint`, https://fal.ai/docs/platform-apis) has the requests that have ended,
 with their inputs if the account stores payloads. It has no id of ours, so inputs are compared. If we chose a seed, a
-match must have every argument that was sent, and may have more. Without a seed of ours, the inputs must be equal.
+match must have every argument that was sent, and may have more. Without a seed of ours, the inputs must be equal, and
+every match is returned: the caller knows which of them other jobs have.
 
 A submission that is not listed may still exist: the list comes late (hours, on fal's status page), and lacks what still
 runs. So a search also says how fresh the list is, from the newest end that it shows of any request of ours.
@@ -29,9 +30,9 @@ LATER_S = 180.0  # at most, from our row to `sent_at` in fal's list: a POST may 
 
 @dataclass(frozen=True)
 class Listed:
-    """The id of the request, if exactly one matches; and the newest end of a request of ours that the list shows."""
+    """The ids of the requests that match, the oldest first; and the newest end of a request of ours in the list."""
 
-    request_id: str | None
+    request_ids: tuple[str, ...]
     until: float | None
 
 
@@ -39,27 +40,28 @@ async def find_request(http: httpx.AsyncClient, platform_url: str, lost: LostSub
     """Search the whole list since the submission.
 
     Raises `PermissionMissingError` when our key may not read it, `ServiceUnavailableError` or `RateLimitError` when it
-    could not be read now. A list that is too long to be read is one of these: it proves nothing.
+    could not be read now. A list that is too long to be read, or in which several requests have our seed, is one of
+    these: it proves nothing.
     """
-    found: set[str] = set()
+    found: dict[str, float] = {}
     ends: list[float] = []
     query = {"endpoint_id": lost.endpoint, "expand": "payloads", "limit": "100"}
     cursor: str | None = None
     for _ in range(PAGES):
         page = await _page(http, platform_url, lost, query | ({"cursor": cursor} if cursor else {}))
         items = [item for item in page["items"] if isinstance(item, dict)]
-        found |= {str(item["request_id"]) for item in items if _matches(item, lost)}
+        found |= {str(item["request_id"]): _time(item.get("sent_at")) or 0.0 for item in items if _matches(item, lost)}
         ends += _ends(items)
         cursor = page.get("next_cursor") if page.get("has_more") else None
         if cursor is None:
             break
-    if len(found) == 1:
-        return Listed(found.pop(), None)
-    if found or cursor:
-        why = "several requests match" if found else "it is too long"
+    if lost.is_marked and len(found) == 1:
+        return Listed(tuple(found), None)
+    if cursor or (lost.is_marked and found):
+        why = "it is too long" if cursor else "several requests match"
         raise ServiceUnavailableError(f"fal: its list does not tell which request is ours: {why}", provider="fal")
     ends += await _ends_of_others(http, platform_url, lost)
-    return Listed(None, max(ends, default=None))
+    return Listed(tuple(sorted(found, key=found.__getitem__)), max(ends, default=None))
 
 
 async def _ends_of_others(http: httpx.AsyncClient, platform_url: str, lost: LostSubmission) -> list[float]:
