@@ -1,4 +1,4 @@
-"""Decodes one file, as a program: `decoding` starts it for files that take much memory or time.
+"""Decodes one file, as a program: `decoding` starts it for files that take much memory or time, and for HEIC.
 
 Its argument is JSON. It prints what was seen, or the defect, as JSON. It reads the file from a descriptor that it
 inherits, and opens nothing else. A picture that is to be converted goes to a second descriptor.
@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 from worker.errors import BrokenPieceError
 from worker.files.convert import convert
 from worker.files.file_info import DefectError
-from worker.files.formats import Format
+from worker.files.formats import HEAD_BYTES, HEIC, Format, sniff
+from worker.files.heif import add_decoder
 from worker.files.picture import limit_pixels
 from worker.files.pieces import FoundFile
 from worker.files.verify import verify
@@ -37,6 +38,9 @@ def main(asked: dict[str, Any]) -> None:
     found = FoundFile(**{**given, "piece": Piece(**given["piece"])})
     try:
         with os.fdopen(asked["file"], "rb") as file:
+            file.seek(0)
+            if sniff(file.read(HEAD_BYTES)) == HEIC:
+                add_decoder()
             seen = verify(found, file, asked["most_pixels"], asked["may_be_black"])
             said = asdict(seen)
             if "taken" in asked:

@@ -17,11 +17,13 @@ from dataclasses import asdict, replace
 from typing import Any, BinaryIO, cast
 
 from worker.errors import BrokenPieceError, ServiceUnavailableError
-from worker.files.file_info import FileInfo
+from worker.files.convert import BYTES_A_PIXEL
+from worker.files.file_info import DefectError, FileInfo
 from worker.files.formats import Format
 from worker.files.media import Media
 from worker.files.pieces import FoundFile
 from worker.files.spool import as_disk_error
+from worker.jobs.job import Piece
 
 DECODE_S = 60.0
 
@@ -43,6 +45,15 @@ async def convert_in_process(
         said = _read(found, *await _with_file(asked, file, into))
         _read_anew(into)
         return Media(await asyncio.to_thread(into.read), said["content_type"])
+
+
+def convert_apart(name: str, data: bytes, taken: Collection[str], most_pixels: int) -> Media:
+    """`convert_in_process` for a thread without an event loop. Raises `DefectError` for what cannot be converted."""
+    found = FoundFile(Piece(name, "image", "picture"), 0, "")
+    try:
+        return asyncio.run(convert_in_process(found, io.BytesIO(data), taken, most_pixels, most_pixels * BYTES_A_PIXEL))
+    except BrokenPieceError as error:
+        raise DefectError(error.message.removeprefix(f"{found.label}: "), error.kind or "broken") from error
 
 
 def _asked(found: FoundFile, most_pixels: int, may_be_black: bool, most_bytes: int) -> dict[str, Any]:

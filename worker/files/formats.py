@@ -22,13 +22,14 @@ class Format:
     reader: str = ""
 
 
+HEIC = Format("image", "image/heic", "heic", "HEIF")
 FORMATS = (
     Format("image", "image/png", "png", "PNG"),
     Format("image", "image/jpeg", "jpg", "JPEG"),
     Format("image", "image/webp", "webp", "WEBP"),
     Format("image", "image/gif", "gif", "GIF"),
     Format("image", "image/avif", "avif", "AVIF"),
-    Format("image", "image/heic", "heic", "HEIF"),
+    HEIC,
     Format("image", "image/bmp", "bmp", "BMP"),
     Format("image", "image/tiff", "tif", "TIFF"),
     Format("video", "video/mp4", "mp4", "mp4"),

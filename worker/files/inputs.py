@@ -21,7 +21,7 @@ from worker.files.convert import PLAIN_TYPES, must_convert
 from worker.files.download import download
 from worker.files.file_info import DefectError
 from worker.files.fit import ImageLimits, check_file, fit_image
-from worker.files.formats import HEAD_BYTES, describe
+from worker.files.formats import HEAD_BYTES, HEIC, by_content_type, describe
 from worker.files.input_refs import OwnUrls, StoredFile, is_inline, may_be_handed_on, read_ref
 from worker.files.input_refusals import Budget, as_refusal, raise_together
 from worker.files.landing import Landing
@@ -255,9 +255,11 @@ class InputFiles:
             seen = await self._verifier.check(wanted.found, spool.file, may_be_black=True, tenant=wanted.tenant)
             taken = fit.content_types if fit and fit.content_types is not None else PLAIN_TYPES
             is_limited = fit is not None and (fit.most_pixels or fit.most_bytes)  # then `fit_image` converts it, too
-            if kind == "image" and not is_limited and must_convert(seen, taken):
-                return await self._verifier.convert(wanted.found, spool.file, seen, taken, tenant=wanted.tenant)
-            data = await asyncio.to_thread(spool.file.read)
+            if kind == "image" and must_convert(seen, taken) and (not is_limited or seen.form == HEIC):
+                media = await self._verifier.convert(wanted.found, spool.file, seen, taken, tenant=wanted.tenant)
+                data, seen = media.data, replace(seen, form=by_content_type(media.content_type))
+            else:
+                data = await asyncio.to_thread(spool.file.read)
             if fit and kind == "image":
                 async with self._fitting:  # a large picture takes up to 500 MB
                     return await asyncio.to_thread(fit_image, data, seen, fit)

@@ -33,7 +33,6 @@ _PROGRESSIVE = 6  # more bytes a pixel, for the coefficients of a progressive JP
 _A_FEW = (16, 16)  # pixels, checked first
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F"})
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})  # of EXIF's orientations
-TAKEN = "allowed: JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF"
 UNREADABLE = (
     OSError,
     SyntaxError,
@@ -76,19 +75,17 @@ def see_picture(file: BinaryIO, form: Format, most_pixels: int, may_be_black: bo
 
     A caller's picture may be black.
     """
-    if form.reader not in _COPIES:
-        raise DefectError(f"is {form.content_type}, which nothing here decodes; {TAKEN}", "wrong_type")
     try:
         with Image.open(file, formats=[form.reader]) as picture:
             if picture.width * picture.height > most_pixels:
-                raise DefectError(_too_many(most_pixels), "too_many_pixels")
+                raise DefectError(too_many_pixels(most_pixels), "too_many_pixels")
             picture.load()
             has_alpha = picture.has_transparency_data
             width, height = seen_size(picture)
             oddity = oddity_of(picture)
             black = not may_be_black and _is_black(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DefectError(_too_many(most_pixels), "too_many_pixels") from error
+        raise DefectError(too_many_pixels(most_pixels), "too_many_pixels") from error
     except UNREADABLE as error:
         raise DefectError(f"does not decode as {form.content_type} ({error})") from error
     if black:
@@ -113,7 +110,8 @@ def oddity_of(picture: Image.Image) -> str:
     return "16-bit" if picture.mode[:1] in {"I", "F"} else ""
 
 
-def _too_many(most_pixels: int) -> str:
+def too_many_pixels(most_pixels: int) -> str:
+    """What is said of a picture with more pixels."""
     return f"declares more than {most_pixels / 1e6:g} megapixels (KILNHAND_MAX_MEGAPIXELS)"
 
 

@@ -1,8 +1,8 @@
 """Whether a file is the piece that was promised: of its kind, whole, of its size.
 
-Its pixels are counted before it is decoded. Small files are decoded in threads, large ones by `decoding` in a process
-of its own, as far as the memory for it goes. `picture`, `video`, `audio` and `weights` decode one kind each. Every file
-passes here before it is stored.
+Its pixels are counted before it is decoded. Small files are decoded in threads, large ones and HEIC by `decoding` in a
+process of its own, as far as the memory for it goes. `picture`, `video`, `audio` and `weights` decode one kind each.
+Every file passes here before it is stored.
 """
 
 import asyncio
@@ -27,12 +27,14 @@ from worker.files.formats import (
     ANYTHING,
     FORMATS,
     HEAD_BYTES,
+    HEIC,
     Format,
     by_content_type,
     by_ending,
     describe,
     sniff,
 )
+from worker.files.heif import decoder_bytes
 from worker.files.input_refs import is_inline
 from worker.files.media import Media
 from worker.files.memory_budget import MB, MemoryBudget
@@ -171,6 +173,8 @@ def _read_header(found: FoundFile, file: BinaryIO, most_pixels: int) -> tuple[Fo
         raise DefectError("an empty file", "wrong_type")
     form = _form(found, head)
     match form.kind:
+        case "image" if form == HEIC:  # not in this process
+            return form, SMALL_BYTES + 1 + decoder_bytes(file, most_pixels)
         case "image" if header := picture_header(file, form):
             seen, needed_bytes = header
             if (seen.width or 0) * (seen.height or 0) <= most_pixels:  # else `see_picture` refuses it

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import random
 import re
 from functools import cache
 from typing import Any
@@ -13,13 +14,14 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from tests.unit.files.conftest import Make
-from tests.unit.files.odd_files import FILES, PNG, SIZE, Odd, drawn, saved, turned
+from tests.unit.files.odd_files import FILES, JPEG, PNG, SIZE, Odd, drawn, heic, saved, turned
 from worker.errors import BrokenPieceError, RequestRefusedError
 from worker.files import verify as verifying
 from worker.files.convert import PLAIN_TYPES, convert
 from worker.files.fetch import Fetcher
 from worker.files.file_info import DefectError
 from worker.files.fit import ImageLimits
+from worker.files.heif import add_decoder
 from worker.files.limits import FetchLimits
 from worker.files.odd_refs import has_odd_ending, is_odd_inline
 from worker.files.pieces import FoundFile
@@ -43,6 +45,7 @@ def in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     """A child process takes half a second, and these are hundreds of files; other tests have real ones."""
     if "real_process" in request.fixturenames:
         return
+    add_decoder()
 
     async def decode(found: FoundFile, file: Any, most_pixels: int, may_be_black: bool, _: int) -> Any:
         return verify(found, file, most_pixels, may_be_black)
@@ -156,6 +159,32 @@ async def test_what_an_endpoint_takes_is_not_converted(bench: Make) -> None:
 async def test_a_child_process_converts(bench: Make, real_process: None) -> None:
     (media,) = await bench(saved("BMP")).bring(URL)
     assert (media.content_type, Image.open(io.BytesIO(media.data)).size) == (PNG, SIZE)
+
+
+async def test_heic_is_opened_in_a_child_process_only(
+    bench: Make, real_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    (media,) = await bench(heic("turned-6")).bring(URL)
+    assert (media.content_type, Image.open(io.BytesIO(media.data)).size) == (JPEG, SIZE[::-1])
+    refused = await bench(heic("plain")[:440]).refusal(URL)
+    assert refused.message.startswith("files.0: does not decode as image/heic")
+    small = ImageLimits(most_pixels=600, content_types=PLAIN_TYPES)
+    (media,) = await bench(heic("plain")).bring(URL, fit=small)
+    assert Image.open(io.BytesIO(media.data)).size == (30, 20)
+
+
+def test_a_damaged_heic_is_refused_or_read() -> None:
+    chance, whole = random.Random(14), heic("transparent")
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 8)):
+            damaged[chance.randrange(16, len(damaged))] = chance.randrange(256)
+        try:
+            seen = verify(FoundFile(Piece("x", "image", "x"), 0, ""), io.BytesIO(damaged), PIXELS, may_be_black=True)
+            assert convert(io.BytesIO(damaged), seen.form, PLAIN_TYPES).content_type in PLAIN_TYPES
+        except (BrokenPieceError, DefectError) as error:
+            assert str(error)
 
 
 def test_only_what_a_provider_cannot_take_is_not_handed_on() -> None:

@@ -18,9 +18,10 @@ from PIL import Image
 
 from worker.errors import RequestRefusedError
 from worker.files.convert import convert, must_convert
+from worker.files.decoding import convert_apart
 from worker.files.file_info import DefectError, FileInfo
 from worker.files.fit import ImageLimits, fit_image
-from worker.files.formats import HEAD_BYTES, by_ending, sniff
+from worker.files.formats import HEAD_BYTES, HEIC, by_ending, sniff
 from worker.files.media import Media
 from worker.files.picture import UNREADABLE, see_picture
 from worker.files.upright import open_upright, turned_upright, upright_size
@@ -138,6 +139,8 @@ def _picture(files: zipfile.ZipFile, name: str) -> Picture:
     form, spool = sniff(data[:HEAD_BYTES]), io.BytesIO(data)
     if form.kind != "image":
         raise DefectError("is not a picture")
+    if form == HEIC:
+        return prepared(convert_apart(name, data, _TAKEN, MOST_PIXELS))
     seen = see_picture(spool, form, MOST_PIXELS, may_be_black=True)
     return prepared(convert(spool, form, _TAKEN) if must_convert(seen, _TAKEN) else Media(data, form.content_type))
 
