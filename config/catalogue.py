@@ -25,6 +25,7 @@ __all__ = [
 
 WORKFLOWS = "generation.workflow"
 RAW = frozenset({"generation.run", WORKFLOWS})  # tasks with arguments by the endpoint's own names
+SHARED = "pipeline:shared:"  # before a model's name: the model of a job that shares the run of equal requests
 PIPELINE = "pipeline:"  # before a task's name: the model of a task that is made of steps
 _SEGMENT = r"(?!\.+(?:/|$))[A-Za-z0-9._-]+"
 _WORKFLOW = re.compile(r"workflows(?:/[^/]+){2,}")
@@ -69,6 +70,8 @@ class Catalogue(BaseModel):
     def _find(self, name: str, near: tuple[Model, ...]) -> Model:
         """As `find`; the error names similar ones of the `near` models."""
         wanted = name.strip()
+        if wanted.startswith(SHARED):
+            return _shared(wanted, self.find(wanted.removeprefix(SHARED)))
         if is_pipeline(wanted):
             return _pipeline(wanted)
         for names in (self._names, self._endpoints):
@@ -83,6 +86,8 @@ class Catalogue(BaseModel):
 
         A task of `RAW` gets the first endpoint of any model of fal, without our names, limits and price.
         """
+        if name.startswith(PIPELINE):
+            return self.find(name)
         model = self.find(name) if task in RAW else self._find(name, self.for_task(task) or self.models)
         if task in RAW and not (model.serves(task) and not model.passthrough):
             return self._raw(task, model, name.strip())
@@ -241,6 +246,14 @@ def _pipeline(name: str) -> Model:
     task = name.removeprefix(PIPELINE)
     route = Route(provider="pipeline", endpoint=task, takes=(ANYTHING,))
     return Model(name=name, title=f"the steps of {task}", task=(task,), usual_s=20, routes=(route,))
+
+
+def _shared(name: str, model: Model) -> Model:
+    """A model whose run is another job. That job has the price."""
+    route = Route(provider="shared", endpoint=model.name, takes=(ANYTHING,))
+    return Model(
+        name=name, title=f"an equal run of {model.name}", task=model.task, usual_s=model.usual_s, routes=(route,)
+    )
 
 
 def _passthrough(endpoint: str) -> Model:

@@ -26,6 +26,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ({"call": "submit", "what": "http", "status": 429, "times": 2, "endpoint": "fal-ai/flux/schnell"},),
     ),
     "a pipeline": Scenario(("sticker",)),
+    "an equal request": Scenario(("equal",)),
     "a caller dies": Scenario(()),
 }
 
@@ -43,6 +44,8 @@ _BY_POINT = {
     "after_write_unknown": "a lost answer",
     "after_step_noted": "a pipeline",
     "after_step_sent": "a pipeline",
+    "after_run_sent": "an equal request",
+    "after_run_joined": "an equal request",
     "before_stop": "a cancelled job",
     "after_stop": "a cancelled job",
     "before_revoked": "a cancelled job",

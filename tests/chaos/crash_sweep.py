@@ -156,6 +156,8 @@ def _parts(kind: str, number: int) -> tuple[JobSpec, ...]:
             return (load.training(number),)
         case "slow":
             return (load.picture(number, model="flux-dev"),)
+        case "equal":
+            return (load.picture(number, reuse_s=60),)
         case "sticker":
             return (load.of_task(kind, number),)
     return (load.picture(number),)

@@ -45,7 +45,7 @@ def test_states_and_stages() -> None:
 def test_options() -> None:
     assert " ".join(JobOptions.model_fields) == (
         "tenant labels deadline_s priority idempotency_key provider providers fallback allow_degraded fallback_on_policy "
-        "max_queue_s duplicates max_usd"
+        "max_queue_s duplicates max_usd reuse_s"
     )
     assert get_args(Priority) == ("low", "normal", "high")
 
@@ -57,7 +57,7 @@ def test_status_and_result() -> None:
     )
     assert " ".join(JobResult.model_fields) == (
         "job_id task provider model endpoint request_id seed cost total_cost timings attempts possible_duplicate "
-        "provenance tenant labels"
+        "provenance reused_from tenant labels"
     )
     assert (
         " ".join(FileOut.model_fields)

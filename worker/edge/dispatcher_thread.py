@@ -20,10 +20,12 @@ from worker.edge.message import is_message_of
 from worker.edge.pipeline_provider import PipelineProvider
 from worker.edge.publisher import CeleryPublisher
 from worker.edge.queued import QueuedMessages
+from worker.edge.shared_runs import Reuse, SharedRuns
 from worker.edge.stamps import has_stamp
 from worker.edge.task import answer_checks, file_checks
 from worker.engine.dispatcher import Dispatcher, DispatcherOptions
 from worker.errors import InternalError, ServiceUnavailableError
+from worker.jobs.file_owners import FileOwners
 from worker.jobs.job import Job
 from worker.ledger.base import IdempotencyKey, UnreadableRowError
 from worker.ledger.scan import scan_rows
@@ -166,7 +168,8 @@ class DispatcherThread:
             publisher = CeleryPublisher(self._app, services.ledger, self._settings.redis.results, self._forget_s)
             queued = QueuedMessages(self._settings.redis.broker, self._settings.redis.prefix)
             pipelines = PipelineProvider(self._app, services.ledger)
-            providers = {**services.context.providers, pipelines.name: pipelines}
+            shared = SharedRuns(self._app, services.ledger, self._reuse(services))
+            providers = {**services.context.providers, pipelines.name: pipelines, shared.name: shared}
             progress = CallProgress(services.ledger, publisher)
             progress.listen_to(providers.values())
             context = replace(services.context, is_queued=queued.has, providers=providers)
@@ -185,6 +188,10 @@ class DispatcherThread:
             await progress.aclose()
             await publisher.aclose()
             await queued.aclose()
+
+    def _reuse(self, services: Services) -> Reuse:
+        owners, url_s = FileOwners(self._settings.gateway.public_url), self._settings.store.url_days * 86400
+        return Reuse(services.context.catalogue, services.context.inputs, owners, url_s, self._forget_s)
 
     async def _renew_taken_endings(self, services: Services) -> None:
         """Renew the leases of endings that this process has taken, while their callbacks run."""

@@ -18,7 +18,7 @@ from celery.utils.functional import maybe_list
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from config.catalogue import PIPELINE, Catalogue, Model, UnknownModelError, load_catalogue
+from config.catalogue import PIPELINE, SHARED, Catalogue, Model, UnknownModelError, load_catalogue
 from config.extra import extra_problems, own_parameter_problems
 from worker.edge.app import DEFAULT_QUEUE
 from worker.edge.callbacks import callbacks_header
@@ -240,7 +240,10 @@ class JobTask(NotEagerTask):
         checked += [] if has_steps else route_problems(model, options, step)
         if problems := of_extra + checked:
             raise refusal(self.name, problems)
-        return request, options.values(), self._steps(request, options) if has_steps else step
+        if has_steps:
+            return request, options.values(), self._steps(request, options)
+        is_shared = options.reuse_s is not None and model.first_route.provider != "local"  # local work is free
+        return request, options.values(), _shared_step(request, step) if is_shared else step
 
     def _steps(self, request: TaskRequest, options: JobOptions) -> Step:
         """The step of a pipeline's own row: its files go to its steps as they are."""
@@ -256,6 +259,12 @@ class JobTask(NotEagerTask):
 
     def _refusal(self, field: str, message: str) -> InvalidRequestError:
         return refusal(self.name, [(field, message)])
+
+
+def _shared_step(request: TaskRequest, step: Step) -> Step:
+    """The step of a job whose run is another job: its files go to that one as they are."""
+    arguments = request.model_dump(mode="json", exclude_none=True)
+    return Step(f"{SHARED}{step.model}", arguments, step.pieces, files={})
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

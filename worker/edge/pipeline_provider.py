@@ -51,7 +51,7 @@ from worker.testing import crash
 NAME = "pipeline"
 NOTE_S = 86_400.0  # how long the cancel of a step without a row is noted
 _HANDED_ON = ("tenant", "labels", "priority", "fallback", "allow_degraded", "fallback_on_policy", "max_queue_s",
-              "duplicates")  # fmt: skip  # options of a pipeline that its steps have, too
+              "duplicates", "reuse_s")  # fmt: skip  # options of a pipeline that its steps have, too
 
 
 class PipelineProvider:
@@ -106,7 +106,7 @@ class PipelineProvider:
 
     async def _stop(self, ids: Sequence[str]) -> None:
         """Cancel those of these jobs that have not ended."""
-        with _away_is_unavailable():
+        with away_is_unavailable():
             found = [await self._ledger.get(job_id) for job_id in ids]
             running = [job_id for job_id, job in zip(ids, found, strict=True) if job is None or job.ending is None]
             for job_id in running:
@@ -148,7 +148,7 @@ class PipelineProvider:
             return pipeline, StepFailedError(error.message, provider=NAME, kind=error.code)
 
     async def _row(self, job_id: str) -> Row:
-        with _away_is_unavailable():
+        with away_is_unavailable():
             row = await self._ledger.row(job_id)
         if row is None:
             raise ServiceUnavailableError("the pipeline's row is gone", provider=NAME)
@@ -163,7 +163,7 @@ class _Steps:
         self._found = dict[str, Job]()
 
     async def find(self, job_id: str) -> Job | None:
-        with _away_is_unavailable():
+        with away_is_unavailable():
             job = await self._ledger.get(job_id)
         if job:
             self._found[job_id] = job
@@ -178,7 +178,7 @@ class _Steps:
             task.judge((), given, "nothing")
         except InvalidRequestError as error:
             raise StepFailedError(f"step {name} was refused: {error.message}", kind=error.code) from error
-        with _away_is_unavailable():
+        with away_is_unavailable():
             await self._ledger.signal(pipeline.id, f"{STEP_BEGUN}{name}", task.name)
         crash.point("after_step_noted")
         headers = {STEP_OF_HEADER: [pipeline.id, name]}
@@ -201,8 +201,8 @@ class _Steps:
 
     def _options(self) -> dict[str, Any]:
         """The options that a step takes from its pipeline: what is left of its budget, too."""
-        given, usual = self._row.job.options, Options()
-        options = {name: getattr(given, name) for name in _HANDED_ON if getattr(given, name) != getattr(usual, name)}
+        given = self._row.job.options
+        options = handed_on(given, _HANDED_ON)
         if given.max_usd is not None:
             spent = sum_of(total_cost(job) for job in self._found.values()).upper_usd
             left = None if spent is None else given.max_usd - spent
@@ -254,8 +254,14 @@ def _line(step: AskedStep) -> str:
     return f"{step.name}: {told}{done}{where} ({job.task}, job {job.id}){keys}{said}"
 
 
+def handed_on(given: Options, names: Sequence[str]) -> dict[str, Any]:
+    """Those of these options that a job has, for the jobs that it sends."""
+    usual = Options()
+    return {name: getattr(given, name) for name in names if getattr(given, name) != getattr(usual, name)}
+
+
 @contextmanager
-def _away_is_unavailable() -> Iterator[None]:
+def away_is_unavailable() -> Iterator[None]:
     """A ledger that is away is a provider that is away: the pipeline is polled again."""
     try:
         yield

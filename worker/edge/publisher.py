@@ -15,6 +15,7 @@ from celery.exceptions import TaskRevokedError
 from worker.edge.callbacks import callbacks_of
 from worker.edge.message import context_of, send_again, send_closing, step_of
 from worker.edge.pipeline import step_id
+from worker.edge.shared_runs import RUN, jobs_of
 from worker.edge.states import LiveStates
 from worker.errors import error_class
 from worker.explain.history import receipt_text
@@ -64,8 +65,16 @@ class CeleryPublisher:
             crash.point("before_closing_message")
             await self._in_thread(send_closing, self._app.tasks[job.task], job)
             crash.point("after_closing_message")
-        if (step := step_of(job)) and step_id(*step) == job.id:  # a hint: a pipeline looks at its steps anyway
-            await self._ledger.signal(step[0], f"{STEP_ENDED}{step[1]}")
+        if step := step_of(job):
+            await self._wake(job, *step)
+
+    async def _wake(self, job: Job, owner: str, name: str) -> None:
+        """Wake the pipeline that a step belongs to, or the jobs that share a run. They look at it anyway, but later."""
+        waiting = {owner} if step_id(owner, name) == job.id else set[str]()
+        if name == RUN and (row := await self._ledger.row(job.id)):
+            waiting |= jobs_of(row)
+        for job_id in waiting:
+            await self._ledger.signal(job_id, f"{STEP_ENDED}{name}")
 
     async def aclose(self) -> None:
         """Stop the threads and close connections."""

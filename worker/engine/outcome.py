@@ -126,7 +126,7 @@ async def save_answer(
     receipt = replace(job.receipt, in_time=False) if job.receipt else None
     observed = Observation(True, progress=1.0, progress_estimated=False, logs=job.observed.logs)
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}
-    if outcome.stored:
+    if outcome.stored is not None:
         stored = job.move(Stage.STORED, artefacts=outcome.stored, **changes)
         return Transition(stored, _pause_s(job), why)
     if outcome.files:

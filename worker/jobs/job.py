@@ -131,6 +131,9 @@ class Options:
     # US dollars for all attempts together. A version before it drops it when it writes the row, and knows no limit
     # anyway: set it after all workers are updated.
     max_usd: float | None = None
+    # The age in seconds up to which the files of an equal, finished request are taken. A version before drops it when
+    # it writes the row; then only a run that is under way is shared.
+    reuse_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ class JobOptions(BaseModel):
     max_queue_s: Annotated[float, Field(gt=0, le=86400)] | None = None
     duplicates: Duplicates | None = None
     max_usd: Annotated[float, Field(gt=0)] | None = None  # `allow_inf_nan` refuses the infinite
+    reuse_s: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
 
     def values(self) -> Options:
         """The options as the row stores them."""

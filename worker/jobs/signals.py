@@ -7,6 +7,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 CANCEL = "cancel"
+RUN_OF = "run_of"  # the id of the run that a job with `reuse_s` has a part in
+JOINED, LEFT = "joined:", "left:"  # on a run, before the id of a job that has or had a part in it
 STEP_BEGUN, STEP_ENDED = "step:", "step_ended:"  # before the name of a pipeline's step
 
 

@@ -135,6 +135,7 @@ class JobResult(BaseModel):
     attempts: int
     possible_duplicate: bool = Field(False, description="an earlier submission was lost and may also be billed")
     provenance: Provenance
+    reused_from: str | None = Field(None, description="the job whose run brought it, with `reuse_s`; it paid")
     tenant: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
 

@@ -166,6 +166,12 @@ class Ledger(Protocol):
         the cancel from its beginning.
         """
 
+    async def point(self, name: str, job_id: str, seen: str, keep_s: float) -> str:
+        """Let a name point to a job, unless it points to another one than `seen` (empty: to none).
+
+        Returns the id that it points to now. It is forgotten `keep_s` after it was last moved.
+        """
+
     async def take(self, job_id: str, lease_s: float) -> Job | None:
         """Lease the ending of a closing row. None when the row is not closing, or another delivery has the lease."""
 

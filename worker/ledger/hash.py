@@ -42,6 +42,10 @@ class Keys:
         """The id of the job that a run at a provider belongs to."""
         return f"{self.prefix}run:{run}"
 
+    def equal(self, name: str) -> str:
+        """The newest run of equal requests."""
+        return f"{self.prefix}equal:{name}"
+
     def written(self, job: Job, key: IdempotencyKey | None = None) -> list[str]:
         """The keys that a write of this row touches, with that of its idempotency key."""
         return [self.job(job.id), self.due(job.queue), *self.idempotency(key)]

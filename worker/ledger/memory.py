@@ -48,6 +48,7 @@ class MemoryLedger:
         self._share_used: dict[tuple[str, str], float] = {}  # queue and tenant: until when its share is used
         self._spare: dict[str, float] = {}  # ids of rows beyond their tenant's share, and when they were accepted
         self._runs: dict[str, str] = {}  # whose a run is
+        self._pointers: dict[str, tuple[str, float]] = {}  # a name's job, and until when it is known
         self._cancelled: dict[str, float] = {}  # ids without a row: until when their cancel is noted
 
     async def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[bool, Job]:
@@ -180,6 +181,14 @@ class MemoryLedger:
         if self._row(job_id) is None:
             self._cancelled[job_id] = self._clock() + note_s
         return await self.signal(job_id, CANCEL)
+
+    async def point(self, name: str, job_id: str, seen: str, keep_s: float) -> str:
+        """Let a name point to a job."""
+        found, until = self._pointers.get(name, ("", 0.0))
+        if found and until > self._clock() and found not in {job_id, seen}:
+            return found
+        self._pointers[name] = (job_id, self._clock() + keep_s)
+        return job_id
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:
         """Lease the ending of a closing row."""

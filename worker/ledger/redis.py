@@ -40,7 +40,7 @@ from worker.net.redis_client import open_async_redis
 log = structlog.get_logger(__name__)
 
 _RUN_KEPT_MS = int(RUN_KEPT_S * 1000)
-_SCRIPTS = ("accept", "claim", "renew", "write", "signal", "take", "withdraw", "confirm", "aside")
+_SCRIPTS = ("accept", "claim", "renew", "write", "signal", "point", "take", "withdraw", "confirm", "aside")
 
 
 def open_redis_ledger(url: str, prefix: str = "kilnhand:") -> "RedisLedger":
@@ -164,6 +164,12 @@ class RedisLedger:
         args: list[Any] = [self._prefix, job_id, CANCEL, "1", int(note_s * 1000)]
         doc = await self._script["signal"](keys=[self._keys.job(job_id)], args=args)
         return read_job(job_id, doc) if doc else None
+
+    async def point(self, name: str, job_id: str, seen: str, keep_s: float) -> str:
+        """Let a name point to a job."""
+        args: list[Any] = [job_id, seen, int(keep_s * 1000)]
+        found = await self._script["point"](keys=[self._keys.equal(name)], args=args)
+        return str(found.decode())
 
     async def take(self, job_id: str, lease_s: float) -> Job | None:
         """Lease the ending of a closing row."""

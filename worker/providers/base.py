@@ -138,7 +138,8 @@ class Reply:
     `files` are the bytes of files that came inside the answer; they are stored before the row is written. `missing`
     has an error for each requested picture that did not come. `version` is the provider's name of the model that ran.
     `billed_as_asked`: the provider reports no units, and bills the seconds or pictures of the request. A pipeline
-    returns files that its steps have stored (`stored`), and the sum of their costs.
+    returns files that its steps have stored (`stored`), and the sum of their costs. So does a job whose run is another
+    job.
     """
 
     output: Mapping[str, Any]
@@ -149,7 +150,7 @@ class Reply:
     version: str | None = None
     inference_s: float | None = None
     billed_as_asked: bool = False
-    stored: tuple[Artefact, ...] = ()
+    stored: tuple[Artefact, ...] | None = None
     cost: Cost | None = None
 
 

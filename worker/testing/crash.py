@@ -26,6 +26,8 @@ POINTS = (
     *_WRITES,
     "after_step_noted",  # a pipeline's row knows the step, its job is not sent
     "after_step_sent",
+    "after_run_sent",  # of equal requests; no row knows yet who has a part in it
+    "after_run_joined",
     "before_resend",
     "after_resend",
     "before_closing_message",

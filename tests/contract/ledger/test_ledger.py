@@ -12,7 +12,7 @@ from tests.contract.ledger.conftest import LEASE_S, Bench, job
 from worker.errors import ClaimLostError
 from worker.jobs.job import Attempt, Job, Options, Priority, Stage, Ticket
 from worker.ledger.base import NEW_JOB_BACKDATE_S
-from worker.ledger.redis import open_redis_ledger
+from worker.ledger.redis import RedisLedger, open_redis_ledger
 
 
 async def test_a_new_row_is_due_at_once_and_dated_by_the_ledgers_clock(bench: Bench) -> None:
@@ -300,3 +300,23 @@ async def test_a_claim_whose_answer_was_lost_is_the_same_claim_when_it_is_repeat
     rest, _ = await ledger.claim(["generation"], 10, LEASE_S)
     assert [claim.job.id for claim in rest] == ["j2"]
     await ledger.aclose()
+
+
+async def test_a_pointer_is_moved_only_from_where_the_caller_has_seen_it(bench: Bench) -> None:
+    point = bench.ledger.point
+    assert await point("name", "a", "", 60) == "a"
+    assert await point("name", "b", "", 60) == "a", "somebody was before"
+    assert await point("other", "b", "", 60) == "b"
+    assert await point("name", "b", "a", 60) == "b"
+    assert await point("name", "b", "a", 60) == "b", "the same call twice does the same"
+    assert await point("name", "c", "a", 60) == "b", "it was moved meanwhile"
+
+
+async def test_a_pointer_is_forgotten(bench: Bench, redis_url: str) -> None:
+    await bench.ledger.point("name", "a", "", 60)
+    if isinstance(bench.ledger, RedisLedger):
+        with redis.Redis.from_url(redis_url) as client:
+            assert 50 < client.ttl("kilnhand:equal:name") <= 60
+    else:
+        await bench.passes(61)
+        assert await bench.ledger.point("name", "b", "", 60) == "b"

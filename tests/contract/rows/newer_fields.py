@@ -40,6 +40,12 @@ NEWER: Mapping[str, str] = {
     "Options.max_usd": "The most that the job may cost. The version before knows no limit, and drops it when it writes the "
     "row: it is set once all workers are of this version.",
     "Receipt.total_cost": "What all attempts of a cancelled job cost. Without it the caller reads the cost of the last one.",
+    "Options.reuse_s": "The age of a finished run that the job takes. Without it the job shares a run that is under way.",
+    "key equal": "The newest run of equal requests. It has an expiry; the version before knows no shared runs.",
+    "signal run_of": "The run that a job has a part in. The version before has no provider for such a row, and leaves it to "
+    "this version.",
+    "signal joined:": "A job that has a part in a run. The version before keeps it until the ending and does not read it.",
+    "signal left:": "A job that has left a run. The version before keeps it until the ending and does not read it.",
     "signal step:": "A step of a pipeline that was begun, with its task. The version before keeps the signal until the ending "
     "and does not read it; it has no provider for pipelines, so it leaves such a row to this version.",
     "signal step_ended:": "A hint that a step has ended. A pipeline looks at its steps without it, too.",
