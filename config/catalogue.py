@@ -25,6 +25,7 @@ __all__ = [
 
 WORKFLOWS = "generation.workflow"
 RAW = frozenset({"generation.run", WORKFLOWS})  # tasks with arguments by the endpoint's own names
+MODES = {"stream": "fal-stream", "direct": "fal-direct"}  # before an endpoint's id and a colon: how it is called
 SHARED = "pipeline:shared:"  # before a model's name: the model of a job that shares the run of equal requests
 PIPELINE = "pipeline:"  # before a task's name: the model of a task that is made of steps
 _SEGMENT = r"(?!\.+(?:/|$))[A-Za-z0-9._-]+"
@@ -86,8 +87,13 @@ class Catalogue(BaseModel):
 
         A task of `RAW` gets the first endpoint of any model of fal, without our names, limits and price.
         """
+        if name.startswith(SHARED):
+            return _shared(name, self.find_for(task, name.removeprefix(SHARED)))
         if name.startswith(PIPELINE):
             return self.find(name)
+        mode, _, rest = name.partition(":")
+        if task in RAW and mode in MODES:
+            return _in_mode(self.find_for(task, rest), mode)
         model = self.find(name) if task in RAW else self._find(name, self.for_task(task) or self.models)
         if task in RAW and not (model.serves(task) and not model.passthrough):
             return self._raw(task, model, name.strip())
@@ -254,6 +260,12 @@ def _shared(name: str, model: Model) -> Model:
     return Model(
         name=name, title=f"an equal run of {model.name}", task=model.task, usual_s=model.usual_s, routes=(route,)
     )
+
+
+def _in_mode(model: Model, mode: str) -> Model:
+    """The model without fal's queue."""
+    route = model.first_route.model_copy(update={"provider": MODES[mode]})
+    return model.model_copy(update={"name": f"{mode}:{model.name}", "routes": (route,)})
 
 
 def _passthrough(endpoint: str) -> Model:

@@ -29,6 +29,7 @@ _GOOGLE = {
 ALLOWED: Mapping[str, Mapping[str, frozenset[str]]] = {
     "fal": ANY,
     "fal-stream": ANY,
+    "fal-direct": ANY,
     "vertex": _GOOGLE,
     "gemini": _GOOGLE,
     "local": {},

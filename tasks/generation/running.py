@@ -1,7 +1,7 @@
 """Any endpoint of fal with its own arguments, and any of its workflows."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
@@ -17,10 +17,12 @@ from worker.jobs.status import FileOut, JobResult
 class Run(BaseRequest):
     """Run an endpoint with `arguments` by its own names. They are sent as they are; only files in them are brought.
 
-    `model` is the endpoint's id, or a name of the catalogue for its endpoint at fal.
+    `model` is the endpoint's id, or a name of the catalogue for its endpoint at fal. `mode`: through fal's queue; or
+    with the answer in the call, at once (`direct`) or with parts of it before (`stream`).
     """
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    mode: Literal["queue", "direct", "stream"] = "queue"
     arguments: RawArguments = Field(default_factory=dict)
 
     follows: ClassVar[Mapping[str, str]] = {}
@@ -45,4 +47,9 @@ class AnyResult(JobResult):
 def run(request: Run, model: Model) -> Step:
     """Run any endpoint of fal, and take any answer."""
     arguments: dict[str, Any] = dict(request.arguments)
-    return Step(model.name, arguments, (FILES,), request.extra)
+    return Step(in_mode(model, request.mode), arguments, (FILES,), request.extra)
+
+
+def in_mode(model: Model, mode: str) -> str:
+    """The name of the model for a step that is called so."""
+    return model.name if mode == "queue" else f"{mode}:{model.name}"

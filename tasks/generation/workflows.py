@@ -1,13 +1,13 @@
 """Workflows of fal: any by its name with its own inputs, and those of the catalogue with inputs that are checked."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from config.catalogue import Model
 from tasks.generation.any_answer import FILES, AnyAnswer
-from tasks.generation.running import AnyResult
+from tasks.generation.running import AnyResult, in_mode
 from worker.edge.task import job_task
 from worker.jobs.file_arguments import recorded_files
 from worker.jobs.file_refs import Image, Images, Mask
@@ -33,10 +33,12 @@ class Workflow(BaseRequest):
     """Run a workflow with its `inputs`.
 
     `model` is `workflows/owner/name`, or a name of the catalogue. `image` is the input of that name, or `image_url` of
-    a workflow that the catalogue does not know; it takes the picture of a job before it in a chain.
+    a workflow that the catalogue does not know; it takes the picture of a job before it in a chain. `mode`
+    stream: its nodes are seen one by one.
     """
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    mode: Literal["queue", "stream"] = "queue"
     inputs: RawArguments = Field(default_factory=dict)
     image: Image | None = None
 
@@ -80,12 +82,12 @@ def workflow(request: Workflow, model: Model) -> Step:
     image = {"image" if asks else "image_url": request.image} if request.image else {}
     given: dict[str, Any] = {**image, **request.inputs}
     if asks is None:
-        return Step(model.name, given, (FILES,), request.extra)
+        return Step(in_mode(model, request.mode), given, (FILES,), request.extra)
     inputs = _checked(asks, model, given)
     arguments = inputs.model_dump(mode="json", exclude_none=True, exclude={"loras"})
     if inputs.loras:
         arguments["loras"] = lora_arguments(inputs.loras)
-    return Step(model.name, arguments, (FILES,), request.extra, recorded_files(inputs, arguments))
+    return Step(in_mode(model, request.mode), arguments, (FILES,), request.extra, recorded_files(inputs, arguments))
 
 
 def _checked(asks: type[_Inputs], model: Model, given: Mapping[str, Any]) -> _Inputs:

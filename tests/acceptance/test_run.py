@@ -124,3 +124,25 @@ def test_any_workflow_runs_by_its_name(stack: Stack, twin: Twin) -> None:
     result = workflow.delay(model="workflows/me/mine", inputs={"prompt": "a fox"}).get(timeout=120)
 
     assert result["images"][0]["width"] and result["endpoint"] == "workflows/me/mine"
+
+
+def test_a_direct_call_has_its_answer_in_the_call(stack: Stack, twin: Twin) -> None:
+    asked = {"model": "flux-schnell", "arguments": {"prompt": "a jade cup", "image_size": "square"}, "mode": "direct"}
+    result = run.delay(**asked).get(timeout=120)
+
+    (request,) = twin.requests("fal-ai/flux/schnell")
+    assert request["is_direct"] and request["polls"] == 0
+    assert (result["provider"], result["endpoint"]) == ("fal-direct", "fal-ai/flux/schnell")
+    assert len(result["images"]) == 1 and result["answer"]["images"][0]["url"] == result["images"][0]["url"]
+
+
+def test_parts_of_a_streamed_answer_are_in_the_status(stack: Stack, twin: Twin) -> None:
+    twin.pace(endpoints={"openrouter/router": 4.0})
+    job = run.delay(
+        model="openrouter/router", arguments={"prompt": "Name a colour.", "model": "openai/gpt-4.1"}, mode="stream"
+    )
+    result = job.get(timeout=120)
+    assert result["answer"]["output"] and result["provider"] == "fal-stream"
+
+    drawn = workflow.delay(model="workflows/acme/cups", inputs={"prompt": "a cup"}, mode="stream").get(timeout=120)
+    assert drawn["images"] and drawn["provider"] == "fal-stream"

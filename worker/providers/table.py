@@ -28,6 +28,7 @@ class ProviderEntry:
 PROVIDERS: Mapping[str, ProviderEntry] = {
     "fal": ProviderEntry("worker.providers.fal.provider", lambda settings: fal_disabled_why(settings.fal)),
     "fal-stream": ProviderEntry("worker.providers.fal.streaming", lambda settings: stream_disabled_why(settings.fal)),
+    "fal-direct": ProviderEntry("worker.providers.fal.direct", lambda settings: fal_disabled_why(settings.fal)),
     "vertex": ProviderEntry("worker.providers.google.vertex", lambda settings: vertex_disabled_why(settings.google)),
     "gemini": ProviderEntry("worker.providers.google.gemini", lambda settings: gemini_disabled_why(settings.google)),
     "anthropic": ProviderEntry(

@@ -32,8 +32,12 @@ for environment in json.loads(sys.argv[1]):
     os.wait()
 """
 CASES = [
-    ({"KILNHAND_FAL_BASE_URL": "http://127.0.0.1:1"}, "fal fal-stream local", "fal_client"),
-    ({"FAL_KEY": "id:secret", "GEMINI_API_KEY": "k"}, "fal fal-stream gemini local", "fal_client google.genai"),
+    ({"KILNHAND_FAL_BASE_URL": "http://127.0.0.1:1"}, "fal fal-stream fal-direct local", "fal_client"),
+    (
+        {"FAL_KEY": "id:secret", "GEMINI_API_KEY": "k"},
+        "fal fal-stream fal-direct gemini local",
+        "fal_client google.genai",
+    ),
     ({"ANTHROPIC_API_KEY": "k"}, "anthropic local", "anthropic"),
     ({"KILNHAND_GOOGLE_BASE_URL": "http://127.0.0.1:1"}, "vertex gemini local", "google.genai"),
 ]

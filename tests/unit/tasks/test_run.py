@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config.catalogue import UnknownModelError, load_catalogue
+from config.catalogue import SHARED, UnknownModelError, load_catalogue
 from config.mapping import arguments_for
 from tasks.generation import run, workflow
 from tasks.generation.any_answer import FILES, MOST_ANSWER_BYTES, AnyAnswer
@@ -94,6 +94,25 @@ def test_a_name_of_the_catalogue_stands_for_its_endpoint_without_our_names() -> 
     assert catalogue.find_for("generation.run", model.name) == model
     with pytest.raises(UnknownModelError):
         catalogue.find_for("generation.run", "grow-mask")
+
+
+@pytest.mark.parametrize(("mode", "provider"), [("queue", "fal"), ("direct", "fal-direct"), ("stream", "fal-stream")])
+@pytest.mark.parametrize("name", ["flux-schnell", "acme/odd"])
+def test_the_mode_says_which_provider_calls_the_same_endpoint(name: str, mode: str, provider: str) -> None:
+    catalogue, step = load_catalogue(), _read(model=name, arguments={"prompt": "a"}, mode=mode)
+    model = catalogue.find_for("generation.run", step.model)
+    endpoint = "fal-ai/flux/schnell" if name == "flux-schnell" else name
+    assert [(route.provider, route.endpoint) for route in model.routes] == [(provider, endpoint)]
+    assert (model.name, model.passthrough, model.price) == (step.model, True, None)
+    if mode != "queue":
+        assert step.model == f"{mode}:{endpoint}"
+        shared = catalogue.find_for("generation.run", f"{SHARED}{step.model}")
+        assert shared.first_route.endpoint == step.model
+
+
+def test_another_mode_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="mode: input should be 'queue', 'direct' or 'stream'"):
+        _read(model="acme/odd", mode="socket")
 
 
 @pytest.mark.parametrize(

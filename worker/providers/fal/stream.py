@@ -50,7 +50,7 @@ async def open_stream(
     request = http.build_request(
         "POST",
         url,
-        content=_body(arguments),
+        content=body_of(arguments),
         headers={**headers, "accept": "text/event-stream", "content-type": "application/json"},
         timeout=httpx.Timeout(limits.silent_s, connect=CONNECT_S),
         extensions={STREAMED: limits.total_s},
@@ -68,7 +68,8 @@ async def open_stream(
         await response.aclose()
 
 
-def _body(arguments: Mapping[str, Any]) -> bytes:
+def body_of(arguments: Mapping[str, Any]) -> bytes:
+    """The arguments as JSON. Raises `RequestRefusedError` for those that cannot be sent."""
     try:
         return json.dumps(dict(arguments), allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:

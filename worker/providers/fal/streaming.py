@@ -2,12 +2,11 @@
 
 A stream has no request id that could be asked for, so its provider lists nothing: a stream that broke is unknown, and
 is not run again by itself. Endpoints are streamed at `fal.run`, without fal's queue. A `Run` reads what the events of
-an endpoint mean: those of the Comfy server `comfy_run`; of any other endpoint the last event is the answer.
+an endpoint mean: those of the Comfy server `comfy_run`, those of all others `stream_runs`.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import fal_client.client as sdk
@@ -17,36 +16,24 @@ from pydantic import SecretStr
 from config.keys.comfy import COMFY_ENDPOINT, ComfyAccess, find_comfy_access
 from config.keys.fal import find_fal_key
 from config.settings import FalSettings, Settings
-from worker.errors import ExternalServiceError, InternalError, SubmitUnknownError
-from worker.files.media import Media
-from worker.files.memory_budget import MB, MemoryBudget
-from worker.jobs.job import Ticket
+from worker.errors import SubmitUnknownError
+from worker.files.memory_budget import MemoryBudget
 from worker.net.event_stream import StreamBrokenError, StreamLimits
 from worker.net.http import open_downloads, open_transport
 from worker.net.public import AddressPolicy
-from worker.providers.base import (
-    Call,
-    CancelResult,
-    ListPrice,
-    LostSubmission,
-    Provider,
-    Reply,
-    RunFailure,
-    Running,
-    RunStatus,
-    SearchResult,
-)
-from worker.providers.fal.answers import as_object, units_of
+from worker.providers.base import Call, Provider, Reply, RunFailure, Running
+from worker.providers.fal.answers import units_of
 from worker.providers.fal.comfy_nodes import known_nodes, refuse_unknown
 from worker.providers.fal.comfy_run import ComfyRun
 from worker.providers.fal.hugging_face import Hidden, sign_links
+from worker.providers.fal.in_call import FalInCall
 from worker.providers.fal.provider import Fal, open_fal
 from worker.providers.fal.stream import FalEvents, open_stream
+from worker.providers.fal.stream_runs import LastEvent, WorkflowRun
 from worker.providers.fal.submit_headers import submit_headers
 
 NAME = "fal-stream"
 SILENT_S = 120.0  # between two events; the connector waits as long
-CALL_MB = 12  # an event, decoded, and the workflow
 Listener = Callable[[str, Running], None]  # job id, and how far its call is
 
 
@@ -68,28 +55,11 @@ class Run(Protocol):
         """What it came to, once the stream is over; None if it is not known. `is_cut`: the stream broke."""
 
 
-class LastEvent:
-    """The run of an endpoint that sends longer and longer parts of its output: the last event is the answer."""
-
-    is_over = False
-
-    def __init__(self) -> None:
-        self._last: Mapping[str, Any] | None = None
-
-    @property
-    def running(self) -> Running:
-        """The text so far, where the output has one."""
-        text = (self._last or {}).get("output")
-        return Running((text[-500:],) if isinstance(text, str) and text else ())
-
-    def take(self, event: Mapping[str, Any]) -> None:
-        """Keep it."""
-        self._last = event
-
-    def outcome(self, *, is_cut: bool) -> Reply | None:
-        """The last event; of a stream that broke it may be a part of the answer."""
-        output = None if is_cut or self._last is None else as_object(self._last)
-        return Reply(output) if output is not None else None
+def _run_of(call: Call) -> Run:
+    """What reads the events of this call."""
+    if call.endpoint == COMFY_ENDPOINT:
+        return ComfyRun(call.arguments.get("prompt", {}))
+    return WorkflowRun() if call.endpoint.startswith("workflows/") else LastEvent()
 
 
 async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
@@ -98,25 +68,18 @@ async def open_provider(settings: Settings, memory: MemoryBudget) -> Provider:
     return FalStream(fal, settings.fal, find_comfy_access(), open_downloads(8, policy=AddressPolicy([])))
 
 
-class FalStream:
+class FalStream(FalInCall):
     """See `worker.providers.base.Provider`."""
 
     name = NAME
-    lists_requests = False
-    result_bytes = 0
 
     def __init__(self, fal: Fal, settings: FalSettings, access: ComfyAccess, hub: httpx.AsyncClient) -> None:
         """`hub` asks huggingface.co. Both clients are closed with the provider."""
-        self.call_s = settings.fal_stream_s + settings.fal_timeout_s
+        super().__init__(fal, settings)
         self.listener: Listener | None = None
-        self._files_s = settings.fal_files_s
-        self._fal, self._hub, self._access = fal, hub, access
+        self._hub, self._access = hub, access
         self._limits = StreamLimits(settings.fal_stream_s, min(SILENT_S, settings.fal_stream_s))
         self._nodes = known_nodes(settings.fal_comfy_nodes)
-
-    def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
-        """The files that are uploaded for it, and its events."""
-        return file_bytes + CALL_MB * MB
 
     async def submit(self, call: Call) -> Reply | RunFailure:
         """One POST, and its events to the end."""
@@ -125,7 +88,7 @@ class FalStream:
         if is_comfy and self._nodes is not None:
             refuse_unknown(call.arguments.get("prompt", {}), self._nodes)
         hidden = await self._hidden(self._access.hugging_face if is_comfy else None, call.arguments)
-        run: Run = ComfyRun(call.arguments.get("prompt", {})) if is_comfy else LastEvent()
+        run = _run_of(call)
         billed, broken = None, None
         try:
             async with asyncio.timeout(self._limits.total_s):
@@ -151,42 +114,10 @@ class FalStream:
             if run.is_over:
                 return
 
-    async def upload(self, media: Media | Path) -> str:
-        """To fal's file store."""
-        try:
-            return await self._fal.upload(media)
-        except ExternalServiceError as error:
-            error.provider = NAME  # so that the engine knows whose upload has failed
-            raise
-
-    async def poll(self, endpoint: str, ticket: Ticket) -> RunStatus:
-        """Never called: no call returns a ticket."""
-        raise InternalError("a stream has no ticket: there is nothing to poll")
-
-    async def result(self, endpoint: str, ticket: Ticket) -> Reply | RunFailure:
-        """Never called: no call returns a ticket."""
-        raise InternalError("a stream has no ticket: there is no result to get")
-
-    async def cancel(self, endpoint: str, ticket: Ticket) -> CancelResult:
-        """Every call has ended when it is answered. One that runs is cancelled by closing its connection."""
-        return CancelResult.TOO_LATE
-
-    def ticket_of(self, endpoint: str, request_id: str) -> Ticket:
-        """A ticket that nothing can be done with."""
-        return Ticket(request_id)
-
-    async def find(self, lost: LostSubmission) -> SearchResult:
-        """fal's list has no answer of a stream that could be fetched."""
-        return SearchResult()
-
-    def list_price(self, endpoint: str) -> ListPrice | None:
-        """By fal's price list."""
-        return self._fal.list_price(endpoint.removesuffix("/stream"))
-
     async def aclose(self) -> None:
         """Close connections."""
         await self._hub.aclose()
-        await self._fal.aclose()
+        await super().aclose()
 
 
 def _url(endpoint: str) -> str:
