@@ -1,4 +1,4 @@
-"""Work on pictures that needs no model: masks grown, parts cut out, pictures blended, contact sheets.
+"""Work on pictures that needs no model: masks grown and drawn, parts cut out, pictures blended, contact sheets.
 
 The worker does it itself and for free, mostly as a step of a pipeline. Results are PNG. There is no fallback: no
 provider does the same.
@@ -89,6 +89,16 @@ class ContactSheet(BaseRequest):
     columns: int = Field(4, ge=1, le=16)
 
 
+class Overlay(BaseRequest):
+    """A picture with masks drawn on it, each in a colour of its own."""
+
+    model: ModelName = "overlay"
+    image: Image
+    masks: list[Mask] = Field([], max_length=32)
+
+    follows: ClassVar[Mapping[str, str]] = {"masks": "masks.*.url"}
+
+
 class Difference(BaseModel):
     """How much pixels differ, 0 to 1: on average, and at most."""
 
@@ -130,6 +140,12 @@ def blend(request: Blend, model: Model) -> Step:
 @job_task("editing.contact_sheet", queue="editing", asks=ContactSheet, gives=Edited)
 def contact_sheet(request: ContactSheet, model: Model) -> Step:
     """Show pictures side by side."""
+    return _step(request, model)
+
+
+@job_task("editing.overlay", queue="editing", asks=Overlay, gives=Edited)
+def overlay(request: Overlay, model: Model) -> Step:
+    """Draw masks on their picture."""
     return _step(request, model)
 
 

@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from config.catalogue import Model
+from tasks.editing.compositing import Overlay
 from tasks.vision.pictures import UprightPicture
 from tasks.vision.places import Facts, FoundObject, object_around, size_in
+from worker.edge.pipeline import Pipeline
 from worker.edge.task import job_task
 from worker.errors import RequestRefusedError
 from worker.files.file_checks import Prepared
@@ -62,7 +64,8 @@ class BoxPrompt(_Place):
 class Segment(BaseRequest):
     """Masks of what `prompt` names, or of what points and boxes show.
 
-    With `max_masks` 1 there is one mask of all that was found; with more, a mask for each object.
+    With `max_masks` 1 there is one mask of all that was found; with more, a mask for each object. `overlay`: also the
+    picture with the masks drawn on it, as a second step that is free.
     """
 
     model: ModelName = "sam-3"
@@ -71,6 +74,7 @@ class Segment(BaseRequest):
     points: list[PointPrompt] = Field([], max_length=100)
     boxes: list[BoxPrompt] = Field([], max_length=100)
     max_masks: int = Field(1, ge=1, le=MOST_MASKS)
+    overlay: bool = False
 
     follows: ClassVar[Mapping[str, str]] = {"image": "images.0.url", "boxes": "objects.*.box"}
 
@@ -79,6 +83,11 @@ class Segment(BaseRequest):
         if not (self.prompt or self.points or self.boxes):
             raise ValueError("prompt, points or boxes: one of them must say what to segment")
         return self
+
+    @property
+    def has_steps(self) -> bool:
+        """The overlay is drawn in a second step: SAM's own is drawn into the mask."""
+        return self.overlay
 
 
 class Segmented(JobResult):
@@ -91,6 +100,7 @@ class Segmented(JobResult):
     objects: list[FoundObject | None]
     width: int | None
     height: int | None
+    overlay: FileOut | None = None
 
 
 class SegmentCheck(UprightPicture):
@@ -133,7 +143,25 @@ class MaskCheck:
         return dict(arguments)
 
 
-@job_task("vision.segment", queue="vision", asks=Segment, gives=Segmented, check=MaskCheck(), files=SegmentCheck())
+async def segment_and_draw(request: Segment, job: Pipeline) -> Mapping[str, Any]:
+    """Make the masks, then draw them on the picture."""
+    asked = request.model_dump(exclude={"overlay"}, exclude_unset=True)
+    found: Segmented = await job.step("segment", Segment(**asked))
+    drawn = await job.step("draw", Overlay(image=request.image, masks=[mask.key for mask in found.masks]))
+    values = {name: getattr(found, name) for name in ("masks", "objects", "width", "height")}
+    return {**values, "overlay": drawn.images[0]}
+
+
+@job_task(
+    "vision.segment",
+    queue="vision",
+    asks=Segment,
+    gives=Segmented,
+    check=MaskCheck(),
+    files=SegmentCheck(),
+    steps=segment_and_draw,
+    promises=(Piece("masks", "image", "masks.*", fewest=0), Piece("overlay", "image", "overlay")),
+)
 def segment(request: Segment, model: Model) -> Step:
     """Make a mask of what words, points or boxes say.
 

@@ -77,3 +77,12 @@ def test_a_place_outside_the_picture_is_refused_and_nothing_is_sent(stack: Stack
 
     assert "points.0.x: is 130; the upright picture has 120x160 pixels" in str(error)
     assert twin.requests() == []
+
+
+def test_the_masks_of_a_segmentation_are_drawn_on_the_picture(stack: Stack, twin: Twin) -> None:
+    result = segment.delay(image=TURNED, prompt="coat", max_masks=2, overlay=True).get(timeout=120)
+
+    assert len(result["masks"]) == len(result["objects"]) == 2
+    assert (result["overlay"]["width"], result["overlay"]["height"]) == SIZE
+    assert (result["width"], result["height"]) == SIZE and result["total_cost"]["usd"] == 0.005
+    assert twin.count == 1

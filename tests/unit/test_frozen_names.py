@@ -89,7 +89,7 @@ def test_status_and_result() -> None:
     assert places ^ {"objects", "points", "overlay"} == set(detection.Pointed.model_fields) - set(
         JobResult.model_fields
     )
-    assert places | {"masks"} == set(segmentation.Segmented.model_fields) - set(JobResult.model_fields)
+    assert places | {"masks", "overlay"} == set(segmentation.Segmented.model_fields) - set(JobResult.model_fields)
     assert {"answer", "reasoning"} == set(vision_words.Answered.model_fields) - set(JobResult.model_fields)
     assert {"description"} == set(vision_words.Described.model_fields) - set(JobResult.model_fields)
 

@@ -11,9 +11,13 @@ from typer.main import get_command
 from config.catalogue import load_catalogue
 from config.settings import GROUPS, variable
 from tasks import audio, editing, generation, language, training, video
+from tasks.editing import compositing
 from tasks.generation import comfy
 from tasks.language import completion
 from tasks.pipelines.batch import batch
+from tasks.pipelines.face import fix_face
+from tasks.pipelines.garment import fix_garment
+from tasks.pipelines.sticker import sticker
 from tasks.vision import detection, segmentation
 from tasks.vision import words as vision_words
 from worker.cli.main import app as cli
@@ -33,6 +37,7 @@ EXAMPLES = {  # docs/adding.md makes them
     "worker/providers/swatch.py",
 }
 
+OWN_WORK = ("grow_mask", "overlay", "cut", "blend", "contact_sheet")
 EDITS = (
     *(editing.remove_background, editing.replace_background, editing.upscale, editing.inpaint, editing.erase),
     *(editing.expand, editing.try_on),
@@ -44,6 +49,7 @@ SEEN = (
 )
 ANY = (generation.run, generation.workflow)
 TRAININGS = (training.lora, training.prepare, training.unpack, training.pack)
+REPAIRS = (fix_garment, fix_face, sticker, *(getattr(compositing, name) for name in OWN_WORK))
 SOUNDS = (audio.speak, audio.transcribe)
 WORDS = (
     *(language.caption, language.style, language.analyse),
@@ -60,6 +66,7 @@ every_task = pytest.mark.parametrize(
         *((task, "docs/tasks/video.md") for task in VIDEOS),
         *((task, "docs/tasks/vision.md") for task in SEEN),
         *((task, "docs/tasks/audio.md") for task in SOUNDS),
+        *((task, "docs/tasks/repairs.md") for task in REPAIRS),
         *((task, "docs/tasks/language.md") for task in WORDS),
         *((task, "docs/tasks/run.md") for task in ANY),
         *((task, "docs/tasks/training.md") for task in TRAININGS),
@@ -178,7 +185,7 @@ def test_the_page_names_every_parameter(task: Any, page: str) -> None:
 
     assert [name for name in task.asks.model_fields if f"`{name}`" not in row[1] and name != "extra"] == []
     model = task.asks.model_fields["model"]
-    assert model.is_required() or model.default in row[1]
+    assert model.is_required() or model.default is None or model.default in row[1]
     assert [name for name in set(task.gives.model_fields) - set(JobResult.model_fields) if name not in row[2]] == []
     assert f"`{task.job_queue}`" in row[0]
 

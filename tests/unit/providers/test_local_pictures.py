@@ -3,13 +3,13 @@
 import io
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from worker.errors import RequestRefusedError
 from worker.files.media import Media
 from worker.jobs.status import VALUES
 from worker.providers.base import Call, Reply
-from worker.providers.local.pictures import Box, blend, contact_sheet, cut, grow_mask
+from worker.providers.local.pictures import TINTS, Box, blend, contact_sheet, cut, grow_mask, overlay
 from worker.providers.local.provider import Local
 
 
@@ -55,6 +55,17 @@ def test_a_cut_is_the_upright_part() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # seen upright, the blue corner is at the upper right
     assert opened(cut(media(picture, exif=exif), Box(38, 0, 48, 10))).getcolors() == [(100, (0, 0, 255))]
+
+
+def test_each_mask_is_tinted_in_a_colour_of_its_own_and_the_rest_stays() -> None:
+    masks = [square_mask(), square_mask(box=(40, 5, 55, 15))]
+    drawn = opened(overlay(plain("white"), masks))
+    assert drawn.getpixel((0, 0)) == drawn.getpixel((30, 25)) == (255, 255, 255)
+    edges = [drawn.getpixel(place) for place in ((20, 25), (40, 10))]
+    assert edges == [ImageColor.getrgb(colour) for colour in TINTS[:2]]
+    inside = [drawn.getpixel(place) for place in ((25, 25), (47, 10))]
+    assert len({*edges, *inside}) == 4 and all(each != (255, 255, 255) for each in inside)
+    assert opened(overlay(plain("red"), [])).getcolors() == [(64 * 48, (255, 0, 0))]
 
 
 @pytest.mark.parametrize("box", [Box(60, 0, 65, 5), Box(0, 44, 5, 49), Box(-1, 0, 4, 5), Box(0, 0, 0, 5)])

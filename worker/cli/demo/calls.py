@@ -25,6 +25,7 @@ CALLS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "editing.fix_garment": {"image": PHOTO, "garment": "the coat", "prompt": "a red wool coat"},
         "editing.grow_mask": {"mask": MASK},
         "editing.inpaint": {"image": PHOTO, "mask": MASK, "prompt": "a chest pocket"},
+        "editing.overlay": {"image": PHOTO, "masks": [MASK]},
         "editing.remove_background": {"image": PHOTO},
         "editing.replace_background": {"image": PHOTO, "prompt": "a beach"},
         "editing.sticker": {"prompt": "a fox"},

@@ -17,6 +17,8 @@ from worker.files.upright import open_upright
 NAME = "local"
 SHEET_TILE_PX = 512
 MOST_PIXELS = 36_000_000  # of each picture
+TINTS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6", "#bfef45")
+_TINTED, _EDGE_PX = 45, 2  # per cent of the tint inside a mask, and the width of its edge
 _WHITE = 128  # from here on a mask's pixel counts as white
 
 
@@ -122,6 +124,20 @@ def check_pixels(media: Media) -> None:
     width, height = size_of(media)
     if width * height > MOST_PIXELS:
         raise DefectError(f"is {width}x{height} pixels; allowed: {MOST_PIXELS / 1e6:g} megapixels", "too_many_pixels")
+
+
+def overlay(picture: Media, masks: Sequence[Media]) -> bytes:
+    """The picture with each mask's white part tinted in a colour of its own, with an edge."""
+    drawn = _plain(_opened(picture)).convert("RGB")
+    for n, each in enumerate(masks):
+        white = _mask(each, drawn.size).point(lambda value: 255 if value >= _WHITE else 0)
+        inner = white.filter(ImageFilter.MinFilter(2 * _EDGE_PX + 1))
+        tint = Image.new("RGB", drawn.size, TINTS[n % len(TINTS)])
+        opacity = ImageChops.lighter(
+            white.point(lambda value: value * _TINTED // 100), ImageChops.subtract(white, inner)
+        )
+        drawn = Image.composite(tint, drawn, opacity)
+    return _png(drawn)
 
 
 def _opened(media: Media) -> Image.Image:

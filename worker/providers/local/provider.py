@@ -23,7 +23,7 @@ from worker.providers.base import (
     Reply,
 )
 from worker.providers.local import dataset
-from worker.providers.local.pictures import NAME, Box, blend, contact_sheet, cut, grow_mask, size_of
+from worker.providers.local.pictures import NAME, Box, blend, contact_sheet, cut, grow_mask, overlay, size_of
 
 _ONE_BY_ONE = frozenset({"prepare-pictures", "unpack-archive", "pack-archive"})  # they decode one picture at a time
 LARGE_PIXELS = 4_000_000  # a picture above takes more memory than is reserved, so its work has no other beside it
@@ -127,6 +127,11 @@ def _blend(call: Call) -> Reply:
     return Reply({VALUES: {"outside_mask": outside}}, files=(done.data,))
 
 
+def _overlay(call: Call) -> Reply:
+    picture, *masks = call.files
+    return Reply({}, files=(overlay(picture, masks),))
+
+
 def _sheet(call: Call) -> Reply:
     columns = _Columns.model_validate(call.arguments).columns
     return Reply({}, files=(contact_sheet(call.files, columns),))
@@ -165,6 +170,7 @@ _WORK: Mapping[str, Callable[[Call], Reply]] = {
     "cut": _cut,
     "blend": _blend,
     "contact-sheet": _sheet,
+    "overlay": _overlay,
     "prepare-pictures": _prepare,
     "unpack-archive": _unpack,
     "pack-archive": _pack,
