@@ -234,3 +234,56 @@ def test_a_batch_shows_what_has_come_and_outlives_a_failure(shop: Celery, twin: 
     assert [item["seed"] for item in result["items"]] == [1, 2, 1, 2]
     (bad,) = [item for item in result["items"] if item["error"]]
     assert bad["variation"] == 0 and bad["images"] == []
+
+
+def every_pipeline() -> dict[str, tuple[dict[str, Any], str]]:
+    """By its task: a request, and the names of its steps."""
+    photo = picture()
+    training = {"images_data_url": data_set(), "trigger_word": "mug", "sample_prompts": ["a mug"]}
+    return {
+        "editing.sticker": ({"prompt": "a cat"}, "cut-out draw"),
+        "editing.fix_garment": (
+            {"image": photo, "garment": "the coat", "prompt": "a red coat"},
+            "blend feather grow paint segment",
+        ),
+        "editing.fix_face": ({"image": photo}, "blend-1 cut-1 faces refine-1"),
+        "training.lora_with_samples": (training, "sample-1 sheet train"),
+        "generation.batch": ({"prompts": ["a kiln"], "seeds": [1, 2]}, "item-1-1x1 item-2-1x1"),
+        "vision.segment": ({"image": photo, "prompt": "the coat", "overlay": True}, "draw segment"),
+    }
+
+
+def dies_after_a_step(home: Stack, name: str, jobs: list[Any]) -> bool:
+    """A worker that kills itself whenever it has sent a step; False if all jobs have ended before."""
+    one = start_worker(home, name, KILNHAND_CRASH_AT="after_step_sent", KILNHAND_LEASE_S="1")
+    wait_until(lambda: not one.is_alive or all(job.ready() for job in jobs), "it dies, or all have ended")
+    died = not one.is_alive
+    if not died:
+        one.stop()
+    return died
+
+
+def test_every_pipeline_outlives_a_worker_that_is_killed_after_each_step_and_no_step_is_paid_twice(
+    home: Stack, shop: Celery, twin: Twin, worker: Child
+) -> None:
+    worker.stop()
+    twin.pace(seconds=0.2)
+    asked = every_pipeline()
+    names = {task: names.split() for task, (_, names) in asked.items()}
+    jobs = {
+        task: shop.send_task(task, kwargs={**given, "fallback": False}, queue=task.partition(".")[0])
+        for task, (given, _) in asked.items()
+    }
+    kills = 0
+    while dies_after_a_step(home, f"worker-life-{kills}", list(jobs.values())):
+        kills += 1
+
+    assert kills >= 4, "a garment has at least four steps one after another"
+    for task, job in jobs.items():
+        job.get(timeout=10)
+        found = steps(job.id)
+        assert sorted(step.name for step in found) == names[task]
+        assert [step.status.state for step in found] == ["SUCCESS"] * len(found)
+    paid = [request["headers"]["x-fal-tags"].partition("attempt")[0] for request in twin.requests()]
+    assert len(paid) == len(set(paid)) == 11
+    worker.start()

@@ -65,7 +65,7 @@ def find_miscounted(row: Any, attempt: dict[str, Any], billed: dict[str, Any]) -
         if row.stage in FINAL_STAGES and units and not (is_left or receipt.get("cost")):
             yield f"attempt {number}: {units:g} units were billed and none booked"
         return
-    if cost.get("estimated") or attempt.get("provider") == "pipeline":
+    if cost.get("estimated") or attempt.get("provider") in {"pipeline", "shared"}:
         return  # the row says that it does not know the cost, or has the sum of its steps
     if (cost.get("units") or 0.0) != units:
         yield f"attempt {number}: {units:g} units were billed, {cost.get('units')} booked"

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from config.catalogue import SHARED
 from tests.chaos.audit import find_drift
 from tests.chaos.bills import find_miscounted, find_miscounted_jobs
 from tests.chaos.history import FINAL_STAGES, FINAL_STATES, STATE_OF, History, Violation, result_of_success
@@ -164,11 +165,11 @@ def _find_swaps(history: History) -> Iterator[tuple[str, str]]:
             {} if expected.provider == "fal" else made.get(own, {})
         )
         served = (result.get("provider"), result.get("model"))
-        if served != (expected.provider, expected.model):
+        if served != (expected.provider, expected.model.removeprefix(SHARED)):
             yield expected.id, f"{expected.model} of {expected.provider} was requested; {served[0]} {served[1]} served"
         if expected.model in STEPS or expected.provider == "local":
             continue  # its steps have the submissions, or the worker itself has done it
-        if result.get("endpoint") != request.get("endpoint"):
+        if str(result.get("endpoint")).removesuffix("/stream") != request.get("endpoint"):
             yield expected.id, f"its result names {result.get('endpoint')}, the request {request.get('endpoint')}"
         if (mark := made_for(request)) != own:
             yield expected.id, f"job {expected.number}.{expected.part} got the result of {mark}"

@@ -156,9 +156,7 @@ def _parts(kind: str, number: int) -> tuple[JobSpec, ...]:
             return (load.training(number),)
         case "slow":
             return (load.picture(number, model="flux-dev"),)
-        case "equal":
-            return (load.picture(number, reuse_s=60),)
-        case "sticker":
+        case "sticker" | "equal":
             return (load.of_task(kind, number),)
     return (load.picture(number),)
 

@@ -5,7 +5,9 @@ import io
 import struct
 import wave
 import zipfile
+from functools import cache
 
+import av
 from PIL import Image, PngImagePlugin
 
 SIZE = (256, 192)
@@ -46,6 +48,19 @@ def sound(mark: str) -> str:
     raw = buffer.getvalue() + b"LIST" + struct.pack("<I", len(comment)) + comment
     raw = raw[:4] + struct.pack("<I", len(raw) - 8) + raw[8:]
     return "data:audio/wav;base64," + base64.b64encode(raw).decode()
+
+
+@cache
+def clip() -> str:
+    """Return one second of video; it has no mark."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for n in range(24):
+            container.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (64, 48), (200, 9 * n, 50)))))
+        container.mux(stream.encode())
+    return "data:video/mp4;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _png(image: Image.Image, mark: str) -> str:

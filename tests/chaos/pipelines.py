@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from config.catalogue import SHARED
 from tests.chaos.history import ExpectedJob, FinalRow, History
 from tests.chaos.recorder import files_of
 from worker.edge.pipeline import step_id
@@ -43,6 +44,7 @@ STEPS: Mapping[str, tuple[ExpectedStep, ...]] = {  # the model of a pipeline -> 
         ExpectedStep("item-1-1x1", "flux-schnell"),
         ExpectedStep("item-2-1x1", "flux-schnell"),
     ),
+    f"{SHARED}flux-schnell": (ExpectedStep("run", "flux-schnell"),),
     "pipeline:training.lora_with_samples": (
         ExpectedStep("train", "flux-lora-training", piece="weights"),
         ExpectedStep("sample-1", "flux-lora"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos.marked_files import archive, mask, picture, sound
+from tests.chaos.marked_files import archive, clip, mask, picture, sound
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,19 @@ def _batch(mark: str) -> dict[str, Any]:
 
 def _question(mark: str) -> dict[str, Any]:
     return {"prompt": mark, "llm": "openai/gpt-4.1"}
+
+
+def _workflow(mark: str) -> dict[str, Any]:
+    nodes = {
+        "1": {"class_type": "StringInput_fal", "inputs": {"name": "prompt", "value": mark}},
+        "2": {"class_type": "KSampler", "inputs": {"prompt": ["1", 0]}},
+        "3": {"class_type": "SaveImage_fal", "inputs": {"images": ["2", 0], "output_name": "final"}},
+    }
+    return {"workflow": nodes}
+
+
+def _equal(mark: str) -> dict[str, Any]:
+    return {"prompt": mark, "model": "flux-schnell", "reuse_s": 60}
 
 
 def _pipeline(task: str, fields: Callable[[str], dict[str, Any]], weight: int, is_cancelled: bool = False) -> TaskKind:
@@ -96,9 +109,32 @@ TASK_KINDS: Mapping[str, TaskKind] = {
         "generation.run", "fal-ai/flux/schnell", "images", lambda mark: {"arguments": {"prompt": mark}}, 3
     ),
     "completed": TaskKind("language.complete", "openrouter", "text", _question, 3),
+    "extended": TaskKind(
+        "video.extend", "veo-3.1-extend", "video", lambda mark: {"video": clip(), "prompt": mark}, 2
+    ),
+    "workflow": TaskKind(
+        "generation.workflow", "flux-krea-lora-i2i", "images",
+        lambda mark: {"inputs": {"prompt": mark, "image": picture(mark)}}, 2,
+    ),
+    "comfy": TaskKind("generation.comfy", "comfy-server", "images", _workflow, 2, "fal-stream"),
+    "analysed": TaskKind(
+        "language.analyse", "gemini-3.8-flash", "answer", lambda mark: {"images": [picture(mark)], "questions": [mark]},
+        2, "gemini",
+    ),
+    "filtered": TaskKind(
+        "language.filter", "gemini-3.8-flash", "answer",
+        lambda mark: {"images": [picture(mark)], "products": [{"name": mark}]}, 2, "gemini",
+    ),
+    "equal": TaskKind("generation.text_to_image", "pipeline:shared:flux-schnell", "images", _equal, 4),
+    "equal cancelled": TaskKind(
+        "generation.text_to_image", "pipeline:shared:flux-schnell", "images", _equal, 2, is_cancelled=True
+    ),
     "training with samples": _pipeline("training.lora_with_samples", _training, 2),
 }  # fmt: skip
 PACE = {  # seconds of a run at the twin
+    "fal-ai/veo3.1/extend-video": 2.0,
+    "fal-ai/comfy-server": 1.5,
+    "workflows/Shootify/flux-krea-lora-i2i": 1.5,
     "fal-ai/flux/dev/image-to-image": 1.5,
     "fal-ai/imageutils/rembg": 1.0,
     "fal-ai/seedvr/upscale/image": 1.5,

@@ -96,12 +96,15 @@ async def _search(context: Context, job: Job, step_input: StepInput) -> _Search:
 
 
 def _allowed_s(context: Context, job: Job, step_input: StepInput) -> float:
-    """How long after the submission its run may still go on. A call without a ticket: until it must be over."""
+    """How long after the submission its run may still go on. A call without a ticket: until it must be over.
+
+    One that costs nothing is not waited for.
+    """
     attempt = job.attempts[-1]
     provider = context.providers.get(attempt.provider)
     if provider is None or provider.lists_requests:
         return unknown_wait_s(step_input.served.model.usual_s)
-    return 0.0 if attempt.error else provider.call_s
+    return 0.0 if attempt.error or booked_cost(attempt).upper_usd == 0 else provider.call_s
 
 
 def _continue_from(job: Job, left: Job, how: str) -> Transition:

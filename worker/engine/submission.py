@@ -106,7 +106,8 @@ async def _write_intent(
     fresh = {"tries": 0, "observed": Observation(), "held_back_at": None}
     bad_answer = job.bad_answer if is_same_route else None
     submitting = job.move(Stage.SUBMITTING, attempts=(*job.attempts, attempt), bad_answer=bad_answer, **fresh)
-    return Transition(submitting, lease_s=_call_lease_s(context.provider(attempt.provider)))
+    is_free = cost.upper_usd == 0
+    return Transition(submitting, lease_s=None if is_free else _call_lease_s(context.provider(attempt.provider)))
 
 
 async def _instead(context: Context, job: Job, step_input: StepInput, waited_s: float) -> Transition | None:
@@ -122,7 +123,8 @@ def _call_lease_s(provider: Provider) -> float | None:
     """The lease of a call whose answer nobody else can find: as long as the call may take.
 
     So no other worker takes the row while this process lives, however long it or Redis is frozen in the meantime.
-    A provider that lists its requests has the usual lease: a lost submission is searched for at once.
+    A provider that lists its requests has the usual lease: a lost submission is searched for at once. So has a call
+    that costs nothing, such as work of the worker itself: it is made again.
     """
     return None if provider.lists_requests else provider.call_s + CALL_LEASE_MARGIN_S
 

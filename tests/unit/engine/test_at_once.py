@@ -15,6 +15,7 @@ from worker.errors import (
     ServiceUnavailableError,
     SubmitUnknownError,
 )  # fmt: skip
+from worker.jobs.cost import NOTHING_BILLED
 from worker.jobs.job import Attempt, Cost, Job, Stage, dump_job
 from worker.providers.base import Call, RunFailure
 
@@ -371,3 +372,14 @@ async def test_the_answer_of_an_attempt_that_was_made_again_is_booked(world: Wor
     assert [attempt.was_taken for attempt in row.attempts] == [True, True]
     assert row.attempts[0].cost and not row.attempts[0].cost.estimated
     assert row.attempts[1].possible_duplicate
+
+
+async def test_a_free_call_whose_worker_died_is_made_again_without_waiting_for_its_end(world: World) -> None:
+    await world.accept(providers=("vertex",))
+    (claim,), _ = await world.ledger.claim(["generation"], 1, LEASE_S)
+    attempt = Attempt(1, "vertex", "gemini-nano-banana-2.1", world.now, cost=NOTHING_BILLED)
+    await world.ledger.keep(claim, claim.job.move(Stage.SUBMITTING, attempts=(attempt,)), LEASE_S)
+    world.now += LEASE_S + 1
+    row = await world.until(Stage.CLOSING, seconds=CALL_S / 4)
+    assert (row.ending, codes(row)) == (Stage.COMPLETED, ["submit_unknown", None])
+    assert [attempt.possible_duplicate for attempt in row.attempts] == [False, False], "nothing is paid for twice"
