@@ -25,6 +25,7 @@ __all__ = [
 
 WORKFLOWS = "generation.workflow"
 RAW = frozenset({"generation.run", WORKFLOWS})  # tasks with arguments by the endpoint's own names
+IN_MODES = RAW | {"language.complete"}  # tasks that may call an endpoint of fal outside its queue
 MODES = {"stream": "fal-stream", "direct": "fal-direct"}  # before an endpoint's id and a colon: how it is called
 SHARED = "pipeline:shared:"  # before a model's name: the model of a job that shares the run of equal requests
 PIPELINE = "pipeline:"  # before a task's name: the model of a task that is made of steps
@@ -92,7 +93,7 @@ class Catalogue(BaseModel):
         if name.startswith(PIPELINE):
             return self.find(name)
         mode, _, rest = name.partition(":")
-        if task in RAW and mode in MODES:
+        if task in IN_MODES and mode in MODES:
             return _in_mode(self.find_for(task, rest), mode)
         model = self.find(name) if task in RAW else self._find(name, self.for_task(task) or self.models)
         if task in RAW and not (model.serves(task) and not model.passthrough):

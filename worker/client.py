@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from worker.edge.pipeline import begun_steps, step_id
+from worker.edge.pipeline import step_id, step_names
 from worker.edge.sending import ledger_away, producer
 from worker.errors import InternalError, UnknownJobError
 from worker.jobs.aliases import STATE_ALIASES, OldState
@@ -78,7 +78,7 @@ class StepStatus(BaseModel):
 
 
 def steps(job_id: str, *, tenant: str | None = None) -> list[StepStatus]:
-    """The steps that a pipeline has begun so far, in that order, with the results of those that are done.
+    """The steps that a pipeline has begun so far, or had when it ended, in that order, with the results of those done.
 
     Empty for any other job, and for an id without a row. Raises `OperationalError` while Redis does not answer.
     """
@@ -86,7 +86,7 @@ def steps(job_id: str, *, tenant: str | None = None) -> list[StepStatus]:
         row = producer().row(job_id)
         if row is None or tenant not in (None, row.job.options.tenant):
             return []
-        jobs = {name: job for name in begun_steps(row.signals) if (job := _job(step_id(job_id, name)))}
+        jobs = {name: job for name in step_names(row) if (job := _job(step_id(job_id, name)))}
         now = producer().now()
     found = [StepStatus(name=name, status=status_of(job, now), result=job.result) for name, job in jobs.items()]
     return sorted(found, key=lambda step: step.status.created_at)

@@ -28,7 +28,7 @@ _LLM = r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._-]+)?$"
 _LLM_ID = re.compile(_LLM)
 _ENDPOINTS = ("openrouter/router", "fal-ai/any-llm")  # of the models that take any LLM
 _OURS = frozenset(
-    {"image_urls", "images", "llm", "max_tokens", "model", "prompt", "reasoning", "schema", "system"}
+    {"image_urls", "images", "llm", "max_tokens", "model", "prompt", "reasoning", "schema", "stream", "system"}
     | {"system_prompt", "temperature"}
 )
 MAX_ANSWER = 1_000_000  # characters; 32,000 tokens are some 130,000
@@ -44,7 +44,7 @@ class Complete(BaseRequest):
 
     `model`: one of the catalogue, or an LLM's id at OpenRouter, such as "openai/gpt-4.1". `llm` is that id beside
     model="openrouter" or "openrouter-vision". `json_schema`: the answer is JSON, and valid against it.
-    `temperature` and `reasoning` are for OpenRouter.
+    `temperature` and `reasoning` are for OpenRouter. `stream`: the text so far is in the status.
     """
 
     model: Name = "claude-sonnet-5-5"
@@ -56,6 +56,7 @@ class Complete(BaseRequest):
     llm: Annotated[str, StringConstraints(max_length=200, pattern=_LLM)] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     reasoning: bool | None = None
+    stream: bool = False
 
     follows: ClassVar[Mapping[str, str]] = {"images": "images", "prompt": "text"}
 
@@ -158,6 +159,9 @@ def complete(request: Complete, model: Model) -> Step:
             arguments["schema"] = schema
         else:
             arguments["prompt"] = f"{request.prompt}\n\n{_JSON_ONLY}\n{json.dumps(schema, ensure_ascii=False)}"
+    if request.stream:
+        is_at_fal = "llm" in arguments
+        name, arguments = (f"stream:{name}", arguments) if is_at_fal else (name, {**arguments, "stream": True})
     return Step(name, arguments, (), request.extra)
 
 

@@ -3,6 +3,7 @@
 import base64
 import gc
 import io
+import signal
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from PIL import Image
 
 from tests.acceptance.conftest import Twin, point_producer_at
 from tests.conftest import wait_until
+from worker.cli.processes.child import ChildFailedError
 from worker.cli.processes.specs import heartbeat_file
 from worker.cli.processes.stack import Child, Stack, run_stack
 from worker.client import cancel, status, steps
@@ -255,7 +257,11 @@ def every_pipeline() -> dict[str, tuple[dict[str, Any], str]]:
 
 def dies_after_a_step(home: Stack, name: str, jobs: list[Any]) -> bool:
     """A worker that kills itself whenever it has sent a step; False if all jobs have ended before."""
-    one = start_worker(home, name, KILNHAND_CRASH_AT="after_step_sent", KILNHAND_LEASE_S="1")
+    try:
+        one = start_worker(home, name, KILNHAND_CRASH_AT="after_step_sent", KILNHAND_LEASE_S="1")
+    except ChildFailedError:  # before its heartbeat was seen
+        assert home.children[name].returncode == -signal.SIGKILL
+        return True
     wait_until(lambda: not one.is_alive or all(job.ready() for job in jobs), "it dies, or all have ended")
     died = not one.is_alive
     if not died:

@@ -14,6 +14,7 @@ from twin.anthropic.input_pictures import estimate_picture_tokens, read_picture
 from twin.anthropic.models import MODELS, ClaudeModel
 from twin.anthropic.request import ImageBlock, MessagesRequest, TextBlock, read_request
 from twin.anthropic.schema_rules import check_schema
+from twin.anthropic.stream import as_stream
 from twin.call_service import CallService, new_id
 from twin.caption import PromptFacts, collect_facts, estimate_tokens, truncate_to_tokens
 from twin.json_body import BadBody, BodyProblem, read_object
@@ -71,7 +72,8 @@ async def answer_anthropic(service: CallService, request: Request, path: str) ->
     async def make(call: PaidCall) -> Answer:
         return _answer(checked, call)
 
-    return await service.serve(request, details, CATEGORY, make, lambda fault: with_error_body(fault, request_id))
+    response = await service.serve(request, details, CATEGORY, make, lambda fault: with_error_body(fault, request_id))
+    return as_stream(response) if checked.body.stream and response.status_code == 200 else response
 
 
 async def _check(service: CallService, body: dict[str, Any]) -> CheckedRequest:

@@ -173,6 +173,4 @@ def read_request(body: dict[str, Any]) -> MessagesRequest:
     choice = request.tool_choice
     if choice and choice.type in ("any", "tool") and request.tool is None:
         raise Refused(400, f"tool_choice: Tool '{choice.name}' not found in provided tools")
-    if request.stream:
-        raise Refused(400, "stream: The twin does not stream")
     return request

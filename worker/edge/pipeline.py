@@ -16,6 +16,7 @@ from worker.errors import InternalError, KilnhandError, StepFailedError
 from worker.jobs.job import Job, Stage
 from worker.jobs.request import TaskRequest
 from worker.jobs.signals import STEP_BEGUN
+from worker.ledger.base import Row
 from worker.providers.base import RUN_CANCELLED
 
 TURNS = 50  # turns of the event loop in which a function has gone on after a step's result, if it goes on at all
@@ -34,6 +35,12 @@ def step_id(job_id: str, name: str) -> str:
 def begun_steps(signals: Mapping[str, str]) -> dict[str, str]:
     """The steps that a pipeline's row knows: name -> task."""
     return {name.removeprefix(STEP_BEGUN): task for name, task in signals.items() if name.startswith(STEP_BEGUN)}
+
+
+def step_names(row: Row) -> set[str]:
+    """The steps that a pipeline has begun. A row that has ended has no signals; its history has the newest steps."""
+    heard = [entry.text for entry in row.job.history if entry.what == "heard" and entry.text.startswith(STEP_BEGUN)]
+    return {*begun_steps(row.signals), *(text.removeprefix(STEP_BEGUN) for text in heard)}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from PIL import Image
 
@@ -31,8 +32,9 @@ from worker.errors import (
 )
 from worker.files.media import Media
 from worker.jobs.job import Ticket
+from worker.providers.anthropic.guard import AnthropicGuard
 from worker.providers.anthropic.provider import Anthropic, open_anthropic
-from worker.providers.base import Call, CancelResult, LostSubmission, Reply, RunFailure, SearchResult, Tokens
+from worker.providers.base import Call, CancelResult, LostSubmission, Reply, RunFailure, Running, SearchResult, Tokens
 
 HAIKU = "claude-haiku-5-5"
 SCHEMA = {
@@ -307,7 +309,7 @@ async def test_thinking_blocks_are_not_part_of_the_answer(claude: Anthropic, twi
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (replace(CALL, arguments={"prompt": "x", "stream": True}), "stream cannot be set through extra"),
+        (replace(CALL, arguments={"prompt": "x", "tools": []}), "tools cannot be set through extra"),
         (replace(CALL, arguments={"prompt": "x", "model": "claude-opus-5-5"}), "model cannot be set"),
         (replace(CALL, arguments={"prompt": "x", "schema": SCHEMA, "output_config": "low"}), "must be an object"),
         (replace(CALL, files=(Media(b"heic", "image/heic"),)), "image 1 is image/heic; allowed: image/gif"),
@@ -420,3 +422,58 @@ async def test_there_are_no_tickets(claude: Anthropic) -> None:
     for ask in (claude.poll, claude.result):
         with pytest.raises(InternalError, match="no tickets"):
             await ask(HAIKU, Ticket("x"))
+
+
+STREAMED = replace(CALL, arguments={**CALL.arguments, "stream": True})
+
+
+async def test_a_streamed_text_is_reported_while_it_is_written_and_is_the_same_answer(
+    claude: Anthropic, twin: Twin
+) -> None:
+    heard = list[tuple[str, Running]]()
+    claude.listener = lambda job, running: heard.append((job, running))
+    reply = await claude.submit(STREAMED)
+    assert twin.sent["stream"] is True and twin.count == 1
+    whole = await claude.submit(CALL)
+    assert isinstance(reply, Reply) and isinstance(whole, Reply)
+    assert (reply.output, reply.version) == (whole.output, whole.version)
+    assert reply.tokens == whole.tokens
+    texts = [running.logs[0] for _, running in heard]
+    assert len(texts) == 4 and texts == sorted(texts, key=len) and {job for job, _ in heard} == {"job-1"}
+    assert str(reply.output["text"]).startswith(texts[0]) and running_is_the_end_of(texts[-1], reply.output["text"])
+
+
+def running_is_the_end_of(shown: str, text: Any) -> bool:
+    return str(text).strip().endswith(shown.strip())
+
+
+async def test_streamed_json_is_checked_and_a_refusal_is_one(claude: Anthropic, twin: Twin) -> None:
+    reply = await claude.submit(replace(STREAMED, arguments={**STREAMED.arguments, "schema": SCHEMA}))
+    assert isinstance(reply, Reply) and set(reply.output["json"]) == {"colours", "width"}
+    twin.script(provider="anthropic", what="blocked")
+    refused = await claude.submit(STREAMED)
+    assert isinstance(refused, RunFailure) and isinstance(refused.error, ContentRefusedError)
+    twin.script(provider="anthropic", what="max_tokens")
+    cut = await claude.submit(STREAMED)
+    assert isinstance(cut, RunFailure) and cut.error.kind == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("events", "text"),
+    [
+        (['{"type": "message_start", "message": {"type": "message"}}'], "no answer"),
+        (['{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}'], "no answer"),
+        (['{"type": "content_block_delta", "index": 3, "delta": {"type": "text_delta", "text": "x"}}'], "no answer"),
+        (["not json"], "no answer"),
+        (['{"type": "message_stop"}'], "cannot be read"),
+    ],
+)
+async def test_a_stream_that_breaks_may_have_been_made_and_billed(events: list[str], text: str) -> None:
+    body = "".join(f"data: {event}\n\n" for event in events)
+    answer = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body.encode())
+    guard = AnthropicGuard(httpx2.MockTransport(lambda _: answer))
+    provider = await opened("http://twin.example/anthropic")
+    provider._client._client._transport = guard
+    with pytest.raises(SubmitUnknownError, match=text):
+        await provider.submit(STREAMED)
+    await provider.aclose()

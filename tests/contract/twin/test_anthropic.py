@@ -260,5 +260,3 @@ def test_a_run_may_fail_after_it_was_taken(claude: Any, twin: Any) -> None:
 def test_nothing_else_is_imitated(claude: Any) -> None:
     with pytest.raises(anthropic.NotFoundError):
         claude("messages.count_tokens", model=SONNET, messages=[{"role": "user", "content": "x"}])
-    with pytest.raises(anthropic.BadRequestError, match="does not stream"):
-        ask(claude, stream=True)

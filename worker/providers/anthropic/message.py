@@ -1,8 +1,8 @@
 """Builds the request body of a call, and reads the answer. Pure, and without the SDK.
 
-The body has our arguments (`system`, `prompt`, `schema`, `max_tokens`) in Anthropic's form, and what may pass of the
-caller's `extra` (`config.extra`). Wire facts: platform.claude.com/docs/en/api/messages; `output_config.format` holds a
-JSON Schema.
+The body has our arguments (`system`, `prompt`, `schema`, `max_tokens`, `stream`) in Anthropic's form, and what may pass
+of the caller's `extra` (`config.extra`). Wire facts: platform.claude.com/docs/en/api/messages; `output_config.format`
+holds a JSON Schema.
 """
 
 import base64
@@ -23,7 +23,7 @@ from worker.providers.base import Call, Reply, RunFailure, Tokens, possible_toke
 
 MAX_TOKENS = 4096  # default limit of written tokens, thinking tokens included
 MAX_BODY_BYTES = 32 * 1024 * 1024
-_OURS = frozenset({"system", "prompt", "schema", "max_tokens"})
+_OURS = frozenset({"system", "prompt", "schema", "max_tokens", "stream"})
 
 
 class _Block(BaseModel):
@@ -62,6 +62,8 @@ def body_of(call: Call) -> bytes:
         "max_tokens": given.get("max_tokens") or MAX_TOKENS,
         "messages": [{"role": "user", "content": [*_pictures(call.files), _text(str(given.get("prompt") or ""))]}],
     }
+    if given.get("stream"):
+        body["stream"] = True
     if given.get("system"):
         body["system"] = given["system"]
     if schema := given.get("schema"):

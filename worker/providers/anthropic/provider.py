@@ -7,7 +7,8 @@ builds requests and reads answers, `errors` maps error answers. Every call retur
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -25,13 +26,16 @@ from worker.providers.base import (
     Provider,
     Reply,
     RunFailure,
+    Running,
 )
 
 BASE_URL = "https://api.anthropic.com"  # set, so that no variable of the SDK sends the key elsewhere
 TWIN_KEY = "twin"  # the twin accepts any key
 CONNECT_S = 10.0
 TEXT_MB = 1
+MOST_TEXT = 500  # characters of a text so far that are reported
 BUILDS = 1  # bodies with pictures that are built at a time
+Listener = Callable[[str, Running], None]  # job id, and how far its call is
 _JSON = {"Content-Type": "application/json"}
 _NOTHING_SENT = (
     httpx2.ConnectError,
@@ -52,8 +56,9 @@ async def open_anthropic(settings: AnthropicSettings) -> "Anthropic":
     key = settings.anthropic_api_key
     timeout = httpx2.Timeout(settings.anthropic_timeout_s, connect=CONNECT_S, pool=CONNECT_S)
     http = DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False)
-    http._transport = AnthropicGuard(http._transport)
-    http._mounts = {place: each and AnthropicGuard(each) for place, each in http._mounts.items()}
+    guard = partial(AnthropicGuard, silent_s=settings.anthropic_timeout_s)
+    http._transport = guard(http._transport)
+    http._mounts = {place: each and guard(each) for place, each in http._mounts.items()}
     client = AsyncAnthropic(
         api_key=key.get_secret_value() if key else TWIN_KEY,
         base_url=settings.anthropic_base_url or BASE_URL,
@@ -74,14 +79,15 @@ class Anthropic(AtOnceProvider):
         self.call_s = deadline_s
         self._client, self._deadline_s = client, deadline_s
         self._building = asyncio.Semaphore(BUILDS)
+        self.listener: Listener | None = None
 
     def call_bytes(self, endpoint: str, arguments: Mapping[str, Any], file_bytes: int) -> int:
         """The pictures, their base64, and the body that contains it."""
         return TEXT_MB * MB + 4 * file_bytes
 
     async def submit(self, call: Call) -> Reply | RunFailure:
-        """One POST."""
-        sending = Sending()
+        """One POST. With `stream`, the text so far is reported while it is written."""
+        sending = Sending(on_text=partial(self._report, call.job_id) if call.arguments.get("stream") else None)
         current_sending.set(sending)
         try:
             body = await self._body(call)
@@ -106,6 +112,10 @@ class Anthropic(AtOnceProvider):
             text = f"anthropic: the call cannot be sent ({type(error).__name__}); nothing was sent"
             raise RequestRefusedError(text, provider="anthropic", kind="unsendable") from error
         return answer_of(response.content, as_json=bool(call.arguments.get("schema")))
+
+    def _report(self, job_id: str, text: str) -> None:
+        if self.listener and text.strip():
+            self.listener(job_id, Running((text[-MOST_TEXT:],)))
 
     async def _body(self, call: Call) -> bytes:
         """The body of the POST. A picture that is scaled takes up to 256 MB, so few bodies are built at a time."""

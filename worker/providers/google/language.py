@@ -34,6 +34,7 @@ class TextArguments(Arguments):
     system: str | None = None
     json_schema: dict[str, Any] | None = Field(None, alias="schema")
     max_tokens: int | None = Field(None, ge=1)
+    stream: bool = False  # its answers come whole all the same
 
 
 async def generate_text(sdk: GoogleSdk, call: Call, safety: Safety) -> Reply | RunFailure:

@@ -12,6 +12,7 @@ from worker.errors import InvalidRequestError
 from worker.jobs.answers import AnswerFaults
 from worker.jobs.job import Step
 from worker.jobs.status import VALUES
+from worker.routing.plan import plan
 
 URL = "https://example.com/a.png"
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 2}}, "required": ["n"]}
@@ -158,3 +159,26 @@ def test_an_answer_that_cannot_be_used_is_a_fault(output: dict[str, Any], schema
     faults = checked(output, **({"json_schema": schema} if schema else {}))
     assert isinstance(faults, AnswerFaults) and says in faults.text
     assert says in CompletionCheck().repair({"prompt": "p"}, faults)["prompt"]
+
+
+@pytest.mark.parametrize(("model", "name"), [(LLM, "stream:openrouter"), ("openrouter", "stream:openrouter")])
+def test_a_stream_of_openrouter_goes_past_fals_queue(model: str, name: str) -> None:
+    more = {"llm": LLM} if model == "openrouter" else {}
+    step = asked(model=model, stream=True, **more)
+    route = CATALOGUE.find_for("language.complete", step.model).first_route
+    assert (step.model, route.provider, route.endpoint) == (name, "fal-stream", "openrouter/router")
+    arguments = arguments_for(route, step.arguments, step.extra)
+    assert (arguments["model"], "stream" in arguments) == (LLM, False)
+
+
+@pytest.mark.parametrize("model", ["claude-haiku", "gemini-flash"])
+def test_a_stream_of_a_vendor_is_an_argument_that_no_fallback_loses(model: str) -> None:
+    step = asked(model=model, stream=True)
+    found = CATALOGUE.find(step.model)
+    assert all(plan(found, route, step).may_follow(allow_degraded=False) for route in found.routes)
+    assert sent(step)["stream"] is True
+
+
+def test_a_stream_cannot_be_asked_for_in_extra() -> None:
+    with pytest.raises(InvalidRequestError, match="extra: cannot hold stream"):
+        asked(extra={"stream": True})
