@@ -18,7 +18,7 @@ from worker.jobs.request import JobOptions
 from worker.jobs.status import FileOut, JobResult, JobStatus, State
 
 TASKS = {  # by queue: each is `queue.name`
-    "editing": "blend contact_sheet cut erase expand fix_face fix_garment grow_mask inpaint remove_background replace_background sticker try_on upscale",
+    "editing": "blend contact_sheet cut erase expand fix_face fix_garment grow_mask inpaint overlay remove_background replace_background sticker try_on upscale",
     "generation": "batch comfy image_to_image run text_to_image workflow",
     "language": "analyse caption complete filter style",
     "training": "lora lora_with_samples pack prepare unpack",
