@@ -131,4 +131,6 @@ def describe(head: bytes, announced: str) -> str:
         return found.content_type
     if head.lstrip()[:1] == b"<":
         return announced if "xml" in announced or "svg" in announced else "text/html"
+    if head.lstrip()[:1] in {b"{", b"["}:
+        return "application/json"
     return announced or "unknown bytes"

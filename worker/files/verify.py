@@ -205,14 +205,14 @@ def _form(found: FoundFile, head: bytes) -> Format:
 
 
 def _form_by_bytes(found: FoundFile, head: bytes) -> Format:
-    """The format that the bytes show; any other file is kept by its name. A page of HTML is no picture."""
+    """The format that the bytes show; any other file is kept by its name. HTML or JSON is no picture, but an error."""
     form = sniff(head)
     if form is not ANYTHING:
         return form
     if head[8:10] == b'{"' and int.from_bytes(head[:8], "little") <= _MOST_HEADER_BYTES:
         return _ONLY["weights"]
-    if is_announced(found) and head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise DefectError("announced as a picture, video or sound, got text/html", "wrong_type")
+    if is_announced(found) and head.lstrip().startswith((b"<", b"{", b"[")):
+        raise DefectError(f"announced as a picture, video or sound, got {describe(head, '')}", "wrong_type")
     return any_file(found)
 
 

@@ -47,6 +47,8 @@ async def test_a_file_is_what_its_bytes_are(data: bytes, name: str, announced: s
         (CUT, "x.png", ""),
         (CUT, "", "image/png"),
         (b"<!DOCTYPE html><html>gone</html>", "x.png", ""),
+        (b"<?xml version='1.0'?><Error/>", "", "image/jpeg"),
+        (b'{"status": "IN_QUEUE"}', "x.jpg", "image/jpeg"),
         (b"", "x.bin", ""),
     ],
 )
