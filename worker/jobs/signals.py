@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 CANCEL = "cancel"
 RUN_OF = "run_of"  # the id of the run that a job with `reuse_s` has a part in
 JOINED, LEFT = "joined:", "left:"  # on a run, before the id of a job that has or had a part in it
+AFTER_THE_END = (JOINED, LEFT)  # these stay on a row that has ended: its jobs are told of the end
 STEP_BEGUN, STEP_ENDED = "step:", "step_ended:"  # before the name of a pipeline's step
 
 

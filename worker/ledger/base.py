@@ -3,7 +3,7 @@
 A claim moves a row's due time forward by a lease. Only the holder of the row's highest fence may write the row; older
 claims are refused.
 A signal (a cancel, a webhook, a late ticket) does not interrupt a claim. It is stored on the row until the job's ending
-is decided, and makes the row due once the claim is released.
+is decided (`signals.AFTER_THE_END`: longer), and makes the row due once the claim is released.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from worker.errors import ClaimLostError, KeyReusedError
 from worker.jobs.job import HistoryEntry, Job, Stage, dump_job
-from worker.jobs.signals import CANCEL
+from worker.jobs.signals import AFTER_THE_END, CANCEL
 from worker.ledger.base import (
     BACKDATE_S,
     SHARE,
@@ -157,7 +157,7 @@ class MemoryLedger:
         if run := job.new_run:
             self._runs.setdefault(run, job.id)
         if job.ending:
-            row.signals.clear()
+            row.signals = {name: value for name, value in row.signals.items() if name.startswith(AFTER_THE_END)}
         return row
 
     async def own_run(self, run: str, job_id: str) -> bool:

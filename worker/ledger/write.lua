@@ -1,5 +1,6 @@
 -- Write a claimed row: 'keep' extends the lease, 'release' ends the claim and sets the next due time.
--- A released row is due at once if a signal came during the claim. Writing stage 'closing' deletes all signals.
+-- A released row is due at once if a signal came during the claim. Writing stage 'closing' deletes the signals,
+-- except for those that say which jobs share a run: they are told of its end.
 --
 -- KEYS[1]  job   hash  <prefix>job:<id>
 -- KEYS[2]  due   zset  <prefix>due:<queue>
@@ -20,7 +21,7 @@ redis.call('ZADD', KEYS[2], now + ms, ARGV[1])
 if KEYS[3] then redis.call('SET', KEYS[3], ARGV[1], 'NX', 'PX', ARGV[9]) end
 if ARGV[4] == 'closing' then
   for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if name:sub(1, 7) == 'signal:' then redis.call('HDEL', KEYS[1], name) end
+    if name:find('^signal:') and not name:find('^signal:joined:') and not name:find('^signal:left:') then redis.call('HDEL', KEYS[1], name) end
   end
 end
 return 1

@@ -245,6 +245,16 @@ async def test_a_signal_after_the_ending_is_decided_changes_nothing(bench: Bench
     assert (await bench.ledger.claim(["generation"], 10, LEASE_S))[0] == []
 
 
+async def test_the_signals_of_a_row_end_with_it_but_for_the_jobs_that_share_its_run(bench: Bench) -> None:
+    await bench.ledger.accept(job())
+    for name in ("webhook:1", "joined:b", "left:b"):
+        await bench.ledger.signal("a", name)
+    (claim,), _ = await bench.ledger.claim(["generation"], 10, LEASE_S)
+    await bench.ledger.release(claim, closing(claim.job), 60)
+    row = await bench.ledger.row("a")
+    assert row and row.signals == {"joined:b": "1", "left:b": "1"}
+
+
 async def test_a_row_that_cannot_be_read_does_not_stop_the_others(redis_url: str) -> None:
     ledger = open_redis_ledger(redis_url)
     for n in range(3):

@@ -9,8 +9,10 @@ from celery import Celery, Task
 
 from tasks.generation import text_to_image
 from tests.conftest import point_producer_at
-from worker.edge.message import ACCEPTED_AT_HEADER, send_again, send_closing
+from worker.edge.message import ACCEPTED_AT_HEADER, STEP_OF_HEADER, send_again, send_closing
+from worker.edge.pipeline import step_id
 from worker.edge.publisher import CeleryPublisher
+from worker.edge.shared_runs import RUN
 from worker.edge.tracer import accepting_tracer
 from worker.jobs.job import ErrorRecord, Job, Options, Stage, Step
 from worker.ledger.redis import open_redis_ledger
@@ -119,5 +121,23 @@ async def test_a_revoked_part_is_not_confirmed_while_its_chord_is_open(app: Cele
     await publisher.close(job)
     row = await ledger.get("j")
     assert row and row.stage == Stage.CANCELLED
+    await publisher.aclose()
+    await ledger.aclose()
+
+
+async def test_the_end_of_a_shared_run_wakes_the_jobs_that_have_a_part_in_it(app: Celery, redis_url: str) -> None:
+    ledger = open_redis_ledger(redis_url)
+    run = replace(JOB, id=step_id("a", RUN), message={"id": step_id("a", RUN), "headers": {STEP_OF_HEADER: ["a", RUN]}})
+    for row in (run, *(replace(JOB, id=name, queue="video") for name in "abc")):
+        await ledger.accept(row)
+    for name in ("joined:a", "joined:b", "joined:c", "left:c", "webhook:1"):
+        await ledger.signal(run.id, name)
+    (claim,), _ = await ledger.claim(["generation"], 1, 8.0)
+    job = claim.job.move(Stage.CLOSING, ending=Stage.CANCELLED)
+    await ledger.release(claim, job, 60)
+    publisher = CeleryPublisher(app, ledger, redis_url, 60.0)
+    await publisher.close(job)
+    woken = [name for name in "abc" if (found := await ledger.row(name)) and f"step_ended:{RUN}" in found.signals]
+    assert woken == ["a", "b"]
     await publisher.aclose()
     await ledger.aclose()
