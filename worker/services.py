@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from config.allowed_addresses import AllowedAddress, allowed_address
 from config.catalogue import load_catalogue
+from config.keys.fingerprint import key_fingerprints
 from config.proxies import settle_proxies
 from config.settings import Settings
 from worker.engine.context import Context
@@ -68,7 +69,7 @@ async def _context(stack: AsyncExitStack, settings: Settings, ledger: Ledger) ->
     stack.callback(verifier.close)
     most_bytes = settings.store.max_file_mb * 1_000_000
     catalogue = load_catalogue()
-    policy = policy_of(settings.health, catalogue)
+    policy = replace(policy_of(settings.health, catalogue), keys=key_fingerprints(settings))
     health = BatchingHealth(open_redis_health(settings.redis.ledger, policy, settings.redis.own_keys), policy)
     stack.push_async_callback(health.aclose)
     lacking = what_to_set(settings)

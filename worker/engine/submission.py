@@ -13,6 +13,7 @@ from dataclasses import replace
 from worker.engine.cancellation import end_if_due
 from worker.engine.context import NOW, RECLAIM_S, CallResources, Context, StepInput, Transition
 from worker.engine.endings import close, fail, final_error
+from worker.engine.held_back import clock, why_held_back
 from worker.engine.input_files import fetch_files, has_files, reserve_memory, retry_soon
 from worker.engine.late_news import find_refused, go_on_with, has_late_news, taken_before
 from worker.engine.spending import affordable_routes, next_cost
@@ -27,6 +28,7 @@ from worker.routing.routes import RouteOption, RouteOptions, name_of, no_route_e
 
 PERMIT_LEASE_S = 5.0  # on top of the call's own time
 CALL_LEASE_MARGIN_S = 30.0  # on top of the call's own time: to store its files, and for a process that was frozen
+KEY_PAUSE_S = 15.0  # longest pause while a key is refused: a worker with a corrected key may start at any moment
 READ_AGAIN_AFTER_S = 1.0  # a claim knows of the signals that came before it; after so long they are read again
 
 
@@ -165,19 +167,13 @@ async def _hold_back(
     if left_s <= 0:
         return close(fail(job, await _held_too_long(context, job, options, waits[0]), step_input.now))
     pause_s = max(0.2, min(wait.after_s for wait in waits)) * (1 + 0.5 * context.chance())
-    why = "; ".join(_why(option, wait) for option, wait in zip(options.open, waits, strict=False))
+    if any(wait.cause in {"locked", "forbidden"} for wait in waits):
+        pause_s = min(pause_s, KEY_PAUSE_S)
+    pairs = zip(options.open, waits, strict=False)
+    why = "; ".join(why_held_back(option.route, wait, step_input.now) for option, wait in pairs)
+    if min(wait.after_s for wait in waits) > left_s:
+        why += f"; without a change the job fails at {clock(step_input.now + left_s)}"
     return Transition(replace(job.move(Stage.ACCEPTED), held_back_at=since), min(pause_s, left_s + 0.1), why)
-
-
-def _why(option: RouteOption, wait: Wait) -> str:
-    """Why this provider may not be asked now, for the job's story."""
-    match wait.why:
-        case "open":
-            return f"{option.route.provider}'s circuit is open"
-        case "probing":
-            return f"{option.route.provider}'s circuit is open, and another job tries whether it is well again"
-        case _:
-            return f"{option.route.provider} is {wait.why}"
 
 
 def _held_since(job: Job, first: RouteOption, now: float) -> float:

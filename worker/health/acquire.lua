@@ -8,28 +8,30 @@
 -- KEYS[3]  flight   zset  <prefix>health:flight:<provider>           token -> when its lease ends, ms since the epoch by Redis's clock
 -- KEYS[4]  known    zset  <prefix>health:known                       see record.lua
 -- ARGV     token ('': take nothing), lease in ms, concurrency (0: no limit), rate per s (0: no limit),
---          longest wait for a slot or a probe in ms, keep in ms, provider, 1 for a model that counts for itself alone
--- returns  {1, now in ms, 1 when it is a probe} or {0, ms to wait, why}: the longest wait and its reason
+--          longest wait for a slot or a probe in ms, keep in ms, provider, 1 for a model that counts for itself alone,
+--          fingerprint of our key ('': none)
+-- returns  {1, now in ms, 1 when it is a probe} or {0, ms to wait, why, cause of an open circuit}: the longest wait
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local token, lease, concurrency, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local recheck, keep, alone = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[8] == '1'
-local wait, why, probes, filled = 0, '', {}, nil
+local recheck, keep, alone, key = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[8] == '1', ARGV[9]
+local wait, why, because, probes, filled = 0, '', '', {}, nil
 
-local function wait_for(ms, reason)
-  if ms > wait then wait, why = ms, reason end
+local function wait_for(ms, reason, cause)
+  if ms > wait then wait, why, because = ms, reason, cause or '' end
 end
 
 for i = 1, 2 do
-  local c = redis.call('HMGET', KEYS[i], 'until', 'probe', 'probe_until', 'paused')
+  local c = redis.call('HMGET', KEYS[i], 'until', 'probe', 'probe_until', 'paused', 'cause', 'key')
   local open_until, probe_until = tonumber(c[1] or 0), tonumber(c[3] or 0)
   wait_for(tonumber(c[4] or 0) - now, 'paused')
-  if open_until > now then
-    wait_for(open_until - now, 'open')
+  local is_other_key = key ~= '' and c[6] and c[6] ~= key -- another key was refused, so ours is probed at once
+  if open_until > now and not is_other_key then
+    wait_for(open_until - now, 'open', c[5])
   elseif alone and i == 1 then
     -- a half-open provider is not probed by it
   elseif open_until > 0 and probe_until > now and c[2] ~= token then
-    wait_for(math.min(probe_until - now, recheck), 'probing')
+    wait_for(math.min(probe_until - now, recheck), 'probing', c[5])
   elseif open_until > 0 then
     probes[#probes + 1] = KEYS[i]
   end
@@ -46,7 +48,7 @@ if rate > 0 then
   filled = math.min(capacity, tonumber(r[1] or capacity) + (now - tonumber(r[2] or now)) / 1000 * rate)
   if filled < 1 then wait_for(math.ceil((1 - filled) / rate * 1000), 'full') end
 end
-if wait > 0 then return {0, wait, why} end
+if wait > 0 then return {0, wait, why, because} end
 if token == '' then return {1, now, 0} end
 
 for _, key in ipairs(probes) do

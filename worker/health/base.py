@@ -3,6 +3,7 @@
 `acquire` is called before a submission, `record` after its answer. Each provider and each of its models has a circuit
 breaker. A circuit is closed while submissions succeed. It opens after too many failures in a time window. When its time
 is over it is half open: one submission, the probe, decides whether it closes, or opens again for twice as long.
+A circuit that a refused key has opened is half open at once for a worker with another key.
 A pause is what a provider asked for (a Retry-After). A flight is a submission under way. Probes and flights are leases:
 when a worker dies, its probe and its flights end with their leases. All times are the implementation's own clock, never
 a caller's.
@@ -36,6 +37,7 @@ class Wait:
 
     after_s: float
     why: WaitReason
+    cause: Cause | None = None  # why the circuit is open
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Policy:
     concurrency: dict[str, int] = field(default_factory=dict)  # by provider; a missing provider has no limit
     rate_per_s: dict[str, float] = field(default_factory=dict)  # by provider; bursts of one second's worth
 
+    keys: dict[str, str] = field(default_factory=dict)  # by provider: the fingerprint of its key; never the key
     listed: frozenset[tuple[str, str]] | None = None  # provider and model of the catalogue's routes; None: all are
 
     def is_alone(self, provider: str, model: str) -> bool:

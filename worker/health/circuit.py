@@ -21,6 +21,7 @@ class Circuit:
     until: float = 0.0
     opens: int = 0
     cause: Cause | None = None
+    key: str = ""  # fingerprint of the key that opened it
     probe: str | None = None
     probe_until: float = 0.0
     alerted: bool = False
@@ -52,14 +53,16 @@ class Circuit:
 
     def open(self, cause: Cause, for_s: float, now: float) -> CircuitChange:
         """Open for `for_s`, without a probe."""
-        self.until, self.cause, self.probe, self.probe_until = now + for_s, cause, None, 0.0
+        self.until, self.cause, self.probe, self.probe_until, self.key = now + for_s, cause, None, 0.0, ""
         return ("opened", cause, for_s)
 
-    def open_at_once(self, cause: Cause, for_s: float, now: float) -> Iterator[CircuitChange]:
+    def open_at_once(self, cause: Cause, for_s: float, now: float, key: str) -> Iterator[CircuitChange]:
         """Open after a single answer. Alert an operator, except for a retired model: nobody can bring it back."""
-        if self.until <= now or (self.cause != cause and self.until < now + for_s):
+        is_other_key = bool(self.key) and self.key != key
+        if self.until <= now or is_other_key or (self.cause != cause and self.until < now + for_s):
             yield self.open(cause, for_s, now)
-        if cause != "retired" and not self.alerted:
+            self.key = "" if cause == "retired" else key
+        if cause != "retired" and (not self.alerted or is_other_key):
             self.alerted = True
             yield ("alert", cause, for_s)
 
@@ -67,8 +70,13 @@ class Circuit:
         """Close, and forget what was counted before."""
         self.until, self.opens, self.cause, self.alerted, self.closed_at = 0.0, 0, None, False, now
         self.probe, self.probe_until, self.last_failure, self.mixed_at = None, 0.0, ("", NEVER), NEVER
+        self.key = ""
         self.answers.clear()
         return ("closed", None, 0.0)
+
+    def is_open(self, now: float, key: str) -> bool:
+        """Whether it is open for a worker with this key: a refused key says nothing about another one."""
+        return self.until > now and not (key and self.key and self.key != key)
 
     def failures(self, now: float) -> int:
         """Failures in the window."""

@@ -1,6 +1,7 @@
 """Provider health in memory, for tests of the layers above. Keeps the same contract; the test sets the clock."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 
 from worker.health.base import Cause, Change, CircuitStatus, Permit, Policy, Wait, WaitReason
@@ -44,7 +45,7 @@ class MemoryHealth:
         """Why a submission would have to wait now."""
         now, pair = self._clock(), self._pair(provider, model)
         alone = self._policy.is_alone(provider, model)
-        waits = [wait for circuit in pair for wait in self._circuit_waits(circuit, now, alone)]
+        waits = [wait for circuit in pair for wait in self._circuit_waits(circuit, now, alone, self._key(provider))]
         return max([*waits, *self._limit_waits(provider, now)], key=lambda wait: wait.after_s, default=None)
 
     async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
@@ -55,7 +56,7 @@ class MemoryHealth:
         changes = tuple(
             Change(kind, provider, None if circuit.is_provider else model, cause, for_s)  # type: ignore[arg-type]
             for circuit in ((pair[1],) if alone else pair)
-            for kind, cause, for_s in self._changes(circuit, verdict, permit, model, now, alone)
+            for kind, cause, for_s in self._changes(circuit, verdict, permit, model, now, alone, self._key(provider))
         )
         self._pause(pair, verdict, now)
         self._flights.get(provider, {}).pop(permit.token or "", None)
@@ -83,17 +84,20 @@ class MemoryHealth:
     async def aclose(self) -> None:
         """Do nothing: no connection is open."""
 
+    def _key(self, provider: str) -> str:
+        return self._policy.keys.get(provider, "")
+
     def _pair(self, provider: str, model: str) -> tuple[Circuit, Circuit]:
         own = self._circuits.setdefault((provider, None), Circuit(self._policy, is_provider=True))
         return own, self._circuits.setdefault((provider, model), Circuit(self._policy))
 
-    def _circuit_waits(self, circuit: Circuit, now: float, alone: bool) -> Iterator[Wait]:
+    def _circuit_waits(self, circuit: Circuit, now: float, alone: bool, key: str) -> Iterator[Wait]:
         if circuit.paused > now:
             yield Wait(circuit.paused - now, "paused")
-        if circuit.until > now:
-            yield Wait(circuit.until - now, "open")
+        if circuit.is_open(now, key):
+            yield Wait(circuit.until - now, "open", circuit.cause)
         elif circuit.until and not (alone and circuit.is_provider) and circuit.probe and circuit.probe_until > now:
-            yield self._recheck(circuit.probe_until - now, "probing")
+            yield replace(self._recheck(circuit.probe_until - now, "probing"), cause=circuit.cause)
 
     def _limit_waits(self, provider: str, now: float) -> Iterator[Wait]:
         most, flights = self._policy.concurrency.get(provider, 0), self._flights_of(provider, now)
@@ -117,7 +121,7 @@ class MemoryHealth:
         return min(most, tokens + (now - at) * rate)
 
     def _changes(
-        self, circuit: Circuit, verdict: Verdict, permit: Permit, model: str, now: float, alone: bool
+        self, circuit: Circuit, verdict: Verdict, permit: Permit, model: str, now: float, alone: bool, key: str
     ) -> Iterator[CircuitChange]:
         is_mine = permit.token is not None and circuit.probe == permit.token
         is_stale = 0 < permit.at < circuit.closed_at
@@ -128,7 +132,7 @@ class MemoryHealth:
             for_provider, cause = OPENS_AT_ONCE[verdict.kind]
             if (for_provider and not alone) == circuit.is_provider and not is_stale:
                 for_s = self._policy.retired_s if cause == "retired" else self._policy.lock_s
-                yield from circuit.open_at_once(cause, for_s, now)
+                yield from circuit.open_at_once(cause, for_s, now, key)
         elif verdict.kind in {"good", "bad"} and not circuit.until and not is_stale:
             for _ in range(verdict.count if verdict.kind == "good" else 1):
                 yield from circuit.count(verdict.kind == "good", model, now, hint_s)

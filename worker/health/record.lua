@@ -5,6 +5,7 @@
 --     Times in ms since the epoch by Redis's clock.
 --     until: open until then, half open afterwards, absent when closed; opens: how often it opened in a row; cause
 --     probe, probe_until: token of the probe, and when its lease ends; closed: when the circuit last closed
+--     key: fingerprint of the key, of a circuit that the key opened (locked, forbidden)
 --     alerted: id of the call that returned the alert, so that a repeat of that call returns it again
 --     paused: no submission before this time; pauses: how many pauses in a row without a Retry-After
 --     good:<slot>, bad:<slot>: answers in a tenth of the window
@@ -15,7 +16,8 @@
 -- KEYS[5]  others   zset  <prefix>health:others                      the same of models that count for themselves alone: the newest 100
 -- ARGV     token ('': none), permit given at in ms, verdict, Retry-After in ms (0: none), id of this call, provider, model,
 --          window, min failures, min ratio, open, max open, lock, retired, backoff, max backoff, keep; times in ms;
---          how many answers this one stands for, when good; 1 for a model that counts for itself alone
+--          how many answers this one stands for, when good; 1 for a model that counts for itself alone;
+--          fingerprint of our key ('': none)
 -- returns  {kind, 1 the provider's | 2 the model's, cause, open for in ms}, ... for each change
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -24,6 +26,7 @@ local token, given_at, verdict, hint, call, provider, model =
 local window, min_failures, min_ratio, open_ms, open_max = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local lock, retired, backoff, backoff_max, keep = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
 local count_of, alone = tonumber(ARGV[18]), ARGV[19] == '1'
+local our_key = ARGV[20]
 local provider_of = alone and 2 or 1 -- the circuit that takes what would concern the whole provider
 local slot = math.floor(now / (window / 10))
 local changes = {}
@@ -36,7 +39,8 @@ end
 
 local function open(which, cause, ms)
   redis.call('HSET', KEYS[which], 'until', now + ms, 'cause', cause)
-  redis.call('HDEL', KEYS[which], 'probe', 'probe_until')
+  redis.call('HDEL', KEYS[which], 'probe', 'probe_until', 'key')
+  if our_key ~= '' and (cause == 'locked' or cause == 'forbidden') then redis.call('HSET', KEYS[which], 'key', our_key) end
   changes[#changes + 1] = {'opened', which, cause, ms}
 end
 
@@ -46,9 +50,9 @@ local function fail(which)
 end
 
 local function open_at_once(which, c, cause, ms)
-  local is_open = tonumber(c['until'] or 0) > now
-  if not is_open or (c.cause ~= cause and tonumber(c['until']) < now + ms) then open(which, cause, ms) end
-  if cause == 'retired' or (c.alerted and c.alerted ~= call) then return end
+  local is_open, is_other_key = tonumber(c['until'] or 0) > now, (c.key or our_key) ~= our_key
+  if not is_open or is_other_key or (c.cause ~= cause and tonumber(c['until']) < now + ms) then open(which, cause, ms) end
+  if cause == 'retired' or (c.alerted and c.alerted ~= call and not is_other_key) then return end
   redis.call('HSET', KEYS[which], 'alerted', call)
   changes[#changes + 1] = {'alert', which, cause, ms}
 end

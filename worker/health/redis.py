@@ -66,13 +66,15 @@ class RedisHealth:
         policy = self._policy
         limits = [policy.concurrency.get(provider, 0), policy.rate_per_s.get(provider, 0)]
         args: list[Any] = [token, _ms(lease_s), *limits, _ms(policy.recheck_s), _ms(policy.keep_s), provider]
-        args.append(int(policy.is_alone(provider, model)))
+        args += [int(policy.is_alone(provider, model)), policy.keys.get(provider, "")]
         try:
-            granted, value, more = await self._script["acquire"](keys=self._keys.of(provider, model), args=args)
+            granted, value, more, *cause = await self._script["acquire"](keys=self._keys.of(provider, model), args=args)
         except (RedisError, OSError) as error:
             self._warn_unreachable(error)
             return Permit()
-        return Permit(token, value / 1000, bool(more)) if granted else Wait(value / 1000, more.decode())
+        if granted:
+            return Permit(token, value / 1000, bool(more))
+        return Wait(value / 1000, more.decode(), cast(Cause, cause[0].decode()) if cause[0] else None)
 
     async def record(self, provider: str, model: str, verdict: Verdict, permit: Permit | None) -> tuple[Change, ...]:
         """Record the verdict on a submission; no change when Redis does not answer."""
@@ -86,7 +88,7 @@ class RedisHealth:
         ]
         args += [provider, model, _ms(p.window_s), p.failures, p.ratio, _ms(p.open_s), _ms(p.open_max_s)]
         args += [_ms(p.lock_s), _ms(p.retired_s), _ms(p.backoff_s), _ms(p.backoff_max_s), _ms(p.keep_s)]
-        args += [verdict.count, int(p.is_alone(provider, model))]
+        args += [verdict.count, int(p.is_alone(provider, model)), p.keys.get(provider, "")]
         try:
             changes = await self._script["record"](keys=self._keys.of(provider, model), args=args)
         except (RedisError, OSError) as error:

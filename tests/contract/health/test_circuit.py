@@ -1,11 +1,13 @@
 """The contract for every implementation: when circuits open, which submission probes, when they close."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from tests.contract.health.conftest import BAD, LEASE_S, LOCKED, POLICY, Bench
-from worker.health.base import Change, Permit, Wait
+from worker.health.base import Change, Health, Permit, Wait
+from worker.health.memory import MemoryHealth
 from worker.health.verdict import GOOD, IGNORED, Verdict
 
 
@@ -142,6 +144,47 @@ async def test_a_lasting_lock_alerts_once_until_the_circuit_has_closed(bench: Be
     assert kinds(await bench.submit(LOCKED)) == ["opened", "alert"]
 
 
+def two_keys(bench: Bench) -> tuple[Health, Health]:
+    """Two replicas that share all circuits, and have different keys of fal."""
+    old, new = (bench.open(replace(POLICY, lock_s=60, open_s=60, open_max_s=60, keys={"fal": key})) for key in "ab")
+    if isinstance(old, MemoryHealth) and isinstance(new, MemoryHealth):
+        new._circuits = old._circuits
+    return old, new
+
+
+async def test_a_changed_key_is_tried_at_once(bench: Bench) -> None:
+    old, new = two_keys(bench)
+    await old.record("fal", "m", LOCKED, None)
+    assert await old.acquire("fal", "m", LEASE_S) == Wait(pytest.approx(60, abs=1), "open", "locked")
+    assert await new.peek("fal", "m") is None
+
+    probe = await new.acquire("fal", "m", LEASE_S)
+    assert isinstance(probe, Permit) and probe.probe
+    assert (await new.record("fal", "m", LOCKED, probe))[0].kind == "opened", "the new key is refused, too"
+    assert isinstance(await new.acquire("fal", "m", LEASE_S), Wait)
+
+    probe = await old.acquire("fal", "m", LEASE_S)
+    assert isinstance(probe, Permit)
+    assert [change.kind for change in await old.record("fal", "m", GOOD, probe)] == ["closed"]
+    assert isinstance(await new.acquire("fal", "m", LEASE_S), Permit)
+
+
+async def test_a_changed_key_is_tried_at_once_for_a_forbidden_model(bench: Bench) -> None:
+    old, new = two_keys(bench)
+    await old.record("fal", "m", Verdict("forbidden"), None)
+    wait = await old.acquire("fal", "m", LEASE_S)
+    assert isinstance(wait, Wait) and wait.cause == "forbidden"
+    assert isinstance(await new.acquire("fal", "m", LEASE_S), Permit)
+
+
+async def test_failures_keep_a_circuit_open_whatever_key_is_used(bench: Bench) -> None:
+    old, new = two_keys(bench)
+    for _ in range(POLICY.failures):
+        await old.record("fal", "m", BAD, None)
+    wait = await new.acquire("fal", "m", LEASE_S)
+    assert isinstance(wait, Wait) and (wait.why, wait.cause) == ("open", "failures")
+
+
 async def test_a_lock_alerts_also_when_failures_have_opened_the_circuit(bench: Bench) -> None:
     permit = await bench.permit()
     await bench.submit(BAD, POLICY.failures - 1, model="a")
@@ -162,7 +205,9 @@ async def test_a_forbidden_model_opens_only_its_own_circuit_and_alerts(bench: Be
 
 async def test_a_retired_model_opens_only_its_own_circuit_for_long_without_an_alert(bench: Bench) -> None:
     assert await bench.submit(Verdict("retired")) == (Change("opened", "fal", "m", "retired", POLICY.retired_s),)
-    assert await bench.health.acquire("fal", "m", LEASE_S) == Wait(pytest.approx(POLICY.retired_s, abs=1), "open")
+    assert await bench.health.acquire("fal", "m", LEASE_S) == Wait(
+        pytest.approx(POLICY.retired_s, abs=1), "open", "retired"
+    )
     await bench.permit("another")
 
 

@@ -38,6 +38,7 @@ Verdict = Literal["ok", "note", "off", "broken"]
 TIMEOUT_S = 3.0
 MAX_DEAD_COUNT = 100
 NEEDS_ACTION = {"locked", "forbidden"}  # causes that do not end without a person
+REPAIR = "repair the key or the account; a worker that starts with another key tries it at once"
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def check_health(settings: Settings) -> Iterator[Check]:
         condition = f"circuit {state.stand.replace('_', ' ')} ({state.cause})" if state.cause else "paused"
         until = state.open_until or state.paused_until
         detail = f"{name}: {condition}" + (f" until {clock(until)}" if until else ", one probe at a time")
-        advice = "repair the key or the account, then wait for the probe" if state.cause in NEEDS_ACTION else ""
+        advice = REPAIR if state.cause in NEEDS_ACTION else ""
         yield Check("health", "note", detail, advice or "`kilnhand providers` shows more")
     if not affected:
         yield Check("health", "ok", "no provider's circuit is open")
