@@ -138,7 +138,7 @@ def bounds_text(cost: Cost) -> str:
         return f"between {usd_text(cost.lower_usd).removesuffix(' USD')} and {usd_text(cost.upper_usd)}"
     if cost.usd:
         return f"about {usd_text(cost.usd)}, and no upper bound is known"
-    return f"{cost.units:g} units of unknown price" if cost.units is not None else "an unknown sum"
+    return f"{cost.units:g} units whose price is not known" if cost.units else "an unknown sum"
 
 
 def usd_text(usd: float) -> str:

@@ -137,7 +137,11 @@ def test_money_is_the_sum_of_all_attempts() -> None:
         "billed between 0.0060 and 0.0160 USD; attempt 2 ended without a whole bill: between 0.0000 and 0.0100 USD"
     )
     unknown = Cost(None, 2, "megapixel", estimated=True)
-    assert money(job(attempts=(attempt(1, cost=unknown),))).startswith("billed 2 units of unknown price; attempt 1")
+    assert money(job(attempts=(attempt(1, cost=unknown),))).startswith(
+        "billed 2 units whose price is not known; attempt 1"
+    )
+    zero = Cost(None, 0.0, "megapixel", estimated=True)
+    assert money(job(attempts=(attempt(1, cost=zero),))).startswith("billed an unknown sum; attempt 1")
     assert money(job(attempts=(attempt(1),))).startswith("billed an unknown sum; attempt 1 ended without a whole bill")
     failed = attempt(1, error=ErrorRecord("service_unavailable", "x"), cost=NOTHING_BILLED)
     assert money(job(Stage.FAILED, attempts=(failed, attempt(2, cost=COST)))) == "billed 0.0060 USD"

@@ -30,6 +30,11 @@ def check_fal_access(settings: FalSettings) -> Iterator[Check]:
             )
         return
     listed, billing, tags = asyncio.run(_ask(settings, key))
+    if _is_wrong_key(listed) and _is_wrong_key(billing):
+        source = key.source if key else "FAL_KEY"
+        detail = f"fal refused the key from {source} (HTTP 401): it is wrong or was revoked"
+        yield Check("fal key", "broken", detail, f"correct {source}, and start the workers again")
+        return
     yield _list_check(listed)
     yield _billing_check(billing)
     if not isinstance(billing, KilnhandError):
@@ -64,6 +69,10 @@ async def _answer(call: Awaitable[ListAccess | None]) -> ListAccess | KilnhandEr
         return await call
     except ExternalServiceError as error:
         return error
+
+
+def _is_wrong_key(answer: ListAccess | KilnhandError | None) -> bool:
+    return isinstance(answer, PermissionMissingError) and answer.status == 401
 
 
 def _list_check(answer: ListAccess | KilnhandError | None) -> Check:

@@ -23,7 +23,7 @@ from worker.errors import (
 )
 from worker.providers.fal.errors import retry_after_s
 from worker.providers.fal.guard import LIST_BYTES
-from worker.providers.fal.permissions import READ_BILLING, TAGGED_REPORTING, PermissionMissingError
+from worker.providers.fal.permissions import READ_BILLING, TAGGED_REPORTING, no_access
 
 PATH = "/v1/models/billing-events"
 PAGE = 1000  # events; fal allows 10,000, and allowed 100 in earlier versions of the document
@@ -126,10 +126,10 @@ def _refusal(response: httpx.Response, *, is_tagged: bool) -> ExternalServiceErr
     said = f"HTTP {status}{f', {text}' if (text := _message(response)) else ''}"
     if status in {401, 403} and not is_tagged:
         needs = f"its key needs the permission {READ_BILLING} (a key of the preset READONLY, BILLING or FULL)"
-        return PermissionMissingError(f"fal: {needs} ({said})", permission=READ_BILLING, status=status)
+        return no_access(status, f"fal: {needs} ({said})", READ_BILLING)
     if status in {400, 401, 403, 404, 422, 501} and is_tagged:
         needs = f"its key needs the permission {READ_BILLING}, and fal has to switch on {TAGGED_REPORTING}"
-        return PermissionMissingError(f"fal: {needs} ({said})", permission=TAGGED_REPORTING, status=status)
+        return no_access(status, f"fal: {needs} ({said})", TAGGED_REPORTING)
     if status == 429:
         after = retry_after_s(response.headers)
         return RateLimitError(

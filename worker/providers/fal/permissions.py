@@ -12,6 +12,12 @@ READ_BILLING = "billing:usage:read"
 TAGGED_REPORTING = "tagged reporting"  # of the account, not of a key: fal's support switches it on
 
 
+def no_access(status: int, needs: str, permission: str) -> "PermissionMissingError":
+    """The error for this HTTP status: 401 means that fal does not know the key, 403 that `needs` is not met."""
+    refused = "fal refused the key (HTTP 401): it is wrong or was revoked"
+    return PermissionMissingError(refused if status == 401 else needs, permission=permission, status=status)
+
+
 class PermissionMissingError(AuthenticationError):
     """The key or the account may not read this at fal."""
 

@@ -8,7 +8,7 @@ import httpx
 
 from worker.errors import ServiceUnavailableError
 from worker.providers.fal.billing_events import billing_events
-from worker.providers.fal.permissions import LIST_REQUESTS, PermissionMissingError
+from worker.providers.fal.permissions import LIST_REQUESTS, no_access
 from worker.providers.fal.platform import FalPlatform
 from worker.providers.fal.request_list import PATH
 
@@ -36,7 +36,7 @@ async def read_list(platform: FalPlatform, endpoints: Sequence[str], since: floa
         raise ServiceUnavailableError(f"fal: its list cannot be read ({type(error).__name__})") from error
     if response.status_code in {401, 403}:
         text = f"fal: its list of requests needs the permission {LIST_REQUESTS} (HTTP {response.status_code})"
-        raise PermissionMissingError(text, permission=LIST_REQUESTS, status=response.status_code)
+        raise no_access(response.status_code, text, LIST_REQUESTS)
     if response.status_code != 200:
         raise ServiceUnavailableError(f"fal: HTTP {response.status_code} instead of the list")
     return ListAccess(len(found), sum(isinstance(item.get("json_input"), dict) for item in found))

@@ -19,7 +19,7 @@ import httpx
 from worker.errors import BrokenPieceError, ServiceUnavailableError
 from worker.providers.base import LostSubmission
 from worker.providers.fal.guard import LIST_BYTES
-from worker.providers.fal.permissions import LIST_REQUESTS, PermissionMissingError
+from worker.providers.fal.permissions import LIST_REQUESTS, no_access
 
 PATH = "/v1/models/requests/by-endpoint"
 PAGES = 20  # of 100 requests
@@ -86,7 +86,7 @@ async def _page(
     status = response.status_code
     if status in {401, 403}:
         needs = f"fal: its list of requests needs a key with the permission {LIST_REQUESTS} (HTTP {status})"
-        raise PermissionMissingError(needs, permission=LIST_REQUESTS, status=status)
+        raise no_access(status, needs, LIST_REQUESTS)
     try:
         page = response.json()
     except ValueError:
