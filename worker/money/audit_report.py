@@ -11,7 +11,10 @@ from worker.money.audit import CHECKABLE, CHECKED, WRONG, Entry, Verdict, Window
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums of checked attempts in US dollars. `upper_usd` is None if one of them has no upper bound."""
+    """Sums of checked attempts in US dollars. `upper_usd` is None if one of them has no upper bound.
+
+    An attempt is estimated if its bounds differ. Its bill is drift only outside of them: booked and billed may differ.
+    """
 
     attempts: int
     wrong: int
@@ -20,6 +23,11 @@ class Totals:
     upper_usd: float | None
     billed_usd: float
     drift_usd: float
+    estimated: int
+    estimated_usd: float
+    estimated_lower_usd: float
+    estimated_upper_usd: float | None
+    estimated_billed_usd: float
 
 
 @dataclass(frozen=True)
@@ -71,16 +79,27 @@ class Report:
 def totals(entries: Iterable[Entry]) -> Totals:
     """The sums of the entries that could be checked."""
     found = [entry for entry in entries if entry.verdict in CHECKED]
-    uppers = [entry.upper_usd for entry in found if entry.upper_usd is not None]
+    guessed = [entry for entry in found if entry.upper_usd != entry.lower_usd]
     return Totals(
         attempts=len(found),
         wrong=sum(entry.verdict in WRONG for entry in found),
         booked_usd=_round(sum(entry.booked_usd or 0.0 for entry in found)),
         lower_usd=_round(sum(entry.lower_usd for entry in found)),
-        upper_usd=_round(sum(uppers)) if len(uppers) == len(found) else None,
+        upper_usd=_upper(found),
         billed_usd=_round(sum(entry.billed_usd or 0.0 for entry in found)),
         drift_usd=_round(sum(entry.drift_usd for entry in found)),
+        estimated=len(guessed),
+        estimated_usd=_round(sum(entry.booked_usd or 0.0 for entry in guessed)),
+        estimated_lower_usd=_round(sum(entry.lower_usd for entry in guessed)),
+        estimated_upper_usd=_upper(guessed),
+        estimated_billed_usd=_round(sum(entry.billed_usd or 0.0 for entry in guessed)),
     )
+
+
+def _upper(entries: Sequence[Entry]) -> float | None:
+    """The sum of the upper bounds; None if one is missing."""
+    uppers = [entry.upper_usd for entry in entries if entry.upper_usd is not None]
+    return _round(sum(uppers)) if len(uppers) == len(entries) else None
 
 
 def totals_by(entries: Iterable[Entry], name: Callable[[Entry], str]) -> dict[str, Totals]:
@@ -156,8 +175,7 @@ def check_sums(entries: Sequence[Entry], sums: Iterable[Sum], group: Callable[[s
 def _check_sum(name: tuple[str, str], entries: Sequence[Entry], billed: Sum | None) -> SumCheck:
     provider, endpoint = name
     lower = _round(sum(entry.lower_usd for entry in entries))
-    uppers = [entry.upper_usd for entry in entries if entry.upper_usd is not None]
-    upper = _round(sum(uppers)) if len(uppers) == len(entries) else None
+    upper = _upper(entries)
     usd = billed.usd if billed else 0.0
     return SumCheck(
         provider=provider,

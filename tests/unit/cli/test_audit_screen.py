@@ -6,8 +6,9 @@ from rich.console import Console
 
 from tests.unit.money.test_audit import WINDOW, attempt, bill, entries, job, tagged
 from worker.cli.screen.audit import MOST, show_report
+from worker.jobs.cost import Cost
 from worker.jobs.job import Ticket
-from worker.money.audit_report import Report, Sum, check_sums
+from worker.money.audit_report import Report, Sum, as_json, check_sums
 
 
 def shown(report: Report) -> str:
@@ -20,6 +21,22 @@ def test_a_report_without_drift_says_so_at_the_end() -> None:
     text = shown(Report(WINDOW, tuple(entries(job(), bills=[bill()])), rows=1, events=1))
     assert "booked 0.0060 USD (between 0.0060 USD and 0.0060 USD), billed 0.0060 USD, drift +0.0000 USD" in text
     assert text.endswith("1 rows, 1 bills: 1 agree\nno drift\n")
+
+
+def test_a_difference_within_bounds_is_explained() -> None:
+    about = Cost(0.008, 2, "megapixel", estimated=True, lower_usd=0.003, upper_usd=0.009)
+    report = Report(WINDOW, tuple(entries(job(attempt(cost=about)), bills=[bill()])), rows=1, events=1)
+    assert (
+        "0.0080 USD of booked is estimated, for 1 attempt: between 0.0030 USD and 0.0090 USD; billed 0.0060 USD."
+        in " ".join(shown(report).split())
+    )
+    sums = as_json(report)["totals"]
+    assert (sums["estimated"], sums["estimated_usd"], sums["estimated_billed_usd"]) == (1, 0.008, 0.006)
+    assert (sums["estimated_lower_usd"], sums["estimated_upper_usd"], sums["drift_usd"]) == (0.003, 0.009, 0.0)
+
+
+def test_exact_costs_need_no_explanation() -> None:
+    assert "estimated" not in shown(Report(WINDOW, tuple(entries(job(), bills=[bill()])), rows=1, events=1))
 
 
 def test_an_empty_time_is_not_called_fine_without_a_word() -> None:

@@ -53,6 +53,11 @@ def _show_totals(out: Console, entries: Iterable[Entry]) -> None:
     bounds = f"between {usd(one.lower_usd)} and {usd(one.upper_usd)}"
     text = f"booked {usd(one.booked_usd)} ({bounds}), billed {usd(one.billed_usd)}, drift {one.drift_usd:+,.4f} USD"
     out.print(Text(text, style="bold"), soft_wrap=True)
+    if one.estimated:
+        bounds = f"between {usd(one.estimated_lower_usd)} and {usd(one.estimated_upper_usd)}"
+        text = f"{usd(one.estimated_usd)} of booked is estimated, for {one.estimated} attempt{'s' if one.estimated > 1 else ''}: {bounds}; billed "
+        text += f"{usd(one.estimated_billed_usd)}. Drift is only what is billed outside of an attempt's bounds."
+        out.print(Text(text), soft_wrap=True)
 
 
 def _show_group(out: Console, name: str, groups: Mapping[str, Totals]) -> None:
