@@ -142,7 +142,8 @@ def _fetch_failed(job: Job, step_input: StepInput, option: RouteOption, error: E
     most = FETCH_TRIES if error.kind == DISK else FILE_TRIES
     if isinstance(error, ServiceUnavailableError | RateLimitError) and job.tries < most:
         pause_s = backoff_s(job.tries + 1)
-        return Transition(job.move(Stage.ACCEPTED, tries=job.tries + 1), pause_s, f"a file of it: {error.message}")
+        why = f"an input file could not be fetched, attempt {job.tries + 2} of {most + 1} follows: {error.message}"
+        return Transition(job.move(Stage.ACCEPTED, tries=job.tries + 1), pause_s, why)
     why = f"{option.route.provider} was not asked: {error.message}"
     return close(fail(job, final_error(job, error, [why]) if job.attempts else error, step_input.now))
 

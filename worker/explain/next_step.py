@@ -114,7 +114,7 @@ def _doing(job: Job) -> str:
         case Stage.SENT:
             return "sends its message again"
         case Stage.ACCEPTED:
-            return "is about to submit it"
+            return "fetches its input files, if it has some, and submits it"
         case Stage.SUBMITTING:
             return f"submits attempt {number} to {provider}"
         case Stage.UNKNOWN:

@@ -50,7 +50,7 @@ class JobStatus(BaseModel):
     updated_at: float
     error: str | None = None
     delayed_by: str | None = Field(
-        None, description="why it is not submitted now: the last attempt failed, or no provider may be asked"
+        None, description="why it waits: the last attempt failed or is searched for, or no provider may be asked"
     )
     total_cost: Cost | None = Field(None, description="all attempts so far; a running one with what it may cost")
     receipt: Receipt | None = Field(
@@ -171,7 +171,9 @@ def status_of(job: Job, now: float) -> JobStatus:
 
 
 def delayed_by(job: Job) -> str | None:
-    """Why a job waits before its next attempt: its last one failed, or it is held back."""
+    """Why a job waits: its last attempt failed, its submission is searched for, or it is held back."""
+    if job.stage == Stage.UNKNOWN and job.attempt:
+        return f"the answer to attempt {job.attempt.number} was lost: its run is searched for at {job.attempt.provider}"
     if job.stage != Stage.ACCEPTED:
         return None
     if job.history and job.history[-1].what == HELD_BACK:

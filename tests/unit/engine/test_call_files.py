@@ -16,6 +16,7 @@ from worker.errors import (
 )  # fmt: skip
 from worker.health.base import Policy
 from worker.jobs.job import Job, Stage, Step, Ticket
+from worker.jobs.status import status_of
 from worker.providers.base import Ended, Reply, RunFailure
 
 VIDEO = Step("veo-3.1-lite", {"image": "https://x/i.png", "duration_s": 4}, IMAGES)
@@ -58,6 +59,16 @@ async def test_files_that_cannot_be_had_now_are_asked_for_again(world: World) ->
     assert [file.data for file in vertex(world).sent[0].files] == [b"https://x/i.png"]
     assert len(world.inputs.asked) == 3
     assert (world.health.leaks(), len(row.attempts)) == ([], 1)
+
+
+async def test_a_job_whose_file_cannot_be_had_now_says_which_attempt_follows(world: World) -> None:
+    assert world.inputs
+    world.inputs.errors = [ServiceUnavailableError("image: https://x/i.png answered HTTP 503")] * 2
+    await world.accept_step(VIDEO, provider="vertex")
+    first = status_of(await world.turn(), world.now).delayed_by
+    assert first == (
+        "an input file could not be fetched, attempt 2 of 6 follows: image: https://x/i.png answered HTTP 503"
+    )
 
 
 async def test_files_that_never_come_end_the_job_before_anything_is_sent(world: World) -> None:

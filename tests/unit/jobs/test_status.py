@@ -39,6 +39,12 @@ def test_the_error_of_an_attempt_is_shown_until_the_next_one_begins() -> None:
     assert status_of(between, 9.0).error is None
 
 
+def test_a_lost_submission_is_the_reason_of_a_delay() -> None:
+    lost = replace(JOB, stage=Stage.UNKNOWN, attempts=(Attempt(1, "fal", "fal-ai/flux/schnell", 0.0),))
+
+    assert status_of(lost, 9.0).delayed_by == "the answer to attempt 1 was lost: its run is searched for at fal"
+
+
 def test_a_provider_that_may_not_be_asked_is_the_reason_of_a_delay() -> None:
     held = replace(JOB, history=(HistoryEntry(3.0, "held_back", "fal's circuit is open"),))
 
