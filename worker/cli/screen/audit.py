@@ -55,10 +55,8 @@ def _show_totals(out: Console, entries: Iterable[Entry]) -> None:
     out.print(Text(text, style="bold"), soft_wrap=True)
     if one.estimated:
         bounds = f"between {usd(one.estimated_lower_usd)} and {usd(one.estimated_upper_usd)}"
-        plural = "s" if one.estimated > 1 else ""
-        text = (
-            f"{usd(one.estimated_usd)} of booked is estimated, for {one.estimated} attempt{plural}: {bounds}; billed "
-        )
+        count = f"{one.estimated} attempt{'s' if one.estimated > 1 else ''}"
+        text = f"{usd(one.estimated_usd)} of booked is estimated, for {count}: {bounds}; billed "
         text += f"{usd(one.estimated_billed_usd)}. Drift is only what is billed outside of an attempt's bounds."
         out.print(Text(text), soft_wrap=True)
 
