@@ -16,6 +16,7 @@ def key_fingerprints(settings: Settings) -> dict[str, str]:
     """By provider, for those with a key that we can read."""
     keys = {
         "fal": _fal(),
+        "fal-direct": _fal(),
         "fal-stream": _fal(),
         "vertex": _vertex(settings),
         "gemini": _gemini(settings),

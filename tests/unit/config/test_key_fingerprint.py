@@ -4,6 +4,7 @@ import pytest
 
 from config.keys.fingerprint import key_fingerprints
 from config.settings import Settings
+from worker.providers.table import PROVIDERS
 
 
 def of_fal(monkeypatch: pytest.MonkeyPatch, key: str, secret: str = "k7Qm2xV9tR4wZ8pL") -> str:
@@ -22,3 +23,9 @@ def test_it_changes_with_the_key_and_with_our_secret(monkeypatch: pytest.MonkeyP
 def test_it_shows_nothing_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     found = of_fal(monkeypatch, "id:secret-one")
     assert len(found) == 16 and "secret" not in found
+
+
+def test_every_provider_with_a_key_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FAL_KEY", "GEMINI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.setenv(name, "an-id:a-secret")
+    assert key_fingerprints(Settings()).keys() == PROVIDERS.keys() - {"local"}
