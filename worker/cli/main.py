@@ -12,6 +12,7 @@ from worker.cli.commands import dead, files, models
 from worker.cli.errors import WRONG_INPUT, CliError
 from worker.cli.exit_codes import CLOSED_PIPE
 from worker.cli.options import AsJson, JobId, Port
+from worker.cli.process_end import ProcessEnd
 from worker.cli.screen.closed_pipe import close_stdout
 
 
@@ -241,6 +242,8 @@ def flower(context: typer.Context) -> None:
 
 def main() -> None:
     """The entry point. An expected error is shown as a message, without a traceback."""
+    end = ProcessEnd()
+    end.prepare()
     from worker.cli.screen.ascii_signs import replace_missing_signs
 
     replace_missing_signs()
@@ -250,7 +253,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader has gone, for example `head`
         close_stdout()
         status = CLOSED_PIPE
-    sys.exit(status)
+    end.exit(status)
 
 
 def _run() -> int | str | None:
