@@ -15,6 +15,7 @@ from worker.cli.errors import CliError
 from worker.files.formats import HEAD_BYTES
 from worker.files.upload import format_of, input_key
 from worker.jobs.file_arguments import annotation_parts
+from worker.jobs.file_keys import OURS
 from worker.jobs.file_refs import FileType
 from worker.jobs.job import FileKind
 from worker.jobs.raw_arguments import HoldsFiles, kind_of_path
@@ -22,6 +23,7 @@ from worker.jobs.request import MAX_BYTES, file_url
 
 _RESERVED_BYTES = 8 << 10  # of a request, for everything that is not a file
 MAX_INLINE_BYTES = (MAX_BYTES - _RESERVED_BYTES) * 3 // 4  # inside a request; base64 makes 4 bytes of 3
+MAX_PATH = 200  # characters; a longer name may be an error of the file system, and a data URI is no path
 MAX_STORED_IMAGE_BYTES = 100_000_000  # through the store
 
 StoreFile = Callable[[str, Path, str], None]  # puts a file into our store: key, path, content type
@@ -66,7 +68,10 @@ class _Attachment:
             return self.of_model(model, value, f"{label}.") if model else value
         kind = next((part.kind for part in nested if isinstance(part, FileType)), None)
         takes_url = any(isinstance(part, AfterValidator) and part.func is file_url for part in nested)
-        if not (kind or takes_url) or not isinstance(value, str) or not value.startswith("@"):
+        if not (kind or takes_url) or not isinstance(value, str):
+            return value
+        if not value.startswith("@"):
+            _refuse_bare_path(label, value)
             return value
         return self._read(label, Path(value[1:]).expanduser(), kind)
 
@@ -108,6 +113,13 @@ class _Attachment:
     def _allowed(self, max_stored: int) -> str:
         together = "" if self._left == MAX_INLINE_BYTES else " with the files before it"
         return f"{_size(max(max_stored, MAX_INLINE_BYTES))}{'' if max_stored else together}, or a URL of it"
+
+
+def _refuse_bare_path(label: str, value: str) -> None:
+    """Raise a `CliError` for the path of a file without `@`. The request would only say that it is no URL."""
+    if len(value) < MAX_PATH and not value.startswith(OURS) and Path(value).expanduser().is_file():
+        example = f'"@{value}"' if "." in label else f"{label}=@{value}"
+        raise CliError(f"{label}: {value} is a file of this machine: write {example}", status=2)
 
 
 def _is_model(part: Any) -> bool:

@@ -128,7 +128,7 @@ def cancel(
     wait: Annotated[bool, typer.Option(help="wait for its end, at most 40 s, and print its receipt")] = True,
     json: AsJson = False,
 ) -> None:
-    """Cancel a job, also at its provider, and show what was billed. Status 1: it had already ended."""
+    """Cancel a job, also at its provider, and show what was billed. Status 1: ended before, or unknown."""
     _use_running_stack()
     from worker.cli.commands import cancel as command
 

@@ -12,6 +12,7 @@ from config.settings import GROUPS, Settings
 from worker.cli.errors import CliError
 
 PREFIX = "KILNHAND_"
+ADVICE_WITHOUT_KEY = "in the folder of a running `kilnhand up` its secret is used; `kilnhand doctor` shows what is set"
 
 
 def read_settings() -> Settings:

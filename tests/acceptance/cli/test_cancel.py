@@ -78,10 +78,12 @@ def test_an_unknown_id_is_an_error(kilnhand: Callable[..., Finished], stack: Sta
 
 def test_a_cancel_of_an_id_without_a_job_says_that_it_is_noted(kilnhand: Callable[..., Finished], stack: Stack) -> None:
     ran = kilnhand("cancel", "not-yet", env=stack.environment)
-    assert (ran.status, ran.out) == (0, "the cancel of not-yet is noted: there is no job of this id yet\n")
+    assert (ran.status, ran.out) == (1, "")
+    assert "no job not-yet: nothing was cancelled. The cancel is noted:" in ran.err
     assert "a job that gets this id ends as REVOKED, and nothing is submitted" in ran.err
     ran = kilnhand("cancel", "not-yet", "--json", env=stack.environment)
-    assert json.loads(ran.out)["stage"] == "cancel_noted"
+    shown = json.loads(ran.out)
+    assert (ran.status, shown["stage"], shown["known"]) == (1, "cancel_noted", False)
 
 
 def test_without_redis_the_error_says_what_to_do(kilnhand: Callable[..., Finished]) -> None:

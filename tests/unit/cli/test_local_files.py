@@ -151,3 +151,12 @@ def test_files_are_attached_at_any_depth_of_an_endpoints_arguments(photo: Path) 
     assert (found["scale"], found["prompt"], found["n"]) == (1.5, "@anna waves", None)
     with pytest.raises(CliError, match=r"arguments\.image: .*cannot be read"):
         attach_files(Run, {"arguments": {"image": "@missing.png"}})
+
+
+def test_a_path_without_an_at_sign_is_refused_with_the_right_form(photo: Path) -> None:
+    with pytest.raises(CliError) as bare:
+        attach_files(ImageToVideo, {"image": str(photo), "prompt": str(photo)})
+    assert bare.value.status == 2 and f"write image=@{photo}" in bare.value.message
+    with pytest.raises(CliError, match=f'write "@{photo}"'):
+        attach_files(Several, {"images": [str(photo)]})
+    assert attach_files(ImageToVideo, {"image": "data:image/png;base64," + "a" * 5000})

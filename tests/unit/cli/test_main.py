@@ -48,6 +48,19 @@ def test_pruning_without_a_secret_says_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("KILNHAND_SECRET", raising=False)
     error = RUN.invoke(app, ["files", "prune"]).exception
     assert isinstance(error, CliError) and "KILNHAND_SECRET is not set" in error.message
+    assert "kilnhand up" in error.message
+
+
+def test_a_large_file_without_a_stack_points_to_up_and_not_to_a_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KILNHAND_SECRET", raising=False)
+    monkeypatch.setenv("KILNHAND_STORE_URL", (tmp_path / "none").as_uri())
+    (tmp_path / "large.png").write_bytes(bytes(400_000))
+    error = RUN.invoke(app, ["submit", "video.image_to_video", "image=@large.png", "prompt=a"]).exception
+    assert isinstance(error, CliError) and "`kilnhand up`" in error.message
+    assert "KILNHAND_SECRET" not in error.message
 
 
 def test_every_command_is_in_the_help() -> None:

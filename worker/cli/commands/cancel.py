@@ -13,11 +13,11 @@ from worker.explain.history import receipt_text
 from worker.jobs.status import CANCEL_NOTED, JobStatus
 
 WAIT_S = 40.0
-ENDED_BEFORE = {"SUCCESS", "FAILURE"}
+ENDED_BEFORE = {"SUCCESS", "FAILURE"}  # with an unknown id: nothing was cancelled, so the exit status is 1
 
 
 def cancel(job_id: str, wait: bool, as_json: bool) -> int:
-    """The exit status: 0 cancelled, or will be; 1 it had succeeded or failed; 130 Ctrl-C while waiting."""
+    """The exit status: 0 cancelled, or will be; 1 it had ended before, or is unknown; 130 Ctrl-C while waiting."""
     from worker import client
 
     read_settings()
@@ -27,11 +27,12 @@ def cancel(job_id: str, wait: bool, as_json: bool) -> int:
     except KeyboardInterrupt:
         terminal.err().print("\nThe cancel request stays: a worker ends the job.", soft_wrap=True)
         return INTERRUPTED
+    is_known = status.stage != CANCEL_NOTED
     if as_json:
-        terminal.print_json({**status.model_dump(mode="json"), "result": result})
+        terminal.print_json({**status.model_dump(mode="json"), "known": is_known, "result": result})
     else:
         _show(status, result)
-    return 1 if status.state in ENDED_BEFORE else 0
+    return 1 if status.state in ENDED_BEFORE or not is_known else 0
 
 
 def _show(status: JobStatus, result: dict[str, Any] | None) -> None:
@@ -42,7 +43,7 @@ def _show(status: JobStatus, result: dict[str, Any] | None) -> None:
         text = receipt_text(status.receipt, has_files=result is not None) if status.receipt else "cancelled"
         out.print(Text(text, style="yellow"), soft_wrap=True)
     elif status.stage == CANCEL_NOTED:
-        out.print(Text(f"the cancel of {status.job_id} is noted: there is no job of this id yet", style="yellow"))
+        err.print(Text(f"no job {status.job_id}: nothing was cancelled. The cancel is noted:", style="red"))
         err.print(Text("a job that gets this id ends as REVOKED, and nothing is submitted", style="dim"))
     else:
         out.print(Text(f"cancel requested; now {status.state} ({status.stage})"))

@@ -6,9 +6,10 @@ from rich.text import Text
 
 from worker.cli.errors import CliError
 from worker.cli.screen import terminal
-from worker.cli.settings import read_settings
+from worker.cli.settings import ADVICE_WITHOUT_KEY, read_settings
 from worker.errors import KilnhandError
 from worker.files.prune import Pruned, prune
+from worker.files.signing import SecretMissingError
 from worker.files.store import folder_of, open_store
 
 
@@ -19,7 +20,7 @@ def prune_files(dry_run: bool, as_json: bool) -> int:
         store, folder = open_store(settings.store, settings.gateway), folder_of(settings.store)
         found = asyncio.run(prune(store, settings.store.file_days, folder, dry_run=dry_run))
     except KilnhandError as error:
-        raise CliError(f"the files could not be pruned: {error.message}") from error
+        raise CliError(f"the files could not be pruned: {_advised(error)}") from error
     if as_json:
         fields = {"dry_run": dry_run, "files": found.files, "bytes": found.bytes, "kept": found.kept}
         terminal.print_json({**fields, "by_tenant_folder": dict(found.by_owner)})
@@ -36,12 +37,16 @@ def print_url(key: str, days: float | None, as_json: bool) -> int:
     try:
         made = url(key, days)
     except KilnhandError as error:
-        raise CliError(error.message, status=2) from error
+        raise CliError(_advised(error), status=2) from error
     if as_json:
         terminal.print_json({"key": key, "url": made})
     else:
         print(made)
     return 0
+
+
+def _advised(error: KilnhandError) -> str:
+    return f"{error.message} ({ADVICE_WITHOUT_KEY})" if isinstance(error, SecretMissingError) else error.message
 
 
 def _show(found: Pruned, dry_run: bool, keeps: bool) -> None:

@@ -7,7 +7,7 @@ from config.clean_values import clean_variables
 from config.settings import Settings
 from worker.cli.errors import CliError
 from worker.cli.redis_errors import require_servers
-from worker.cli.settings import read_settings
+from worker.cli.settings import ADVICE_WITHOUT_KEY, read_settings
 from worker.errors import KilnhandError
 from worker.files.signing import require_secret
 from worker.files.store import folder_of
@@ -79,5 +79,4 @@ def _check_secret(settings: Settings) -> None:
         if are_webhooks_requested(settings) or folder_of(settings.store) is not None:
             require_secret(settings.gateway)
     except KilnhandError as error:
-        advice = "in the folder of a running `kilnhand up` its secret is used; `kilnhand doctor` shows what is set"
-        raise CliError(f"{error.message} ({advice})", status=2) from error
+        raise CliError(f"{error.message} ({ADVICE_WITHOUT_KEY})", status=2) from error

@@ -12,7 +12,7 @@ from worker.cli.follow import follow_one
 from worker.cli.job_arguments import find_task, read_fields
 from worker.cli.job_snapshot import FollowedJob
 from worker.cli.local_files import attach_files
-from worker.cli.redis_errors import report_redis_errors
+from worker.cli.redis_errors import HOW_TO_REACH_ONE, report_redis_errors
 from worker.cli.screen import terminal
 from worker.cli.settings import read_settings
 from worker.edge.job_task import JobTask
@@ -55,18 +55,21 @@ def _read(name: str, pairs: Sequence[str], max_bytes: int) -> tuple[JobTask, dic
 def _store_file(key: str, path: Path, content_type: str) -> None:
     """Put a file into the store that the workers read."""
     from worker.errors import KilnhandError
-    from worker.files.store import open_store
+    from worker.files.store import open_for_writing
+    from worker.files.upload import check_folder
 
     settings = read_settings()
 
     async def put() -> None:
         with path.open("rb") as file:
-            await open_store(settings.store, settings.gateway).put(key, file, content_type)
+            await open_for_writing(settings.store).put(key, file, content_type)
 
     try:
+        check_folder(settings.store)
         asyncio.run(put())
     except KilnhandError as error:
-        raise CliError(f"{path} could not be put into the store: {error.message}", code=error.code) from error
+        message = f"{path} could not be put into the store: {error.message}\n{HOW_TO_REACH_ONE}"
+        raise CliError(message, code=error.code) from error
 
 
 def _show_id(job_id: str, as_json: bool) -> None:
