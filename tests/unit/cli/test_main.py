@@ -101,3 +101,27 @@ def test_flower_does_not_start_without_a_password() -> None:
     )
     assert ran.returncode == 2
     assert "FLOWER_BASIC_AUTH" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("folder", "stored", "status", "says"),
+    [
+        ("files", True, 0, ""),
+        ("files", False, 1, "there is no file jobs/a/images-0.png in the store"),
+        ("elsewhere", False, 0, "cannot be read from here"),
+    ],
+)
+def test_a_url_is_printed_for_a_file_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, stored: bool, status: int, says: str
+) -> None:
+    monkeypatch.setenv("KILNHAND_STORE_URL", f"file://{tmp_path / folder}")
+    monkeypatch.setenv("KILNHAND_SECRET", "k7Qm2xV9tR4wZ8pLc5NfB1yHsJ3dG6aE")
+    (tmp_path / "files" / "jobs" / "a").mkdir(parents=True)
+    if stored:
+        (tmp_path / "files" / "jobs" / "a" / "images-0.png").write_bytes(b"x")
+    found = RUN.invoke(app, ["files", "url", "jobs/a/images-0.png"])
+    error = found.exception if isinstance(found.exception, CliError) else None
+    assert (error.status if error else found.exit_code) == status
+    assert says in f"{error or ''}{found.output}"
+    assert ("signature=" in found.stdout) is (status == 0)
+    assert not (tmp_path / "elsewhere").exists()

@@ -4,10 +4,11 @@ import asyncio
 
 from rich.text import Text
 
+from config.settings import Settings
 from worker.cli.errors import CliError
 from worker.cli.screen import terminal
 from worker.cli.settings import ADVICE_WITHOUT_KEY, read_settings
-from worker.errors import KilnhandError
+from worker.errors import KilnhandError, ServiceUnavailableError
 from worker.files.prune import Pruned, prune
 from worker.files.signing import SecretMissingError
 from worker.files.store import folder_of, open_store
@@ -30,19 +31,39 @@ def prune_files(dry_run: bool, as_json: bool) -> int:
 
 
 def print_url(key: str, days: float | None, as_json: bool) -> int:
-    """Print a new URL."""
+    """Print a new URL. Raises a `CliError` for a file that is not in the store; without access to it, only warns."""
     from worker.client import url
 
-    read_settings()
+    settings = read_settings()
     try:
         made = url(key, days)
+        is_there = asyncio.run(_is_there(settings, key))
     except KilnhandError as error:
         raise CliError(_advised(error), status=2) from error
+    if is_there is False:
+        raise CliError(f"there is no file {key} in the store")
+    if is_there is None:
+        terminal.err().print("the store cannot be read from here, so nobody looked whether the file is there")
     if as_json:
         terminal.print_json({"key": key, "url": made})
     else:
         print(made)
     return 0
+
+
+async def _is_there(settings: Settings, key: str) -> bool | None:
+    """Whether the store has the file; None if it cannot be read from this machine."""
+    folder = folder_of(settings.store)
+    if folder is not None and not folder.is_dir():
+        return None
+    try:
+        async for _ in open_store(settings.store, settings.gateway).read(key):
+            return True
+    except KeyError:
+        return False
+    except ServiceUnavailableError:
+        return None
+    return True  # an empty file
 
 
 def _advised(error: KilnhandError) -> str:
