@@ -16,7 +16,7 @@ def given_captions(captions: Any, names: Sequence[str]) -> list[str | None]:
     """The caption of each picture; None for one without.
 
     A mapping has names (`a.jpg`, or `a`) or numbers from 0. Raises `ValueError`, which names the entry that fits no
-    picture or several.
+    picture or several: `1` is ambiguous if `1.jpg` is not the picture number 1.
     """
     found: list[str | None] = [None] * len(names)
     if isinstance(captions, Mapping):
@@ -42,7 +42,10 @@ def with_trigger(caption: str | None, trigger_word: str | None) -> str:
 def _place(name: str, names: Sequence[str]) -> int:
     exact = [n for n, each in enumerate(names) if name == each]
     places = exact or [n for n, each in enumerate(names) if name in {_stem(each), PurePosixPath(each).name}]
-    if not places and name.isdecimal() and int(name) < len(names):
+    if name.isdecimal() and int(name) < len(names):
+        if places and places != [int(name)]:
+            other = f"{names[places[0]]} by its name, and {names[int(name)]} by its number"
+            raise ValueError(f"captions.{name}: is {other}; write the whole name")
         places = [int(name)]
     if len(places) != 1:
         shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")

@@ -16,14 +16,15 @@ from worker.jobs.picture_fields import ModelName
 from worker.jobs.request import BaseRequest
 
 MOST_PICTURES = 60  # a result has at most 64 files in one list, and the files of a call 100 MB together
-AT_A_TIME = 20  # pictures of one step: photos of 5 MB are 100 MB together
+MOST_PREPARED = 20  # pictures of one call
+AT_A_TIME = 8  # of one step of a training: photos of 12 MB, and the files of a call have 100 MB together
 
 
 class PrepareImages(BaseRequest):
     """Up to 20 pictures. Each becomes an upright JPEG or PNG of at most 4 megapixels and 1.6 MB."""
 
     model: ModelName = "prepare-pictures"
-    images: Annotated[Images, Field(min_length=1, max_length=AT_A_TIME)]
+    images: Annotated[Images, Field(min_length=1, max_length=MOST_PREPARED)]
 
 
 class UnpackDataSet(BaseRequest):

@@ -95,7 +95,7 @@ def lora(request: TrainLora, model: Model) -> Step:
 
 
 async def _listed(images: Sequence[str], job: Pipeline) -> list[_Picture]:
-    """The pictures of a list, in steps of 20. All that cannot be used are named."""
+    """The pictures of a list, in steps of 8. All that cannot be used are named."""
     parts = [images[start : start + AT_A_TIME] for start in range(0, len(images), AT_A_TIME)]
     found = await gather(*(_part(n, part, job) for n, part in enumerate(parts)))
     if problems := [problem for problem in found if isinstance(problem, str)]:
@@ -144,7 +144,8 @@ def _check(pictures: Sequence[_Picture], model: Model) -> None:
 def _count_problem(count: int, model: Model) -> str | None:
     limit = model.limits.get("images_data_url")
     least = limit.min_items if limit and limit.min_items else 1
-    return f"has {count} pictures; {model.name} needs {least} or more" if count < least else None
+    pictures = "1 picture" if count == 1 else f"{count} pictures"
+    return f"has {pictures}; {model.name} needs {least} or more" if count < least else None
 
 
 async def _captions(request: TrainLora, pictures: Sequence[_Picture], job: Pipeline) -> list[str | None]:

@@ -25,6 +25,8 @@ def _check_data_set(archive: str | None, images: list[str] | None, captions: Any
     if (archive is None) == (images is None):
         raise ValueError("give either images (a list) or images_data_url (a zip)")
     if images is None:
+        if isinstance(captions, list):
+            raise ValueError("captions: a list is for images; give texts by the names in the zip, as {name: text}")
         return
     first: dict[str, int] = {}
     for n, ref in enumerate(images):

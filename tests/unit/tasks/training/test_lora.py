@@ -51,7 +51,18 @@ def test_what_the_trainer_gets(given: dict[str, Any], arguments: dict[str, Any])
         ({}, "give either images"),
         ({"images": MUGS, "images_data_url": ZIP}, "give either images"),
         ({"images": []}, "images: "),
-        ({"images": MUGS[:1]}, "images: has 1 pictures; flux-lora-training needs 4 or more"),
+        (
+            {"images": MUGS[:1], "model": "flux-2-trainer"},
+            "images: has 1 picture; flux-2-trainer needs 10 or more",
+        ),
+        (
+            {"images": ["https://x/1.jpg", "https://x/2.jpg"], "captions": {1: "back view"}},
+            "captions.1: is 1.jpg by its name, and 2.jpg by its number; write the whole name",
+        ),
+        (
+            {"images_data_url": "https://x/a.zip", "captions": ["one", "two"]},
+            "captions: a list is for images; give texts by the names in the zip, as {name: text}",
+        ),
         ({"images": MUGS, "model": "flux-2-trainer"}, "images: has 4 pictures; flux-2-trainer needs 10 or more"),
         ({"images": [f"https://example.com/{n}" for n in range(61)]}, "images: value should have at most 60 items"),
         ({"images": [*MUGS, MUGS[1]]}, r"images\.4: is the same file as images\.1"),
