@@ -76,8 +76,8 @@ class Dispatcher:
     async def stop(self, grace_s: float, call_grace_s: float) -> None:
         """Claim no more rows. Wait `grace_s` for held claims, and `call_grace_s` for submissions and uploads.
 
-        The rest comes due again on another worker. The answer of an interrupted submission is unknown; an interrupted
-        upload begins again.
+        The rest comes due again on another worker. The answer of an interrupted submission is unknown, and its row is
+        due at once where no provider lists it; an interrupted upload begins again.
         """
         self._stopping = True
         self._wake.set()
@@ -173,6 +173,8 @@ class Dispatcher:
             log.warning("claim_lost", job=held.job.id, stage=held.job.stage)
             await self._writer.leave_outcome(held)
         except asyncio.CancelledError:
+            if self._stopping and self._is_lost_with_us(held):
+                await self._writer.release_lost_call(held)
             await self._writer.leave_outcome(held)
             raise
         except Exception as error:  # the outer rim: a defect ends the job after a few tries, never the worker
@@ -180,6 +182,13 @@ class Dispatcher:
             await self._writer.release_after_defect(held, error)
         finally:
             await self._return_resources(held, resources)
+
+    def _is_lost_with_us(self, held: HeldClaim) -> bool:
+        """Whether a call is under way that nobody can find once this process has closed it, such as a stream."""
+        if {held.job.stage, held.written.stage} != {Stage.SUBMITTING}:
+            return False
+        provider = self._context.providers.get(held.job.attempts[-1].provider)
+        return provider is not None and not provider.lists_requests
 
     async def _return_resources(self, held: HeldClaim, resources: CallResources) -> None:
         """Return memory and permit, whatever happened: a permit that is kept would block its circuit's probe."""

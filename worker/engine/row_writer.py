@@ -7,11 +7,11 @@ from typing import Protocol
 
 import structlog
 
-from worker.engine.context import Transition
+from worker.engine.context import RECLAIM_S, Transition
 from worker.engine.defect_text import defect_text
-from worker.engine.endings import fail
+from worker.engine.endings import error_record, fail
 from worker.engine.kept_outcome import OutcomeStore, has_outcome, leave_as_signal
-from worker.errors import ClaimLostError, InternalError
+from worker.errors import ClaimLostError, InternalError, SubmitUnknownError
 from worker.explain.history import with_defect, with_history
 from worker.jobs.job import Job, Observation, Stage
 from worker.jobs.status import JobStatus, delayed_by, state_of, status_of
@@ -145,6 +145,17 @@ class RowWriter:
         """Leave an outcome that came too late to be written to the worker that holds the row now."""
         if has_outcome(held.written, held.job) and not await leave_as_signal(self._ledger, held.job):
             await self._outcomes.put(held.job)
+
+    async def release_lost_call(self, held: HeldClaim) -> None:
+        """Release the row of a call that we close at our stop: its outcome is unknown, and no lease is waited for."""
+        error = SubmitUnknownError("the worker was stopped during the call", provider=held.job.attempts[-1].provider)
+        lost = held.written.with_attempt(error=error_record(error)).move(Stage.UNKNOWN, tries=0)
+        try:
+            await self._ledger.release(
+                held.claim, with_history(held.written, lost, held.now(), error.message), RECLAIM_S
+            )
+        except Exception:  # the outer rim: the row comes due again when the lease ends
+            log.warning("release_failed", job=lost.id, exc_info=True)
 
     async def release_after_defect(self, held: HeldClaim, defect: Exception) -> None:
         """Release the row as it was last written, with a growing pause, or end it: a job never stays for ever."""
