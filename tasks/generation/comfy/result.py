@@ -66,7 +66,7 @@ class ComfyCheck:
                 kind = _kind_of(file)
                 if len(lists[kind]) < (MOST_PICTURES if kind == "images" else MOST_OTHERS):
                     places[kind].append(len(lists[kind]))
-                    lists[kind].append(file)
+                lists[kind].append(file)  # those that have no place are named in `provenance.missing`
             node = request.get("workflow", {}).get(each["node"], {})
             name = node.get("inputs", {}).get("output_name")
             own = {"node": each["node"], "class_type": node.get("class_type", ""), "texts": each["texts"]}

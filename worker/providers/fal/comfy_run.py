@@ -16,7 +16,9 @@ from worker.providers.base import Reply, RunFailure, Running
 
 MOST_LINES = 20
 MOST_TEXT = 500
-MOST_FILES = 64  # of one node; a row has no place for more
+MOST_FILES = 1000  # of one node; those that are not stored are counted
+MOST_TEXTS = 64  # of one node
+MOST_TEXTS_LENGTH = 256_000  # characters of all nodes together; a row has no place for more
 _BEGUN, _DONE = "is running", "done"
 
 
@@ -29,7 +31,8 @@ class ComfyRun:
         self._node: str | None = None
         self._share = 0.0
         self._lines = dict[str, str]()  # by what they are about: a node has one line
-        self._outputs = dict[str, Mapping[str, Any]]()
+        self._outputs = dict[str, dict[str, Any]]()
+        self._texts_left = MOST_TEXTS_LENGTH
         self._error: ExternalServiceError | None = None
         self._has_ended = False
 
@@ -72,7 +75,7 @@ class ComfyRun:
             return RunFailure(self._error)
         if not (self._has_ended or self._is_whole()):
             return None
-        outputs = [found for node in self._outputs if (found := self._output(node))]
+        outputs = list(self._outputs.values())
         if not outputs:
             text = "fal: the workflow ended without a file or a text; it needs a node that saves, such as SaveImage_fal"
             return RunFailure(BrokenPieceError(text, provider="fal", kind="no_output"))
@@ -100,8 +103,8 @@ class ComfyRun:
     def _executed(self, node: str, output: Any) -> None:
         if node in self._nodes:
             self._finish(node)
-            if isinstance(output, Mapping):
-                self._outputs[node] = output
+            if isinstance(output, Mapping) and (found := self._output(node, output)):
+                self._outputs[node] = found
 
     def _finish(self, node: str) -> None:
         self._done.add(node)
@@ -120,15 +123,25 @@ class ComfyRun:
         last = self._nodes.keys() - used
         return bool(last) and last <= self._done
 
-    def _output(self, node: str) -> dict[str, Any] | None:
-        """The files and texts of a node; previews only where it has nothing else."""
-        items = [item for value in self._outputs[node].values() for item in _items(value)[:MOST_FILES]]
+    def _output(self, node: str, output: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The files and texts of a node; previews only where it has nothing else. Cut at once: events may be large."""
+        items = [item for value in output.values() for item in _items(value)[:MOST_FILES]]
         files = [item for item in items if isinstance(item, Mapping) and is_url(item.get("url"))]
         files = [item for item in files if item.get("type") != "temp"] or files
-        texts = [item[:20_000] for item in items if isinstance(item, str)]
+        texts = self._cut([item for item in items if isinstance(item, str)][:MOST_TEXTS])
         if not files and not texts:
             return None
-        return {"node": node, "files": [_file(item) for item in files[:MOST_FILES]], "texts": texts[:MOST_FILES]}
+        return {"node": node, "files": [_file(item) for item in files[:MOST_FILES]], "texts": texts}
+
+    def _cut(self, texts: list[str]) -> list[str]:
+        """The texts, as far as the run still has room for them."""
+        kept = list[str]()
+        for text in texts:
+            if self._texts_left <= 0:
+                break
+            kept.append(text[: min(20_000, self._texts_left)])
+            self._texts_left -= len(kept[-1])
+        return kept
 
     def _node_error(self, data: Mapping[str, Any]) -> ExternalServiceError:
         """ComfyUI's error of one node: its kind, and what it said."""

@@ -189,3 +189,11 @@ def test_files_are_sorted_by_their_kind_and_say_their_node() -> None:
         {"node": "10", "class_type": "SaveImage_fal", "name": "final", "images": [0], "videos": [0], "audio": [0],
          "files": [0], "texts": ["t"]}
     ]  # fmt: skip
+
+
+def test_pictures_that_have_no_place_are_named_and_not_dropped_in_silence() -> None:
+    files = [{"url": f"https://x/{n}.png"} for n in range(94)]
+    found = ComfyCheck().check({"workflow": workflow()}, {"outputs": [{"node": "10", "files": files, "texts": []}]}, {})
+    assert isinstance(found, dict)
+    assert len(found["images"]) == 94
+    assert found[VALUES]["outputs"][0]["images"] == list(range(64))
