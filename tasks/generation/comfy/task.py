@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from config.catalogue import Model
-from tasks.generation.comfy.checks import graph_problems
+from tasks.generation.comfy.checks import graph_problems, is_of_editor, sound_nodes
 from tasks.generation.comfy.files import FilePlace, assigned_files, file_places
 from tasks.generation.comfy.inputs import NamedInput, named_inputs, value_problems
 from tasks.generation.comfy.nodes import FILES
@@ -39,13 +39,15 @@ def comfy(request: Comfy, model: Model) -> Step:
     if model.passthrough:
         own = f"{model.name} is no Comfy server; set FAL_COMFY_ENDPOINT for one of your own, and leave model out"
         raise refusal(NAME, [("model", own)])
-    if problems := graph_problems(request.workflow):
-        raise refusal(NAME, problems)
-    found, problems = named_inputs(request.workflow)
-    problems += value_problems(found, request.inputs)
-    places = file_places(request.workflow)
+    of_graph = graph_problems(request.workflow)
+    if is_of_editor(request.workflow):
+        raise refusal(NAME, of_graph)
+    nodes = sound_nodes(request.workflow)
+    found, of_names = named_inputs(nodes)
+    of_values = value_problems(found, request.inputs)
+    places = file_places(nodes)
     files, of_files = assigned_files(request, places)
-    if problems := problems + of_files:
+    if problems := [*of_graph, *of_names, *of_values, *of_files]:
         raise refusal(NAME, problems)
     return Step(model.name, _arguments(request, found, places, files), PIECES, request.extra)
 

@@ -1,10 +1,12 @@
 """What a run on the Comfy server may bring: its texts and files are cut while the events are read."""
 
+from collections.abc import Mapping, Sequence
+
 from worker.providers.base import Reply
 from worker.providers.fal.comfy_run import ComfyRun
 
 
-def _outputs(*outputs: dict[str, list[object]]) -> list[dict[str, list[object]]]:
+def _outputs(*outputs: Mapping[str, Sequence[object]]) -> list[dict[str, list[object]]]:
     run = ComfyRun({str(n): {"class_type": "Show", "inputs": {}} for n in range(len(outputs))})
     for n, output in enumerate(outputs):
         run.take({"type": "executed", "data": {"node": str(n), "output": output}})

@@ -197,3 +197,28 @@ def test_pictures_that_have_no_place_are_named_and_not_dropped_in_silence() -> N
     assert isinstance(found, dict)
     assert len(found["images"]) == 94
     assert found[VALUES]["outputs"][0]["images"] == list(range(64))
+
+
+def test_problems_of_the_graph_come_with_those_of_values_and_files() -> None:
+    bad = {"n11": LOAD, "n12": _node("LoadImageMask", image="m.png"), "n13": 3}
+    refused = refusal(workflow=workflow(**bad), inputs={"stepz": 1, "cfg": 99})
+    places = ("workflow.12.class_type", "workflow.13", "workflow.11.inputs.image", "inputs.stepz", "inputs.cfg")
+    assert all(place in refused for place in places)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        _node("CLIPTextEncode", text="file: a photo of a form", clip=["1", 1]),
+        _node("StringInput_fal", name="other", value="~/ is home, ./x.png too"),
+        _node("ShowText", text="file: a photo"),
+        _node("SaveImage_fal", images=["9", 0], output_name="o", filename_prefix="./out/x"),
+    ],
+)
+def test_a_text_that_only_begins_like_a_path_is_no_path(node: dict[str, Any]) -> None:
+    assert ordered(workflow=workflow(n11=node))
+
+
+@pytest.mark.parametrize("path", ["file:///a/b.png", "~/a.png", "./in/a.png", "../a.safetensors", "/home/me/out"])
+def test_a_path_of_one_machine_is_refused(path: str) -> None:
+    assert "is a path of one machine" in refusal(workflow=workflow(n11=_node("X", path=path)))
