@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from worker.edge.pipeline import step_id, step_names
 from worker.edge.sending import ledger_away, producer
+from worker.edge.states import status_now
 from worker.errors import InternalError, UnknownJobError
 from worker.jobs.aliases import STATE_ALIASES, OldState
 from worker.jobs.file_keys import OURS, BadKeyError, checked, is_of_tenant
@@ -176,7 +177,9 @@ def _job(job_id: str, tenant: str | None = None) -> Job | None:
 
 
 def _status(job: Job | None) -> JobStatus | None:
-    return status_of(job, producer().now()) if job is not None else None
+    from worker.edge.app import app
+
+    return status_now(app.backend, job, producer().now()) if job is not None else None
 
 
 @contextmanager

@@ -14,8 +14,10 @@ from tests.conftest import wait_until
 from tests.unit.tasks.comfy_workflow import LOAD, workflow
 from tests.unit.tasks.pictures import data_uri
 from worker.cli.processes.stack import Stack, run_stack
+from worker.client import status
 from worker.errors import RequestRefusedError, SubmitUnknownError
 from worker.jobs.job import Stage
+from worker.jobs.status import JobStatus
 
 ENDPOINT = "fal-ai/comfy-server"
 PHOTO = data_uri(Image.new("RGB", (160, 120), "teal"))
@@ -25,8 +27,14 @@ def test_a_workflow_runs_node_by_node_and_its_file_is_uploaded(stack: Stack, twi
     twin.pace(seconds=3)
     job = comfy.delay(workflow=workflow(n11=LOAD), image=PHOTO, inputs={"prompt": "a jar", "steps": 24})
 
-    seen = []
-    wait_until(lambda: seen.append((job.state, job.info)) or job.ready(), "the run has ended", every_s=0.2)
+    seen, read = [], list[JobStatus | None]()
+
+    def has_ended() -> bool:
+        seen.append((job.state, job.info))
+        read.append(status(job.id))
+        return bool(job.ready())
+
+    wait_until(has_ended, "the run has ended", every_s=0.2)
     result = job.get()
     shown = [info for state, info in seen if state == "IN_PROGRESS"]
 
@@ -37,6 +45,8 @@ def test_a_workflow_runs_node_by_node_and_its_file_is_uploaded(stack: Stack, twi
     assert result["provenance"]["version"] == "fal-ai/comfy-server/stream"
     assert any("node 8 (KSampler)" in line for info in shown for line in info["logs"])
     assert any(0 < info["progress"] < 1 and not info["progress_estimated"] for info in shown)
+    lines = [line for each in read if each and each.state == "IN_PROGRESS" for line in each.logs]
+    assert any("node 8 (KSampler)" in line for line in lines), "worker.client.status shows it, too"
     (sent,) = twin.requests(ENDPOINT)
     assert sent["input"]["prompt"]["2"]["inputs"]["value"] == "a jar"
     assert sent["input"]["fal_inputs"]["loadimage_1"].startswith("http"), "the file went to fal's store"

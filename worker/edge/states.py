@@ -5,11 +5,26 @@ Celery's backend blocks. With a thousand jobs that report progress, a thread per
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from worker.edge.backend import JOB_ENDINGS, MonotonicRedisBackend, store_script
 from worker.edge.message import context_of
-from worker.jobs.job import Job
-from worker.jobs.status import JobStatus
+from worker.jobs.job import Job, Stage
+from worker.jobs.status import JobStatus, status_of
 from worker.net.redis_client import open_async_redis
+
+
+def status_now(backend: Any, job: Job, now: float) -> JobStatus:
+    """The job's status. While its call is out, how far it is is not in the row, but in the state that was published."""
+    from_row = status_of(job, now)
+    if job.stage != Stage.SUBMITTING:
+        return from_row
+    try:
+        published = JobStatus.model_validate(backend.get_task_meta(job.id)["result"])
+    except ValidationError:  # there is none, or it is of another version
+        return from_row
+    is_of_call = (published.stage, published.attempt) == (from_row.stage, from_row.attempt)
+    return published if is_of_call else from_row
 
 
 class LiveStates:

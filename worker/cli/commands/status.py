@@ -19,7 +19,7 @@ from worker.cli.settings import read_settings
 from worker.errors import UnknownJobError
 from worker.explain.history import cost_text, receipt_text
 from worker.jobs.job import Job
-from worker.jobs.status import JobStatus, status_of
+from worker.jobs.status import JobStatus
 
 
 def status(job_id: str, as_json: bool, follow: bool) -> int:
@@ -38,7 +38,7 @@ def status(job_id: str, as_json: bool, follow: bool) -> int:
     if follow and not (job.is_final if job else snapshot and snapshot.is_final):
         return follow_one(FollowedJob(job.task if job else job_id, job_id), as_json, None)
     if job is not None:
-        _show(status_of(job, now), job.result, as_json)
+        _show(_status_now(job, now), job.result, as_json)
     elif snapshot is not None:
         _show_snapshot(job_id, snapshot, as_json)
     return 0
@@ -52,6 +52,14 @@ async def _load(settings: RedisSettings, job_id: str) -> tuple[Job | None, float
         return await ledger.get(job_id), await ledger.ping()
     finally:
         await ledger.aclose()
+
+
+def _status_now(job: Job, now: float) -> JobStatus:
+    from worker.edge.app import app
+    from worker.edge.states import status_now
+
+    with report_redis_errors(f"job {job.id} cannot be read"):
+        return status_now(app.backend, job, now)
 
 
 def _snapshot(job_id: str) -> JobSnapshot:
