@@ -27,6 +27,7 @@ from worker.edge.pipeline import step_id, step_names
 from worker.edge.sending import ledger_away, producer
 from worker.edge.states import status_now
 from worker.errors import InternalError, UnknownJobError
+from worker.explain.history import receipt_text
 from worker.jobs.aliases import STATE_ALIASES, OldState
 from worker.jobs.file_keys import OURS, BadKeyError, checked, is_of_tenant
 from worker.jobs.job import Job
@@ -116,7 +117,10 @@ def old_status(job_id: str, *, tenant: str | None = None) -> OldStatus:
         return OldStatus(status="pending", progress=0.0)
     told = STATE_ALIASES[seen.state]
     done = dict(job.result) if told == "completed" and job.result is not None else None
-    return OldStatus(status=told, progress=seen.progress, result=done, error=seen.error)
+    error = seen.error
+    if told == "cancelled" and error is None:
+        error = receipt_text(job.receipt, has_files=bool(job.artefacts)) if job.receipt else "cancelled"
+    return OldStatus(status=told, progress=seen.progress, result=done, error=error)
 
 
 def result(job_id: str, *, tenant: str | None = None) -> dict[str, Any] | None:

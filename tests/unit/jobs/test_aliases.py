@@ -1,6 +1,7 @@
 """The names of the server before mean tasks and states of ours, and the page has them all."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,8 +14,10 @@ from worker.cli.job_arguments import all_tasks, find_task
 from worker.edge.app import app
 from worker.edge.callbacks import route_callbacks
 from worker.edge.consumer import SafeConsumer
+from worker.explain.history import receipt_text
 from worker.jobs.aliases import STATE_ALIASES, TASK_ALIASES, OldState, task_of
-from worker.jobs.status import State
+from worker.jobs.job import Job, Options, Receipt, Stage, Step
+from worker.jobs.status import State, status_of
 
 PAGE = (Path(__file__).parents[3] / "docs/aliases.md").read_text(encoding="utf-8")
 
@@ -67,3 +70,13 @@ def test_an_unknown_id_is_pending(monkeypatch: pytest.MonkeyPatch) -> None:
     # the ledger is Redis; the acceptance test of the old names reads it
     monkeypatch.setattr(client, "_job", lambda job_id, tenant=None: None)
     assert client.old_status("x") == client.OldStatus(status="pending", progress=0.0)
+
+
+def test_a_cancelled_job_says_so_as_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    step, receipt = Step("flux-dev", {"prompt": "x"}, ()), Receipt(1.0, told=True)
+    job = Job("x", "generation.text_to_image", "q", {}, step, Options(), 0.0)
+    cancelled = replace(job, stage=Stage.CANCELLED, receipt=receipt)
+    monkeypatch.setattr(client, "_job", lambda job_id, tenant=None: cancelled)
+    monkeypatch.setattr(client, "_status", lambda job: status_of(job, 2.0))
+    told = client.old_status("x")
+    assert told.status == "cancelled" and told.error == receipt_text(receipt, has_files=False)
