@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from config.catalogue import PIPELINE, Catalogue, UnknownModelError
+from config.catalogue import PIPELINE, RAW, Catalogue, UnknownModelError
 from config.model import Model
 from config.settings import RequestSettings
 
@@ -20,6 +20,10 @@ def find_model(catalogue: Catalogue, task: str, name: str) -> Model:
         names = ", ".join(other.name for other in catalogue.for_task(task))
         raise UnknownModelError(f"{model.name} serves {', '.join(model.task)}; models of this task: {names}")
     if model.passthrough and not _settings().may_pass(model.name):
+        if task in RAW:
+            raise UnknownModelError(
+                f"{task} sends arguments to {model.name} unchecked, and KILNHAND_PASSTHROUGH does not allow it"
+            )
         raise UnknownModelError(f"{model.name} is not in the catalogue, and KILNHAND_PASSTHROUGH does not allow it")
     return model
 

@@ -40,3 +40,12 @@ def test_an_endpoint_passes_if_the_setting_allows_it(
 def test_the_name_of_a_tasks_steps_is_no_model(task: str, name: str) -> None:
     with pytest.raises(UnknownModelError):
         models.find_model(CATALOGUE, task, name.format(task))
+
+
+@pytest.mark.parametrize("task", ["generation.run", "generation.workflow"])
+def test_a_task_that_passes_everything_through_names_the_setting(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_settings", lambda: RequestSettings(passthrough="off"))
+    name = "flux-schnell" if task == "generation.run" else "workflows/someone/own"
+    with pytest.raises(UnknownModelError, match="KILNHAND_PASSTHROUGH does not allow it") as refused:
+        models.find_model(CATALOGUE, task, name)
+    assert "is not in the catalogue" not in str(refused.value)
