@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
 from tasks.generation import ImageToImage, TextToImage, image_to_image, text_to_image
+from tasks.pipelines.step_checks import Calls, all_problems, judged_options
 from worker.edge.job_task import JobTask, catalogue
 from worker.edge.models import find_model
 from worker.edge.pipeline import Pipeline
@@ -162,13 +163,25 @@ def batch_problems(request: BatchBase, options: JobOptions) -> list[tuple[str, s
     for n, variation in enumerate(request.variations):
         if own_names := sorted(variation.keys() & _of_all(request)):
             return [(f"variations.{n}", f"cannot change {', '.join(own_names)}: the batch has it")]
-    tenant = {} if options.tenant is None else {"tenant": options.tenant}
     found = list[tuple[str, str]]()
     for places, given in _combinations(request):
-        problems = _called(given)[1].problems_of({**given, **tenant})
+        problems = _called(given)[1].problems_of({**given, **judged_options(options)})
         found += [(_named(field, places, request), message) for field, message in problems]
     found = list(dict(reversed(found)).items())[::-1]  # one for each field, the first
-    return found or _size_problems(request)
+    return found or _size_problems(request) or _price_problems(request, options)
+
+
+def _calls(request: BatchBase) -> Calls:
+    """Every call, with its number of pictures."""
+    return [(_called(given)[1], given) for item in items_of(request) for _, given in item.calls()]
+
+
+def _price_problems(request: BatchBase, options: JobOptions) -> list[tuple[str, str]]:
+    """Why one of the calls, or all that must not fail, cannot be paid within `max_usd`."""
+    if options.max_usd is None:
+        return []
+    most_failed = request.allowed_failures * max(len(item.counts) for item in items_of(request))
+    return all_problems(_calls(request), options, most_failed)
 
 
 def _too_many_items(request: BatchBase) -> list[tuple[str, str]]:
@@ -188,6 +201,8 @@ def _of_all(request: BatchBase) -> set[str]:
 def _named(field: str, places: _Places, request: BatchBase) -> str:
     """The batch's name for a field of a call."""
     prompt, variation, seed = places
+    if field in JobOptions.model_fields:
+        return field
     if field == "prompt":
         return f"prompts.{prompt}"
     if field == "seed" and seed is not None:
@@ -213,7 +228,13 @@ def _size_problems(request: BatchBase) -> list[tuple[str, str]]:
 
 
 @pipeline_task(
-    "generation.batch", queue="generation", asks=Batch, gives=Batched, promises=PROMISES, check=batch_problems
+    "generation.batch",
+    queue="generation",
+    asks=Batch,
+    gives=Batched,
+    promises=PROMISES,
+    check=batch_problems,
+    calls=_calls,
 )
 async def batch(request: BatchBase, job: Pipeline) -> Mapping[str, Any]:
     """Draw all of it at the same time."""

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from tasks.editing.compositing import Blend, Box, Cut
 from tasks.generation import ImageToImage, image_to_image
-from tasks.pipelines.step_checks import A_PICTURE, step_problems
-from tasks.vision.detection import DetectFaces
+from tasks.pipelines.step_checks import A_PICTURE, Calls, all_problems
+from tasks.vision.detection import DetectFaces, detect_faces
 from worker.edge.pipeline import Pipeline
 from worker.edge.task import pipeline_task
 from worker.errors import RequestRefusedError
@@ -50,11 +50,22 @@ class FixedFaces(JobResult):
 
 def face_problems(request: FixFace, options: JobOptions) -> list[tuple[str, str]]:
     """What the refinement of a face would refuse, by field."""
-    return step_problems(image_to_image, _refinement(request, A_PICTURE), options)
+    return all_problems(_calls(request), options)
+
+
+def _calls(request: FixFace) -> Calls:
+    """The calls of a photo with one face."""
+    return [(detect_faces, {"image": request.image}), (image_to_image, _refinement(request, A_PICTURE))]
 
 
 @pipeline_task(
-    "editing.fix_face", queue="editing", asks=FixFace, gives=FixedFaces, promises=PROMISES, check=face_problems
+    "editing.fix_face",
+    queue="editing",
+    asks=FixFace,
+    gives=FixedFaces,
+    promises=PROMISES,
+    check=face_problems,
+    calls=lambda request: _calls(request) * request.most,
 )
 async def fix_face(request: FixFace, job: Pipeline) -> Mapping[str, Any]:
     """Find the faces, refine each, and put each back."""

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from tasks.editing import Inpaint, inpaint
 from tasks.editing.compositing import Blend, GrowMask, OutsideMask
-from tasks.pipelines.step_checks import A_PICTURE, step_problems
-from tasks.vision.segmentation import Segment
+from tasks.pipelines.step_checks import A_PICTURE, Calls, all_problems
+from tasks.vision.segmentation import Segment, segment
 from worker.edge.pipeline import Pipeline
 from worker.edge.task import pipeline_task
 from worker.errors import RequestRefusedError
@@ -60,7 +60,13 @@ class FixedGarment(JobResult):
 
 def garment_problems(request: FixGarment, options: JobOptions) -> list[tuple[str, str]]:
     """What the painting would refuse, by field."""
-    return step_problems(inpaint, _painting(request, A_PICTURE), options)
+    return all_problems(_calls(request), options)
+
+
+def _calls(request: FixGarment) -> Calls:
+    """The calls that cost money."""
+    finding = [] if request.mask else [(segment, {"image": request.image, "prompt": request.garment})]
+    return [*finding, (inpaint, _painting(request, A_PICTURE))]
 
 
 @pipeline_task(
@@ -70,6 +76,7 @@ def garment_problems(request: FixGarment, options: JobOptions) -> list[tuple[str
     gives=FixedGarment,
     promises=PROMISES,
     check=garment_problems,
+    calls=_calls,
 )
 async def fix_garment(request: FixGarment, job: Pipeline) -> Mapping[str, Any]:
     """Find the garment, paint it, and put only that onto the photo."""

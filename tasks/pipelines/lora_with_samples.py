@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tasks.editing.compositing import ContactSheet
 from tasks.generation import TextToImage, text_to_image
-from tasks.pipelines.step_checks import SOME_WEIGHTS, step_problems
+from tasks.pipelines.step_checks import SOME_WEIGHTS, Calls, step_problems, sum_problems
 from tasks.training import TrainLora, lora
 from tasks.training.requests import TrainingRequest
 from tasks.training.results import CaptionedImage
@@ -73,7 +73,14 @@ def sample_problems(request: TrainLoraWithSamples, options: JobOptions) -> list[
         names = {"prompt": f"sample_prompts.{n}", "model": "sample_model", "seed": "sample_seed"}
         names["loras"] = "sample_model"  # it is refused if it takes no LoRAs
         found += step_problems(text_to_image, {**shared, "prompt": prompt}, options, names)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found)) or sum_problems(_calls(request), options)
+
+
+def _calls(request: TrainLoraWithSamples) -> Calls:
+    """The training, and a call for each sample."""
+    shared = _sampling(request, SOME_WEIGHTS)
+    samples = [(text_to_image, {**shared, "prompt": prompt}) for prompt in request.sample_prompts]
+    return [(lora, _training(request)), *samples]
 
 
 @pipeline_task(
@@ -83,6 +90,7 @@ def sample_problems(request: TrainLoraWithSamples, options: JobOptions) -> list[
     gives=LoraWithSamples,
     promises=PROMISES,
     check=sample_problems,
+    calls=_calls,
 )
 async def lora_with_samples(request: TrainLoraWithSamples, job: Pipeline) -> Mapping[str, Any]:
     """Train, then draw the samples at the same time, then lay them out."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tasks.editing import RemoveBackground, remove_background
 from tasks.generation import ImageToImage, TextToImage, image_to_image, text_to_image
-from tasks.pipelines.step_checks import A_PICTURE, step_problems
+from tasks.pipelines.step_checks import A_PICTURE, Calls, step_problems, sum_problems
 from worker.edge.pipeline import Pipeline
 from worker.edge.task import pipeline_task
 from worker.jobs.file_refs import Image
@@ -49,11 +49,16 @@ class Stickers(JobResult):
 
 def sticker_problems(request: Sticker, options: JobOptions) -> list[tuple[str, str]]:
     """What the drawing or the cutting would refuse, by field."""
-    task, cutting = image_to_image if request.image else text_to_image, {"image": A_PICTURE, "model": request.cutter}
-    return [
-        *step_problems(task, _drawing(request), options, {"images.0": "image"}),
-        *step_problems(remove_background, cutting, options, {"model": "cutter"}),
-    ]
+    (drawer, drawing), (cutter, cutting) = calls = _calls(request)
+    found = step_problems(drawer, drawing, options, {"images.0": "image"})
+    found += step_problems(cutter, cutting, options, {"model": "cutter"})
+    return found or sum_problems(calls, options)
+
+
+def _calls(request: Sticker) -> Calls:
+    """The call that draws, and the call that cuts out."""
+    drawer = image_to_image if request.image else text_to_image
+    return [(drawer, _drawing(request)), (remove_background, {"image": A_PICTURE, "model": request.cutter})]
 
 
 def _drawing(request: Sticker) -> dict[str, Any]:
@@ -65,7 +70,13 @@ def _drawing(request: Sticker) -> dict[str, Any]:
 
 
 @pipeline_task(
-    "editing.sticker", queue="editing", asks=Sticker, gives=Stickers, promises=PROMISES, check=sticker_problems
+    "editing.sticker",
+    queue="editing",
+    asks=Sticker,
+    gives=Stickers,
+    promises=PROMISES,
+    check=sticker_problems,
+    calls=_calls,
 )
 async def sticker(request: Sticker, job: Pipeline) -> Mapping[str, Any]:
     """Draw it, then cut it out."""

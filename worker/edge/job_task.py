@@ -29,10 +29,11 @@ from worker.edge.message import SENT_AT_HEADER, is_closing, route_by_priority, s
 from worker.edge.models import find_model
 from worker.edge.owners import folder_for, owner_problems
 from worker.edge.pipeline import PipelineFunction
-from worker.edge.route_problems import route_problems
+from worker.edge.route_problems import provider_problems, route_problems
 from worker.edge.sending import follows_finished_work, idempotency_key_of, send
 from worker.edge.service import JobService
 from worker.edge.shared_key import ending_of_first
+from worker.edge.step_options import with_deadline
 from worker.edge.tracer import accepting_tracer
 from worker.errors import InternalError, InvalidRequestError, KilnhandError, ServiceUnavailableError
 from worker.files.file_checks import FileCheck
@@ -45,6 +46,7 @@ from worker.jobs.request import BaseRequest, JobOptions, TaskRequest, check_know
 log = structlog.get_logger(__name__)
 
 Order = Callable[[Any, Model], Step]
+KnownCalls = Callable[[Any], Sequence[tuple["JobTask", Mapping[str, Any]]]]  # each a task and its request's fields
 RequestCheck = Callable[[Any, JobOptions], Sequence[tuple[str, str]]]  # problems: pairs of field and message
 
 send_whole()
@@ -76,6 +78,7 @@ class JobTask(NotEagerTask):
     pipeline: PipelineFunction | None = None  # of a task that is made of steps
     promises: tuple[Piece, ...] = ()  # its files
     request_check: RequestCheck | None = None  # of a pipeline: what is wrong with steps that are known before
+    known_calls: KnownCalls | None = None  # of a pipeline: the calls that its request tells, whose time it may take
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the job. Raises `InvalidRequestError` before anything is sent.
@@ -224,7 +227,9 @@ class JobTask(NotEagerTask):
     def _read(self, given: Mapping[str, Any]) -> tuple[TaskRequest, Options, Step]:
         request, options = read(self.name, self.asks, given)
         if not isinstance(request, BaseRequest):
-            return request, options.values(), self._steps(request, options)
+            in_steps = self._steps(request, options)
+            models = [task.call_of(given)[0] for task, given in (self.known_calls(request) if self.known_calls else ())]
+            return request, with_deadline(options, sum(each.usual_s for each in models)), in_steps
         try:
             model = find_model(catalogue(), self.name, request.model)
         except UnknownModelError as error:
@@ -236,21 +241,29 @@ class JobTask(NotEagerTask):
         of_extra += extra_problems(model.first_route.provider, request.extra)
         checked = owner_problems(step, options.tenant) + catalogue().problems(model, step.arguments)
         checked += inline_size_problems(model, step.arguments)
-        has_steps = self.pipeline is not None and request.has_steps
-        checked += [] if has_steps else route_problems(model, options, step)
+        checked += route_problems(model, options, step)
         if problems := of_extra + checked:
             raise refusal(self.name, problems)
-        if has_steps:
-            return request, options.values(), self._steps(request, options)
+        if self.pipeline is not None and request.has_steps:
+            in_steps = self._steps(request, options)
+            return request, with_deadline(options, model.usual_s), in_steps
         is_shared = options.reuse_s is not None and model.first_route.provider != "local"  # local work is free
         return request, options.values(), _shared_step(request, step) if is_shared else step
+
+    def call_of(self, given: Mapping[str, Any]) -> tuple[Model, Step]:
+        """The model of a call with these fields, and the call as a step. Raises for fields that are refused."""
+        given = {name: value for name, value in given.items() if value is not None}
+        request, _ = read(self.name, self.asks, given)
+        assert isinstance(request, BaseRequest)  # noqa: S101  # a pipeline's calls are no pipelines
+        model = find_model(catalogue(), self.name, request.model)
+        return model, type(self).order(request, model)
 
     def _steps(self, request: TaskRequest, options: JobOptions) -> Step:
         """The step of a pipeline's own row: its files go to its steps as they are."""
         model = catalogue().find(f"{PIPELINE}{self.name}")
         step = Step(model.name, request.model_dump(mode="json", exclude_none=True), self.promises)
         recorded = replace(step, files=recorded_files(request, step.arguments))
-        problems = [*owner_problems(recorded, options.tenant), *route_problems(model, options, step)]
+        problems = [*owner_problems(recorded, options.tenant), *provider_problems(catalogue(), options)]
         if self.request_check and not problems:
             problems += self.request_check(request, options)
         if problems:

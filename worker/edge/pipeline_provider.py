@@ -16,8 +16,10 @@ from kombu.exceptions import OperationalError
 from pydantic_core import to_json
 from redis.exceptions import RedisError
 
+from worker.edge.job_task import catalogue
 from worker.edge.message import STEP_OF_HEADER
 from worker.edge.pipeline import AskedStep, Pipeline, PipelineFunction, begun_steps, replay, step_id
+from worker.edge.step_options import providers_for
 from worker.errors import (
     InternalError,
     InvalidRequestError,
@@ -33,6 +35,7 @@ from worker.jobs.signals import CANCEL, STEP_BEGUN
 from worker.jobs.status import VALUES, FileOut, state_of
 from worker.jobs.total_cost import total_cost
 from worker.ledger.base import Ledger, Row
+from worker.money.budget import ROUNDING_USD
 from worker.providers.base import (
     RUN_CANCELLED,
     Call,
@@ -173,7 +176,10 @@ class _Steps:
         task, pipeline = self._app.tasks[self.task_of(request)], self._row.job
         if CANCEL in self._row.signals or pipeline.receipt:  # a receipt alone: its deadline has passed
             raise StepFailedError(f"step {name} was not begun: its pipeline was asked to stop", kind=RUN_CANCELLED)
-        given = {**request.model_dump(mode="json", exclude_unset=True), **self._options(), **options}
+        handed_on = self._options()
+        if not {"provider", "providers"} & options.keys():
+            handed_on |= providers_for(catalogue(), task.name, request, pipeline.options)
+        given = {**request.model_dump(mode="json", exclude_unset=True), **handed_on, **options}
         try:
             task.judge((), given, "nothing")
         except InvalidRequestError as error:
@@ -206,11 +212,11 @@ class _Steps:
         if given.max_usd is not None:
             spent = sum_of(total_cost(job) for job in self._found.values()).upper_usd
             left = None if spent is None else given.max_usd - spent
-            if left is None or left <= 0:
+            if left is None or left < -ROUNDING_USD:
                 raise OverBudgetError(
                     f"the steps so far may cost more than the pipeline's max_usd of {given.max_usd:g}"
                 )
-            options["max_usd"] = left
+            options["max_usd"] = max(left, ROUNDING_USD)  # a step that costs nothing may follow
         return options
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from worker.edge.app import app
 from worker.edge.canvas import register_judge
-from worker.edge.job_task import JobTask, Order, RequestCheck
+from worker.edge.job_task import JobTask, KnownCalls, Order, RequestCheck
 from worker.edge.pipeline import PipelineFunction
 from worker.files.file_checks import FileCheck
 from worker.jobs.answers import AnswerCheck
@@ -30,7 +30,8 @@ def job_task(
 
     `asks` is the request, `gives` documents the result that `AsyncResult.get()` returns as a dict. `check` checks an
     answer that is more than files, `files` checks input files before anything is sent. Requests with `has_steps` are
-    served by `steps`, a function as `pipeline_task` takes one, which brings the files of `promises`.
+    served by `steps`, a function as `pipeline_task` takes one, which brings the files of `promises`. Their one call is
+    judged too.
     """
 
     def make(order: Order) -> JobTask:
@@ -49,16 +50,19 @@ def pipeline_task(
     gives: type[BaseModel],
     promises: Sequence[Piece],
     check: RequestCheck | None = None,
+    calls: KnownCalls | None = None,
 ) -> Callable[[PipelineFunction], JobTask]:
     """Make a task of an `async` function that takes a request and a `worker.edge.pipeline.Pipeline`.
 
     It returns the files of `promises`, each as a step's result has it, and any other values that `gives` names. `check`
-    says what is wrong with steps that are known from the request alone, before anything is sent.
+    says what is wrong with steps that are known from the request alone, before anything is sent; `calls` are those
+    steps, for the deadline of the whole.
     """
 
     def make(function: PipelineFunction) -> JobTask:
         fields = {"job_queue": queue, "asks": asks, "gives": gives, "promises": tuple(promises)}
         fields["request_check"] = staticmethod(check) if check else None
+        fields["known_calls"] = staticmethod(calls) if calls else None
         return _task(name, function, {**fields, "pipeline": staticmethod(function)})
 
     return make

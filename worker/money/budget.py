@@ -5,6 +5,7 @@ The rule: the most that its attempts so far may have cost, plus the most that th
 """
 
 import math
+from collections.abc import Iterator
 
 from config.catalogue import Model, Route, is_pipeline
 from config.mapping import arguments_for
@@ -38,14 +39,25 @@ def budget_problem(model: Model, step: Step, options: Options) -> str | None:
     if options.max_usd is None or _is_pipeline(step):
         return None
     problems = list[str]()
+    for route, cost in _possible_costs(model, step, options):
+        if cost.upper_usd is not None and cost.upper_usd <= options.max_usd + ROUNDING_USD:
+            return None
+        problems.append(_price_of(route, cost.upper_usd))
+    return f"is {options.max_usd:g} USD, and {'; '.join(dict.fromkeys(problems))}"
+
+
+def least_usd(model: Model, step: Step, options: Options) -> float:
+    """US dollars that the request costs at least, on its cheapest route: 0 where that depends on what is written."""
+    costs = [cost for _, cost in _possible_costs(model, step, options)]
+    return min(0.0 if cost.per == "token" or cost.upper_usd is None else cost.usd or 0.0 for cost in costs)
+
+
+def _possible_costs(model: Model, step: Step, options: Options) -> Iterator[tuple[Route, Cost]]:
+    """What an attempt may cost, for each route that the request may take."""
     first, *others = order(model, options.provider, options.providers, options.fallback)
     open_others = [r for r in others if plan(model, r, step).may_follow(allow_degraded=options.allow_degraded)]
     for route in (first, *open_others):
-        upper = possible_cost(model, route, step, arguments_for(route, step.arguments, step.extra)).upper_usd
-        if upper is not None and upper <= options.max_usd + ROUNDING_USD:
-            return None
-        problems.append(_price_of(route, upper))
-    return f"is {options.max_usd:g} USD, and {'; '.join(dict.fromkeys(problems))}"
+        yield route, possible_cost(model, route, step, arguments_for(route, step.arguments, step.extra))
 
 
 def _is_pipeline(step: Step) -> bool:

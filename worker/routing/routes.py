@@ -12,6 +12,7 @@ from worker.jobs.file_arguments import FileArgument, file_arguments
 from worker.jobs.job import Attempt, FileKind, Job, Step
 from worker.routing.plan import Plan, plan
 
+_STREAM = "-stream"  # after a provider's name: its runs that are read from a stream
 _IN_MEMORY: frozenset[FileKind] = frozenset({"image", "mask"})
 
 
@@ -139,9 +140,8 @@ def order(
     if provider is not None and providers is not None:
         raise OrderError("provider", "provider and providers cannot be used together")
     if providers is not None:
-        found = tuple(
-            route for name in _checked_names(model, providers) for route in _routes_to(model, "providers", name)
-        )
+        named = [route for name in _checked_names(model, providers) for route in _routes_to(model, "providers", name)]
+        found = tuple(route for n, route in enumerate(named) if route not in named[:n])
     elif provider is not None:
         first = _routes_to(model, "provider", provider)
         found = (*first, *(route for route in model.routes if route not in first))
@@ -158,8 +158,14 @@ def _checked_names(model: Model, providers: Sequence[str]) -> Sequence[str]:
     return providers
 
 
+def routes_to(model: Model, provider: str) -> tuple[Route, ...]:
+    """The model's routes to a provider. Where it has none, `fal` is `fal-stream`: the same provider, by a stream."""
+    found = tuple(route for route in model.routes if route.provider == provider)
+    return found or tuple(route for route in model.routes if route.provider == f"{provider}{_STREAM}")
+
+
 def _routes_to(model: Model, field: str, provider: str) -> tuple[Route, ...]:
-    if found := tuple(route for route in model.routes if route.provider == provider):
+    if found := routes_to(model, provider):
         return found
     raise OrderError(field, f"{model.name} has no route to {provider[:50]!r}; it has routes to {_providers_of(model)}")
 

@@ -58,7 +58,12 @@ class Served:
     @cached_property
     def deadline_s(self) -> float:
         """Seconds from acceptance to the job's deadline."""
-        return self.job.options.deadline_s or max(DEADLINE_MIN_S, DEADLINE_USUALS * self.model.usual_s)
+        return self.job.options.deadline_s or usual_deadline_s(self.model.usual_s)
+
+
+def usual_deadline_s(usual_s: float) -> float:
+    """The deadline of a job without its own whose calls usually take so many seconds together."""
+    return max(DEADLINE_MIN_S, DEADLINE_USUALS * usual_s)
 
 
 def route_of(model: Model, attempt: Attempt) -> Route:

@@ -105,3 +105,15 @@ async def test_a_pipeline_that_was_asked_to_stop_begins_no_step_and_costs_what_i
     assert isinstance(outcome, RunFailure) and isinstance(outcome.error, StepFailedError)
     assert outcome.error.kind == RUN_CANCELLED and "step second was not begun" in outcome.error.message
     assert outcome.cost is not None and outcome.cost.usd == 0.003 and app.sent == []
+
+
+@pytest.mark.parametrize(("max_usd", "left"), [(0.003, 1e-9), (0.01, 0.007)])
+async def test_a_step_may_cost_what_is_left_and_a_free_one_follows_also_when_nothing_is(
+    app: Any, ledger: MemoryLedger, max_usd: float, left: float
+) -> None:
+    given: list[float] = []
+    app.tasks["own.draw"].judge = lambda args, fields, before: given.append(fields["max_usd"])
+    await first_step_ended(ledger)
+    ledger.rows["p"].job = replace(ledger.rows["p"].job, options=Options(max_usd=max_usd, provider="fal"))
+    assert isinstance(await PipelineProvider(app, ledger).poll("own.sketch", TICKET), Running)
+    assert given == [pytest.approx(left)] and app.sent == [step_id("p", "second")]

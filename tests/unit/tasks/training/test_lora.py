@@ -74,7 +74,7 @@ def test_what_the_trainer_gets(given: dict[str, Any], arguments: dict[str, Any])
         ({"images": MUGS, "learning_rate": 1e-4}, "learning_rate: is not a parameter of flux-lora-training; these"),
         ({"images_data_url": ZIP, "model": "flux-2-trainer", "create_masks": True}, "create_masks: is not a parameter"),
         ({"images": MUGS, "model": "flux-dev"}, "model: flux-dev serves"),
-        ({"images": MUGS, "provider": "fal"}, "provider"),
+        ({"images": MUGS, "provider": "vertex"}, "provider: flux-lora-training has no route"),
     ],
 )
 def test_what_is_refused_by_its_field(given: dict[str, Any], text: str) -> None:
