@@ -23,7 +23,7 @@ COAT = {"image": A_PNG, "garment": "the coat", "prompt": "a red coat"}
         (lora_with_samples, {**TRAINED, "sample_model": "flux-schnell"}, "sample_model"),
         (lora_with_samples, {**TRAINED, "sample_model": "no-such"}, "sample_model"),
         (lora_with_samples, {**TRAINED, "model": "no-such"}, "model"),
-        (lora_with_samples, TWO, "images"),
+        (lora_with_samples, {**TWO, "model": "flux-2-trainer"}, "images"),
         (lora_with_samples, {**TRAINED, "model": "flux-2-trainer", "is_style": True}, "is_style"),
         (fix_garment, {**COAT, "model": "no-such"}, "model"),
         (fix_face, {**PHOTO, "model": "no-such"}, "model"),
