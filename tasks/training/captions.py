@@ -12,22 +12,23 @@ def name_of(ref: str, n: int) -> str:
     return name or f"images.{n}"
 
 
-def given_captions(captions: Any, names: Sequence[str]) -> list[str | None]:
+def given_captions(captions: Any, names: Sequence[str], *, numbered: bool = True) -> list[str | None]:
     """The caption of each picture; None for one without.
 
-    A mapping has names (`a.jpg`, or `a`) or numbers from 0. Raises `ValueError`, which names the entry that fits no
-    picture or several: `1` is ambiguous if `1.jpg` is not the picture number 1.
+    A mapping has names (`a.jpg`, or `a`) or, if the caller has `numbered` the pictures by their order, numbers from 0.
+    Raises `ValueError`, which names the entry that fits no picture or several: `1` is ambiguous if `1.jpg` or `001.jpg`
+    is not the picture number 1.
     """
     found: list[str | None] = [None] * len(names)
     if isinstance(captions, Mapping):
         for name, text in captions.items():
-            n = _place(name, names)
+            n = _place(name, names, numbered)
             if found[n] is not None:
                 raise ValueError(f"captions.{name}: {names[n]} has another caption already")
             found[n] = text
     elif isinstance(captions, Sequence) and not isinstance(captions, str):
         if len(captions) != len(names):
-            raise ValueError(f"captions: there are {len(captions)} for {len(names)} images")
+            raise ValueError(f"captions: needed: {len(names)}, one for each image; given: {len(captions)}")
         found = list(captions)
     return found
 
@@ -39,19 +40,25 @@ def with_trigger(caption: str | None, trigger_word: str | None) -> str:
     return f"{trigger_word}, {caption}" if trigger_word and trigger_word not in caption else caption
 
 
-def _place(name: str, names: Sequence[str]) -> int:
+def _place(name: str, names: Sequence[str], numbered: bool) -> int:
     exact = [n for n, each in enumerate(names) if name == each]
     places = exact or [n for n, each in enumerate(names) if name in {_stem(each), PurePosixPath(each).name}]
-    if name.isdecimal() and int(name) < len(names):
-        if places and places != [int(name)]:
-            other = f"{names[places[0]]} by its name, and {names[int(name)]} by its number"
+    if numbered and _is_number(name) and int(name) < len(names):
+        named = [n for n, each in enumerate(names) if _is_number(_stem(each)) and int(_stem(each)) == int(name)]
+        if other_places := [n for n in named if n != int(name)]:
+            other = f"{names[other_places[0]]} by its name, and {names[int(name)]} by its number"
             raise ValueError(f"captions.{name}: is {other}; write the whole name")
         places = [int(name)]
     if len(places) != 1:
         shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
         problem = "names no image" if not places else f"names {len(places)} images"
-        raise ValueError(f"captions.{name}: {problem}; allowed: 0 to {len(names) - 1}, or {shown}")
+        numbers = f"0 to {len(names) - 1}, or " if numbered else ""
+        raise ValueError(f"captions.{name}: {problem}; allowed: {numbers}{shown}")
     return places[0]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _stem(name: str) -> str:

@@ -44,7 +44,7 @@ class PackDataSet(BaseRequest):
     @model_validator(mode="after")
     def _each_has_a_caption(self) -> "PackDataSet":
         if self.captions and len(self.captions) != len(self.images):
-            raise ValueError(f"captions: there are {len(self.captions)} for {len(self.images)} images")
+            raise ValueError(f"captions: needed: {len(self.images)}, one for each image; given: {len(self.captions)}")
         return self
 
 

@@ -152,7 +152,8 @@ async def _captions(request: TrainLora, pictures: Sequence[_Picture], job: Pipel
     """The caller's captions first, then those of the archive; with "auto", a language model writes those that miss."""
     is_auto = request.captions == "auto"
     try:
-        given = given_captions(None if is_auto else request.captions, [picture.name for picture in pictures])
+        names = [picture.name for picture in pictures]
+        given = given_captions(None if is_auto else request.captions, names, numbered=request.images is not None)
     except ValueError as error:
         raise RequestRefusedError(str(error), kind="captions") from error
     found = [text or picture.caption for text, picture in zip(given, pictures, strict=True)]

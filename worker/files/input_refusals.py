@@ -18,7 +18,8 @@ class Budget:
         self._taken += size
         if self._taken > self.most_bytes:
             limit = f"{self.most_bytes / 1e6:g} MB"
-            raise RequestRefusedError(f"{label}: with it the files are larger than {limit} together", kind="too_large")
+            text = f"{label}: with it the files are larger than {limit} together; send fewer, or smaller ones"
+            raise RequestRefusedError(text, kind="too_large")
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def test_what_the_trainer_gets(given: dict[str, Any], arguments: dict[str, Any])
         ({"images": [f"https://example.com/{n}" for n in range(61)]}, "images: value should have at most 60 items"),
         ({"images": [*MUGS, MUGS[1]]}, r"images\.4: is the same file as images\.1"),
         ({"images": [*MUGS, "ftp://example.com/a.jpg"]}, r"images\.4: must be an http"),
-        ({"images": MUGS, "captions": ["a"]}, "captions: there are 1 for 4 images"),
+        ({"images": MUGS, "captions": ["a"]}, "captions: needed: 4, one for each image; given: 1"),
         ({"images": MUGS, "captions": {"9.jpg": "a"}}, r"captions\.9\.jpg: names no image; allowed: 0 to 3, or 0\.jpg"),
         ({"images": MUGS, "captions": "automatic"}, "captions"),
         ({"images": MUGS, "captions": {"0": "a", "0.jpg": "b"}}, r"0\.jpg has another caption already"),
@@ -106,6 +106,21 @@ def test_captions_find_their_pictures() -> None:
     assert TrainLora(images=MUGS, captions={1: "x"}).captions == {"1": "x"}  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="names 2 images"):
         given_captions({"a": "1"}, ["x/a.jpg", "y/a.jpg"])
+
+
+def test_a_number_is_a_name_where_it_can_mean_nothing_else() -> None:
+    names = ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+    assert given_captions({"4": "d", "1.jpg": "a"}, names) == ["a", None, None, "d"]
+    with pytest.raises(ValueError, match=r"is 001\.jpg by its name, and 002\.jpg by its number"):
+        given_captions({"1": "a"}, [f"00{name}" for name in names])
+    assert given_captions({"1": "a"}, names, numbered=False) == ["a", None, None, None], "a zip has no order"
+    with pytest.raises(ValueError, match=r"captions\.0: names no image; allowed: 1\.jpg, 2\.jpg"):
+        given_captions({"0": "a"}, names, numbered=False)
+
+
+@pytest.mark.parametrize("model", ["flux-lora-training", "z-image-trainer"])
+def test_fewer_pictures_than_fal_advises_are_taken_as_in_a_zip(model: str) -> None:
+    assert lora._read({"images": MUGS[:1], "model": model})
 
 
 def test_names_and_trigger_words() -> None:
