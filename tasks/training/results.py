@@ -43,12 +43,14 @@ class PreparedImage(BaseModel):
 class PreparedImages(JobResult):
     """Pictures that a training can use, and what is known of each, in the same order.
 
-    `ignored` are the files of an archive that are neither a picture nor a caption.
+    `ignored` are the first 20 of the files of an archive that are neither a picture nor a caption, `ignored_count` is
+    the number of all of them.
     """
 
     images: list[FileOut]
     pictures: list[PreparedImage]
     ignored: list[str] = Field(default_factory=list)
+    ignored_count: int = 0
 
 
 class PackedDataSet(JobResult):

@@ -76,7 +76,7 @@ def test_status_and_result() -> None:
     assert {"text", "segments", "language"} == set(audio.Transcribed.model_fields) - set(JobResult.model_fields)
     trained = {"weights", "config", "role", "trigger_word", "dataset", "captions"}
     assert trained == set(training.Weights.model_fields) - set(JobResult.model_fields)
-    prepared = {"images", "pictures", "ignored"}
+    prepared = {"images", "pictures", "ignored", "ignored_count"}
     assert prepared == set(training.PreparedImages.model_fields) - set(JobResult.model_fields)
     assert {"archive"} == set(training.PackedDataSet.model_fields) - set(JobResult.model_fields)
     assert {"video"} == set(video.Video.model_fields) - set(JobResult.model_fields)

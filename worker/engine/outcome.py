@@ -20,7 +20,7 @@ from worker.engine.rewritten_prompt import REWRITTEN, rewritten_prompt
 from worker.engine.spending import affordable_routes, list_price
 from worker.errors import BrokenPieceError, ExternalServiceError, ServiceUnavailableError, SubmitUnknownError
 from worker.files.fetch import Fetched
-from worker.files.needed_answer import is_inline, needed_answer, without_inline
+from worker.files.needed_answer import check_values, is_inline, needed_answer, without_inline
 from worker.jobs.answers import AnswerFaults
 from worker.jobs.cost import NOTHING_BILLED
 from worker.jobs.file_keys import job_folder
@@ -125,6 +125,8 @@ async def save_answer(
     job = job.with_attempt(version=outcome.version and outcome.version[:200], missing=missing)
     receipt = replace(job.receipt, in_time=False) if job.receipt else None
     observed = Observation(True, progress=1.0, progress_estimated=False, logs=job.observed.logs)
+    if error := _too_large(outcome.output):
+        return handle_error(context, job, error, step_input)
     changes: dict[str, Any] = {"answer": outcome.output, "observed": observed, "tries": 0, "receipt": receipt}
     if outcome.stored is not None:
         stored = job.move(Stage.STORED, artefacts=outcome.stored, **changes)
@@ -138,6 +140,8 @@ async def save_answer(
     if isinstance(answer, AnswerFaults):
         error = BrokenPieceError(f"an answer that cannot be used: {answer.text}"[:500], kind="bad_answer")
         return handle_error(context, replace(job, bad_answer=answer.dump()), error, step_input)
+    if error := _too_large(answer):
+        return handle_error(context, job, error, step_input)
     # `bad_answer` stays: it is part of what was asked
     answer = needed_answer(answer, pieces, checked=check is not None)
     sent = call_arguments(job, step_input.served.route, check)
@@ -151,6 +155,15 @@ async def save_answer(
         keep = _Keep(partial(whole, *asked, tenant=tenant), partial(rest, *asked, tenant=tenant))
         return await _store_inline(job, keep, {**changes, "answer": without_inline(answer)}, step_input, context)
     return Transition(job.move(Stage.FETCHED, **changes), _pause_s(job), why)
+
+
+def _too_large(answer: Mapping[str, Any]) -> BrokenPieceError | None:
+    """The error of an answer whose values are too large for a row."""
+    try:
+        check_values(answer)
+    except BrokenPieceError as error:
+        return error
+    return None
 
 
 async def _store_inline(

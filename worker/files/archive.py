@@ -25,6 +25,7 @@ TAR_GZ = Format("file", "application/gzip", "tar.gz")
 
 _BLOCK_BYTES = 512  # of a tar
 _CHUNK_BYTES = 64 << 10
+_NAME_CHARACTERS = 255  # of an entry, its folders included; names go into rows and results
 _DIRECTORY_BYTES = 512  # of a zip's directory, for each entry; one name may be longer, the average may not
 _SMALL_BYTES = 1 << 20  # no ratio is too high for fewer bytes
 _ENCRYPTED = 0x1
@@ -79,6 +80,8 @@ class _Count:
         self.entries += 1
         if self.entries > self.limits.entries:
             raise DefectError(f"holds more than {self.limits.entries} files", "bomb")
+        if len(name) > _NAME_CHARACTERS:
+            raise DefectError(f"holds a file whose name has more than {_NAME_CHARACTERS} characters", "bomb")
         path = PurePosixPath(name.replace("\\", "/"))  # PowerShell writes backslashes between folders
         if path.is_absolute() or _DRIVE.match(name) or ".." in path.parts:
             raise DefectError("holds a file whose name leads out of the archive", "bomb")

@@ -4,9 +4,11 @@ An answer may have megabytes of other things, and a row is kept in Redis for day
 `pieces` finds the same files as before.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from worker.errors import BrokenPieceError
 from worker.files.answer_files import is_url
 from worker.files.answer_words import WORDS, short_words
 from worker.files.pieces import FLAGS
@@ -21,6 +23,7 @@ _MOST_ITEMS = 64  # of a list or an object
 _MOST_PARTS = 1000  # of the whole
 _LEVELS = 12  # as deep as files are searched
 _INLINE = "data:"
+MOST_VALUES_BYTES = 4_000_000  # of a task's own values in a row and a result; providers' answers may have as many
 
 
 def needed_answer(answer: Mapping[str, Any], pieces: Sequence[Piece], *, checked: bool = False) -> dict[str, Any]:
@@ -39,6 +42,14 @@ def needed_answer(answer: Mapping[str, Any], pieces: Sequence[Piece], *, checked
     kept: dict[str, Any] = _Slimmed().of({**first, **answer}, _LEVELS) or {}
     seed = seed_in(answer)
     return kept if seed is None else {**kept, "seed": seed}
+
+
+def check_values(answer: Mapping[str, Any]) -> None:
+    """Raise `BrokenPieceError` for values of a task that are too large for a row and a result."""
+    size = len(json.dumps(answer.get(VALUES), ensure_ascii=False, default=str).encode(errors="replace"))
+    if size > MOST_VALUES_BYTES:
+        text = f"the values of the answer have {size / 1e6:.1f} MB; allowed: {MOST_VALUES_BYTES / 1e6:g} MB"
+        raise BrokenPieceError(text, kind="too_large")
 
 
 def is_inline(answer: Any) -> bool:

@@ -17,6 +17,7 @@ from worker.errors import (
 )  # fmt: skip
 from worker.jobs.cost import NOTHING_BILLED
 from worker.jobs.job import Attempt, Cost, Job, Stage, dump_job
+from worker.jobs.status import VALUES
 from worker.providers.base import Call, RunFailure
 
 CALL_S = FakeAtOnce.call_s
@@ -383,3 +384,12 @@ async def test_a_free_call_whose_worker_died_is_made_again_without_waiting_for_i
     row = await world.until(Stage.CLOSING, seconds=CALL_S / 4)
     assert (row.ending, codes(row)) == (Stage.COMPLETED, ["submit_unknown", None])
     assert [attempt.possible_duplicate for attempt in row.attempts] == [False, False], "nothing is paid for twice"
+
+
+async def test_values_too_large_for_a_row_end_the_job(world: World) -> None:
+    vertex(world).submits = [replace(PICTURE, output={VALUES: {"names": ["n" * 1000] * 5000}})]
+    await world.accept(provider="vertex")
+    row = await world.until(Stage.CLOSING)
+    assert row.error and "the values of the answer have 5.0 MB; allowed: 4 MB" in row.error.message
+    assert len(dump_job(row)) < 100_000
+    assert vertex(world).calls.count("submit") == 1

@@ -62,3 +62,9 @@ def test_a_hostile_archive_is_refused_without_much_memory(name: str) -> None:
 def test_it_says_why(name: str, says: str) -> None:
     with pytest.raises(DefectError, match=says):
         see_archive(io.BytesIO(BOMBS[name]), LIMITS)
+
+
+def test_a_name_that_would_fill_a_row_is_refused() -> None:
+    assert see_archive(io.BytesIO(_zip({"n" * 255: b""})), LIMITS).entries == 1
+    with pytest.raises(DefectError, match="name has more than 255 characters"):
+        see_archive(io.BytesIO(_zip({"n" * 256: b""})), LIMITS)

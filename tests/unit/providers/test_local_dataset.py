@@ -61,6 +61,11 @@ def test_folders_captions_and_litter() -> None:
         ({"a.png": picture(size=(255, 400))}, r"a\.png: is 255x400 pixels; needed: 256"),
         ({"a.png": picture(), "b.txt": b"x"}, r"b\.txt: has no picture beside it"),
         ({"a.png": picture(), "set/a.txt": b"x"}, r"set/a\.txt: has no picture beside it"),
+        ({"a.png": picture(), "README.txt": b"x", "b.txt": b"x"}, r"b\.txt: has no picture beside it"),
+        (
+            {f"{n}.{end}": picture(n) if end == "png" else b"x" * 20_000 for n in range(11) for end in ("png", "txt")},
+            "200000",
+        ),
         ({"a.png": picture(), "a.txt": b"\xff"}, r"a\.txt: a caption is a text in UTF-8"),
         ({"a.png": picture(), "a.txt": b" "}, r"a\.txt: a caption has 1 to"),
         ({"a.png": picture(), "a.txt": b"x" * 90_000}, r"a\.txt: a caption has at most"),
@@ -117,3 +122,22 @@ def test_an_archive_has_each_caption_beside_its_picture_and_is_the_same_each_tim
         assert files.namelist() == ["000.png", "000.txt", "001.jpg"]
         assert files.read("000.txt") == b"a cup"
     assert packed == dataset.pack(pictures, ["a cup", ""])
+
+
+@pytest.mark.parametrize("name", ["README.txt", "set/License.TXT", "metadata.txt"])
+def test_a_text_about_the_data_set_is_no_caption(name: str) -> None:
+    found = dataset.unpack(archive({"a.png": picture(), name: b"A hundred mugs."}))
+    assert found.ignored == (name,)
+    assert [each.caption for each in found.pictures] == [None]
+
+
+def test_beside_captions_other_texts_are_ignored() -> None:
+    found = dataset.unpack(archive({"a.png": picture(), "a.txt": b"a mug", "sources.txt": b"https://example.com"}))
+    assert (found.ignored, found.pictures[0].caption) == (("sources.txt",), "a mug")
+
+
+def test_the_names_of_an_archive_do_not_fill_a_row() -> None:
+    names = [f"{n:04}{'n' * 240}.md" for n in range(3000)]
+    found = dataset.unpack(archive({"a.png": picture(), **dict.fromkeys(names, b"")}))
+    assert found.ignored == tuple(names[:20])
+    assert found.ignored_count == 3000

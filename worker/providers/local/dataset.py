@@ -7,6 +7,7 @@ brought (`worker.files.archive`): bombs and names that lead out of it are refuse
 
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,9 @@ _FITS = ImageLimits(most_pixels=2048 * 2048, most_bytes=1_600_000, content_types
 _BAND_PX = 256  # rows
 _MOST_PICTURE_BYTES = 50_000_000
 _CAPTION_CHARACTERS = 20_000
+_ALL_CAPTIONS_CHARACTERS = 200_000  # of one archive: the row and the result have them
+_MOST_IGNORED = 20  # names
+_ABOUT = re.compile(r"(?:read.?me|licen[cs]e|copying|notes?|credits|about|info|metadata)\b", re.IGNORECASE)
 _LITTER = frozenset({"thumbs.db", "desktop.ini"})
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the same pictures make the same archive
 
@@ -52,10 +56,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The pictures of an archive, and its files that are neither a picture nor a caption."""
+    """The pictures of an archive, and the first of its files that are neither a picture nor a caption."""
 
     pictures: tuple[Picture, ...]
     ignored: tuple[str, ...]
+    ignored_count: int = 0
+
+
+@dataclass(frozen=True)
+class _Captions:
+    """The caption of each picture that has one, by its name, and the files that they are in."""
+
+    of: Mapping[str, str]
+    files: tuple[str, ...]
 
 
 def prepare(pictures: Sequence[Media]) -> list[Picture]:
@@ -106,10 +119,13 @@ def _unpacked(files: zipfile.ZipFile) -> Unpacked:
         text = f"the archive has {len(pictures)} pictures; allowed: 1 to {MOST_PICTURES}"
         raise RequestRefusedError(f"{text}, more without prepare and captions", provider=NAME, kind="count")
     captions = _captions(files, texts, pictures, problems)
+    if sum(map(len, captions.of.values())) > _ALL_CAPTIONS_CHARACTERS:
+        problems.append(f"the captions have more than {_ALL_CAPTIONS_CHARACTERS} characters together")
     tried = ((name, _tried(name, partial(_picture, files, name), problems)) for name in pictures)
-    found = [replace(each, name=name, caption=captions.get(name)) for name, each in tried if each]
+    found = [replace(each, name=name, caption=captions.of.get(name)) for name, each in tried if each]
     _refuse(problems)
-    return Unpacked(tuple(found), tuple(name for name in names if name not in {*pictures, *texts}))
+    ignored = [name for name in names if name not in {*pictures, *captions.files}]
+    return Unpacked(tuple(found), tuple(ignored[:_MOST_IGNORED]), len(ignored))
 
 
 def _names(files: zipfile.ZipFile) -> list[str]:
@@ -145,22 +161,25 @@ def _picture(files: zipfile.ZipFile, name: str) -> Picture:
     return prepared(convert(spool, form, _TAKEN) if must_convert(seen, _TAKEN) else Media(data, form.content_type))
 
 
-def _captions(
-    files: zipfile.ZipFile, texts: Sequence[str], pictures: Sequence[str], problems: list[str]
-) -> Mapping[str, str]:
-    """The caption of each picture that has one: the .txt of the same name in the same folder."""
+def _captions(files: zipfile.ZipFile, texts: Sequence[str], pictures: Sequence[str], problems: list[str]) -> _Captions:
+    """The caption of each picture that has one: the .txt of the same name in the same folder.
+
+    Other texts, such as README.txt, are no captions. If not even one has a picture, they may be captions with wrong
+    names, and are problems.
+    """
     owners = dict[str, list[str]]()
     for name in pictures:
         owners.setdefault(_without_ending(name), []).append(name)
     found = dict[str, str]()
-    for name in texts:
-        of = owners.get(_without_ending(name), [])
-        if not of:
-            problems.append(f"{name}: has no picture beside it")
-            continue
+    own = [name for name in texts if _without_ending(name) in owners]
+    if not own:
+        others = [name for name in texts if not _ABOUT.match(PurePosixPath(name).name)]
+        problems += [f"{name}: has no picture beside it" for name in others]
+    for name in own:
+        of = owners[_without_ending(name)]
         if (text := _tried(name, partial(_text, files, name), problems)) is not None:
             found |= dict.fromkeys(of, text)
-    return found
+    return _Captions(found, tuple(own))
 
 
 def _text(files: zipfile.ZipFile, name: str) -> str:

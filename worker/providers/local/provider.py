@@ -1,7 +1,7 @@
 """The provider of `worker.providers.local`: it answers at once, and nothing of it costs money."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from math import prod
@@ -138,18 +138,17 @@ def _sheet(call: Call) -> Reply:
 
 
 def _prepare(call: Call) -> Reply:
-    return _of_pictures(dataset.prepare(call.files), ())
+    return _of_pictures(dataset.Unpacked(tuple(dataset.prepare(call.files)), ()))
 
 
 def _unpack(call: Call) -> Reply:
-    found = dataset.unpack(call.files[0])
-    return _of_pictures(found.pictures, found.ignored)
+    return _of_pictures(dataset.unpack(call.files[0]))
 
 
-def _of_pictures(pictures: Sequence[dataset.Picture], ignored: Sequence[str]) -> Reply:
-    said = [{"name": each.name, "sha256": each.sha256, "caption": each.caption} for each in pictures]
-    files = tuple(each.media.data for each in pictures)
-    return Reply({VALUES: {"pictures": said, "ignored": list(ignored)}}, files=files)
+def _of_pictures(found: dataset.Unpacked) -> Reply:
+    said = [{"name": each.name, "sha256": each.sha256, "caption": each.caption} for each in found.pictures]
+    values = {"pictures": said, "ignored": list(found.ignored), "ignored_count": found.ignored_count}
+    return Reply({VALUES: values}, files=tuple(each.media.data for each in found.pictures))
 
 
 def _pack(call: Call) -> Reply:
