@@ -18,11 +18,15 @@ from worker.jobs.leaves import leaves
 
 
 def owner_problems(step: Step, tenant: str | None) -> list[tuple[str, str]]:
-    """A pair of parameter and message for each file that a job of this tenant may not use, also inside `extra`."""
+    """A pair of parameter and message for each file that a job of this tenant may not use.
+
+    A URL of our gateway counts wherever it stands: in `extra`, or in a node of a workflow that nobody knows.
+    """
     owners = _owners()
-    files = [(file.path, file.ref) for file in file_arguments(step)]
-    files += [(path, text) for path, text in leaves(step.extra, "extra") if owners.key_in(text)]
-    found = ((path, owners.problem(ref, tenant)) for path, ref in files)
+    texts = [*leaves(step.arguments), *leaves(step.extra, "extra")]
+    files = {path: text for path, text in texts if owners.key_in(text)}
+    files |= {file.path: file.ref for file in file_arguments(step)}
+    found = ((path, owners.problem(ref, tenant)) for path, ref in files.items())
     return [(path, problem) for path, problem in found if problem]
 
 

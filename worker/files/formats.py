@@ -1,7 +1,7 @@
 """The file formats that a piece may have: how the first bytes look, the content type, the ending of its name.
 
-The ending comes from the file's bytes, so that a folder store can choose the content type by it. Only a file of any
-kind whose bytes are of no known format keeps the ending that its provider gave it.
+The ending comes from the file's bytes, so that a folder store can choose the content type by it. A piece `as_found`
+whose bytes are of no known format keeps the ending that its provider gave it.
 `picture`, `video`, `audio` and `weights` check whether the rest of the file is whole.
 """
 

@@ -20,36 +20,46 @@ _UNRECORDED = {"image": "image", "images": "image", "images_data_url": "archive"
 
 @dataclass(frozen=True)
 class FileArgument:
-    """A file of a step: its path in the arguments (`images.0`, `loras.1.path`), its kind, its reference."""
+    """A file of a step: its path in the arguments (`images.0`, `loras.1.path`), its kind, its reference.
+
+    `argument` is the name of the argument that contains the file, if the path does not show it: a name with a dot.
+    """
 
     path: str
     kind: FileKind
     ref: str
+    argument: str = ""
 
     @property
     def parameter(self) -> str:
         """The parameter that contains the file."""
-        return self.path.partition(".")[0]
+        return self.argument or self.path.partition(".")[0]
 
 
 def file_arguments(step: Step) -> tuple[FileArgument, ...]:
     """The files of a step, in the order of its arguments."""
-    texts = dict(leaves(step.arguments))
-    recorded = _unrecorded(texts) if step.files is None else step.files
-    return tuple(FileArgument(path, recorded[path], ref) for path, ref in texts.items() if path in recorded)
+    recorded = _unrecorded(dict(leaves(step.arguments))) if step.files is None else step.files
+    return tuple(
+        FileArgument(path, recorded[path], ref, name if "." in name else "")
+        for name, value in step.arguments.items()
+        for path, ref in leaves(value, name)
+        if path in recorded
+    )
 
 
 def recorded_files(request: BaseModel, arguments: Mapping[str, Any]) -> dict[str, FileKind]:
     """The files among a step's arguments: path -> kind.
 
     An argument contains a file if it contains the reference of one: a LoRA is at `loras.0.path`. If an argument has the
-    name of a request's field and that field's type has no files, the argument has none either, whatever its text is.
+    name of a request's field and that field's type has no files, the argument has none either, whatever its text is;
+    unless the argument is one of `HoldsFiles`, which the endpoint has named: `model`, `extra`.
     """
     by_field = {name: dict(_refs(_parts(request, name), getattr(request, name))) for name in type(request).model_fields}
     anywhere = {ref: kind for refs in by_field.values() for ref, kind in refs.items()}
+    raw = {name for field in by_field if _is_raw(_parts(request, field)) for name in getattr(request, field)}
     found: dict[str, FileKind] = {}
     for name, value in arguments.items():
-        if name in by_field and not _names_files(_parts(request, name)):
+        if name in by_field and name not in raw and not _names_files(_parts(request, name)):
             continue
         known = anywhere | by_field.get(name, {})
         found |= {path: known[leaf] for path, leaf in leaves(value, name) if leaf in known}
@@ -72,9 +82,13 @@ def _all_parts(model: type[BaseModel]) -> Iterator[list[Any]]:
     return ([field.annotation, *field.metadata] for field in model.model_fields.values())
 
 
+def _is_raw(parts: list[Any]) -> bool:
+    return any(isinstance(part, HoldsFiles) for part in parts)
+
+
 def _refs(parts: list[Any], value: Any) -> Iterator[tuple[str, FileKind]]:
     """The references in a field's value, with the kinds from its annotation."""
-    if any(isinstance(part, HoldsFiles) for part in parts):
+    if _is_raw(parts):
         yield from raw_files(value)
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:

@@ -25,12 +25,12 @@ _ENDINGS: Mapping[FileKind, str] = {
     "video": "mp4 mov webm mkv m4v",
     "audio": "wav mp3 flac ogg m4a aac",
     "weights": "safetensors",
-    "archive": "zip gz tgz",
-    "file": "glb gltf obj ply fbx stl usdz bin json txt csv pdf svg srt vtt ckpt pt npz exr hdr",
+    "archive": "zip tgz",
+    "file": "glb gltf obj ply fbx stl usdz bin json txt csv pdf svg srt vtt ckpt pt npz exr hdr gz",
 }
 _BY_ENDING = {ending: kind for kind, endings in _ENDINGS.items() for ending in endings.split()}
 _TYPES: Mapping[str, FileKind] = {"image": "image", "video": "video", "audio": "audio"}
-_ARCHIVES = frozenset({"application/zip", "application/gzip", "application/x-zip-compressed", "application/x-gzip"})
+_ARCHIVES = frozenset({"application/zip", "application/x-zip-compressed"})  # what is gzipped may be any one file
 _HINTS: Mapping[str, FileKind] = {"mask": "mask", "image": "image", "video": "video", "audio": "audio"}
 _NAMES_A_FILE = re.compile(r"(?:^|_)(?:url|urls|path|file|files)$")
 
@@ -77,7 +77,8 @@ def _by_type(content_type: str, text: str) -> FileKind:
 
 def kind_of_path(path: str) -> FileKind | None:
     """The kind of a file by the ending of its name; None if it says none."""
-    return _BY_ENDING.get(path.rpartition(".")[2].lower())
+    path = path.lower()
+    return "archive" if path.endswith(".tar.gz") else _BY_ENDING.get(path.rpartition(".")[2])
 
 
 def _checked(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -16,6 +16,7 @@ from worker.files.needed_answer import needed_answer
 from worker.jobs.raw_arguments import kind_of
 from worker.jobs.raw_result import by_kind, urls_of_provider, with_file_urls
 from worker.jobs.status import VALUES
+from worker.routing.routes import call_files
 
 PNG = base64.b64encode(photo().data).decode()
 URI = f"data:image/png;base64,{PNG}"
@@ -38,6 +39,10 @@ def _checked(output: Any, **request: Any) -> dict[str, Any]:
         ("https://example.com/a.mp4?x=1", "x", "video"),
         ("https://example.com/lora.safetensors", "path", "weights"),
         ("https://example.com/set.zip", "x", "archive"),
+        ("https://example.com/set.tar.gz", "x", "archive"),
+        ("jobs/t-a/b/volume-0.gz", "x", "file"),
+        ("https://example.com/volume.nii.gz", "x", "file"),
+        ("data:application/gzip;base64,AAAA", "x", "file"),
         ("https://example.com/a", "mesh_url", "file"),
         ("https://example.com/a", "homepage", None),
         ("jobs/t-a/b/files-0.glb", "x", "file"),
@@ -260,3 +265,11 @@ def test_what_no_workflow_takes_is_refused_by_its_field(given: dict[str, Any], m
         workflow._read(given)
 
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a.b", "a..b", "model", "extra", "tenant"])
+def test_a_file_reaches_the_endpoint_as_a_url_whatever_its_argument_is_called(name: str) -> None:
+    key = "jobs/b/images-0.png"
+    step = _read(model="acme/odd", arguments={name: key, "c": {"b": "words"}})
+    route = load_catalogue().find("acme/odd").first_route
+    assert [file.ref for file in call_files(route, step).pictures] == [key]

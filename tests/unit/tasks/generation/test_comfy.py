@@ -222,3 +222,14 @@ def test_a_text_that_only_begins_like_a_path_is_no_path(node: dict[str, Any]) ->
 @pytest.mark.parametrize("path", ["file:///a/b.png", "~/a.png", "./in/a.png", "../a.safetensors", "/home/me/out"])
 def test_a_path_of_one_machine_is_refused(path: str) -> None:
     assert "is a path of one machine" in refusal(workflow=workflow(n11=_node("X", path=path)))
+
+
+def test_a_url_of_another_tenants_file_is_refused_in_a_node_that_nobody_knows() -> None:
+    url = "http://127.0.0.1:8080/files/jobs/t-acme/5b0f/images-0.png?expires=1&signature=x"
+    nodes = workflow(n11={"class_type": "LoadImageFromUrl", "inputs": {"url": url}})
+    owners = [
+        name
+        for name, problem in comfy.problems_of({"workflow": nodes, "tenant": "other"})
+        if "another tenant" in problem
+    ]
+    assert owners == ["graph.11.inputs.url"]
