@@ -157,7 +157,8 @@ def upload(file: bytes | str | Path, *, tenant: str | None = None) -> str:
 
     A request has 256 kB at most; this is the way for larger files that have no URL. A file on the disk is streamed. A
     job with a `tenant` takes the keys of that tenant only, so give it here, too. The file is kept as long as the
-    finished files of a job (`KILNHAND_FILES_DAYS`); the same content has the same key.
+    finished files of a job (`KILNHAND_FILES_DAYS`). The key has the file's name, by which captions of a training find
+    their picture; the same content of the same name has the same key.
 
     It needs `KILNHAND_STORE_URL` as the workers have it, and with a bucket its credentials. Raises
     `InvalidRequestError` for an empty or too large file (`KILNHAND_MAX_FILE_MB`; pictures 100 MB),

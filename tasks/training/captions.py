@@ -5,9 +5,17 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from worker.files.formats import by_ending
+from worker.jobs.file_keys import uploaded_key, uploaded_name
+
 
 def name_of(ref: str, n: int) -> str:
-    """What callers call the n-th picture of a list: the name in its URL or key, or `images.<n>` for a data: URI."""
+    """What callers call the n-th picture of a list: the name of their file, or of the one in the URL or key.
+
+    It is `images.<n>` for a data: URI, which has no name.
+    """
+    if own := uploaded_name(ref):
+        return own
     name = "" if ref[:5].lower() == "data:" else PurePosixPath(unquote(urlsplit(ref).path)).name
     return name or f"images.{n}"
 
@@ -42,6 +50,7 @@ def with_trigger(caption: str | None, trigger_word: str | None) -> str:
 
 def _place(name: str, names: Sequence[str], numbered: bool) -> int:
     exact = [n for n, each in enumerate(names) if name == each]
+    exact = exact or [n for n, each in enumerate(names) if _is_uploaded_as(name, each)]
     places = exact or [n for n, each in enumerate(names) if name in {_stem(each), PurePosixPath(each).name}]
     if numbered and _is_number(name) and int(name) < len(names):
         named = [n for n, each in enumerate(names) if _is_number(_stem(each)) and int(_stem(each)) == int(name)]
@@ -55,6 +64,13 @@ def _place(name: str, names: Sequence[str], numbered: bool) -> int:
         numbers = f"0 to {len(names) - 1}, or " if numbered else ""
         raise ValueError(f"captions.{name}: {problem}; allowed: {numbers}{shown}")
     return places[0]
+
+
+def _is_uploaded_as(name: str, uploaded: str) -> bool:
+    """Whether a file of this name gets the other name in our store: `My cat.JPEG` is `My_cat.jpg` there."""
+    ending, stored = by_ending(name), by_ending(uploaded)
+    own = uploaded_name(uploaded_key(None, "0" * 64, name, stored.ending))
+    return "." in name and ending == stored and own == uploaded
 
 
 def _is_number(text: str) -> bool:

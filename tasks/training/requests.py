@@ -7,14 +7,14 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from tasks.training.captions import given_captions, name_of
 from tasks.training.dataset import MOST_PICTURES
-from worker.jobs.file_refs import Archive, Images
+from worker.jobs.file_refs import Archive, Images, NamedBy
 from worker.jobs.picture_fields import ModelName, Role
 from worker.jobs.request import BaseRequest, TaskRequest
 
 TriggerWord = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 Caption = Annotated[str, StringConstraints(min_length=1, max_length=5_000, strip_whitespace=True)]
 Captions = Literal["auto"] | list[Caption] | dict[str, Caption]
-TrainingImages = Annotated[Images, Field(min_length=1, max_length=MOST_PICTURES)]
+TrainingImages = Annotated[Images, Field(min_length=1, max_length=MOST_PICTURES), NamedBy("captions")]
 FIELDS = frozenset(
     {"images_data_url", "trigger_word", "steps", "is_style", "create_masks", "learning_rate", "training_type"}
 )  # what a trainer gets

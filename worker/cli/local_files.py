@@ -12,11 +12,11 @@ from typing import Any
 from pydantic import AfterValidator, BaseModel
 
 from worker.cli.errors import CliError
-from worker.files.formats import HEAD_BYTES
+from worker.files.formats import ANYTHING, HEAD_BYTES, sniff
 from worker.files.upload import format_of, input_key
 from worker.jobs.file_arguments import annotation_parts
 from worker.jobs.file_keys import OURS
-from worker.jobs.file_refs import FileType
+from worker.jobs.file_refs import FileType, NamedBy
 from worker.jobs.job import FileKind
 from worker.jobs.raw_arguments import HoldsFiles, kind_of_path
 from worker.jobs.request import MAX_BYTES, file_url
@@ -25,6 +25,8 @@ _RESERVED_BYTES = 8 << 10  # of a request, for everything that is not a file
 MAX_INLINE_BYTES = (MAX_BYTES - _RESERVED_BYTES) * 3 // 4  # inside a request; base64 makes 4 bytes of 3
 MAX_PATH = 200  # characters; a longer name may be an error of the file system, and a data URI is no path
 MAX_STORED_IMAGE_BYTES = 100_000_000  # through the store
+
+_DECODED: Mapping[FileKind, str] = {"image": "a picture", "mask": "a picture", "video": "a video", "audio": "a sound"}
 
 StoreFile = Callable[[str, Path, str], None]  # puts a file into our store: key, path, content type
 
@@ -49,12 +51,18 @@ class _Attachment:
     def __init__(self, store_file: StoreFile | None, max_bytes: int, tenant: str | None) -> None:
         self._store_file, self._max_bytes, self._left = store_file, max_bytes, MAX_INLINE_BYTES
         self._tenant = tenant
+        self._keeps_names = False  # a data: URI has no name
 
     def of_model(self, request_type: type[BaseModel], fields: Mapping[str, Any], at: str = "") -> dict[str, Any]:
         found = dict(fields)
         for name, field in request_type.model_fields.items():
             if name in fields:
-                found[name] = self._value(f"{at}{name}", fields[name], [field.annotation, *field.metadata])
+                annotations = [field.annotation, *field.metadata]
+                self._keeps_names = any(
+                    isinstance(part, NamedBy) and isinstance(fields.get(part.field), Mapping)
+                    for part in annotation_parts(annotations)
+                )
+                found[name] = self._value(f"{at}{name}", fields[name], annotations)
         return found
 
     def _value(self, label: str, value: Any, annotations: list[Any]) -> Any:
@@ -91,6 +99,7 @@ class _Attachment:
 
     def _read(self, label: str, path: Path, kind: FileKind | None) -> str:
         try:
+            _check(label, path, kind)
             return self._file(label, path, self._max_stored(kind))
         except OSError as error:
             raise CliError(f"{label}: {path} cannot be read ({error.strerror})", status=2) from error
@@ -103,7 +112,7 @@ class _Attachment:
 
     def _file(self, label: str, path: Path, max_stored: int) -> str:
         size = path.stat().st_size
-        if size <= self._left:
+        if size <= self._left and not (self._keeps_names and self._store_file):
             self._left -= size
             return _data_uri(path)
         if self._store_file and size <= max_stored:
@@ -113,6 +122,22 @@ class _Attachment:
     def _allowed(self, max_stored: int) -> str:
         together = "" if self._left == MAX_INLINE_BYTES else " with the files before it"
         return f"{_size(max(max_stored, MAX_INLINE_BYTES))}{'' if max_stored else together}, or a URL of it"
+
+
+def _check(label: str, path: Path, kind: FileKind | None) -> None:
+    """Raise a `CliError` for an empty file, and for a text where a picture, video or sound is needed."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if not head:
+        raise CliError(f"{label}: {path} is empty", status=2)
+    if kind in _DECODED and sniff(head) is ANYTHING and _is_text(head):
+        raise CliError(f"{label}: {path} is a text, not {_DECODED[kind]}", status=2)
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether all of it is printable, as UTF-8. The last character may be cut."""
+    text = head.decode(errors="replace").removeprefix("\ufeff")
+    return all(each.isprintable() or each.isspace() for each in text.rstrip("\ufffd")) and "\ufffd" not in text[:-3]
 
 
 def _refuse_bare_path(label: str, value: str) -> None:
@@ -130,7 +155,7 @@ def _stored(path: Path, store_file: StoreFile, tenant: str | None) -> str:
     """Put the file into our store."""
     with path.open("rb") as file:
         form = format_of(file.read(HEAD_BYTES), path.name)
-        key = input_key(file, form, tenant)
+        key = input_key(file, form, tenant, path.name)
     store_file(key, path, form.content_type)
     return key
 

@@ -11,23 +11,25 @@ from worker.files.base import Store
 from worker.files.formats import ANYTHING, HEAD_BYTES, Format, by_ending, sniff
 from worker.files.limits import FetchLimits
 from worker.files.store import folder_of
-from worker.jobs.file_keys import in_tenant, key_of
+from worker.jobs.file_keys import uploaded_key
 
 
 def format_of(head: bytes, name: str = "") -> Format:
     """The format that the first bytes show, else the one of the file name's ending."""
+    if head.startswith(b"\x1f\x8b") and name and not name.lower().endswith((".tar.gz", ".tgz")):
+        return by_ending(".gz")  # one file, such as volume.nii.gz
     if is_archive(head):
         return ZIP if head.startswith(b"PK") else TAR_GZ
     form = sniff(head)
     return by_ending(name) if form is ANYTHING else form
 
 
-def input_key(file: BinaryIO, form: Format, tenant: str | None) -> str:
-    """The key of a caller's file. It has the hash of the content, so a tenant's same file is stored once."""
+def input_key(file: BinaryIO, form: Format, tenant: str | None, name: str = "") -> str:
+    """The key of a caller's file. It has the hash of the content and the name: a tenant's same file is stored once."""
     file.seek(0)
     digest = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
     file.seek(0)
-    return key_of(in_tenant(tenant, digest), "input", 0, form.ending)
+    return uploaded_key(tenant, digest, name, form.ending)
 
 
 async def upload_file(store: Store, file: BinaryIO, name: str, tenant: str | None, most_bytes: int) -> str:
@@ -41,7 +43,7 @@ async def upload_file(store: Store, file: BinaryIO, name: str, tenant: str | Non
         raise InvalidRequestError("upload: the file is empty")
     if size > most:
         raise InvalidRequestError(f"upload: {form.content_type} of {size / 1e6:.1f} MB; allowed: {most / 1e6:g} MB")
-    key = input_key(file, form, tenant)
+    key = input_key(file, form, tenant, name)
     await store.put(key, file, form.content_type)
     return key
 

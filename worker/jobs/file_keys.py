@@ -8,6 +8,7 @@ is forgotten: an old URL would then show another job's file.
 
 import hashlib
 import re
+from pathlib import PurePosixPath
 
 from worker.errors import KilnhandError
 from worker.jobs.job import Job
@@ -17,6 +18,8 @@ OUTCOMES = "outcomes/"
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _KEY_LENGTH = 512
 _NUMBER = re.compile(r"-(\d+)\.[^/.]*$")
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+_UPLOADED = re.compile(r"/[0-9a-f]{64}/([^/]+)-0\.([^/.]+(?:\.gz)?)$")  # the folders of jobs have other lengths
 _DAYS = re.compile(r"d([1-9]\d{0,3})")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
@@ -37,6 +40,18 @@ def checked(key: str) -> str:
 def key_of(folder: str, name: str, n: int, ending: str) -> str:
     """The key of a file in a job's folder. It is always the same, so that a second fetch replaces the first."""
     return checked(f"{OURS}{folder}/{name}-{n}.{ending}")
+
+
+def uploaded_key(tenant: str | None, digest: str, name: str, ending: str) -> str:
+    """The key of a caller's file with this SHA-256 and name. The name is kept, as far as a key may have it."""
+    stem = _NOT_IN_A_NAME.sub("_", PurePosixPath(name).stem)[:64]
+    return key_of(in_tenant(tenant, digest), stem if _NAME.fullmatch(stem) else "input", 0, ending)
+
+
+def uploaded_name(key: str) -> str | None:
+    """The name of a caller's own file, `cat.jpg`, by its key; None for the key of a job's file."""
+    found = _UPLOADED.search(key) if key.startswith(OURS) else None
+    return f"{found[1]}.{found[2]}" if found else None
 
 
 def number_of(key: str) -> int:

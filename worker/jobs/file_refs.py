@@ -24,6 +24,13 @@ class FileType:
     kind: FileKind
 
 
+@dataclass(frozen=True)
+class NamedBy:
+    """Marks files that another field refers to by their names, in a mapping: then the names must be kept."""
+
+    field: str
+
+
 def file_ref(ref: str) -> str:
     """The reference. Raises `ValueError`, which says what is allowed, if it is not the form of one."""
     if ref.startswith(OURS):

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 from tasks.generation import Run, TextToImage
 from tasks.language.requests import StyleRequest
 from tasks.training import TrainLora
+from tasks.training.captions import given_captions, name_of
 from tasks.video import ImageToVideo
 from tests.unit.files.files import picture
 from worker.cli.errors import CliError
@@ -58,7 +59,7 @@ def test_values_that_are_no_files_are_unchanged() -> None:
 
 def test_a_file_that_is_too_large_or_missing_is_refused_with_a_reason(tmp_path: Path) -> None:
     large = tmp_path / "large.png"
-    large.write_bytes(b"x" * (MAX_INLINE_BYTES + 1))
+    large.write_bytes(b"\0" * (MAX_INLINE_BYTES + 1))
     with pytest.raises(CliError, match=r"image: .*large\.png has 19\d kB; allowed: 19\d kB, or a URL of it"):
         attach_files(ImageToVideo, {"image": f"@{large}"})
     with pytest.raises(CliError, match=r"image: .*cannot be read"):
@@ -74,7 +75,7 @@ def test_a_large_picture_is_put_into_the_store_and_the_request_gets_its_key(tmp_
 
     given = attach_files(ImageToVideo, {"image": f"@{photo}", "prompt": "a fox"}, store_file)
     assert stored == {given["image"]: (photo.read_bytes(), "image/jpeg")}
-    assert given["image"] == f"jobs/{hashlib.sha256(photo.read_bytes()).hexdigest()}/input-0.jpg"
+    assert given["image"] == f"jobs/{hashlib.sha256(photo.read_bytes()).hexdigest()}/photo-0.jpg"
     assert read("video.image_to_video", ImageToVideo, given)
     assert attach_files(Several, {"images": []}, store_file) == {"images": []}
     with pytest.raises(CliError, match=r"images\.0: .* allowed: 19"):  # this field takes no store key
@@ -113,7 +114,7 @@ def test_weights_and_archives_may_be_larger_than_pictures(
     given = attach_files(
         request_type, {"prompt": "a fox", field: f"@{file}"}, lambda key, *_: stored.append(key), 101_000_000
     )
-    assert stored == [given[field]] and given[field].endswith(f"/input-0.{ending}")
+    assert stored == [given[field]] and given[field].endswith(f"/{Path(name).stem}-0.{ending}")
     with pytest.raises(CliError, match=rf"{field}: .*{name} has 100 MB; allowed: 50 MB, or a URL of it"):
         attach_files(request_type, {field: f"@{file}"}, lambda *_: None, 50_000_000)
     with pytest.raises(CliError, match=r"image: .* has 100 MB; allowed: 100 MB"):
@@ -122,7 +123,7 @@ def test_weights_and_archives_may_be_larger_than_pictures(
 
 def test_files_that_do_not_fit_together_are_put_into_the_store(tmp_path: Path) -> None:
     half, stored = tmp_path / "half.bin", list[str]()
-    half.write_bytes(b"x" * (MAX_INLINE_BYTES // 2 + 1))
+    half.write_bytes(b"\0" * (MAX_INLINE_BYTES // 2 + 1))
     wardrobe = [{"name": f"{n}", "image": f"@{half}"} for n in range(3)]
 
     given = attach_files(StyleRequest, {"wardrobe": wardrobe}, lambda key, *_: stored.append(key))
@@ -134,7 +135,7 @@ def test_files_that_do_not_fit_together_are_put_into_the_store(tmp_path: Path) -
 
 def test_the_largest_file_fits_a_request(tmp_path: Path) -> None:
     largest = tmp_path / "largest.bin"
-    largest.write_bytes(b"x" * MAX_INLINE_BYTES)
+    largest.write_bytes(b"\0" * MAX_INLINE_BYTES)
     given = attach_files(ImageToVideo, {"image": f"@{largest}", "prompt": "a fox"})
 
     assert len(given["image"]) > MAX_BYTES * 0.9
@@ -160,3 +161,42 @@ def test_a_path_without_an_at_sign_is_refused_with_the_right_form(photo: Path) -
     with pytest.raises(CliError, match=f'write "@{photo}"'):
         attach_files(Several, {"images": [str(photo)]})
     assert attach_files(ImageToVideo, {"image": "data:image/png;base64," + "a" * 5000})
+
+
+def test_captions_by_name_find_uploaded_files_of_any_size(tmp_path: Path) -> None:
+    names = ["cat1.jpg", "My cat.JPEG", "1.jpg", "2.jpg"]
+    for name in names:
+        (tmp_path / name).write_bytes(picture("JPEG") + name.encode())
+    stored = dict[str, Path]()
+    images = [f"@{tmp_path / name}" for name in names]
+    captions = {"cat1.jpg": "a cat", "My cat.JPEG": "my cat", "1": "a dog", "2.jpg": "another"}
+    given = attach_files(
+        TrainLora, {"images": images, "captions": captions}, lambda key, path, _: stored.update({key: path})
+    )
+
+    assert [stored[key].name for key in given["images"]] == names
+    found = [name_of(key, n) for n, key in enumerate(given["images"])]
+    assert found == ["cat1.jpg", "My_cat.jpg", "1.jpg", "2.jpg"]
+    by_name = {name: text for name, text in captions.items() if name != "1"}
+    assert given_captions(by_name, found) == ["a cat", "my cat", None, "another"]
+    small = attach_files(TrainLora, {"images": images, "captions": "auto"}, lambda *_: None)
+    assert all(ref.startswith("data:") for ref in small["images"]), "nobody needs their names"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"dear diary\n" * 50, "is a text, not a picture"),
+        ("кот".encode() * 40, "is a text"),
+        (b"<svg/>", "is a text"),
+    ],
+)
+def test_what_cannot_be_a_picture_is_refused_with_its_field_and_its_name(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    (path := tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(CliError, match=rf"images\.1: .*a\.jpg {says}"):
+        attach_files(TrainLora, {"images": ["https://example.com/0.jpg", f"@{path}"]})
+    with pytest.raises(CliError, match=rf"image: .*a\.jpg {says}"):
+        attach_files(ImageToVideo, {"image": f"@{path}", "prompt": "x"})

@@ -25,7 +25,10 @@ def test_a_photo_that_no_request_takes_gets_a_key(store: Path, tmp_path: Path) -
     assert len(PHOTO) > 1_000_000
     (photo := tmp_path / "photo.bin").write_bytes(PHOTO)
     key = upload(PHOTO)
-    assert file_ref(key) == key == upload(str(photo)) == upload(photo), "the same content is stored once"
+    assert file_ref(key) == key and upload(str(photo)) == upload(photo), (
+        "the same content of the same name is stored once"
+    )
+    assert upload(photo).endswith("/photo-0.png") and upload(photo).rpartition("/")[0] == key.rpartition("/")[0]
     assert (store / key).read_bytes() == PHOTO and key.endswith("/input-0.png")
     request, _ = read("video.image_to_video", ImageToVideo, {"image": key, "prompt": "it burns"})
     assert request.image == key
@@ -55,3 +58,11 @@ def test_what_cannot_be_stored_says_why(store: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("KILNHAND_STORE_URL", (store / "elsewhere").as_uri())
     with pytest.raises(ServiceUnavailableError, match="KILNHAND_STORE_URL must name"):
         upload(b"x")
+
+
+def test_only_a_tar_is_an_archive_of_what_is_gzipped(tmp_path: Path) -> None:
+    keys = []
+    for name in ("volume.nii.gz", "set.tar.gz", "set.tgz"):
+        (path := tmp_path / name).write_bytes(b"\x1f\x8b" + bytes(20))
+        keys.append(upload(path).rpartition("/")[2])
+    assert keys == ["volume.nii-0.gz", "set.tar-0.tar.gz", "set-0.tar.gz"]
