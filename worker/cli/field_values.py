@@ -41,7 +41,7 @@ class FieldTypes:
         if "string" in types and not _is_container(parsed, types):
             is_null = parsed is None and "null" in types and all("enum" in schema for schema in _of(schemas, "string"))
             return None if is_null else text
-        if "array" in types and not isinstance(parsed, list) and parsed is not None:
+        if "array" in types and not _is_container(parsed, types) and parsed is not None:
             return [self._from_text(self._items(schemas), text)]  # one item may be given without brackets
         if "boolean" in types:
             return _BOOLEANS.get(text.strip().lower(), _plain(parsed))

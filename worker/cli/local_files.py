@@ -130,8 +130,9 @@ def _check(label: str, path: Path, kind: FileKind | None) -> None:
         head = file.read(HEAD_BYTES)
     if not head:
         raise CliError(f"{label}: {path} is empty", status=2)
-    if kind in _DECODED and sniff(head) is ANYTHING and _is_text(head):
-        raise CliError(f"{label}: {path} is a text, not {_DECODED[kind]}", status=2)
+    needed = _DECODED.get(kind) if kind else None
+    if needed and sniff(head) is ANYTHING and _is_text(head):
+        raise CliError(f"{label}: {path} is a text, not {needed}", status=2)
 
 
 def _is_text(head: bytes) -> bool:

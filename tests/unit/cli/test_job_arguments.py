@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
+from tasks.training import TrainLora
 from worker.cli.errors import CliError
+from worker.cli.field_values import FieldTypes
 from worker.cli.job_arguments import find_task, read_fields
 
 
@@ -100,3 +102,10 @@ def test_for_a_misspelt_task_the_nearest_name_is_suggested() -> None:
     assert find_task("training.lora").name == "training.lora"
     with pytest.raises(CliError, match=r"did you mean training\.lora\?"):
         find_task("training.loras")
+
+
+def test_captions_are_an_object_a_list_or_a_word() -> None:
+    read_captions = FieldTypes(TrainLora).value
+    assert read_captions("captions", '{"cat1.jpg": "a cat", "1": 5}') == {"cat1.jpg": "a cat", "1": "5"}
+    assert read_captions("captions", '["a cat"]') == ["a cat"]
+    assert read_captions("captions", "auto") == "auto"
