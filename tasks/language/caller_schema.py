@@ -1,7 +1,7 @@
-"""The JSON Schema that a caller gives for an answer: bounded, made plain for every vendor, and held against the answer.
+"""The JSON Schema that a caller gives for an answer: bounded, made plain for every vendor, compared with the answer.
 
-It is hostile input: its bytes, levels and parts are limited, references go into its own `$defs` alone and never to a
-URL, and it has no regular expressions. `schema` makes the schemas of our own answers. Pure.
+A caller may be hostile, so its bytes, levels and parts are limited, references go into its own `$defs` alone and never
+to a URL, and it has no regular expressions. `schema` makes the schemas of our own answers. Pure.
 """
 
 import json

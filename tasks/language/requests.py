@@ -193,7 +193,7 @@ class FilterRequest(LanguageRequest):
     @model_validator(mode="after")
     def _asks_something_that_fits_one_call(self) -> "FilterRequest":
         if not self.images and self.text is None:
-            raise ValueError("images or text is required: what the products are held against")
+            raise ValueError("images or text is required: what the products are compared with")
         if len(self.pictures) > MAX_IMAGES:
             raise ValueError(f"images: at most {MAX_IMAGES}, together with those of the products")
         return self

@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.language.caller_schema import Schema, is_a, types_of
 
-MAX_CHECKS = 100_000  # values held against subschemas
+MAX_CHECKS = 100_000  # comparisons of a value with a subschema
 MAX_LINES = 12
 
 

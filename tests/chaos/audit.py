@@ -1,4 +1,4 @@
-"""Ends a run with `kilnhand audit`: the ledger held against the twin's bills."""
+"""Ends a run with `kilnhand audit`: the ledger compared with the twin's bills."""
 
 import importlib.util
 import json

@@ -60,7 +60,7 @@ def has_files(context: Context, job: Job, option: RouteOption) -> bool:
 
 
 async def fetch_files(context: Context, job: Job, step_input: StepInput, option: RouteOption) -> Job | Transition:
-    """The job with its uploads, and its other files among the resources; or what follows when they cannot be had."""
+    """The job with its uploads, and its other files among the resources; or what follows when they cannot come."""
     is_large = context.inputs is not None and bool(large_to_upload(context, job, option))
     tenant = job.options.tenant
     if is_large and context.inputs and not context.inputs.begin_large(tenant):
@@ -138,7 +138,7 @@ async def _files(
 
 
 def _fetch_failed(job: Job, step_input: StepInput, option: RouteOption, error: ExternalServiceError) -> Transition:
-    """A file of the call cannot be had: now, or at all. A full disk of ours is waited for longer than a server."""
+    """A file of the call cannot be fetched: now, or at all. A full disk of ours is waited for longer than a server."""
     most = FETCH_TRIES if error.kind == DISK else FILE_TRIES
     if isinstance(error, ServiceUnavailableError | RateLimitError) and job.tries < most:
         pause_s = backoff_s(job.tries + 1)

@@ -1,4 +1,4 @@
-"""Files that go with a call: brought or uploaded before anything is sent, and what follows when they cannot be had."""
+"""Files that go with a call: brought or uploaded before anything is sent, and what follows when they cannot be fetched."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""The names of the server before mean tasks and states of ours, and the page has them all."""
+"""The names of the earlier server mean tasks and states of ours, and the page has them all."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`kilnhand audit`: the ledger's costs held against the providers' own bills.
+"""`kilnhand audit`: the ledger's costs compared with the providers' own bills.
 
 It reads all rows and the bills of fal, changes nothing, and says what does not agree. `worker.money.audit` compares.
 """

@@ -1,7 +1,7 @@
 """What the twin billed for calls of Google and Anthropic, which have no billing API: sums by model.
 
 The real providers bill in sum only, and elsewhere (Google's billing export, Anthropic's console). With the twin, these
-sums can be held against the ledger.
+sums can be compared with the ledger.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""`kilnhand models` and its command: the catalogue. `models_list` shows it, `models_check` holds it against fal's."""
+"""`kilnhand models` and its command: the catalogue. `models_list` shows it, `models_check` compares it with fal's."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`kilnhand models check`: the catalogue held against fal's list of models and prices. It changes nothing.
+"""`kilnhand models check`: the catalogue compared with fal's list of models and prices. It changes nothing.
 
 `worker.providers.fal.catalogue_check` compares. Prices need a key; without one, only the list of models is compared.
 """

@@ -1,4 +1,4 @@
-"""The schema that a caller gives: what is taken, what is refused, what vendors get, and what an answer is held against."""
+"""The schema that a caller gives: what is taken, what is refused, what vendors get, and what an answer is compared with."""
 
 import json
 from datetime import date

@@ -1,4 +1,4 @@
-"""An answer is held against what was asked, settled when it is right, and asked for once more when it is not."""
+"""An answer is compared with what was asked, settled when it is right, and asked for once more when it is not."""
 
 from typing import Any
 
