@@ -100,7 +100,7 @@ async def test_files_are_refused_when_they_are_too_large_together(bench: Make) -
     assert await one.bring("https://a.example/", most_bytes=len(data))
     error = await one.refusal("https://a.example/", "https://b.example/", most_bytes=len(data) * 2 - 1)
     assert error.kind == "too_large"
-    assert error.message.endswith("MB together")
+    assert error.message.endswith("MB together; send fewer, or smaller ones")
     assert (await one.refusal("https://a.example/", most_bytes=len(data) - 1)).kind == "too_large"
 
 
