@@ -15,9 +15,9 @@ from config.settings import Settings
 def key_fingerprints(settings: Settings) -> dict[str, str]:
     """By provider, for those with a key that we can read."""
     keys = {
-        "fal": _fal(),
-        "fal-direct": _fal(),
-        "fal-stream": _fal(),
+        "fal": _fal(settings),
+        "fal-direct": _fal(settings),
+        "fal-stream": _fal(settings),
         "vertex": _vertex(settings),
         "gemini": _gemini(settings),
         "anthropic": _anthropic(settings),
@@ -26,12 +26,14 @@ def key_fingerprints(settings: Settings) -> dict[str, str]:
     return {name: hmac.new(secret, key, hashlib.sha256).hexdigest()[:16] for name, key in keys.items() if key}
 
 
-def _fal() -> bytes:
+def _fal(settings: Settings) -> bytes:
+    """With the server's address: the twin takes any key, or none."""
     try:
         key = find_fal_key()
     except KeyFileError:
         return b""
-    return key.value.get_secret_value().encode() if key and key.value else b""
+    value = key.value.get_secret_value() if key and key.value else ""
+    return f"{settings.fal.fal_base_url or ''} {value}".strip().encode()
 
 
 def _vertex(settings: Settings) -> bytes:

@@ -53,8 +53,8 @@ class UpscaleCheck:
         return ("image",)
 
     def prepare(self, request: Mapping[str, Any], step: Step, files: Mapping[str, Media]) -> Prepared:
-        """Promise the exact size. Refuses a factor that makes more pixels than are decoded here."""
-        from worker.files.upright import upright_size  # it imports Pillow, which producers do without
+        """Send the picture upright, and promise the exact size. Refuses more pixels than are decoded here."""
+        from worker.files.upright import turned_upright, upright_size  # it imports Pillow, which producers do without
 
         width, height = upright_size(files["image"])
         factor = float(request.get("factor", DEFAULT_FACTOR))
@@ -67,7 +67,8 @@ class UpscaleCheck:
                 kind="too_large",
             )
         pieces = tuple(replace(piece, width=wide, height=high) for piece in step.pieces)
-        return Prepared(replace(step, pieces=pieces))
+        turned = turned_upright(files["image"])
+        return Prepared(replace(step, pieces=pieces), {"image": turned} if turned else {})
 
 
 @job_task("editing.upscale", queue="editing", asks=Upscale, gives=Edited, files=UpscaleCheck())

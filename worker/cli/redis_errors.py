@@ -19,6 +19,21 @@ def require_servers(urls: Iterable[str]) -> None:
         raise CliError(error.message, status=2) from error
 
 
+def answers(url: str) -> bool:
+    """Whether a Redis answers there, within some seconds. One that asks for another login does."""
+    from redis.exceptions import RedisError
+
+    from worker.net.away import is_away
+    from worker.net.redis_client import open_redis
+
+    try:
+        with open_redis(url, socket_timeout=3, socket_connect_timeout=3) as client:
+            client.ping()
+    except (RedisError, OSError) as error:
+        return not is_away(error)
+    return True
+
+
 @contextlib.contextmanager
 def report_redis_errors(what_failed: str, status: int = 1) -> Iterator[None]:
     """Turn errors of redis-py and kombu, and of bad rows, into a `CliError` that begins with `what_failed`."""

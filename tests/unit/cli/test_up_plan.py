@@ -4,6 +4,9 @@ import pytest
 
 from config.settings import FalSettings, Settings
 from worker.cli.commands.doctor_checks import check_fal
+from worker.cli.commands.up import up
+from worker.cli.errors import CliError
+from worker.cli.processes.ports import free_port
 from worker.cli.processes.up_plan import Ports, UpPlan, plan_demo, plan_up
 
 ANY = Ports(0, 0, 0, 0)
@@ -98,3 +101,16 @@ def test_secrets_are_created_once_and_kept(tmp_path: Path, monkeypatch: pytest.M
     assert len(first.secret) == 64
     monkeypatch.setenv("FLOWER_BASIC_AUTH", "me:mine")
     assert planned(tmp_path).addresses.flower_auth == "me:mine"
+
+
+@pytest.mark.parametrize("is_set_in", ["environment", ".env"])
+def test_a_redis_that_does_not_answer_is_named_at_once(
+    is_set_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    if is_set_in == "environment":
+        monkeypatch.setenv("KILNHAND_REDIS_URL", url)
+    else:
+        (tmp_path / ".env").write_text(f"KILNHAND_REDIS_URL={url}\n")
+    with pytest.raises(CliError, match=r"no Redis answers at 127\.0\.0\.1:\d+: start it, or unset KILNHAND_REDIS_URL"):
+        up(ANY, demo=False, once=False)

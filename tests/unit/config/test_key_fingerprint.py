@@ -29,3 +29,10 @@ def test_every_provider_with_a_key_has_one(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("FAL_KEY", "GEMINI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_CLOUD_PROJECT"):
         monkeypatch.setenv(name, "an-id:a-secret")
     assert key_fingerprints(Settings()).keys() == PROVIDERS.keys() - {"local"}
+
+
+def test_the_twin_without_a_key_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = of_fal(monkeypatch, "id:secret-one")
+    monkeypatch.delenv("FAL_KEY")
+    monkeypatch.setenv("KILNHAND_FAL_BASE_URL", "http://127.0.0.1:9100")
+    assert key_fingerprints(Settings())["fal"] not in {refused, ""}

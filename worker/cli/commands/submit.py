@@ -12,10 +12,15 @@ from worker.cli.follow import follow_one
 from worker.cli.job_arguments import find_task, read_fields
 from worker.cli.job_snapshot import FollowedJob
 from worker.cli.local_files import attach_files
-from worker.cli.redis_errors import HOW_TO_REACH_ONE, report_redis_errors
+from worker.cli.redis_errors import report_redis_errors
 from worker.cli.screen import terminal
 from worker.cli.settings import read_settings
 from worker.edge.job_task import JobTask
+
+HOW_TO_FIND_THE_STORE = (
+    "Start everything with `kilnhand up` in this folder. If it runs in another one, set KILNHAND_STORE_URL to "
+    "file:// and the path of .kilnhand/files there."
+)
 
 
 def submit(name: str, pairs: Sequence[str], wait: bool, as_json: bool, timeout_s: float | None) -> int:
@@ -33,7 +38,7 @@ def submit(name: str, pairs: Sequence[str], wait: bool, as_json: bool, timeout_s
 
 def _send(name: str, pairs: Sequence[str], as_json: bool, max_bytes: int) -> str | None:
     """The job's id; None when the request was refused. Prints the refusal."""
-    from worker.errors import InvalidRequestError
+    from worker.errors import InvalidRequestError, KilnhandError
 
     task, request = _read(name, pairs, max_bytes)
     try:
@@ -44,6 +49,8 @@ def _send(name: str, pairs: Sequence[str], as_json: bool, max_bytes: int) -> str
             terminal.print_json({"error": {"code": error.code, "message": error.message}})
         terminal.err().print(Text(f"{error.message}\nNothing was sent.", style="red"), soft_wrap=True)
         return None
+    except KilnhandError as error:
+        raise CliError(f"the job was not sent: {error.message}", code=error.code) from error
 
 
 def _read(name: str, pairs: Sequence[str], max_bytes: int) -> tuple[JobTask, dict[str, Any]]:
@@ -68,7 +75,7 @@ def _store_file(key: str, path: Path, content_type: str) -> None:
         check_folder(settings.store)
         asyncio.run(put())
     except KilnhandError as error:
-        message = f"{path} could not be put into the store: {error.message}\n{HOW_TO_REACH_ONE}"
+        message = f"{path} could not be put into the store: {error.message}\n{HOW_TO_FIND_THE_STORE}"
         raise CliError(message, code=error.code) from error
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from config.redis_url import read_redis_url
 from worker.cli.errors import CliError
 from worker.cli.exit_codes import INTERRUPTED
 from worker.cli.processes.stack import Child, ChildFailedError, Stack
 from worker.cli.processes.state_folder import STATE_FOLDER, lock_folder, write_environment
 from worker.cli.processes.stop_signal import StopRequested, StopSignal
 from worker.cli.processes.up_plan import Ports, UpPlan, moved_ports, plan_demo, plan_up
-from worker.cli.redis_errors import require_servers
+from worker.cli.redis_errors import answers, require_servers
 from worker.cli.screen import terminal
 from worker.cli.screen.log_lines import LogLines
 from worker.cli.screen.tables import print_table
@@ -41,6 +42,11 @@ def up(ports: Ports, demo: bool, once: bool, every_task: bool = False) -> int:
 def _plan_up(folder: Path, ports: Ports) -> UpPlan:
     settings = read_settings()
     require_servers(settings.redis.given_urls)
+    if "redis_url" in settings.redis.model_fields_set and not answers(settings.redis.ledger):
+        unset = "unset KILNHAND_REDIS_URL (in the environment or .env), so that `kilnhand up` starts its own"
+        raise CliError(
+            f"no Redis answers at {read_redis_url(settings.redis.ledger).place}: start it, or {unset}", status=2
+        )
     return plan_up(folder, ports, settings)
 
 

@@ -9,6 +9,7 @@ from tasks.editing.upscaling import UpscaleCheck, upscale
 from tests.unit.tasks.pictures import photo
 from tests.unit.tasks.sent import refused, sent, step_of
 from worker.errors import RequestRefusedError
+from worker.files.upright import turned_upright, upright_size
 
 PHOTO = "https://example.com/photo.jpg"
 
@@ -69,6 +70,9 @@ def test_the_size_of_the_upright_picture_times_the_factor_is_promised(
     prepared = UpscaleCheck().prepare({"factor": 2.5}, step, {"image": photo(64, 48, orientation)})
 
     assert [(piece.width, piece.height) for piece in prepared.step.pieces] == [size]
+    sent = prepared.changed.get("image", photo(64, 48, orientation))
+    assert upright_size(sent) == (size[0] / 2.5, size[1] / 2.5)
+    assert turned_upright(sent) is None, "an endpoint that ignores the orientation gets the same picture"
 
 
 def test_more_pixels_than_are_decoded_are_refused_before_anything_is_sent() -> None:
